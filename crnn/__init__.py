@@ -1,0 +1,27 @@
+"""Recurrent networks on a CPU: small to embed, fast to train and to run.
+
+>>> import crnn
+>>> net = crnn.RNN(input_size=1, hidden_size=32, output_size=1, seed=0)
+>>> net
+RNN(input_size=1, hidden_size=32, output_size=1, dtype='float32', implementation='native')
+"""
+
+from crnn._implementation import implementation, show_config
+from crnn.errors import DivergenceError
+from crnn.network import RNN, Gradients, Tape
+from crnn.optimizers import SGD
+from crnn.training import History
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "RNN",
+    "SGD",
+    "DivergenceError",
+    "Gradients",
+    "History",
+    "Tape",
+    "__version__",
+    "implementation",
+    "show_config",
+]

@@ -1,0 +1,1 @@
+"""The arithmetic: functions on arrays, in NumPy (`reference`) and compiled (`native`)."""

@@ -1,0 +1,156 @@
+"""What every kernel takes: the one table that both implementations check their arguments by."""
+
+from typing import Any
+
+import numpy as np
+
+# A kernel's arrays, in the order in which they fix the sizes. `out` marks arrays that are written,
+# `contiguous` those that leave no gap between rows; of the others only the last axis has to be
+# contiguous. `optional` arrays may be None. The flat vectors have one size, n.
+ARGUMENTS: dict[str, dict[str, str]] = {
+    "rnn_forward": {
+        "x": "B T I",
+        "W_hh": "contiguous H H",
+        "W_xh": "contiguous H I",
+        "b_h": "contiguous H",
+        "h": "out B T+1 H",
+        "workspace": "out contiguous n",
+    },
+    "rnn_backward": {
+        "x": "B T I",
+        "W_hh": "contiguous H H",
+        "W_xh": "contiguous H I",
+        "h": "B T+1 H",
+        "dh": "out contiguous B T H",
+        "dW_xh": "out contiguous H I",
+        "dW_hh": "out contiguous H H",
+        "db_h": "out contiguous H",
+        "dx": "out optional B T I",
+        "dh0": "out contiguous B H",
+        "workspace": "out contiguous n",
+    },
+    "output_forward": {
+        "h": "B T H",
+        "W_hy": "contiguous O H",
+        "b_y": "contiguous O",
+        "y": "out B T O",
+        "workspace": "out contiguous n",
+    },
+    "output_backward": {
+        "h": "B T H",
+        "W_hy": "contiguous O H",
+        "dy": "contiguous B T O",
+        "dW_hy": "out contiguous O H",
+        "db_y": "out contiguous O",
+        "dh": "out B T H",
+        "workspace": "out contiguous n",
+    },
+    "mse": {
+        "y_hat": "contiguous B T O",
+        "y": "contiguous B T O",
+        "dy": "out optional contiguous B T O",
+    },
+    "sse": {
+        "y_hat": "contiguous B T O",
+        "y": "contiguous B T O",
+        "dy": "out optional contiguous B T O",
+    },
+    "cross_entropy": {
+        "y_hat": "contiguous B T O",
+        "y": "integer contiguous B T",
+        "dy": "out optional contiguous B T O",
+    },
+    "all_finite": {"values": "contiguous n"},
+    "global_norm": {"values": "contiguous n"},
+    "clip_norm": {"values": "out contiguous n"},
+    "clip_value": {"values": "out contiguous n"},
+    "sgd_step": {
+        "theta": "out contiguous n",
+        "dtheta": "contiguous n",
+        "velocity": "out optional contiguous n",
+    },
+}
+
+VELOCITY_MISSING = "velocity: expected an array because momentum is not 0, got None"
+
+
+def check(kernel: str, arrays: dict[str, Any]) -> None:
+    """Raise the error that says which array of a kernel's call is wrong, and how.
+
+    Parameters
+    ----------
+    kernel : str
+        A name in `ARGUMENTS`.
+    arrays : dict
+        The arrays of the call by argument name.
+
+    Raises
+    ------
+    TypeError
+        An argument is no array, or its dtype is not that of the first.
+    ValueError
+        A shape, a stride or a class number does not fit, or an output is read-only.
+    """
+    sizes: dict[str, int] = {}
+    dtype = None
+    for name, contract in ARGUMENTS[kernel].items():
+        array = arrays[name]
+        *flags, shape = _parse(contract)
+        if array is None and "optional" in flags:
+            continue
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"{name}: expected an array, got {type(array).__name__}")
+        if "integer" in flags:
+            expected = np.dtype(np.intp)
+        elif dtype is None:
+            dtype = array.dtype if array.dtype in (np.float32, np.float64) else None
+            expected = dtype
+        else:
+            expected = dtype
+        if expected is None or array.dtype != expected:
+            wanted = "float32 or float64" if expected is None else str(expected)
+            raise TypeError(f"{name}: expected dtype {wanted}, got {array.dtype}")
+        _check_shape(name, array, shape.split(), sizes)
+        last = array.strides[-1] == array.itemsize or array.shape[-1] <= 1
+        regular = all(stride % array.itemsize == 0 for stride in array.strides)
+        if not (last and regular) or ("contiguous" in flags and not array.flags.c_contiguous):
+            raise ValueError(f"{name}: expected a C-contiguous array, got strides {array.strides}")
+        if "out" in flags and not array.flags.writeable:
+            raise ValueError(f"{name}: expected a writable array, got a read-only one")
+    if kernel == "cross_entropy":
+        check_classes(arrays["y"], sizes["O"])
+
+
+def check_classes(y: np.ndarray[Any, Any], classes: int) -> None:
+    """Raise a ValueError if an integer target is not a class number below `classes`."""
+    lowest, highest = int(y.min()), int(y.max())
+    if lowest < 0 or highest >= classes:
+        raise ValueError(
+            f"y: expected class numbers from 0 to {classes - 1}, got {lowest} to {highest}"
+        )
+
+
+def _parse(contract: str) -> list[str]:
+    """Split a contract into its flags and, last, its shape."""
+    words = contract.split()
+    flags = [word for word in words if word in ("out", "optional", "contiguous", "integer")]
+    return [*flags, " ".join(words[len(flags) :])]
+
+
+def _check_shape(
+    name: str, array: np.ndarray[Any, Any], letters: list[str], sizes: dict[str, int]
+) -> None:
+    if name == "workspace":
+        letters = ["workspace"]
+    if array.ndim == len(letters):
+        for letter, size in zip(letters, array.shape, strict=True):
+            sizes.setdefault(letter, size)
+    expected = [sizes["T"] + 1 if letter == "T+1" else sizes.get(letter) for letter in letters]
+    if list(array.shape) != expected:
+        described = ", ".join(
+            letter if size is None else f"{letter}={size}"
+            for letter, size in zip(letters, expected, strict=True)
+        )
+        raise ValueError(f"{name}: expected shape ({described}), got {array.shape}")
+    if 0 in array.shape and name != "workspace":
+        raise ValueError(f"{name}: expected sizes of at least 1, got shape {array.shape}")

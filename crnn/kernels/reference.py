@@ -1,0 +1,316 @@
+"""Every kernel in NumPy: the fallback where nothing is compiled, and the oracle of the tests.
+
+Functions on arrays, of one dtype a call (float32 or float64), that keep no state. The compiled
+`native` module has the same functions with the same signatures and errors; `contracts` holds the
+shapes. Sizes are T (time steps), B (sequences), I (inputs), H (hidden units), O (outputs). At step
+t, counted from 0:
+
+    x[:, t]       x_t
+    h[:, t]       h_{t-1}, the state the step starts from; h[:, 0] is h_0
+    h[:, t + 1]   h_t, the state it leaves
+    dh[:, t]      dL/dh_t through the outputs of step t; overwritten by da_t, the gradient towards
+                  the sum inside the tanh
+
+Numbers that leave the range of the dtype become infinite without a warning: whoever trains looks
+at the loss and the gradient norm.
+"""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from crnn.kernels import contracts
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+instruction_set = "numpy"
+
+
+def workspace_size(T: int, B: int, I: int, H: int, O: int, dtype: Any) -> int:
+    """Return how many scalars of scratch the kernels below need: none in NumPy.
+
+    Parameters
+    ----------
+    T, B, I, H, O : int
+        Time steps, sequences, inputs, hidden units, outputs.
+    dtype : dtype-like
+        float32 or float64.
+    """
+    return 0
+
+
+def rnn_forward(
+    x: Array, W_xh: Array, W_hh: Array, b_h: Array, h: Array, workspace: Array
+) -> None:
+    """Run the tanh layer: h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h).
+
+    Parameters
+    ----------
+    x : array (B, T, I)
+        Inputs.
+    W_xh : array (H, I)
+    W_hh : array (H, H)
+    b_h : array (H,)
+    h : array (B, T+1, H)
+        On entry ``h[:, 0]`` holds h_0; the other steps are written.
+    workspace : array (n,)
+        Scratch of at least `workspace_size` scalars.
+    """
+    contracts.check("rnn_forward", locals())
+    with np.errstate(over="ignore", invalid="ignore"):
+        h[:, 1:] = x @ W_xh.T + b_h
+        for t in range(x.shape[1]):
+            h[:, t + 1] = np.tanh(h[:, t + 1] + h[:, t] @ W_hh.T)
+
+
+def rnn_backward(
+    x: Array,
+    h: Array,
+    W_xh: Array,
+    W_hh: Array,
+    dh: Array,
+    dW_xh: Array,
+    dW_hh: Array,
+    db_h: Array,
+    dx: Array | None,
+    dh0: Array,
+    workspace: Array,
+) -> None:
+    """Backpropagate through time: da_t = (dh_t + W_hh^T da_{t+1}) (1 - h_t^2), da_{T+1} = 0.
+
+    Parameters
+    ----------
+    x : array (B, T, I)
+        Inputs, as given to `rnn_forward`.
+    h : array (B, T+1, H)
+        States, as left by `rnn_forward`.
+    W_xh : array (H, I)
+    W_hh : array (H, H)
+    dh : array (B, T, H)
+        On entry dL/dh_t through the outputs of step t alone; on return da_t.
+    dW_xh : array (H, I)
+        The sum over all steps of da_t x_t^T is added.
+    dW_hh : array (H, H)
+        The sum of da_t h_{t-1}^T is added.
+    db_h : array (H,)
+        The sum of da_t is added.
+    dx : array (B, T, I) or None
+        dL/dx_t = W_xh^T da_t is written, where wanted.
+    dh0 : array (B, H)
+        dL/dh_0 = W_hh^T da_1 is written.
+    workspace : array (n,)
+        Scratch of at least `workspace_size` scalars.
+    """
+    contracts.check("rnn_backward", locals())
+    with np.errstate(over="ignore", invalid="ignore"):
+        # W_hh^T da_{t+1}: what reaches h_t through the recurrence
+        carried = np.zeros_like(dh0)
+        for t in reversed(range(x.shape[1])):
+            dh[:, t] = (dh[:, t] + carried) * (1 - h[:, t + 1] ** 2)
+            carried = dh[:, t] @ W_hh
+        dh0[...] = carried
+        dW_xh += np.tensordot(dh, x, axes=([0, 1], [0, 1]))
+        dW_hh += np.tensordot(dh, h[:, :-1], axes=([0, 1], [0, 1]))
+        db_h += dh.sum(axis=(0, 1))
+        if dx is not None:
+            dx[...] = dh @ W_xh
+
+
+def output_forward(h: Array, W_hy: Array, b_y: Array, y: Array, workspace: Array) -> None:
+    """Compute the outputs y_t = W_hy h_t + b_y.
+
+    Parameters
+    ----------
+    h : array (B, T, H)
+        The states h_t, without h_0.
+    W_hy : array (O, H)
+    b_y : array (O,)
+    y : array (B, T, O)
+        Written.
+    workspace : array (n,)
+        Scratch of at least `workspace_size` scalars.
+    """
+    contracts.check("output_forward", locals())
+    with np.errstate(over="ignore", invalid="ignore"):
+        y[...] = h @ W_hy.T + b_y
+
+
+def output_backward(
+    h: Array, W_hy: Array, dy: Array, dW_hy: Array, db_y: Array, dh: Array, workspace: Array
+) -> None:
+    """Backpropagate through the output layer.
+
+    Parameters
+    ----------
+    h : array (B, T, H)
+        The states h_t, without h_0.
+    W_hy : array (O, H)
+    dy : array (B, T, O)
+        dL/dy_t.
+    dW_hy : array (O, H)
+        The sum over all steps of dy_t h_t^T is added.
+    db_y : array (O,)
+        The sum of dy_t is added.
+    dh : array (B, T, H)
+        W_hy^T dy_t, the part of dL/dh_t that comes through y_t, is written.
+    workspace : array (n,)
+        Scratch of at least `workspace_size` scalars.
+    """
+    contracts.check("output_backward", locals())
+    with np.errstate(over="ignore", invalid="ignore"):
+        dW_hy += np.tensordot(dy, h, axes=([0, 1], [0, 1]))
+        db_y += dy.sum(axis=(0, 1))
+        dh[...] = dy @ W_hy
+
+
+def mse(y_hat: Array, y: Array, dy: Array | None) -> float:
+    """Return the mean of (y_hat - y)^2 over everything; its gradient is 2 (y_hat - y) / n.
+
+    Parameters
+    ----------
+    y_hat, y : array (B, T, O)
+        Outputs and targets.
+    dy : array (B, T, O) or None
+        The gradient towards y_hat is written, where wanted.
+
+    Returns
+    -------
+    float
+        The loss, summed in float64.
+    """
+    contracts.check("mse", locals())
+    return _squared_error(y_hat, y, dy, 2 / y.size) / y.size
+
+
+def sse(y_hat: Array, y: Array, dy: Array | None) -> float:
+    """Return half the sum of (y_hat - y)^2; its gradient is y_hat - y.
+
+    Parameters
+    ----------
+    y_hat, y : array (B, T, O)
+        Outputs and targets.
+    dy : array (B, T, O) or None
+        The gradient towards y_hat is written, where wanted.
+
+    Returns
+    -------
+    float
+        The loss, summed in float64.
+    """
+    contracts.check("sse", locals())
+    return _squared_error(y_hat, y, dy, 1) / 2
+
+
+def _squared_error(y_hat: Array, y: Array, dy: Array | None, scale: float) -> float:
+    with np.errstate(over="ignore", invalid="ignore"):
+        difference = y_hat - y
+        if dy is not None:
+            np.multiply(difference, difference.dtype.type(scale), out=dy)
+        return float(np.sum(np.square(difference, dtype=np.float64)))
+
+
+def cross_entropy(y_hat: Array, y: Array, dy: Array | None) -> float:
+    """Return the mean over all steps of -log softmax(y_hat)[y].
+
+    Parameters
+    ----------
+    y_hat : array (B, T, O)
+        Logits, one for each class.
+    y : array (B, T) of intp
+        Class numbers from 0 to O - 1.
+    dy : array (B, T, O) or None
+        The gradient (softmax(y_hat) - one_hot(y)) / (B T) is written, where wanted.
+
+    Returns
+    -------
+    float
+        The loss in nats, summed in float64.
+    """
+    contracts.check("cross_entropy", locals())
+    with np.errstate(over="ignore", invalid="ignore"):
+        logits = y_hat.astype(np.float64)
+        # Shifted by the largest, no exponential overflows.
+        logits -= logits.max(axis=-1, keepdims=True)
+        exponentials = np.exp(logits)
+        normaliser = exponentials.sum(axis=-1, keepdims=True)
+        target = np.take_along_axis(logits, y[..., None], axis=-1)
+        if dy is not None:
+            softmax = exponentials / normaliser
+            chosen = np.take_along_axis(softmax, y[..., None], axis=-1)
+            np.put_along_axis(softmax, y[..., None], chosen - 1, axis=-1)
+            dy[...] = softmax / y.size
+        return float(np.mean(np.log(normaliser) - target))
+
+
+def all_finite(values: Array) -> bool:
+    """Return whether a vector (n,) is free of NaN and infinities."""
+    contracts.check("all_finite", locals())
+    return bool(np.isfinite(values).all())
+
+
+def global_norm(values: Array) -> float:
+    """Return the Euclidean norm of a vector (n,), summed in float64."""
+    contracts.check("global_norm", locals())
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        squared = float(np.sum(np.square(values, dtype=np.float64)))
+        largest = float(np.abs(values).max())
+        if 1e-280 < squared < np.inf or largest == 0 or not np.isfinite(largest):
+            return float(np.sqrt(squared))
+        # Squares of large or small float64 values leave its range: measure in units of the largest.
+        return largest * float(np.sqrt(np.sum(np.square(values / largest, dtype=np.float64))))
+
+
+def clip_norm(values: Array, max_norm: float) -> float:
+    """Scale a vector (n,) in place so that its norm is at most `max_norm`.
+
+    Returns
+    -------
+    float
+        The norm before. If it is not finite, the vector is left as it is.
+    """
+    contracts.check("clip_norm", locals())
+    norm = global_norm(values)
+    if max_norm < norm < np.inf:
+        values *= values.dtype.type(max_norm / norm)
+    return norm
+
+
+def clip_value(values: Array, limit: float) -> None:
+    """Bring each element of a vector (n,) in place between -limit and limit. NaN stays."""
+    contracts.check("clip_value", locals())
+    np.clip(values, -limit, limit, out=values)
+
+
+def sgd_step(
+    theta: Array,
+    dtheta: Array,
+    velocity: Array | None,
+    lr: float,
+    momentum: float,
+    nesterov: bool,
+) -> None:
+    """Take one step of stochastic gradient descent, in place.
+
+    With momentum mu: v = mu v + dtheta; theta -= lr v, or lr (dtheta + mu v) for Nesterov's form
+    (Sutskever et al. 2013, in the arrangement that PyTorch uses). Without: theta -= lr dtheta.
+
+    Parameters
+    ----------
+    theta, dtheta : array (n,)
+        Parameters and their gradient.
+    velocity : array (n,) or None
+        The optimiser's memory; may be None where momentum is 0.
+    lr, momentum : float
+    nesterov : bool
+    """
+    contracts.check("sgd_step", locals())
+    real = theta.dtype.type
+    with np.errstate(over="ignore", invalid="ignore"):
+        if momentum == 0:
+            theta -= real(lr) * dtheta
+            return
+        if velocity is None:
+            raise ValueError(contracts.VELOCITY_MISSING)
+        velocity *= real(momentum)
+        velocity += dtheta
+        theta -= real(lr) * (dtheta + real(momentum) * velocity if nesterov else velocity)

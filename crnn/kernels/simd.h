@@ -1,0 +1,118 @@
+/* The vector type of the typed loops, and the few operations that C spells differently by width.
+
+   A `vec_f32` or `vec_f64` is one register of the instruction set this file is compiled for:
+   64 bytes with AVX-512, 32 with AVX, 16 with SSE2 or NEON. GCC and Clang give such types the
+   operators + - * /, which is all the loops need beside what stands here. Other compilers get
+   plain scalars (one lane), so that the same loops compile there too, and leave the rest to
+   their own vectoriser.
+
+   NV registers make a row of a tile and MR rows its height. The accumulators (MR * NV), one
+   row of a panel (NV) and a broadcast have to fit the register file: 32 registers with AVX-512
+   and NEON, 16 otherwise. */
+#ifndef CRNN_SIMD_H
+#define CRNN_SIMD_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#define CRNN_VECTOR_BYTES 64
+#elif defined(__AVX__)
+#define CRNN_VECTOR_BYTES 32
+#else
+#define CRNN_VECTOR_BYTES 16
+#endif
+
+#if defined(__AVX512F__)
+enum { MR = 8, NV = 3 };
+#elif defined(__aarch64__)
+enum { MR = 6, NV = 3 };
+#else
+enum { MR = 6, NV = 2 };
+#endif
+
+#if defined(__GNUC__) /* Clang defines it too */
+
+#define CRNN_INLINE static inline __attribute__((always_inline, unused))
+
+enum { LANES_F32 = CRNN_VECTOR_BYTES / 4, LANES_F64 = CRNN_VECTOR_BYTES / 8 };
+
+typedef float vec_f32 __attribute__((vector_size(CRNN_VECTOR_BYTES)));
+typedef double vec_f64 __attribute__((vector_size(CRNN_VECTOR_BYTES)));
+typedef int32_t bits_f32 __attribute__((vector_size(CRNN_VECTOR_BYTES)));
+typedef int64_t bits_f64 __attribute__((vector_size(CRNN_VECTOR_BYTES)));
+
+/* splat: every lane holds x. The literal zero is subtracted, not added: -0 + 0 is +0. */
+#define CRNN_DEFINE(SUFFIX, REAL, INT, EXPONENT_BITS, EXPONENT_BIAS)                               \
+    CRNN_INLINE vec_##SUFFIX splat_##SUFFIX(REAL x) { return x - (vec_##SUFFIX){0}; }              \
+    CRNN_INLINE vec_##SUFFIX load_##SUFFIX(const REAL *p) {                                        \
+        vec_##SUFFIX v;                                                                            \
+        memcpy(&v, p, sizeof v);                                                                   \
+        return v;                                                                                  \
+    }                                                                                              \
+    CRNN_INLINE void store_##SUFFIX(REAL *p, vec_##SUFFIX v) { memcpy(p, &v, sizeof v); }          \
+    CRNN_INLINE REAL sum_##SUFFIX(vec_##SUFFIX v) {                                                \
+        REAL lane[CRNN_VECTOR_BYTES / sizeof(REAL)], sum = 0;                                      \
+        memcpy(lane, &v, sizeof v);                                                                \
+        for (size_t i = 0; i < sizeof v / sizeof(REAL); ++i)                                       \
+            sum += lane[i];                                                                        \
+        return sum;                                                                                \
+    }                                                                                              \
+    CRNN_INLINE vec_##SUFFIX magnitude_##SUFFIX(vec_##SUFFIX v) {                                  \
+        return (vec_##SUFFIX)((bits_##SUFFIX)v & ~((bits_##SUFFIX)splat_##SUFFIX((REAL)-0.0)));    \
+    }                                                                                              \
+    CRNN_INLINE vec_##SUFFIX with_sign_of_##SUFFIX(vec_##SUFFIX v, vec_##SUFFIX sign) {            \
+        bits_##SUFFIX mask = (bits_##SUFFIX)splat_##SUFFIX((REAL)-0.0);                            \
+        return (vec_##SUFFIX)((bits_##SUFFIX)v | ((bits_##SUFFIX)sign & mask));                    \
+    }                                                                                              \
+    /* where below < limit: yes, elsewhere (and where below is NaN): no */                         \
+    CRNN_INLINE vec_##SUFFIX select_below_##SUFFIX(vec_##SUFFIX below, vec_##SUFFIX limit,         \
+                                                   vec_##SUFFIX yes, vec_##SUFFIX no) {            \
+        bits_##SUFFIX mask = below < limit;                                                        \
+        return (vec_##SUFFIX)((mask & (bits_##SUFFIX)yes) | (~mask & (bits_##SUFFIX)no));          \
+    }                                                                                              \
+    /* 2^n for a whole number n within the exponent's range, kept in a floating lane after a */    \
+    /* large constant was added that leaves n in the low bits of the significand */                \
+    CRNN_INLINE vec_##SUFFIX power_of_two_##SUFFIX(vec_##SUFFIX shifted) {                         \
+        return (vec_##SUFFIX)(((bits_##SUFFIX)shifted + EXPONENT_BIAS) << EXPONENT_BITS);          \
+    }
+
+CRNN_DEFINE(f32, float, int32_t, 23, 127)
+CRNN_DEFINE(f64, double, int64_t, 52, 1023)
+#undef CRNN_DEFINE
+
+#else /* one lane */
+
+#define CRNN_INLINE static __inline
+
+enum { LANES_F32 = 1, LANES_F64 = 1 };
+
+typedef float vec_f32;
+typedef double vec_f64;
+
+#define CRNN_DEFINE(SUFFIX, REAL, INT, EXPONENT_BITS, EXPONENT_BIAS, FABS, COPYSIGN)               \
+    CRNN_INLINE REAL splat_##SUFFIX(REAL x) { return x; }                                          \
+    CRNN_INLINE REAL load_##SUFFIX(const REAL *p) { return *p; }                                   \
+    CRNN_INLINE void store_##SUFFIX(REAL *p, REAL v) { *p = v; }                                   \
+    CRNN_INLINE REAL sum_##SUFFIX(REAL v) { return v; }                                            \
+    CRNN_INLINE REAL magnitude_##SUFFIX(REAL v) { return FABS(v); }                                \
+    CRNN_INLINE REAL with_sign_of_##SUFFIX(REAL v, REAL sign) { return COPYSIGN(v, sign); }        \
+    CRNN_INLINE REAL select_below_##SUFFIX(REAL below, REAL limit, REAL yes, REAL no) {            \
+        return below < limit ? yes : no;                                                           \
+    }                                                                                              \
+    CRNN_INLINE REAL power_of_two_##SUFFIX(REAL shifted) {                                         \
+        INT bits;                                                                                  \
+        memcpy(&bits, &shifted, sizeof bits);                                                      \
+        bits = (INT)(((uint64_t)bits + EXPONENT_BIAS) << EXPONENT_BITS);                           \
+        memcpy(&shifted, &bits, sizeof bits);                                                      \
+        return shifted;                                                                            \
+    }
+
+CRNN_DEFINE(f32, float, int32_t, 23, 127, fabsf, copysignf)
+CRNN_DEFINE(f64, double, int64_t, 52, 1023, fabs, copysign)
+#undef CRNN_DEFINE
+
+#endif
+#endif

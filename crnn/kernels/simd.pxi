@@ -1,0 +1,92 @@
+# The vocabulary of the typed loops: `vec`, one SIMD register of float32 or of float64 lanes.
+#
+# Arrays of either dtype travel as `vec*`: the pointer says the dtype and nothing about alignment,
+# and every offset and stride counts scalars, never registers. Cython takes a vec for a number, so
+# a * b + c in these files is the C compiler's own vector arithmetic; simd.h holds the rest.
+
+cdef extern from "simd.h" nogil:
+    ctypedef float vec_f32
+    ctypedef double vec_f64
+    enum: MR, NV, LANES_F32, LANES_F64
+    vec_f32 splat_f32(float)
+    vec_f64 splat_f64(double)
+    vec_f32 load_f32(const float*)
+    vec_f64 load_f64(const double*)
+    void store_f32(float*, vec_f32)
+    void store_f64(double*, vec_f64)
+    float sum_f32(vec_f32)
+    double sum_f64(vec_f64)
+    vec_f32 magnitude_f32(vec_f32)
+    vec_f64 magnitude_f64(vec_f64)
+    vec_f32 with_sign_of_f32(vec_f32, vec_f32)
+    vec_f64 with_sign_of_f64(vec_f64, vec_f64)
+    vec_f32 select_below_f32(vec_f32, vec_f32, vec_f32, vec_f32)
+    vec_f64 select_below_f64(vec_f64, vec_f64, vec_f64, vec_f64)
+    vec_f32 power_of_two_f32(vec_f32)
+    vec_f64 power_of_two_f64(vec_f64)
+
+ctypedef fused vec:
+    vec_f32
+    vec_f64
+
+
+cdef inline Py_ssize_t lanes(const vec* dtype) noexcept nogil:
+    if vec is vec_f32:
+        return LANES_F32
+    else:
+        return LANES_F64
+
+
+cdef inline vec* at(const vec* p, Py_ssize_t offset) noexcept nogil:
+    """The address `offset` scalars after p."""
+    if vec is vec_f32:
+        return <vec*> (<float*> p + offset)
+    else:
+        return <vec*> (<double*> p + offset)
+
+
+cdef inline vec load(const vec* p, Py_ssize_t offset) noexcept nogil:
+    if vec is vec_f32:
+        return load_f32(<const float*> p + offset)
+    else:
+        return load_f64(<const double*> p + offset)
+
+
+cdef inline void store(vec* p, Py_ssize_t offset, vec value) noexcept nogil:
+    if vec is vec_f32:
+        store_f32(<float*> p + offset, value)
+    else:
+        store_f64(<double*> p + offset, value)
+
+
+cdef inline vec broadcast(const vec* p, Py_ssize_t offset) noexcept nogil:
+    """Every lane holds the scalar at p[offset]."""
+    if vec is vec_f32:
+        return splat_f32((<const float*> p)[offset])
+    else:
+        return splat_f64((<const double*> p)[offset])
+
+
+cdef inline vec splat(const vec* dtype, double value) noexcept nogil:
+    """Every lane holds value; the pointer only says which dtype."""
+    if vec is vec_f32:
+        return splat_f32(<float> value)
+    else:
+        return splat_f64(value)
+
+
+cdef inline void copy_scalars(vec* to, Py_ssize_t to_stride, const vec* source,
+                              Py_ssize_t source_stride, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        if vec is vec_f32:
+            (<float*> to)[i * to_stride] = (<const float*> source)[i * source_stride]
+        else:
+            (<double*> to)[i * to_stride] = (<const double*> source)[i * source_stride]
+
+
+cdef inline Py_ssize_t itemsize(const vec* dtype) noexcept nogil:
+    if vec is vec_f32:
+        return sizeof(float)
+    else:
+        return sizeof(double)

@@ -1,0 +1,205 @@
+"""Training: one step, and the loop of epochs around it, over checked arrays."""
+
+import math
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from crnn import checks
+from crnn.checks import Array
+from crnn.errors import DivergenceError
+from crnn.losses import Loss
+from crnn.optimizers import SGD
+from crnn.recurrence import Recurrence
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class Clipping(NamedTuple):
+    """How a gradient is limited: by its global norm, by element, or not at all."""
+
+    norm: float | None
+    value: float | None
+
+    @classmethod
+    def checked(cls, clip_norm: float | None, clip_value: float | None) -> "Clipping":
+        """Return the clipping that a user's arguments name."""
+        if clip_norm is not None and clip_value is not None:
+            raise ValueError(
+                "clip_norm: expected only one of clip_norm and clip_value, got both"
+            )
+        limits = []
+        for name, limit in (("clip_norm", clip_norm), ("clip_value", clip_value)):
+            if limit is not None:
+                limit = checks.number(name, limit)
+                if limit == 0:
+                    raise ValueError(f"{name}: expected a number above 0, got 0")
+            limits.append(limit)
+        return cls(*limits)
+
+
+class History:
+    """What happened in each epoch of a `fit`.
+
+    Attributes
+    ----------
+    loss : list of float
+        The training loss of each epoch, as the steps saw it before they changed the parameters:
+        the mean over all sequences, or for `sse` their sum.
+    val_loss : list of float
+        The loss on the validation data after each epoch; empty without them.
+    grad_norm : list of float
+        The mean over an epoch's steps of the gradient's global norm before clipping.
+    """
+
+    def __init__(self) -> None:
+        self.loss: list[float] = []
+        self.val_loss: list[float] = []
+        self.grad_norm: list[float] = []
+
+    def __repr__(self) -> str:
+        if not self.loss:
+            return "History(epochs=0)"
+        validation = f", val_loss={self.val_loss[-1]:.6g}" if self.val_loss else ""
+        return f"History(epochs={len(self.loss)}, loss={self.loss[-1]:.6g}{validation})"
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the loss by epoch.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure without it.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ImportError
+            matplotlib is not installed.
+        """
+        # A door to another house: only whoever opens it needs matplotlib.
+        from crnn import plots
+
+        return plots.history(self, ax=ax)
+
+
+def train_step(
+    recurrence: Recurrence,
+    x: Array,
+    y: Array,
+    optimizer: SGD,
+    loss: Loss,
+    clipping: Clipping,
+    epoch: int | None = None,
+) -> tuple[float, float]:
+    """Take one step and return the loss and the gradient's norm, both of before it.
+
+    Either the step is taken as a whole or, whatever is raised, not at all.
+    """
+    kernels, theta = recurrence.kernels, recurrence.flat
+    step = optimizer.steps + 1
+    run = recurrence.forward(x, None)
+    dy = np.empty(run.y.shape, theta.dtype)
+    value = loss.value(kernels, np.ascontiguousarray(run.y), y, dy)
+    if not math.isfinite(value):
+        raise DivergenceError(f"the loss is {value}", epoch, step)
+    gradient = np.zeros_like(theta)
+    recurrence.backward(run, dy, None, gradient, towards_x=False)
+    if clipping.norm is not None:
+        norm = kernels.clip_norm(gradient, clipping.norm)
+    else:
+        norm = kernels.global_norm(gradient)
+    if not math.isfinite(norm):
+        raise DivergenceError(f"the gradient's norm is {norm}", epoch, step)
+    if clipping.value is not None:
+        kernels.clip_value(gradient, clipping.value)
+    before, state = theta.copy(), optimizer.state()
+    try:
+        optimizer.step(kernels, theta, gradient)
+        if not kernels.all_finite(theta):
+            raise DivergenceError("the new parameters are not finite", epoch, step)
+    except BaseException:
+        theta[...] = before
+        optimizer.restore(state)
+        raise
+    return value, norm
+
+
+def evaluate(recurrence: Recurrence, x: Array, y: Array, loss: Loss) -> float:
+    """Return the loss of predictions for x."""
+    y_hat, _ = recurrence.predict(x, None)
+    return loss.value(recurrence.kernels, y_hat, y, None)
+
+
+def fit(
+    recurrence: Recurrence,
+    x: Array,
+    y: Array,
+    *,
+    epochs: int,
+    batch_size: int,
+    optimizer: SGD,
+    loss: Loss,
+    clipping: Clipping,
+    shuffle: bool,
+    rng: np.random.Generator,
+    validation: tuple[Array, Array] | None,
+    progress: bool | None,
+) -> History:
+    """Train for some epochs of mini-batches and return what happened."""
+    history = History()
+    with _progress_bar(progress, epochs) as (numbers, show):
+        for epoch in numbers:
+            order = rng.permutation(len(x)) if shuffle else np.arange(len(x))
+            total, norms = 0.0, []
+            for start in range(0, len(x), batch_size):
+                rows = order[start : start + batch_size]
+                value, norm = train_step(
+                    recurrence, x[rows], y[rows], optimizer, loss, clipping, epoch
+                )
+                total += value * len(rows) / len(x) if loss.is_mean else value
+                norms.append(norm)
+            history.loss.append(total)
+            history.grad_norm.append(math.fsum(norms) / len(norms))
+            if validation is not None:
+                history.val_loss.append(evaluate(recurrence, *validation, loss))
+            show(history)
+    return history
+
+
+class _progress_bar:
+    """A tqdm bar over the epochs where one is wanted and possible."""
+
+    def __init__(self, progress: bool | None, epochs: int) -> None:
+        self._epochs: Any = range(1, epochs + 1)
+        self._bar: Any = None
+        if progress or (progress is None and sys.stderr is not None and sys.stderr.isatty()):
+            try:
+                from tqdm import tqdm
+            except ImportError:
+                if progress:
+                    raise ImportError(
+                        "progress=True needs tqdm: pip install 'crnn[cli]'"
+                    ) from None
+            else:
+                self._bar = tqdm(self._epochs, desc="training", unit="epoch")
+
+    def __enter__(self) -> tuple[Iterator[int], Callable[[History], None]]:
+        return iter(self._epochs if self._bar is None else self._bar), self._show
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _show(self, history: History) -> None:
+        if self._bar is not None:
+            shown = {"loss": f"{history.loss[-1]:.4g}"}
+            if history.val_loss:
+                shown["val_loss"] = f"{history.val_loss[-1]:.4g}"
+            self._bar.set_postfix(shown, refresh=False)
