@@ -89,7 +89,11 @@ def float_dtype(value: Any) -> np.dtype[Any]:
 
 
 def floats(
-    name: str, value: Any, shapes: tuple[str, ...], sizes: dict[str, int], like: Array,
+    name: str,
+    value: Any,
+    shapes: tuple[str, ...],
+    sizes: dict[str, int],
+    like: Array,
     kernels: ModuleType,
 ) -> Array:
     """Return a finite C-contiguous array of `like`'s dtype whose shape is one of `shapes`.
@@ -160,7 +164,8 @@ def check_shape(name: str, array: Array, shapes: tuple[str, ...], sizes: dict[st
             break
     else:
         described = [
-            "(" + ", ".join(f"{a}={sizes[a]}" if a in sizes else a for a in shape.split())
+            "("
+            + ", ".join(f"{a}={sizes[a]}" if a in sizes else a for a in shape.split())
             + (",)" if " " not in shape else ")")
             for shape in shapes
         ]

@@ -1,7 +1,7 @@
 """The networks that users build: parameters, forward, backward, predict, and training by name.
 
-    h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h)
-    y_t = W_hy h_t + b_y
+h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h)
+y_t = W_hy h_t + b_y
 """
 
 import math
@@ -176,7 +176,8 @@ class RNN:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of all parameters and results."""
-        return self._recurrence.flat.dtype
+        dtype: np.dtype[Any] = self._recurrence.flat.dtype
+        return dtype
 
     @property
     def implementation(self) -> str:

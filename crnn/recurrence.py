@@ -4,6 +4,8 @@ All arrays here are C-contiguous, of the network's dtype and of the right shapes
 to that. Whole sequences go to the kernels in one call.
 """
 
+import math
+from itertools import accumulate, pairwise
 from types import ModuleType
 from typing import Any
 
@@ -61,7 +63,9 @@ class Recurrence:
         if self.has_output_layer:
             self.shapes["W_hy"] = (self.output_size, hidden_size)
             self.shapes["b_y"] = (self.output_size,)
-        self.flat = np.zeros(sum(int(np.prod(shape)) for shape in self.shapes.values()), dtype)
+        ends = [0, *accumulate(math.prod(shape) for shape in self.shapes.values())]
+        self._slices = [slice(*bounds) for bounds in pairwise(ends)]
+        self.flat = np.zeros(ends[-1], dtype)
         self.params = self.views(self.flat)
         # Scratch for the kernels, handed from call to call. Threads that call at the same time
         # each take their own.
@@ -69,12 +73,10 @@ class Recurrence:
 
     def views(self, flat: Array) -> dict[str, Array]:
         """Return the named parts of a vector laid out as the parameters are."""
-        parts, start = {}, 0
-        for name, shape in self.shapes.items():
-            end = start + int(np.prod(shape))
-            parts[name] = flat[start:end].reshape(shape)
-            start = end
-        return parts
+        return {
+            name: flat[part].reshape(shape)
+            for part, (name, shape) in zip(self._slices, self.shapes.items(), strict=True)
+        }
 
     def forward(self, x: Array, h0: Array | None) -> Pass:
         """Run whole sequences x (B, T, I) from h0 (B, H), or from zero."""

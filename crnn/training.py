@@ -28,9 +28,7 @@ class Clipping(NamedTuple):
     def checked(cls, clip_norm: float | None, clip_value: float | None) -> "Clipping":
         """Return the clipping that a user's arguments name."""
         if clip_norm is not None and clip_value is not None:
-            raise ValueError(
-                "clip_norm: expected only one of clip_norm and clip_value, got both"
-            )
+            raise ValueError("clip_norm: expected only one of clip_norm and clip_value, got both")
         limits = []
         for name, limit in (("clip_norm", clip_norm), ("clip_value", clip_value)):
             if limit is not None:
@@ -154,7 +152,7 @@ def fit(
 ) -> History:
     """Train for some epochs of mini-batches and return what happened."""
     history = History()
-    with _progress_bar(progress, epochs) as (numbers, show):
+    with _ProgressBar(progress, epochs) as (numbers, show):
         for epoch in numbers:
             order = rng.permutation(len(x)) if shuffle else np.arange(len(x))
             total, norms = 0.0, []
@@ -173,7 +171,7 @@ def fit(
     return history
 
 
-class _progress_bar:
+class _ProgressBar:
     """A tqdm bar over the epochs where one is wanted and possible."""
 
     def __init__(self, progress: bool | None, epochs: int) -> None:
@@ -184,9 +182,7 @@ class _progress_bar:
                 from tqdm import tqdm
             except ImportError:
                 if progress:
-                    raise ImportError(
-                        "progress=True needs tqdm: pip install 'crnn[cli]'"
-                    ) from None
+                    raise ImportError("progress=True needs tqdm: pip install 'crnn[cli]'") from None
             else:
                 self._bar = tqdm(self._epochs, desc="training", unit="epoch")
 

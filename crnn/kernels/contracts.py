@@ -92,7 +92,7 @@ def check(kernel: str, arrays: dict[str, Any]) -> None:
         A shape, a stride or a class number does not fit, or an output is read-only.
     """
     sizes: dict[str, int] = {}
-    dtype = None
+    dtype: np.dtype[Any] | None = None  # of the first array, which the others share
     for name, contract in ARGUMENTS[kernel].items():
         array = arrays[name]
         *flags, shape = _parse(contract)
@@ -100,16 +100,13 @@ def check(kernel: str, arrays: dict[str, Any]) -> None:
             continue
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{name}: expected an array, got {type(array).__name__}")
-        if "integer" in flags:
-            expected = np.dtype(np.intp)
-        elif dtype is None:
-            dtype = array.dtype if array.dtype in (np.float32, np.float64) else None
-            expected = dtype
-        else:
-            expected = dtype
-        if expected is None or array.dtype != expected:
-            wanted = "float32 or float64" if expected is None else str(expected)
-            raise TypeError(f"{name}: expected dtype {wanted}, got {array.dtype}")
+        if dtype is None:
+            if array.dtype not in (np.float32, np.float64):
+                raise TypeError(f"{name}: expected dtype float32 or float64, got {array.dtype}")
+            dtype = array.dtype
+        expected = np.dtype(np.intp) if "integer" in flags else dtype
+        if array.dtype != expected:
+            raise TypeError(f"{name}: expected dtype {expected}, got {array.dtype}")
         _check_shape(name, array, shape.split(), sizes)
         last = array.strides[-1] == array.itemsize or array.shape[-1] <= 1
         regular = all(stride % array.itemsize == 0 for stride in array.strides)

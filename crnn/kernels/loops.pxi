@@ -25,7 +25,8 @@ cdef Py_ssize_t workspace_size(const vec* dtype, Sizes s) noexcept nogil:
     cdef Py_ssize_t slack = PANEL_ALIGNMENT // itemsize(dtype)
     cdef Py_ssize_t forward = packed_size(dtype, s.I, s.H) + packed_size(dtype, s.H, s.H)
     cdef Py_ssize_t rows = packed_size(dtype, ROWS_PACKED, max(s.I, s.H))
-    cdef Py_ssize_t backward = packed_size(dtype, s.H, s.H) + max(rows, packed_size(dtype, s.H, s.I))
+    cdef Py_ssize_t inputs = packed_size(dtype, s.H, s.I)
+    cdef Py_ssize_t backward = packed_size(dtype, s.H, s.H) + max(rows, inputs)
     cdef Py_ssize_t output = max(packed_size(dtype, s.H, s.O),
                                  max(packed_size(dtype, s.O, s.H), rows))
     return slack + max(forward, max(backward, output))

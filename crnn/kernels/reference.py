@@ -39,9 +39,7 @@ def workspace_size(T: int, B: int, I: int, H: int, O: int, dtype: Any) -> int:
     return 0
 
 
-def rnn_forward(
-    x: Array, W_xh: Array, W_hh: Array, b_h: Array, h: Array, workspace: Array
-) -> None:
+def rnn_forward(x: Array, W_xh: Array, W_hh: Array, b_h: Array, h: Array, workspace: Array) -> None:
     """Run the tanh layer: h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h).
 
     Parameters

@@ -48,7 +48,7 @@ cdef void rnn_backward(Sizes s, Sequences x, Sequences h, const vec* W_xh, const
     cdef vec* da_t
     cdef Py_ssize_t b, t
     pack(W_hh_panels, W_hh, s.H, 1, s.H, s.H)
-    # Nothing of the recurrence reaches the last state: da_T = dh_T (1 - h_T^2), a product of depth 0.
+    # Nothing of the recurrence reaches the last state: its product has depth 0.
     for t in range(s.T - 1, -1, -1):
         # da_t = (dh_t + W_hh^T da_{t+1}) (1 - h_t^2)
         da_t = step_of(W_hh, dh, 0, t)
@@ -56,7 +56,8 @@ cdef void rnn_backward(Sizes s, Sequences x, Sequences h, const vec* W_xh, const
                 W_hh_panels, da_t, dh.per_sequence, FROM_C, da_t, TANH_GRADIENT,
                 step_of(W_hh, h, 0, t + 1), h.per_sequence)
     # dh_0 = W_hh^T da_1
-    product(s.B, s.H, s.H, da, dh.per_sequence, 1, W_hh_panels, dh0, s.H, FROM_ZERO, dh0, PLAIN, dh0, 0)
+    product(s.B, s.H, s.H, da, dh.per_sequence, 1, W_hh_panels, dh0, s.H, FROM_ZERO, dh0, PLAIN,
+            dh0, 0)
     add_rows(db_h, da, s.B * s.T, s.H)
     add_outer_products(dW_xh, s.H, s.I, s.B, s.T, da, x, panels)
     add_outer_products(dW_hh, s.H, s.H, s.B, s.T, da, h, panels)

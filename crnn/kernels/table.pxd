@@ -26,14 +26,16 @@ ctypedef void (*rnn_backward_function)(
     Sizes, Sequences x, Sequences h, const void* W_xh, const void* W_hh, Sequences dh, void* dW_xh,
     void* dW_hh, void* db_h, Sequences dx, void* dh0, void* workspace) noexcept nogil
 ctypedef void (*output_forward_function)(
-    Sizes, Sequences h, const void* W_hy, const void* b_y, Sequences y, void* workspace) noexcept nogil
+    Sizes, Sequences h, const void* W_hy, const void* b_y, Sequences y,
+    void* workspace) noexcept nogil
 ctypedef void (*output_backward_function)(
     Sizes, Sequences h, const void* W_hy, Sequences dy, void* dW_hy, void* db_y, Sequences dh,
     void* workspace) noexcept nogil
 ctypedef double (*squared_error_function)(
     Py_ssize_t n, const void* y_hat, const void* y, double scale, void* dy) noexcept nogil
 ctypedef double (*cross_entropy_function)(
-    Py_ssize_t rows, Py_ssize_t classes, const void* y_hat, const Py_ssize_t* y, void* dy) noexcept nogil
+    Py_ssize_t rows, Py_ssize_t classes, const void* y_hat, const Py_ssize_t* y,
+    void* dy) noexcept nogil
 ctypedef bint (*all_finite_function)(Py_ssize_t n, const void* values) noexcept nogil
 ctypedef double (*global_norm_function)(Py_ssize_t n, const void* values) noexcept nogil
 ctypedef void (*scale_function)(Py_ssize_t n, void* values, double factor) noexcept nogil

@@ -222,8 +222,9 @@ cdef void tile(int rows, Py_ssize_t K, const vec* A, Py_ssize_t A_m, Py_ssize_t 
 
 
 cdef inline void tile_rows(Py_ssize_t rows, Py_ssize_t K, const vec* A, Py_ssize_t A_m,
-                           Py_ssize_t A_k, const vec* panel, vec* C, Py_ssize_t C_m, int start,
-                           const vec* bias, int finish, const vec* h, Py_ssize_t h_m) noexcept nogil:
+                           Py_ssize_t A_k, const vec* panel, vec* C, Py_ssize_t C_m,
+                           int start, const vec* bias, int finish, const vec* h,
+                           Py_ssize_t h_m) noexcept nogil:
     """C[0:rows, 0:NR] for any number of rows, in tiles of MR, 4, 2 and 1."""
     while rows >= MR:
         tile(MR, K, A, A_m, A_k, panel, C, C_m, start, bias, finish, h, h_m)
