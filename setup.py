@@ -1,0 +1,49 @@
+"""The extension modules of crnn and their compiler flags; everything else is in pyproject.toml."""
+
+import os
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+
+def switched_on(name):
+    return os.environ.get(name, "").strip().lower() not in {"", "0", "no", "false", "off"}
+
+
+DEBUG = switched_on("CRNN_DEBUG")
+X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
+
+if sys.platform == "win32":  # MSVC
+    FLAGS = ["/Od", "/Zi"] if DEBUG else ["/O2"]
+    VARIANTS = {"_avx2": ["/arch:AVX2"], "_avx512": ["/arch:AVX512"]}
+else:  # GCC or Clang
+    FLAGS = ["-O0", "-g3"] if DEBUG else ["-O3", "-g0"]
+    FLAGS += ["-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+    AVX512 = ["-march=x86-64-v4", "-mprefer-vector-width=512"]
+    VARIANTS = {"_avx2": ["-march=x86-64-v3"], "_avx512": AVX512}
+
+FOLDER = Path("crnn/kernels")
+HEADERS = [str(p) for p in sorted(FOLDER.iterdir()) if p.suffix in {".h", ".pxd", ".pxi"}]
+MODULES = {"native": [], "_baseline": []} | (VARIANTS if X86_64 else {})
+DIRECTIVES = {"language_level": 3, "boundscheck": DEBUG, "initializedcheck": DEBUG}
+DIRECTIVES |= {"wraparound": False, "cdivision": True}
+
+extensions = []
+for module, own_flags in MODULES.items():
+    extension = Extension(
+        f"crnn.kernels.{module}",
+        [f"{FOLDER}/{module}.pyx"],
+        include_dirs=[str(FOLDER)],
+        depends=["setup.py", *HEADERS],
+        extra_compile_args=FLAGS + own_flags,
+    )
+    extension.cython_directives = DIRECTIVES
+    extension.required = switched_on("CRNN_REQUIRE_NATIVE") or switched_on("CIBUILDWHEEL")
+    extensions.append(extension)
+
+setup(
+    ext_modules=[] if switched_on("CRNN_NO_EXTENSIONS") else extensions,
+    options={"build": {"build_base": "build/debug" if DEBUG else "build/release"}},
+)
