@@ -74,7 +74,8 @@ def _choose() -> tuple[str, ModuleType, str]:
             reason = str(error) if absent else f"the compiled kernels fail to load: {error}"
             warnings.warn(
                 f"crnn runs on its much slower NumPy kernels, because {reason}. "
-                "CRNN_IMPLEMENTATION=python says that this is meant.",
+                "CRNN_IMPLEMENTATION=python says that this is meant; with a C compiler, "
+                "pip install --force-reinstall --no-cache-dir crnn builds anew.",
                 RuntimeWarning,
                 stacklevel=2,
             )

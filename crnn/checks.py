@@ -79,6 +79,7 @@ def within(outer: str) -> Iterator[None]:
 
 def float_dtype(value: Any) -> np.dtype[Any]:
     """Return the dtype float32 or float64."""
+    dtype: np.dtype[Any]
     try:
         dtype = np.dtype(value)
     except TypeError:

@@ -6,8 +6,9 @@ Each one here is a pair: the `def` function picks the dtype, and where the array
 the loops rely on, and calls the table of functions of the instruction set chosen at import.
 """
 
-import importlib
 import os
+from importlib import import_module
+from importlib.util import find_spec
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.math cimport isfinite
@@ -27,11 +28,9 @@ ctypedef fused real:
 
 def _choose_instruction_set():
     """Return the best build that this processor runs, or the one that CRNN_CPU names."""
-    supported = ["baseline"]
-    if cpu_supports_avx2():
-        supported.insert(0, "avx2")
-    if cpu_supports_avx512():
-        supported.insert(0, "avx512")
+    runs = {"avx512": cpu_supports_avx512(), "avx2": cpu_supports_avx2(), "baseline": True}
+    # A build for several architectures at once has the baseline alone.
+    supported = [name for name in runs if runs[name] and find_spec(f"crnn.kernels._{name}")]
     name = os.environ.get("CRNN_CPU") or supported[0]
     if name not in supported:
         # Not an ImportError: nothing is broken that the NumPy kernels should stand in for.
@@ -43,7 +42,7 @@ def _choose_instruction_set():
 
 instruction_set = _choose_instruction_set()
 cdef Builds* builds = <Builds*> PyCapsule_GetPointer(
-    importlib.import_module(f"crnn.kernels._{instruction_set}").capsule, "crnn.kernels.Builds")
+    import_module(f"crnn.kernels._{instruction_set}").capsule, "crnn.kernels.Builds")
 
 
 cdef inline Table* table(const real* dtype) noexcept nogil:
