@@ -1,0 +1,38 @@
+"""Small data sets that travel inside the package."""
+
+from importlib import resources
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["sunspots"]
+
+
+def sunspots() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Yearly mean sunspot numbers, 1700 to 2008.
+
+    Returns
+    -------
+    years : ndarray of int64, shape (309,)
+        Calendar years, every one from 1700 to 2008.
+    numbers : ndarray of float64, shape (309,)
+        Mean sunspot number of each year (dimensionless count, 0 to 190.2).
+
+    Notes
+    -----
+    Both arrays are new at every call and belong to the caller.
+
+    The values are those before the revision of the series in 2015, which changed
+    their scale: do not append later numbers without converting them.
+
+    References
+    ----------
+    National Geophysical Data Center,
+    http://www.ngdc.noaa.gov/stp/solar/solarda3.html, in the form in which the
+    ``statsmodels`` package carries them (``statsmodels.datasets.sunspots``, public
+    domain).
+    """
+    source = resources.files("crnn").joinpath("data", "sunspots.csv")
+    with source.open(encoding="utf-8") as file:
+        table = np.loadtxt(file, delimiter=",", skiprows=1, dtype=np.float64)
+    return table[:, 0].astype(np.int64), table[:, 1].copy()
