@@ -91,6 +91,6 @@ def show_config() -> None:
 
     print(f"crnn            {__version__}")
     print(f"implementation  {implementation} ({reason})")
-    print(f"instruction set {kernels.instruction_set}")
+    print(f"instruction set {kernels.instruction_set} ({kernels.instruction_set_reason})")
     print(f"NumPy           {np.__version__}")
     print(f"Python          {sys.version.split()[0]}")

@@ -84,7 +84,8 @@ def float_dtype(value: Any) -> np.dtype[Any]:
         dtype = np.dtype(value)
     except TypeError:
         dtype = np.dtype(object)
-    if dtype not in (np.float32, np.float64) or not dtype.isnative:
+    # NumPy reads None as float64.
+    if value is None or dtype not in (np.float32, np.float64) or not dtype.isnative:
         raise ValueError(f"dtype: expected 'float32' or 'float64', got {value!r}")
     return dtype
 
@@ -177,6 +178,8 @@ def check_shape(name: str, array: Array, shapes: tuple[str, ...], sizes: dict[st
 
 
 def _array(name: str, value: Any) -> Array:
+    if value is None:
+        raise TypeError(f"{name}: expected an array, got None")
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise ValueError(f"{name}: expected an array without gaps, got masked entries")
     try:

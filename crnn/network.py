@@ -21,8 +21,7 @@ from crnn.training import Clipping, History
 class Tape:
     """What `RNN.forward` computed, and what `RNN.backward` reads.
 
-    A tape refers to x without copying it (where no conversion was needed), and `backward` uses
-    the parameters as they are then: change neither in between.
+    `backward` uses the parameters as they are then: do not change them in between.
 
     Attributes
     ----------
@@ -243,7 +242,8 @@ class RNN:
             A shape, dtype or value does not fit.
         """
         sequences, start, single = self._inputs(x, h0)
-        return Tape(self, self._recurrence.forward(sequences, start), single)
+        # BPTT reads x again: a buffer that its owner fills anew must not change the gradient.
+        return Tape(self, self._recurrence.forward(sequences.copy(), start), single)
 
     def backward(self, tape: Tape, dy: Any, dh_n: Any = None) -> Gradients:
         """Backpropagate through time. Nothing of the network changes.

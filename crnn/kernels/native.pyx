@@ -27,20 +27,22 @@ ctypedef fused real:
 
 
 def _choose_instruction_set():
-    """Return the best build that this processor runs, or the one that CRNN_CPU names."""
+    """Return the best build that this processor runs, or the one that CRNN_CPU names; and why."""
     runs = {"avx512": cpu_supports_avx512(), "avx2": cpu_supports_avx2(), "baseline": True}
     # A build for several architectures at once has the baseline alone.
     supported = [name for name in runs if runs[name] and find_spec(f"crnn.kernels._{name}")]
-    name = os.environ.get("CRNN_CPU") or supported[0]
+    name = os.environ.get("CRNN_CPU")
+    if not name:
+        return supported[0], "the best that this processor runs"
     if name not in supported:
         # Not an ImportError: nothing is broken that the NumPy kernels should stand in for.
         raise ValueError(
             f"CRNN_CPU: expected one of {', '.join(supported)} on this processor, got {name!r}"
         )
-    return name
+    return name, f"CRNN_CPU={name}"
 
 
-instruction_set = _choose_instruction_set()
+instruction_set, instruction_set_reason = _choose_instruction_set()
 cdef Builds* builds = <Builds*> PyCapsule_GetPointer(
     import_module(f"crnn.kernels._{instruction_set}").capsule, "crnn.kernels.Builds")
 
@@ -129,7 +131,7 @@ def rnn_forward(x, W_xh, W_hh, b_h, h, workspace):
             fits = typed_rnn_forward[double](x, W_xh, W_hh, b_h, h, workspace)
         else:
             fits = typed_rnn_forward[float](x, W_xh, W_hh, b_h, h, workspace)
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, BufferError, TypeError, ValueError):
         pass
     if not fits:
         refuse("rnn_forward", {"x": x, "W_xh": W_xh, "W_hh": W_hh, "b_h": b_h, "h": h,
@@ -174,7 +176,7 @@ def rnn_backward(x, h, W_xh, W_hh, dh, dW_xh, dW_hh, db_h, dx, dh0, workspace):
         else:
             fits = typed_rnn_backward[float](x, h, W_xh, W_hh, dh, dW_xh, dW_hh, db_h, dx, dh0,
                                              workspace)
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, BufferError, TypeError, ValueError):
         pass
     if not fits:
         refuse("rnn_backward", {"x": x, "h": h, "W_xh": W_xh, "W_hh": W_hh, "dh": dh,
@@ -203,7 +205,7 @@ def output_forward(h, W_hy, b_y, y, workspace):
             fits = typed_output_forward[double](h, W_hy, b_y, y, workspace)
         else:
             fits = typed_output_forward[float](h, W_hy, b_y, y, workspace)
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, BufferError, TypeError, ValueError):
         pass
     if not fits:
         refuse("output_forward", {"h": h, "W_hy": W_hy, "b_y": b_y, "y": y, "workspace": workspace})
@@ -234,7 +236,7 @@ def output_backward(h, W_hy, dy, dW_hy, db_y, dh, workspace):
             fits = typed_output_backward[double](h, W_hy, dy, dW_hy, db_y, dh, workspace)
         else:
             fits = typed_output_backward[float](h, W_hy, dy, dW_hy, db_y, dh, workspace)
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, BufferError, TypeError, ValueError):
         pass
     if not fits:
         refuse("output_backward", {"h": h, "W_hy": W_hy, "dy": dy, "dW_hy": dW_hy, "db_y": db_y,
@@ -265,7 +267,7 @@ cdef squared_error(name, y_hat, y, dy, bint mean):
             value = typed_squared_error[double](y_hat, y, dy, mean)
         else:
             value = typed_squared_error[float](y_hat, y, dy, mean)
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, BufferError, TypeError, ValueError):
         pass
     if value is None:
         refuse(name, {"y_hat": y_hat, "y": y, "dy": dy})
@@ -308,7 +310,7 @@ def cross_entropy(y_hat, y, dy):
             value = typed_cross_entropy[double](y_hat, y, dy)
         else:
             value = typed_cross_entropy[float](y_hat, y, dy)
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, BufferError, TypeError, ValueError):
         pass
     if value is None:
         refuse("cross_entropy", {"y_hat": y_hat, "y": y, "dy": dy})
@@ -332,7 +334,7 @@ def all_finite(values):
             value = typed_all_finite[double](values)
         else:
             value = typed_all_finite[float](values)
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, BufferError, TypeError, ValueError):
         pass
     if value is None:
         refuse("all_finite", {"values": values})
@@ -356,7 +358,7 @@ def global_norm(values):
             value = typed_global_norm[double](values)
         else:
             value = typed_global_norm[float](values)
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, BufferError, TypeError, ValueError):
         pass
     if value is None:
         refuse("global_norm", {"values": values})
@@ -382,7 +384,7 @@ def clip_norm(values, max_norm):
             value = typed_clip_norm[double](values, max_norm)
         else:
             value = typed_clip_norm[float](values, max_norm)
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, BufferError, TypeError, ValueError):
         pass
     if value is None:
         refuse("clip_norm", {"values": values})
@@ -405,7 +407,7 @@ def clip_value(values, limit):
             fits = typed_clip_value[double](values, limit)
         else:
             fits = typed_clip_value[float](values, limit)
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, BufferError, TypeError, ValueError):
         pass
     if not fits:
         refuse("clip_value", {"values": values})
@@ -433,7 +435,7 @@ def sgd_step(theta, dtheta, velocity, lr, momentum, nesterov):
             fits = typed_sgd_step[double](theta, dtheta, velocity, lr, momentum, nesterov)
         else:
             fits = typed_sgd_step[float](theta, dtheta, velocity, lr, momentum, nesterov)
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, BufferError, TypeError, ValueError):
         pass
     if not fits:
         refuse("sgd_step", {"theta": theta, "dtheta": dtheta, "velocity": velocity})

@@ -23,7 +23,7 @@ from crnn.kernels import contracts
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
-instruction_set = "numpy"
+instruction_set, instruction_set_reason = "NumPy's", "no compiled kernels run"
 
 
 def workspace_size(T: int, B: int, I: int, H: int, O: int, dtype: Any) -> int:

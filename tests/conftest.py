@@ -1,0 +1,133 @@
+"""The option, the fixtures and the one table of tolerances that the tests share."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import crnn
+import crnn._implementation
+
+# Largest error allowed, as a share of the largest expected magnitude in the array: about 256
+# times the unit roundoff of each dtype. Sums of up to 70 x 70 products, walked through up to
+# 70 steps of tanh, stay well below; a missing or misplaced term is orders of magnitude above.
+TOLERANCES = {"float32": 3e-5, "float64": 6e-14}
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--implementations",
+        default="native,python",
+        help="comma-separated implementations to test: native, python (default: both)",
+    )
+
+
+def requested_implementations(config):
+    names = [name.strip() for name in config.getoption("--implementations").split(",")]
+    unknown = set(names) - {"native", "python"}
+    if unknown:
+        raise pytest.UsageError(f"--implementations: native or python expected, got {unknown}")
+    return names
+
+
+def pytest_generate_tests(metafunc):
+    if "implementation" in metafunc.fixturenames:
+        metafunc.parametrize(
+            "implementation",
+            requested_implementations(metafunc.config),
+            indirect=True,
+            # Session scope, because Hypothesis refuses fixtures that are set up once a test
+            # function but would be shared by all examples.
+            scope="session",
+        )
+
+
+@pytest.fixture(scope="session")
+def implementation(request):
+    """Name of the implementation under test; a missing one fails, it is never skipped."""
+    crnn._implementation.load(request.param)
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def kernels(implementation):
+    """The kernel module of the implementation under test."""
+    return crnn._implementation.load(implementation)
+
+
+@pytest.fixture(scope="session")
+def both_kernels(request):
+    """(native, reference), for tests that compare the two."""
+    if "native" not in requested_implementations(request.config):
+        pytest.skip("compares native with python, and --implementations leaves native out")
+    return crnn._implementation.load("native"), crnn._implementation.load("python")
+
+
+@pytest.fixture(scope="session")
+def assert_close():
+    """Check dtype, shape and values; the tolerance is that of the dtype."""
+
+    def check(actual, expected, *, dtype, label=""):
+        dtype = np.dtype(dtype)
+        assert isinstance(actual, np.ndarray), label
+        assert actual.dtype == dtype, f"{label}: dtype {actual.dtype}, expected {dtype}"
+        expected = np.asarray(expected, dtype=np.float64)
+        assert actual.shape == expected.shape, f"{label}: {actual.shape} != {expected.shape}"
+        np.testing.assert_allclose(
+            actual.astype(np.float64),
+            expected,
+            rtol=0,
+            atol=TOLERANCES[dtype.name] * np.abs(expected).max(initial=0.0),
+            err_msg=label,
+        )
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def tolerances():
+    return TOLERANCES
+
+
+@pytest.fixture(scope="session")
+def build_network(implementation):
+    """Make a network whose every parameter, biases included, is random and asymmetric."""
+
+    def build(*, input_size=3, hidden_size=5, output_size=2, dtype="float64", seed=0):
+        net = crnn.RNN(
+            input_size=input_size,
+            hidden_size=hidden_size,
+            output_size=output_size,
+            dtype=dtype,
+            implementation=implementation,
+        )
+        rng = np.random.default_rng(seed)
+        for name, values in net.params.items():
+            # Scaled by fan-in so that tanh works in its curved part, neither linear nor flat.
+            scale = 0.9 / np.sqrt(values.shape[-1]) if name.startswith("W") else 0.4
+            values[...] = scale * rng.standard_normal(values.shape)
+        return net
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def run_python():
+    """Run code in a fresh interpreter, outside the source folder, with no CRNN_* variable set
+    but those given."""
+
+    def run(code, *, flags=(), timeout=120, **variables):
+        env = {key: value for key, value in os.environ.items() if not key.startswith("CRNN_")}
+        env.pop("PYTHONWARNINGS", None)
+        env.update(variables)
+        return subprocess.run(
+            [sys.executable, "-P", *flags, "-c", code],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    return run

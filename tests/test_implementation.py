@@ -1,0 +1,347 @@
+"""Which implementation is imported, and what is said when it cannot be, in fresh processes.
+
+The processes import a copy of the installed package whose extension modules are left whole,
+deleted or corrupted.
+"""
+
+import importlib.machinery
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import crnn
+
+PACKAGE = Path(crnn.__file__).parent
+
+# Import, and print as JSON what was imported and which warnings came.
+REPORT = """
+import json, sys, warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import crnn
+messages = [[w.category.__name__, str(w.message)] for w in caught]
+print(json.dumps([crnn.implementation, crnn.__file__, messages]))
+"""
+
+# Train a little, so that an implementation is seen at work and not only named.
+TRAIN = """
+import numpy as np
+x = np.linspace(-1, 1, 24).reshape(2, 4, 3)
+net = crnn.RNN(3, 5, 2, dtype="float64", seed=0)
+net.fit(x, x[..., :2], epochs=2)
+assert np.isfinite(net.flat_params).all()
+"""
+
+# As test_kernels.py runs with native left out, so must this file.
+needs_native = pytest.mark.usefixtures("both_kernels")
+
+
+def extensions(folder):
+    """The compiled modules of kernels."""
+    suffixes = tuple(importlib.machinery.EXTENSION_SUFFIXES)
+    return [path for path in (folder / "kernels").iterdir() if path.name.endswith(suffixes)]
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the installed package to damage: the folder of crnn in a folder of its own."""
+    target = tmp_path / "site" / "crnn"
+    shutil.copytree(PACKAGE, target, ignore=shutil.ignore_patterns("__pycache__"))
+    (target / "kernels" / "native_build_failure.txt").unlink(missing_ok=True)
+    return target
+
+
+@pytest.fixture
+def without_extensions(copy):
+    for path in extensions(copy):
+        path.unlink()
+    return copy
+
+
+@pytest.fixture
+def with_broken_extensions(copy):
+    paths = extensions(copy)
+    assert paths
+    for path in paths:
+        path.write_bytes(b"not a shared library")
+    return copy
+
+
+@pytest.fixture
+def report(run_python):
+    """Import a copy in a fresh process; give (implementation, warnings)."""
+
+    def run(folder, code="", **variables):
+        result = run_python(REPORT + code, PYTHONPATH=str(folder.parent), **variables)
+        assert result.returncode == 0, result.stderr
+        implementation, path, messages = json.loads(result.stdout.splitlines()[0])
+        assert Path(path).parent == folder
+        return implementation, messages
+
+    return run
+
+
+@pytest.fixture
+def fail_to_import(run_python):
+    """Import a copy in a fresh process, which must fail; give the last line of the traceback."""
+
+    def run(folder, **variables):
+        result = run_python("import crnn", PYTHONPATH=str(folder.parent), **variables)
+        assert result.returncode == 1
+        assert "Traceback" in result.stderr
+        lines = [line for line in result.stderr.splitlines() if line.strip()]
+        last = max(
+            index
+            for index, line in enumerate(lines)
+            if line[0].isalpha() and line.split(":")[0].endswith(("Error", "Exception"))
+        )
+        return "\n".join(lines[last:])
+
+    return run
+
+
+def test_suite_runs_against_the_installed_package():
+    assert Path(__file__).resolve().parent.parent / "crnn" != PACKAGE
+
+
+def test_implementation_is_one_of_two():
+    assert crnn.implementation in ("native", "python")
+
+
+def test_loading_by_name(implementation, kernels):
+    expected = {"native": "crnn.kernels.native", "python": "crnn.kernels.reference"}
+    assert kernels.__name__ == expected[implementation]
+
+
+@needs_native
+@pytest.mark.parametrize("variables", [{}, {"CRNN_IMPLEMENTATION": "auto"}])
+def test_auto_takes_native(report, copy, variables):
+    assert report(copy, code=TRAIN, **variables) == ("native", [])
+
+
+@needs_native
+@pytest.mark.parametrize("name", ["native", "python"])
+def test_choice_by_environment(report, copy, name):
+    assert report(copy, code=TRAIN, CRNN_IMPLEMENTATION=name) == (name, [])
+
+
+@pytest.mark.parametrize("variables", [{}, {"CRNN_IMPLEMENTATION": "auto"}])
+def test_auto_falls_back_silently_when_the_extension_is_absent(
+    report, without_extensions, variables
+):
+    assert report(without_extensions, code=TRAIN, **variables) == ("python", [])
+
+
+def test_python_needs_no_extension(report, without_extensions):
+    outcome = report(without_extensions, code=TRAIN, CRNN_IMPLEMENTATION="python")
+    assert outcome == ("python", [])
+
+
+def test_native_refuses_when_the_extension_is_absent(fail_to_import, without_extensions):
+    message = fail_to_import(without_extensions, CRNN_IMPLEMENTATION="native")
+    assert message.startswith(("ImportError", "ModuleNotFoundError"))
+    assert "compiled kernels" in message
+
+
+@needs_native
+@pytest.mark.parametrize("variables", [{}, {"CRNN_IMPLEMENTATION": "auto"}])
+def test_auto_warns_when_the_extension_is_broken(report, with_broken_extensions, variables):
+    implementation, messages = report(with_broken_extensions, code=TRAIN, **variables)
+    assert implementation == "python"
+    assert len(messages) == 1
+    category, text = messages[0]
+    assert category == "RuntimeWarning"
+    # The reason is that of the dynamic loader, which names the file.
+    assert "native" in text
+    assert any(path.name in text for path in extensions(with_broken_extensions))
+
+
+@needs_native
+def test_auto_warns_when_the_loops_behind_the_extension_are_broken(report, copy):
+    # native imports one build of the loops; each of them is damaged, native is not.
+    damaged = [path for path in extensions(copy) if path.name.startswith("_")]
+    for path in damaged:
+        path.write_bytes(b"not a shared library")
+    if damaged:
+        implementation, messages = report(copy)
+        assert implementation == "python"
+        assert [category for category, _ in messages] == ["RuntimeWarning"]
+
+
+@needs_native
+def test_python_does_not_touch_a_broken_extension(report, with_broken_extensions):
+    outcome = report(with_broken_extensions, CRNN_IMPLEMENTATION="python")
+    assert outcome == ("python", [])
+
+
+@needs_native
+def test_native_refuses_when_the_extension_is_broken(fail_to_import, with_broken_extensions):
+    message = fail_to_import(with_broken_extensions, CRNN_IMPLEMENTATION="native")
+    assert message.startswith("ImportError")
+    assert any(path.name in message for path in extensions(with_broken_extensions))
+
+
+def test_auto_warns_of_a_failed_build(report, without_extensions):
+    reason = "error: command 'cc' failed: no such file"
+    failure = without_extensions / "kernels" / "native_build_failure.txt"
+    failure.write_text(reason + "\n", encoding="utf-8")
+    implementation, messages = report(without_extensions)
+    assert implementation == "python"
+    assert [category for category, _ in messages] == ["RuntimeWarning"]
+    assert reason in messages[0][1]
+    # Whoever chose python does not want to hear of it.
+    assert report(without_extensions, CRNN_IMPLEMENTATION="python") == ("python", [])
+
+
+def test_native_gives_the_reason_of_a_failed_build(fail_to_import, without_extensions):
+    reason = "error: command 'cc' failed: no such file"
+    failure = without_extensions / "kernels" / "native_build_failure.txt"
+    failure.write_text(reason + "\n", encoding="utf-8")
+    message = fail_to_import(without_extensions, CRNN_IMPLEMENTATION="native")
+    assert message.startswith(("ImportError", "ModuleNotFoundError"))
+    assert reason in message
+
+
+def test_unknown_choice(fail_to_import, copy):
+    message = fail_to_import(copy, CRNN_IMPLEMENTATION="fortran")
+    assert message.startswith(("ImportError", "ValueError"))
+    for fragment in ("CRNN_IMPLEMENTATION", "auto", "native", "python", "fortran"):
+        assert fragment in message
+
+
+def test_network_chooses_too(run_python, without_extensions):
+    code = """
+import crnn
+assert crnn.RNN(3, 5, 2, seed=0, implementation="python").W_hh.shape == (5, 5)
+try:
+    crnn.RNN(3, 5, 2, seed=0, implementation="native")
+except ImportError as error:
+    print("refused:", error)
+"""
+    result = run_python(code, PYTHONPATH=str(without_extensions.parent))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("refused:")
+    assert "compiled kernels" in result.stdout
+
+
+@needs_native
+@pytest.mark.parametrize("imported", ["native", "python"])
+def test_both_implementations_in_one_process(run_python, imported):
+    code = """
+import crnn, numpy as np
+x = np.linspace(-1, 1, 24).reshape(2, 4, 3)
+results = []
+for name in ("native", "python"):
+    net = crnn.RNN(3, 5, 2, dtype="float64", seed=0, implementation=name)
+    results.append(net.predict(x))
+np.testing.assert_allclose(results[0], results[1], rtol=1e-12)
+print(crnn.implementation)
+"""
+    result = run_python(code, CRNN_IMPLEMENTATION=imported)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == imported
+
+
+@needs_native
+def test_unknown_instruction_set(fail_to_import, copy):
+    message = fail_to_import(copy, CRNN_IMPLEMENTATION="native", CRNN_CPU="mmx")
+    for fragment in ("CRNN_CPU", "baseline", "mmx"):
+        assert fragment in message
+
+
+@needs_native
+def test_unknown_instruction_set_is_not_passed_over(run_python):
+    # Whether auto raises or warns, a mistyped choice must not go unnoticed.
+    result = run_python("import crnn", flags=("-W", "always"), CRNN_CPU="mmx")
+    assert "CRNN_CPU" in result.stderr
+    assert "mmx" in result.stderr
+
+
+@needs_native
+def test_instruction_set_that_this_processor_lacks(run_python):
+    core = np._core if hasattr(np, "_core") else np.core
+    if core._multiarray_umath.__cpu_features__.get("AVX512F", False):
+        pytest.skip("this processor runs every build of the loops")
+    result = run_python("import crnn", CRNN_IMPLEMENTATION="native", CRNN_CPU="avx512")
+    assert result.returncode == 1
+    for fragment in ("CRNN_CPU", "avx512", "baseline"):
+        assert fragment in result.stderr
+
+
+def test_python_ignores_the_instruction_set(run_python):
+    result = run_python(
+        "import crnn; print(crnn.implementation)",
+        flags=("-W", "error"),
+        CRNN_IMPLEMENTATION="python",
+        CRNN_CPU="baseline",
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "python"
+
+
+@needs_native
+def test_show_config_of_native(run_python):
+    result = run_python(
+        "import crnn; crnn.show_config()", CRNN_IMPLEMENTATION="native", CRNN_CPU="baseline"
+    )
+    assert result.returncode == 0, result.stderr
+    for fragment in (crnn.__version__, "native", "CRNN_IMPLEMENTATION", "baseline", "CRNN_CPU"):
+        assert fragment in result.stdout
+
+
+def test_show_config_of_python(run_python):
+    result = run_python("import crnn; crnn.show_config()", CRNN_IMPLEMENTATION="python")
+    assert result.returncode == 0, result.stderr
+    for fragment in (crnn.__version__, "python", "CRNN_IMPLEMENTATION"):
+        assert fragment in result.stdout
+
+
+def test_show_config_says_why_native_does_not_run(run_python, without_extensions):
+    failure = without_extensions / "kernels" / "native_build_failure.txt"
+    failure.write_text("cc: not found\n", encoding="utf-8")
+    result = run_python(
+        "import crnn; crnn.show_config()",
+        flags=("-W", "ignore"),
+        PYTHONPATH=str(without_extensions.parent),
+    )
+    assert result.returncode == 0, result.stderr
+    assert "cc: not found" in result.stdout
+
+
+def test_show_config_prints_here(capsys):
+    assert crnn.show_config() is None
+    assert crnn.implementation in capsys.readouterr().out
+
+
+def test_numpy_is_all_that_training_needs(run_python):
+    code = """
+import sys
+for name in ("tqdm", "click", "matplotlib", "pandas", "scipy", "torch", "pytest", "Cython"):
+    sys.modules[name] = None
+import crnn
+"""
+    result = run_python(code + TRAIN, flags=("-W", "error"))
+    assert result.returncode == 0, result.stderr
+
+
+def test_import_is_light(run_python):
+    code = """
+import sys
+import crnn
+heavy = {"tqdm", "click", "matplotlib", "pandas", "scipy", "torch", "sklearn", "onnx"}
+print(sorted(heavy & set(sys.modules)))
+"""
+    result = run_python(code, flags=("-W", "error"))
+    assert result.stdout.strip() == "[]", result.stderr
+
+
+def test_public_names():
+    names = {"RNN", "SGD", "History", "DivergenceError", "show_config", "implementation"}
+    assert names | {"__version__"} <= set(crnn.__all__)
+    assert all(hasattr(crnn, name) for name in crnn.__all__)
+    assert isinstance(crnn.__version__, str)
+    assert sys.modules["crnn"] is crnn

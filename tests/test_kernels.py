@@ -1,0 +1,962 @@
+"""Every kernel against an obviously correct third implementation, and the twins against each other.
+
+The third implementation is float64 einsum with named axes (b batch, t time, i input, h and k
+hidden, o output), one time step after the other. It shares no code with the two twins.
+"""
+
+import inspect
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+DTYPES = ["float32", "float64"]
+dtypes = pytest.mark.parametrize("dtype", DTYPES)
+
+KERNELS = [
+    "workspace_size",
+    "rnn_forward",
+    "rnn_backward",
+    "output_forward",
+    "output_backward",
+    "mse",
+    "sse",
+    "cross_entropy",
+    "all_finite",
+    "global_norm",
+    "clip_norm",
+    "clip_value",
+    "sgd_step",
+]
+
+# 70 is past four times the widest vector (16 float32), so every remainder of every unrolling by
+# up to four vectors appears; sizes past 64 also leave the first panel of any usual width.
+LARGEST_SIZE = 70
+
+# What the other sizes are while one is swept: small, odd and different from each other.
+SIZES = {"T": 3, "B": 5, "I": 2, "H": 7, "O": 4}
+
+
+class Problem:
+    """Random asymmetric inputs of one size, and what the third implementation makes of them."""
+
+    def __init__(self, *, T, B, I, H, O, dtype, seed):
+        rng = np.random.default_rng(seed)
+
+        def normal(*shape, scale=1.0):
+            return (scale * rng.standard_normal(shape)).astype(dtype)
+
+        self.sizes = T, B, I, H, O
+        self.dtype = np.dtype(dtype)
+        self.x = normal(B, T, I)
+        # Scaled by fan-in, so that neither the states saturate nor the gradients explode.
+        self.W_xh = normal(H, I, scale=1 / np.sqrt(I))
+        self.W_hh = normal(H, H, scale=0.9 / np.sqrt(H))
+        self.b_h = normal(H, scale=0.3)
+        self.W_hy = normal(O, H, scale=1 / np.sqrt(H))
+        self.b_y = normal(O, scale=0.3)
+        self.h0 = np.tanh(normal(B, H))
+        self.dy = normal(B, T, O)
+        self.dh = normal(B, T, H)
+        # What the accumulated gradients hold before the kernel adds to them.
+        self.before = {
+            "W_xh": normal(H, I),
+            "W_hh": normal(H, H),
+            "b_h": normal(H),
+            "W_hy": normal(O, H),
+            "b_y": normal(O),
+        }
+
+    def hidden_states(self):
+        x, W_xh, W_hh, b_h, h0 = wide(self.x, self.W_xh, self.W_hh, self.b_h, self.h0)
+        h = [h0]
+        for t in range(x.shape[1]):
+            input_part = np.einsum("hi,bi->bh", W_xh, x[:, t])
+            recurrent_part = np.einsum("hk,bk->bh", W_hh, h[-1])
+            h.append(np.tanh(input_part + recurrent_part + b_h))
+        return np.stack(h, axis=1)
+
+    def outputs(self, h):
+        W_hy, b_y = wide(self.W_hy, self.b_y)
+        return np.einsum("oh,bth->bto", W_hy, h) + b_y
+
+    def output_gradients(self, h):
+        W_hy, dy = wide(self.W_hy, self.dy)
+        return {
+            "W_hy": self.before["W_hy"] + np.einsum("bto,bth->oh", dy, h),
+            "b_y": self.before["b_y"] + np.einsum("bto->o", dy),
+            "h": np.einsum("oh,bto->bth", W_hy, dy),
+        }
+
+    def hidden_gradients(self, h):
+        x, W_xh, W_hh, dh = wide(self.x, self.W_xh, self.W_hh, self.dh)
+        steps = x.shape[1]
+        da = np.empty_like(dh)
+        carried = np.zeros_like(h[:, 0])
+        for t in reversed(range(steps)):
+            # h[:, t + 1] is h_t of the formulas, because h[:, 0] is h_0 and t starts at 0.
+            da[:, t] = (dh[:, t] + carried) * (1 - h[:, t + 1] ** 2)
+            carried = np.einsum("hk,bh->bk", W_hh, da[:, t])
+        return {
+            "a": da,
+            "W_xh": self.before["W_xh"] + np.einsum("bth,bti->hi", da, x),
+            "W_hh": self.before["W_hh"] + np.einsum("bth,btk->hk", da, h[:, :-1]),
+            "b_h": self.before["b_h"] + np.einsum("bth->h", da),
+            "x": np.einsum("hi,bth->bti", W_xh, da),
+            "h0": carried,
+        }
+
+
+def wide(*arrays):
+    return (array.astype(np.float64) for array in arrays)
+
+
+def workspace_for(kernels, problem):
+    """Scratch of exactly the promised size, full of NaN, before guard elements."""
+    size = kernels.workspace_size(*problem.sizes, problem.dtype)
+    # Guards as long as a cache line of 64 bytes in float32.
+    buffer = np.full(size + 16, np.nan, problem.dtype)
+    buffer[size:] = 7.0
+    return buffer[:size], buffer[size:]
+
+
+def contiguous(shape, dtype):
+    return np.full(shape, np.nan, dtype)
+
+
+def padded(shape, dtype):
+    """Rows longer than they seem and batch entries further apart, as a padded tape has them."""
+    B, T, last = shape
+    return np.full((B, T + 2, last + 3), np.nan, dtype)[:, 1:-1, :last]
+
+
+def time_major(shape, dtype):
+    B, T, last = shape
+    return np.full((T, B, last), np.nan, dtype).transpose(1, 0, 2)
+
+
+def backwards(shape, dtype):
+    B, T, last = shape
+    return np.full((2 * B, T, last), np.nan, dtype)[::-2, ::-1]
+
+
+LAYOUTS = [contiguous, padded, time_major, backwards]
+layouts = pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
+
+
+def laid_out(values, layout):
+    array = layout(values.shape, values.dtype)
+    array[...] = values
+    return array
+
+
+def run_all(kernels, problem, layout=contiguous):
+    """Every sequence kernel on one problem: a dict of what they wrote, by name."""
+    T, B, I, H, O = problem.sizes
+    dtype = problem.dtype
+    workspace, guard = workspace_for(kernels, problem)
+
+    x = laid_out(problem.x, layout)
+    h = layout((B, T + 1, H), dtype)
+    h[:, 0] = problem.h0
+    assert kernels.rnn_forward(x, problem.W_xh, problem.W_hh, problem.b_h, h, workspace) is None
+
+    y = layout((B, T, O), dtype)
+    assert kernels.output_forward(h[:, 1:], problem.W_hy, problem.b_y, y, workspace) is None
+
+    grads = {name: values.copy() for name, values in problem.before.items()}
+    dh_outputs = layout((B, T, H), dtype)
+    workspace[:] = np.nan
+    kernels.output_backward(
+        h[:, 1:], problem.W_hy, problem.dy, grads["W_hy"], grads["b_y"], dh_outputs, workspace
+    )
+
+    da = problem.dh.copy()
+    dx = layout((B, T, I), dtype)
+    dh0 = np.full((B, H), np.nan, dtype)
+    workspace[:] = np.nan
+    kernels.rnn_backward(
+        x,
+        h,
+        problem.W_xh,
+        problem.W_hh,
+        da,
+        grads["W_xh"],
+        grads["W_hh"],
+        grads["b_h"],
+        dx,
+        dh0,
+        workspace,
+    )
+    assert np.all(guard == 7.0), "a kernel wrote past the workspace"
+    results = {"d" + name: values for name, values in grads.items()}
+    return results | {"h": h, "y": y, "dh": dh_outputs, "da": da, "dx": dx, "dh0": dh0}
+
+
+def expected_of(problem, h):
+    """What the third implementation makes of the problem. Its backward part starts from the h
+    that the kernel computed, as the kernel's does."""
+    (h,) = wide(h)
+    hidden, output = problem.hidden_gradients(h), problem.output_gradients(h[:, 1:])
+    return {
+        "h": problem.hidden_states(),
+        "y": problem.outputs(h[:, 1:]),
+        "dh": output["h"],
+        "dW_hy": output["W_hy"],
+        "db_y": output["b_y"],
+        "da": hidden["a"],
+        "dW_xh": hidden["W_xh"],
+        "dW_hh": hidden["W_hh"],
+        "db_h": hidden["b_h"],
+        "dx": hidden["x"],
+        "dh0": hidden["h0"],
+    }
+
+
+def check_problem(kernels, problem, assert_close, layout=contiguous):
+    results = run_all(kernels, problem, layout)
+    expected = expected_of(problem, results["h"])
+    assert results.keys() == expected.keys()
+    for name in expected:
+        assert_close(
+            results[name], expected[name], dtype=problem.dtype, label=f"{name} {problem.sizes}"
+        )
+
+
+@dtypes
+@pytest.mark.parametrize("swept", SIZES)
+def test_sequence_kernels_at_every_size(kernels, assert_close, dtype, swept):
+    for size in range(1, LARGEST_SIZE + 1):
+        problem = Problem(**(SIZES | {swept: size}), dtype=dtype, seed=size)
+        check_problem(kernels, problem, assert_close)
+
+
+@dtypes
+@pytest.mark.parametrize("seed", range(12))
+def test_sequence_kernels_at_random_sizes(kernels, assert_close, dtype, seed):
+    # Remainders of two sizes meet here: rows and columns of one tile, tile and chunk of time.
+    T, B, I, H, O = (
+        int(size) for size in np.random.default_rng(seed).integers(1, LARGEST_SIZE + 1, size=5)
+    )
+    problem = Problem(T=T, B=B, I=I, H=H, O=O, dtype=dtype, seed=seed)
+    check_problem(kernels, problem, assert_close)
+
+
+@dtypes
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        # More steps than any chunk over time that fits a cache, one sequence.
+        pytest.param({"T": 1500, "B": 1, "I": 3, "H": 9, "O": 2}, id="long"),
+        # More hidden units than one panel's depth, and a power of two plus one.
+        pytest.param({"T": 3, "B": 2, "I": 5, "H": 257, "O": 6}, id="wide"),
+        pytest.param({"T": 2, "B": 3, "I": 300, "H": 6, "O": 270}, id="many features"),
+        pytest.param({"T": 2, "B": 200, "I": 3, "H": 10, "O": 5}, id="large batch"),
+    ],
+)
+def test_sequence_kernels_at_large_sizes(kernels, assert_close, dtype, sizes):
+    check_problem(kernels, Problem(**sizes, dtype=dtype, seed=0), assert_close)
+
+
+@dtypes
+@layouts
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        pytest.param({"T": 6, "B": 4, "I": 3, "H": 5, "O": 2}, id="small"),
+        pytest.param({"T": 5, "B": 13, "I": 19, "H": 37, "O": 23}, id="several vectors"),
+    ],
+)
+def test_strides_of_batch_and_time(kernels, assert_close, dtype, layout, sizes):
+    problem = Problem(**sizes, dtype=dtype, seed=11)
+    check_problem(kernels, problem, assert_close, layout)
+
+
+@dtypes
+def test_nothing_is_written_between_the_rows(kernels, dtype):
+    problem = Problem(**SIZES, dtype=dtype, seed=12)
+    results = run_all(kernels, problem, padded)
+    for name in ("h", "y", "dh", "dx"):
+        rows = results[name]
+        whole = rows.base
+        untouched = np.ones(whole.shape, dtype=bool)
+        untouched[:, 1:-1, : rows.shape[-1]] = False
+        assert np.isnan(whole[untouched]).all(), name
+        assert np.isfinite(rows).all(), name
+
+
+@dtypes
+def test_repeated_input_rows(kernels, assert_close, dtype):
+    # One sequence seen by all of the batch with a stride of zero.
+    problem = Problem(**SIZES, dtype=dtype, seed=13)
+    problem.x = np.broadcast_to(problem.x[:1], problem.x.shape)
+    h = np.full((SIZES["B"], SIZES["T"] + 1, SIZES["H"]), np.nan, dtype)
+    h[:, 0] = problem.h0
+    workspace, _ = workspace_for(kernels, problem)
+    kernels.rnn_forward(problem.x, problem.W_xh, problem.W_hh, problem.b_h, h, workspace)
+    assert_close(h, problem.hidden_states(), dtype=dtype)
+
+
+@dtypes
+def test_initial_state_is_read_not_written(kernels, dtype):
+    problem = Problem(**SIZES, dtype=dtype, seed=14)
+    assert np.array_equal(run_all(kernels, problem)["h"][:, 0], problem.h0)
+
+
+@dtypes
+def test_inputs_stay_as_they_were_and_may_be_read_only(kernels, dtype):
+    problem = Problem(**SIZES, dtype=dtype, seed=15)
+    inputs = ["x", "W_xh", "W_hh", "b_h", "W_hy", "b_y", "dy"]
+    before = {name: getattr(problem, name).copy() for name in inputs}
+    for name in inputs:
+        getattr(problem, name).flags.writeable = False
+    results = run_all(kernels, problem)
+    for name in inputs:
+        assert np.array_equal(getattr(problem, name), before[name]), name
+
+    # Backward reads h, which forward wrote.
+    h = results["h"]
+    h.flags.writeable = False
+    kept = h.copy()
+    workspace, _ = workspace_for(kernels, problem)
+    grads = {name: np.zeros_like(values) for name, values in problem.before.items()}
+    kernels.output_backward(
+        h[:, 1:],
+        problem.W_hy,
+        problem.dy,
+        grads["W_hy"],
+        grads["b_y"],
+        np.empty_like(problem.dh),
+        workspace,
+    )
+    kernels.rnn_backward(
+        problem.x,
+        h,
+        problem.W_xh,
+        problem.W_hh,
+        problem.dh.copy(),
+        grads["W_xh"],
+        grads["W_hh"],
+        grads["b_h"],
+        None,
+        np.empty_like(problem.h0),
+        workspace,
+    )
+    assert np.array_equal(h, kept)
+
+
+@dtypes
+def test_backward_without_input_gradient(kernels, dtype):
+    problem = Problem(**SIZES, dtype=dtype, seed=16)
+    with_dx = run_all(kernels, problem)
+    workspace, _ = workspace_for(kernels, problem)
+    grads = {name: values.copy() for name, values in problem.before.items()}
+    da, dh0 = problem.dh.copy(), np.full_like(problem.h0, np.nan)
+    kernels.rnn_backward(
+        x=problem.x,
+        h=with_dx["h"],
+        W_xh=problem.W_xh,
+        W_hh=problem.W_hh,
+        dh=da,
+        dW_xh=grads["W_xh"],
+        dW_hh=grads["W_hh"],
+        db_h=grads["b_h"],
+        dx=None,
+        dh0=dh0,
+        workspace=workspace,
+    )
+    for name in ("W_xh", "W_hh", "b_h"):
+        assert np.array_equal(grads[name], with_dx["d" + name]), name
+    assert np.array_equal(da, with_dx["da"])
+    assert np.array_equal(dh0, with_dx["dh0"])
+
+
+@dtypes
+def test_same_call_same_bits(kernels, dtype):
+    problem = Problem(T=9, B=11, I=21, H=35, O=18, dtype=dtype, seed=17)
+    first, second = run_all(kernels, problem), run_all(kernels, problem)
+    for name in first:
+        assert np.array_equal(first[name], second[name]), name
+
+
+def tanh_of(kernels, values):
+    """tanh as rnn_forward computes it: one step with W_xh = 1, W_hh = 0, b_h = 0."""
+    dtype = values.dtype
+    h = np.zeros((len(values), 2, 1), dtype)
+    workspace = np.empty(kernels.workspace_size(1, len(values), 1, 1, 1, dtype), dtype)
+    one, zero = np.ones((1, 1), dtype), np.zeros((1, 1), dtype)
+    kernels.rnn_forward(values.reshape(-1, 1, 1), one, zero, np.zeros(1, dtype), h, workspace)
+    return h[:, 1, 0]
+
+
+def wide_tanh_of(kernels, values):
+    """The same with the values along the hidden units, where whole vectors are at work."""
+    dtype, H = values.dtype, len(values)
+    h = np.zeros((1, 2, H), dtype)
+    workspace = np.empty(kernels.workspace_size(1, 1, 1, H, 1, dtype), dtype)
+    W_xh, W_hh = np.ascontiguousarray(values.reshape(H, 1)), np.zeros((H, H), dtype)
+    kernels.rnn_forward(np.ones((1, 1, 1), dtype), W_xh, W_hh, np.zeros(H, dtype), h, workspace)
+    return h[0, 1]
+
+
+@dtypes
+@pytest.mark.parametrize("tanh", [tanh_of, wide_tanh_of], ids=["one unit", "many units"])
+def test_tanh_is_accurate_bounded_and_odd(kernels, dtype, tanh):
+    # Dense where implementations change formula (0.3 to 2), then up to far past saturation
+    # (9 in float32, 19 in float64), and down to where tanh x = x.
+    values = np.concatenate([np.linspace(0, 2, 601), np.linspace(2, 25, 301), np.logspace(-30, 30)])
+    values = values.astype(dtype)
+    expected = np.tanh(values.astype(np.longdouble))
+    result = tanh(kernels, values)
+    assert result.dtype == dtype
+    # DESIGN asks for 1.7 units in the last place; 3 leave room for another compiler.
+    error = np.abs(result - expected) / np.spacing(expected.astype(dtype))
+    assert error.max() <= 3, values[np.argmax(error)]
+    assert np.abs(result).max() == 1.0
+    assert np.array_equal(tanh(kernels, -values), -result)
+
+
+@dtypes
+def test_nan_is_carried_not_hidden(kernels, dtype):
+    values = np.array([0.5, np.nan, -0.5, 3.0], dtype)
+    assert np.array_equal(np.isnan(tanh_of(kernels, values)), [False, True, False, False])
+    infinite = np.array([np.inf, -np.inf], dtype)
+    assert np.array_equal(tanh_of(kernels, infinite), np.array([1.0, -1.0], dtype))
+
+
+@dtypes
+def test_losses_at_every_size(kernels, assert_close, dtype, tolerances):
+    for size in range(1, LARGEST_SIZE + 1):
+        rng = np.random.default_rng(size)
+        y_hat = rng.standard_normal((2, 3, size)).astype(dtype)
+        y = rng.standard_normal((2, 3, size)).astype(dtype)
+        error = y_hat.astype(np.float64) - y.astype(np.float64)
+        dy = np.full_like(y_hat, np.nan)
+        close = pytest.approx
+        assert kernels.mse(y_hat, y, dy) == close(np.mean(error**2), rel=tolerances[dtype])
+        assert_close(dy, 2 * error / error.size, dtype=dtype)
+        assert kernels.sse(y_hat, y, dy) == close(np.sum(error**2) / 2, rel=tolerances[dtype])
+        assert_close(dy, error, dtype=dtype)
+
+        classes = rng.integers(size, size=(2, 3))
+        exponentials = np.exp(y_hat.astype(np.float64))
+        softmax = exponentials / exponentials.sum(axis=-1, keepdims=True)
+        one_hot = np.eye(size)[classes]
+        expected = -np.log(np.sum(softmax * one_hot, axis=-1)).mean()
+        assert kernels.cross_entropy(y_hat, classes, dy) == close(
+            expected, rel=tolerances[dtype], abs=tolerances[dtype]
+        )
+        # A single class gives an exact zero, which has no magnitude to be relative to.
+        if size > 1:
+            assert_close(dy, (softmax - one_hot) / 6, dtype=dtype)
+        else:
+            assert np.array_equal(dy, np.zeros_like(dy))
+
+
+@dtypes
+def test_vector_kernels_at_every_size(kernels, assert_close, dtype, tolerances):
+    for size in range(1, LARGEST_SIZE + 1):
+        rng = np.random.default_rng(size)
+        values = rng.standard_normal(size).astype(dtype)
+        norm = np.sqrt(np.sum(values.astype(np.float64) ** 2))
+        assert kernels.all_finite(values) is True
+        assert kernels.global_norm(values) == pytest.approx(norm, rel=1e-14)
+
+        clipped = values.copy()
+        assert kernels.clip_norm(clipped, norm / 3) == pytest.approx(norm, rel=1e-14)
+        assert_close(clipped, values.astype(np.float64) / 3, dtype=dtype)
+
+        clipped = values.copy()
+        assert kernels.clip_value(clipped, 0.5) is None
+        assert np.array_equal(clipped, np.clip(values, -0.5, 0.5))
+
+        theta = rng.standard_normal(size).astype(dtype)
+        velocity = rng.standard_normal(size).astype(dtype)
+        for momentum, nesterov in ((0.0, False), (0.9, False), (0.9, True)):
+            new_theta, new_velocity, dtheta = theta.copy(), velocity.copy(), values.copy()
+            kernels.sgd_step(
+                theta=new_theta,
+                dtheta=dtheta,
+                velocity=new_velocity if momentum else None,
+                lr=0.125,
+                momentum=momentum,
+                nesterov=nesterov,
+            )
+            g, v, old = wide(values, velocity, theta)
+            v = momentum * v + g
+            step = g + momentum * v if nesterov else v
+            assert_close(new_theta, old - 0.125 * step, dtype=dtype)
+            assert np.array_equal(dtheta, values)
+            if momentum:
+                assert_close(new_velocity, v, dtype=dtype)
+
+
+@dtypes
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_one_value_that_is_not_finite_is_found_anywhere(kernels, dtype, value):
+    for size in (1, 2, 7, 16, 33, LARGEST_SIZE):
+        for position in range(size):
+            values = np.full(size, 0.25, dtype)
+            values[position] = value
+            assert kernels.all_finite(values) is False
+            assert not np.isfinite(kernels.global_norm(values))
+
+
+@dtypes
+def test_largest_values_are_finite(kernels, dtype):
+    # Their sum is not, so that a test by summing would be wrong.
+    assert kernels.all_finite(np.full(9, np.finfo(dtype).max, dtype)) is True
+
+
+@dtypes
+def test_opposite_infinities_are_not_finite(kernels, dtype):
+    assert kernels.all_finite(np.array([np.inf, 1.0, -np.inf], dtype)) is False
+
+
+@pytest.mark.parametrize(
+    "unit",
+    # The squares of all but 1.0 overflow or underflow in float64.
+    [1.0, 1e300, 1e-300],
+)
+def test_norm_of_huge_and_tiny_values(kernels, unit):
+    values = np.array([2.0, -3.0, 6.0]) * unit
+    assert kernels.global_norm(values) == pytest.approx(7.0 * unit, rel=1e-15)
+    clipped = values.copy()
+    assert kernels.clip_norm(clipped, 3.5 * unit) == pytest.approx(7.0 * unit, rel=1e-15)
+    np.testing.assert_allclose(clipped, np.array([1.0, -1.5, 3.0]) * unit, rtol=1e-15)
+
+
+def test_norm_of_huge_float32_values_is_accumulated_in_float64(kernels):
+    values = np.array([2e38, -3e38], np.float32)
+    expected = np.sqrt(np.sum(values.astype(np.float64) ** 2))
+    assert kernels.global_norm(values) == pytest.approx(expected, rel=1e-14)
+    # A million equal values: a float32 sum of squares would be off in the third digit.
+    many = np.full(1_000_000, 0.1, np.float32)
+    assert kernels.global_norm(many) == pytest.approx(1000 * float(np.float32(0.1)), rel=1e-9)
+
+
+@dtypes
+def test_norm_of_zeros(kernels, dtype):
+    values = np.zeros(5, dtype)
+    assert kernels.global_norm(values) == 0.0
+    assert kernels.clip_norm(values, 1.0) == 0.0
+    assert np.array_equal(values, np.zeros(5, dtype))
+
+
+@dtypes
+@pytest.mark.parametrize("max_norm", [5.0, 6.0])
+def test_norm_within_the_limit_leaves_values_alone(kernels, dtype, max_norm):
+    # The norm of (3, 4) is 5, exactly.
+    values = np.array([3.0, -4.0], dtype)
+    assert kernels.clip_norm(values, max_norm) == 5.0
+    assert np.array_equal(values, np.array([3.0, -4.0], dtype))
+
+
+@dtypes
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_clip_norm_leaves_values_alone_when_the_norm_is_not_finite(kernels, dtype, value):
+    values = np.array([1.0, value, -2.0], dtype)
+    kept = values.copy()
+    assert not np.isfinite(kernels.clip_norm(values, 0.5))
+    assert values.tobytes() == kept.tobytes()
+
+
+@dtypes
+def test_clip_value_keeps_nan_and_limits_infinity(kernels, dtype):
+    values = np.array([np.nan, np.inf, -np.inf, 0.25, -3.0], dtype)
+    kernels.clip_value(values, 0.5)
+    assert np.isnan(values[0])
+    assert np.array_equal(values[1:], np.array([0.5, -0.5, 0.25, -0.5], dtype))
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_same_signature_in_both(both_kernels, name):
+    def shape_of(module):
+        parameters = inspect.signature(getattr(module, name)).parameters.values()
+        return [(p.name, p.kind, p.default) for p in parameters]
+
+    native, reference = both_kernels
+    assert shape_of(native) == shape_of(reference)
+
+
+SIGNATURES = {
+    "workspace_size": ["T", "B", "I", "H", "O", "dtype"],
+    "rnn_forward": ["x", "W_xh", "W_hh", "b_h", "h", "workspace"],
+    "rnn_backward": (
+        ["x", "h", "W_xh", "W_hh", "dh", "dW_xh", "dW_hh", "db_h", "dx", "dh0", "workspace"]
+    ),
+    "output_forward": ["h", "W_hy", "b_y", "y", "workspace"],
+    "output_backward": ["h", "W_hy", "dy", "dW_hy", "db_y", "dh", "workspace"],
+    "mse": ["y_hat", "y", "dy"],
+    "sse": ["y_hat", "y", "dy"],
+    "cross_entropy": ["y_hat", "y", "dy"],
+    "all_finite": ["values"],
+    "global_norm": ["values"],
+    "clip_norm": ["values", "max_norm"],
+    "clip_value": ["values", "limit"],
+    "sgd_step": ["theta", "dtheta", "velocity", "lr", "momentum", "nesterov"],
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_argument_names(kernels, name):
+    assert list(inspect.signature(getattr(kernels, name)).parameters) == SIGNATURES[name]
+
+
+@dtypes
+@pytest.mark.parametrize("seed", range(6))
+def test_native_agrees_with_python(both_kernels, assert_close, dtype, seed):
+    # Directly, beside both agreeing with the third implementation: the dtype's own tolerance.
+    native, reference = both_kernels
+    T, B, I, H, O = (
+        int(size) for size in np.random.default_rng(seed).integers(1, LARGEST_SIZE + 1, size=5)
+    )
+    problem = Problem(T=T, B=B, I=I, H=H, O=O, dtype=dtype, seed=seed)
+    ours, theirs = run_all(native, problem), run_all(reference, problem)
+    for name in theirs:
+        assert_close(ours[name], theirs[name], dtype=dtype, label=name)
+
+
+def good_arguments(name, kernels, dtype="float64"):
+    """Arguments that the kernel accepts, by name, to be spoilt one at a time."""
+    T, B, I, H, O = 3, 5, 2, 7, 4
+    rng = np.random.default_rng(0)
+
+    def normal(*shape):
+        return rng.standard_normal(shape).astype(dtype)
+
+    arrays = {
+        "x": normal(B, T, I),
+        "W_xh": normal(H, I),
+        "W_hh": normal(H, H),
+        "b_h": normal(H),
+        "W_hy": normal(O, H),
+        "b_y": normal(O),
+        "dW_xh": normal(H, I),
+        "dW_hh": normal(H, H),
+        "db_h": normal(H),
+        "dW_hy": normal(O, H),
+        "db_y": normal(O),
+        "dx": normal(B, T, I),
+        "dh0": normal(B, H),
+        "dh": normal(B, T, H),
+        "dy": normal(B, T, O),
+        "y": normal(B, T, O),
+        "y_hat": normal(B, T, O),
+        "h": normal(B, T + 1, H) if name.startswith("rnn") else normal(B, T, H),
+        "values": normal(H),
+        "theta": normal(H),
+        "dtheta": normal(H),
+        "velocity": normal(H),
+        # A little more than needed, for NumPy may need none and an empty array has no strides.
+        "workspace": normal(kernels.workspace_size(T, B, I, H, O, dtype) + 8),
+    }
+    if name == "cross_entropy":
+        arrays["y"] = rng.integers(O, size=(B, T)).astype(np.intp)
+    numbers = {"max_norm": 1.0, "limit": 1.0, "lr": 0.1, "momentum": 0.9, "nesterov": False}
+    numbers |= {"T": T, "B": B, "I": I, "H": H, "O": O, "dtype": dtype}
+    return {key: (arrays | numbers)[key] for key in SIGNATURES[name]}
+
+
+NUMBERS = {"max_norm", "limit", "lr", "momentum", "nesterov", "dtype"}
+
+
+def array_arguments(*, but=()):
+    """(kernel, argument) for every argument that is an array."""
+    return [
+        (name, argument)
+        for name in KERNELS
+        for argument in SIGNATURES[name]
+        if name != "workspace_size" and argument not in NUMBERS and argument not in but
+    ]
+
+
+def refusal(kernels, name, arguments):
+    """Type and message of what the kernel raises."""
+    with pytest.raises((TypeError, ValueError)) as caught:
+        getattr(kernels, name)(**arguments)
+    return caught.type, str(caught.value)
+
+
+def assert_names(message, argument):
+    words = message.replace(",", " ").replace(":", " ").replace("'", " ").replace("`", " ").split()
+    assert argument in words, message
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@dtypes
+def test_good_arguments_are_good(kernels, name, dtype):
+    getattr(kernels, name)(**good_arguments(name, kernels, dtype))
+
+
+# Of each kernel, the array that the others are measured by: spoilt, it is they that do not fit.
+FIRST = ("x", "y_hat", "values", "theta", "h")
+
+# What may be None; the velocity only without momentum, which has a test of its own.
+OPTIONAL = [("rnn_backward", "dx"), ("mse", "dy"), ("sse", "dy"), ("cross_entropy", "dy")]
+
+
+@pytest.mark.parametrize(("name", "argument"), array_arguments(but=FIRST))
+def test_mixed_widths(kernels, name, argument):
+    arguments = good_arguments(name, kernels)
+    arguments[argument] = arguments[argument].astype("float32")
+    kind, message = refusal(kernels, name, arguments)
+    assert kind is TypeError, message
+    assert_names(message, argument)
+    assert "float32" in message
+
+
+@pytest.mark.parametrize(("name", "argument"), array_arguments())
+@pytest.mark.parametrize("dtype", ["int16", "float16", "complex128", ">f8"])
+def test_wrong_dtype(kernels, name, argument, dtype):
+    arguments = good_arguments(name, kernels)
+    arguments[argument] = arguments[argument].astype(dtype)
+    kind, message = refusal(kernels, name, arguments)
+    assert kind is TypeError, message
+    assert_names(message, argument)
+    assert dtype in message
+
+
+@pytest.mark.parametrize(("name", "argument"), array_arguments())
+def test_list_instead_of_an_array(kernels, name, argument):
+    arguments = good_arguments(name, kernels)
+    arguments[argument] = arguments[argument].tolist()
+    kind, message = refusal(kernels, name, arguments)
+    assert kind is TypeError, message
+    assert_names(message, argument)
+    assert "list" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [case for case in array_arguments(but=["velocity"]) if case not in OPTIONAL],
+)
+def test_none_instead_of_an_array(kernels, name, argument):
+    arguments = good_arguments(name, kernels)
+    arguments[argument] = None
+    kind, message = refusal(kernels, name, arguments)
+    assert kind is TypeError, message
+    assert_names(message, argument)
+    assert "None" in message
+
+
+def test_momentum_needs_a_velocity(kernels):
+    arguments = good_arguments("sgd_step", kernels) | {"velocity": None, "momentum": 0.9}
+    before = arguments["theta"].copy()
+    _, message = refusal(kernels, "sgd_step", arguments)
+    assert_names(message, "velocity")
+    assert "None" in message
+    assert np.array_equal(arguments["theta"], before)
+
+
+@pytest.mark.parametrize(("name", "argument"), array_arguments(but=("values", "workspace")))
+@pytest.mark.parametrize("axis", ["first", "last", "rank"])
+def test_wrong_shape(kernels, name, argument, axis):
+    arguments = good_arguments(name, kernels)
+    good = arguments[argument]
+    if axis == "rank":
+        arguments[argument] = good[np.newaxis]
+    elif axis == "first":
+        arguments[argument] = np.concatenate([good, good[:1]])
+    else:
+        arguments[argument] = np.concatenate([good, good[..., :1]], axis=-1)
+    kind, message = refusal(kernels, name, arguments)
+    assert kind is ValueError, message
+    # With x or theta wrong it may be another array that does not fit; the shape is named still.
+    assert any(str(size) in message for size in arguments[argument].shape), message
+    if axis == "rank":
+        assert_names(message, argument)
+
+
+@pytest.mark.parametrize("name", ["all_finite", "global_norm", "clip_norm", "clip_value"])
+def test_wrong_rank_of_values(kernels, name):
+    arguments = good_arguments(name, kernels)
+    arguments["values"] = arguments["values"].reshape(1, -1)
+    kind, message = refusal(kernels, name, arguments)
+    assert kind is ValueError
+    assert_names(message, "values")
+
+
+@pytest.mark.parametrize(("name", "argument"), array_arguments())
+def test_last_axis_must_be_contiguous(kernels, name, argument):
+    arguments = good_arguments(name, kernels)
+    good = arguments[argument]
+    arguments[argument] = np.repeat(good, 2, axis=-1)[..., ::2]
+    assert np.array_equal(arguments[argument], good)
+    kind, message = refusal(kernels, name, arguments)
+    assert kind is ValueError, message
+    assert_names(message, argument)
+    assert "contiguous" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        ("rnn_backward", "dh"),
+        ("rnn_backward", "dh0"),
+        ("output_backward", "dy"),
+        ("mse", "y_hat"),
+        ("mse", "y"),
+        ("mse", "dy"),
+        ("sse", "y_hat"),
+        ("sse", "y"),
+        ("sse", "dy"),
+        ("cross_entropy", "y_hat"),
+        ("cross_entropy", "y"),
+        ("cross_entropy", "dy"),
+    ],
+)
+def test_whole_array_must_be_contiguous(kernels, name, argument):
+    arguments = good_arguments(name, kernels)
+    good = arguments[argument]
+    arguments[argument] = np.repeat(good, 2, axis=0)[::2]
+    kind, message = refusal(kernels, name, arguments)
+    assert kind is ValueError, message
+    assert_names(message, argument)
+    assert "contiguous" in message
+
+
+WRITTEN = {
+    "rnn_forward": ["h", "workspace"],
+    "rnn_backward": ["dh", "dW_xh", "dW_hh", "db_h", "dx", "dh0", "workspace"],
+    "output_forward": ["y", "workspace"],
+    "output_backward": ["dW_hy", "db_y", "dh", "workspace"],
+    "mse": ["dy"],
+    "sse": ["dy"],
+    "cross_entropy": ["dy"],
+    "clip_norm": ["values"],
+    "clip_value": ["values"],
+    "sgd_step": ["theta", "velocity"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [(name, argument) for name, written in WRITTEN.items() for argument in written],
+)
+def test_results_are_not_written_to_read_only_arrays(kernels, name, argument):
+    arguments = good_arguments(name, kernels)
+    arguments[argument].flags.writeable = False
+    kept = arguments[argument].copy()
+    kind, message = refusal(kernels, name, arguments)
+    assert kind is ValueError, message
+    assert_names(message, argument)
+    assert np.array_equal(arguments[argument], kept)
+
+
+@pytest.mark.parametrize(
+    "name", ["rnn_forward", "rnn_backward", "output_forward", "output_backward"]
+)
+def test_small_workspace(kernels, name):
+    needed = kernels.workspace_size(3, 5, 2, 7, 4, "float64")
+    if needed == 0:
+        pytest.skip("this implementation needs no workspace")
+    arguments = good_arguments(name, kernels)
+    # What one kernel needs may be less than the largest of the four, which the size is for; an
+    # empty one is enough for none that uses it.
+    arguments["workspace"] = np.empty(needed - 1)
+    kind, message = refusal(kernels, name, arguments)
+    assert kind is ValueError
+    assert_names(message, "workspace")
+    assert str(needed - 1) in message
+
+
+@dtypes
+def test_workspace_size_is_a_number_of_scalars(kernels, dtype):
+    size = kernels.workspace_size(T=3, B=5, I=2, H=7, O=4, dtype=np.dtype(dtype))
+    assert type(size) is int
+    assert size >= 0
+    assert size == kernels.workspace_size(T=3, B=5, I=2, H=7, O=4, dtype=dtype)
+
+
+@pytest.mark.parametrize("number", [-1, 4])
+def test_class_out_of_range(kernels, number):
+    arguments = good_arguments("cross_entropy", kernels)
+    arguments["y"][1, 2] = number
+    dy = arguments["dy"].copy()
+    kind, message = refusal(kernels, "cross_entropy", arguments)
+    assert kind is ValueError
+    assert_names(message, "y")
+    assert str(number) in message
+    assert np.array_equal(arguments["dy"], dy)
+
+
+def spoilt_arguments():
+    """Every bad call above in one list: (kernel, argument, how to spoil it)."""
+    spoil = {
+        "float16": lambda good: good.astype("float16"),
+        "complex": lambda good: good.astype("complex128"),
+        "list": lambda good: good.tolist(),
+        "text": lambda good: "text",
+        "one axis more": lambda good: good[np.newaxis],
+        "one axis less": lambda good: good[0],
+        "longer": lambda good: np.concatenate([good, good[:1]]),
+        "empty": lambda good: good[:0],
+        "strided": lambda good: np.repeat(good, 2, axis=-1)[..., ::2],
+        "swapped bytes": lambda good: good.astype(good.dtype.newbyteorder()),
+    }
+    for name, argument in array_arguments():
+        for how, change in spoil.items():
+            yield name, argument, how, change
+
+
+def test_same_errors_in_both(both_kernels):
+    native, reference = both_kernels
+    different = []
+    for name, argument, how, change in spoilt_arguments():
+        outcomes = []
+        for module in (native, reference):
+            # One size of workspace for both: the twins may need different amounts.
+            arguments = good_arguments(name, native)
+            arguments[argument] = change(arguments[argument])
+            try:
+                getattr(module, name)(**arguments)
+            except Exception as error:
+                outcomes.append((type(error), str(error)))
+            else:
+                outcomes.append("accepted")
+        if outcomes[0] != outcomes[1]:
+            different.append((name, argument, how, *outcomes))
+    # Accepted by one alone: a workspace that only the native loops need to be large.
+    different = [
+        case for case in different if not (case[1] == "workspace" and "accepted" in case[3:])
+    ]
+    assert not different, "\n".join(map(str, different))
+
+
+def runnable(instruction_set):
+    """Whether NumPy says that this processor has the instruction set."""
+    core = np._core if hasattr(np, "_core") else np.core
+    features = core._multiarray_umath.__cpu_features__
+    needed = {
+        "baseline": [],
+        "avx2": ["AVX2", "FMA3"],
+        "avx512": ["AVX512F", "AVX512BW", "AVX512CD", "AVX512DQ", "AVX512VL"],
+    }[instruction_set]
+    return all(features.get(feature, False) for feature in needed)
+
+
+@pytest.mark.parametrize("instruction_set", ["baseline", "avx2", "avx512"])
+def test_every_instruction_set(both_kernels, tmp_path, instruction_set):
+    """Run this file again in a fresh process whose native loops are of the given build."""
+    if not runnable(instruction_set):
+        pytest.skip(f"this processor has no {instruction_set}")
+    native, _ = both_kernels
+    if native.instruction_set == instruction_set:
+        pytest.skip("all tests of this process run on it")
+    result = subprocess.run(
+        [
+            *(sys.executable, "-P", "-m", "pytest", __file__, "-q", "-x"),
+            *("--implementations", "native", "-p", "no:cacheprovider"),
+            *("-k", "every_size or random_sizes or large_sizes or strides or tanh or nan"),
+        ],
+        env=os.environ | {"CRNN_CPU": instruction_set, "CRNN_IMPLEMENTATION": "native"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
+    assert " passed" in result.stdout
