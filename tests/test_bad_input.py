@@ -469,10 +469,9 @@ def test_refused_training_leaves_the_optimizer_alone(net, build_network):
     assert net.flat_params.tobytes() == twin.flat_params.tobytes()
 
 
-def test_the_same_refusals_in_both(both_kernels, implementation):
+@pytest.mark.usefixtures("both_kernels")
+def test_the_same_refusals_in_both():
     """Messages are those of the network, whichever kernels it uses."""
-    if implementation == "python":
-        pytest.skip("compares the two once")
     messages = []
     for name in ("native", "python"):
         net = crnn.RNN(I, H, O, dtype="float64", seed=0, implementation=name)
