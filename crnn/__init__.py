@@ -8,8 +8,10 @@ RNN(input_size=1, hidden_size=32, output_size=1, dtype='float32', implementation
 
 from crnn._implementation import implementation, show_config
 from crnn.errors import DivergenceError
-from crnn.network import RNN, Gradients, Tape
+from crnn.models import RNN, Gradients
+from crnn.network import Tape
 from crnn.optimizers import SGD
+from crnn.threads import get_num_threads, set_num_threads
 from crnn.training import History
 
 __version__ = "0.1.0"
@@ -22,6 +24,8 @@ __all__ = [
     "History",
     "Tape",
     "__version__",
+    "get_num_threads",
     "implementation",
+    "set_num_threads",
     "show_config",
 ]

@@ -41,7 +41,7 @@ def load(name: str) -> ModuleType:
         failure = build_failure()
         raise ModuleNotFoundError(
             "the compiled kernels are absent: "
-            + (f"their build failed ({failure})" if failure else "this installation has none"),
+            + (f"their build failed: {failure}" if failure else "this installation has none"),
             name=error.name,
         ) from None
 
@@ -54,7 +54,12 @@ def name_of(kernels: ModuleType) -> str:
 def build_failure() -> str | None:
     """Return why the compiled kernels could not be built, if that is why they are absent."""
     note = resources.files("crnn.kernels") / "native_build_failure.txt"
-    return note.read_text(encoding="utf-8").strip() if note.is_file() else None
+    # The last line is the compiler's own complaint, without which the others say little.
+    return (
+        " | ".join(note.read_text(encoding="utf-8").split("\n")).strip(" |")
+        if note.is_file()
+        else None
+    )
 
 
 def _choose() -> tuple[str, ModuleType, str]:
@@ -67,15 +72,22 @@ def _choose() -> tuple[str, ModuleType, str]:
     if wanted != "auto":
         return wanted, load(wanted), f"CRNN_IMPLEMENTATION={wanted}"
     try:
-        return "native", load("native"), "the compiled kernels are there"
+        return "native", load("native"), "the default: compiled kernels found"
     except ImportError as error:
         absent = isinstance(error, ModuleNotFoundError) and error.name == _MODULES["native"]
-        if not absent or build_failure():
-            reason = str(error) if absent else f"the compiled kernels fail to load: {error}"
+        in_sources = (resources.files("crnn.kernels") / "native.pyx").is_file()
+        if not absent or build_failure() or in_sources:
+            reason = str(error) if absent else f"they fail to load: {error}"
+            if absent and in_sources and not build_failure():
+                reason = (
+                    "this crnn is the source folder, where nothing is compiled; run from another "
+                    "folder, or pip install --editable this one"
+                )
             warnings.warn(
-                f"crnn runs on its much slower NumPy kernels, because {reason}. "
-                "CRNN_IMPLEMENTATION=python says that this is meant; with a C compiler, "
-                "pip install --force-reinstall --no-cache-dir crnn builds anew.",
+                "crnn: the compiled kernels could not be used, so the much slower NumPy kernels "
+                f"run. Reason: {reason}. To build them anew, install a C compiler and reinstall "
+                "with pip's --force-reinstall and --no-cache-dir. To silence this, set "
+                "CRNN_IMPLEMENTATION=python.",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -92,5 +104,6 @@ def show_config() -> None:
     print(f"crnn            {__version__}")
     print(f"implementation  {implementation} ({reason})")
     print(f"instruction set {kernels.instruction_set} ({kernels.instruction_set_reason})")
+    print(f"threads         {kernels.get_num_threads()} at most")
     print(f"NumPy           {np.__version__}")
     print(f"Python          {sys.version.split()[0]}")

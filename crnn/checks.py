@@ -4,13 +4,16 @@ Every check raises one sentence: the argument, what was expected, what came.
 """
 
 import math
+import numbers
 import operator
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, SupportsFloat, SupportsIndex, TypeAlias
+from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
+
+from crnn.kernels import contracts
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -29,20 +32,29 @@ def integer(name: str, value: SupportsIndex, *, at_least: int) -> int:
 
 
 def number(
-    name: str, value: SupportsFloat, *, at_least: float = 0.0, below: float = math.inf
+    name: str,
+    value: float,
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
 ) -> float:
-    """Return a finite number with at_least <= number < below, as a float."""
-    if isinstance(value, (bool, np.bool_, str, bytes)):
+    """Return a finite number within the limits, as a float."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name}: expected a number, got {value!r}")
     try:
         converted = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"{name}: expected a number, got {value!r}") from None
-    if not (math.isfinite(converted) and at_least <= converted < below):
-        upper = "" if below == math.inf else f" and below {below:g}"
-        raise ValueError(
-            f"{name}: expected a finite number of at least {at_least:g}{upper}, got {value!r}"
-        )
+    except OverflowError:
+        converted = math.inf
+    limits = {"of at least": at_least, "above": above, "below": below}
+    if (
+        not math.isfinite(converted)
+        or (at_least is not None and converted < at_least)
+        or (above is not None and converted <= above)
+        or (below is not None and converted >= below)
+    ):
+        named = [f"{word} {limit:g}" for word, limit in limits.items() if limit is not None]
+        raise ValueError(f"{name}: expected a finite number {' and '.join(named)}, got {value!r}")
     return converted
 
 
@@ -62,6 +74,8 @@ def boolean(name: str, value: Any) -> bool:
 
 def generator(seed: Any) -> np.random.Generator:
     """Return the random generator of a seed."""
+    if isinstance(seed, (bool, np.bool_)):
+        raise TypeError(f"seed: expected a whole number of at least 0, got {seed!r}")
     try:
         return np.random.default_rng(seed)
     except (TypeError, ValueError) as error:
@@ -75,19 +89,6 @@ def within(outer: str) -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         raise type(error)(f"{outer}: {error}") from None
-
-
-def float_dtype(value: Any) -> np.dtype[Any]:
-    """Return the dtype float32 or float64."""
-    dtype: np.dtype[Any]
-    try:
-        dtype = np.dtype(value)
-    except TypeError:
-        dtype = np.dtype(object)
-    # NumPy reads None as float64.
-    if value is None or dtype not in (np.float32, np.float64) or not dtype.isnative:
-        raise ValueError(f"dtype: expected 'float32' or 'float64', got {value!r}")
-    return dtype
 
 
 def floats(
@@ -118,8 +119,10 @@ def floats(
     array = _array(name, value)
     kind, itemsize = array.dtype.kind, array.dtype.itemsize
     if not ((kind == "f" and itemsize <= 8) or kind in "iub"):
-        raise TypeError(f"{name}: expected float32, float64 or whole numbers, got {array.dtype}")
-    check_shape(name, array, shapes, sizes)
+        raise TypeError(
+            f"{name}: expected numbers (floats of at most 64 bits, or integers), got {array.dtype}"
+        )
+    _check_shape(name, array, shapes, sizes)
     if kind in "iu":
         # Up to this magnitude a float of that width holds every whole number.
         exact = 2 ** (np.finfo(like.dtype).nmant + 1)
@@ -128,14 +131,14 @@ def floats(
                 f"{name}: expected whole numbers that {like.dtype} holds exactly (up to {exact}), "
                 f"got {int(array.min())} to {int(array.max())}"
             )
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         converted = np.ascontiguousarray(array, dtype=like.dtype)
     if not converted.flags.aligned:
         converted = converted.copy()
     if not kernels.all_finite(converted.reshape(-1)):
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(converted))[0])
         came = array[index]
-        expected = f"numbers within {like.dtype}" if np.isfinite(came) else "finite numbers"
+        expected = f"numbers that {like.dtype} can hold" if np.isfinite(came) else "finite numbers"
         raise ValueError(f"{name}: expected {expected}, got {came} at index {index}")
     return converted
 
@@ -147,16 +150,13 @@ def classes(
     array = _array(name, value)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name}: expected integer class numbers, got {array.dtype}")
-    check_shape(name, array, shapes, sizes)
-    if int(array.min()) < 0 or int(array.max()) >= n_classes:
-        raise ValueError(
-            f"{name}: expected class numbers from 0 to {n_classes - 1}, "
-            f"got {int(array.min())} to {int(array.max())}"
-        )
-    return np.ascontiguousarray(array, dtype=np.intp)
+    _check_shape(name, array, shapes, sizes)
+    contracts.check_classes(name, array, n_classes)
+    # A copy: the kernels index by it without looking again, whatever its owner does meanwhile.
+    return np.array(array, dtype=np.intp, order="C")
 
 
-def check_shape(name: str, array: Array, shapes: tuple[str, ...], sizes: dict[str, int]) -> None:
+def _check_shape(name: str, array: Array, shapes: tuple[str, ...], sizes: dict[str, int]) -> None:
     """Raise unless the array's shape is one of the shapes, without an empty axis."""
     for shape in shapes:
         axes = shape.split()
@@ -174,21 +174,27 @@ def check_shape(name: str, array: Array, shapes: tuple[str, ...], sizes: dict[st
         raise ValueError(f"{name}: expected shape {_any_of(described)}, got {array.shape}")
     for axis, size in zip(axes, array.shape, strict=True):
         if size == 0:
-            raise ValueError(f"{name}: expected at least one {axis}, got shape {array.shape}")
+            thing = {"batch": "sequence", "time": "time step"}.get(axis, "feature")
+            raise ValueError(f"{name}: expected at least one {thing}, got shape {array.shape}")
 
 
 def _array(name: str, value: Any) -> Array:
     if value is None:
         raise TypeError(f"{name}: expected an array, got None")
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+    parts = value if isinstance(value, (list, tuple)) else [value]
+    if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in parts):
         raise ValueError(f"{name}: expected an array without gaps, got masked entries")
     try:
         return np.asarray(value)
-    except ValueError:
-        raise ValueError(
-            f"{name}: expected a rectangular array of numbers, got nested sequences of "
-            "different lengths"
-        ) from None
+    except Exception as error:
+        if "inhomogeneous" in str(error):
+            raise ValueError(
+                f"{name}: expected a rectangular array of numbers, got nested sequences of "
+                "different lengths"
+            ) from None
+        raise TypeError(
+            f"{name}: expected an array, got {type(value).__name__}, of which NumPy says: {error}"
+        ) from error
 
 
 def _any_of(words: Iterable[str]) -> str:

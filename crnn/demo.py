@@ -41,7 +41,7 @@ import numpy.typing as npt
 
 from crnn import plots
 from crnn.datasets import sunspots
-from crnn.network import RNN
+from crnn.models import RNN
 from crnn.optimizers import SGD
 
 if TYPE_CHECKING:
@@ -250,14 +250,14 @@ def _time_training(x: Numbers, y: Numbers, *, seed: int, rounds: int) -> dict[st
 def _report_errors(
     errors: dict[str, float], held_out: npt.NDArray[np.int64], echo: Callable[[str], object]
 ) -> None:
-    worst = next(iter(errors.values()))
+    persistence, of_persistence = next(iter(errors.items()))
     width = max(map(len, errors))
     echo(f"One-step error, {held_out[0]}-{held_out[-1]} (root mean square, in sunspot numbers)")
     echo("")
     echo(f"  {'method':<{width}}   error   against persistence")
     echo(f"  {'-' * width}   -----   -------------------")
     for name, error in errors.items():
-        against = "" if error == worst else f"{100 * (error / worst - 1):+18.0f} %"
+        against = f"{100 * (error / of_persistence - 1):+18.0f} %" if name != persistence else ""
         echo(f"  {name:<{width}}   {error:5.1f}{against}")
 
 

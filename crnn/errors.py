@@ -19,8 +19,8 @@ class DivergenceError(ArithmeticError):
         self.step = step
         where = f"step {step}" if epoch is None else f"epoch {epoch}, step {step}"
         super().__init__(
-            f"{what} at {where}; the parameters are those of before that step. "
-            "A smaller learning rate or clip_norm usually helps."
+            f"{what} at {where}; that step was undone. "
+            "A smaller learning rate, or clip_norm=1.0, usually helps."
         )
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -1,21 +1,21 @@
-"""The networks that users build: parameters, forward, backward, predict, and training by name.
+"""A network over checked arrays: its parameters in one flat vector, its passes in kernel calls.
 
-h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h)
-y_t = W_hy h_t + b_y
+All arrays here are C-contiguous, of the network's dtype and of the right shapes; `models` sees to
+that. Whole sequences go to the kernels in one call; the recurrence itself is in the kernels.
 """
 
+import importlib
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from types import MappingProxyType, ModuleType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import accumulate, pairwise
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from crnn import _implementation, checks, losses, training
 from crnn.checks import Array
-from crnn.optimizers import SGD
-from crnn.recurrence import Pass, Recurrence
-from crnn.training import Clipping, History
+from crnn.kernels import contracts
 
 
 class Tape:
@@ -26,538 +26,177 @@ class Tape:
     Attributes
     ----------
     y : array (batch, time, outputs)
-        Outputs.
+        Outputs, of the network's dtype like the other two.
     h : array (batch, time + 1, hidden)
         Hidden states, h_0 first.
     h_n : array (batch, hidden)
         The last hidden state.
 
-    For a single sequence none of them has the batch axis.
+    For a single sequence none of them has the batch axis. The states are read-only, because
+    `backward` reads them.
     """
 
-    __slots__ = ("_network", "_run", "h", "h_n", "y")
+    __slots__ = ("_network", "_states", "_x", "h", "h_n", "y")
 
-    def __init__(self, network: "RNN", run: Pass, single: bool) -> None:
+    def __init__(self, network: "Network", x: Array, h: Array, y: Array, *, single: bool) -> None:
         self._network = network
-        self._run = run
-        self.y = run.y[0] if single else run.y
-        self.h = run.h[0] if single else run.h
+        self._x = x
+        self._states = h
+        self.y = y[0] if single else y
+        self.h = h[0] if single else h.view()
+        self.h.flags.writeable = False
         self.h_n = self.h[..., -1, :]
 
-
-class Gradients(Mapping[str, Array]):
-    """dL/d(parameter) by the parameter's name.
-
-    Attributes
-    ----------
-    flat : array (n,)
-        The vector that the named gradients are views of, in the order of `RNN.flat_params`.
-    x : array
-        dL/dx, of the shape of x.
-    h0 : array
-        dL/dh_0, of the shape of h0.
-    """
-
-    def __init__(self, flat: Array, views: dict[str, Array], x: Array, h0: Array) -> None:
-        self.flat = flat
-        self.x = x
-        self.h0 = h0
-        self._views = views
-
-    def __getitem__(self, name: str) -> Array:
-        return self._views[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._views)
-
-    def __len__(self) -> int:
-        return len(self._views)
-
     def __repr__(self) -> str:
-        shapes = ", ".join(f"{name} {view.shape}" for name, view in self.items())
-        return f"Gradients({shapes})"
+        return f"Tape(y {self.y.shape}, h {self.h.shape}, h_n {self.h_n.shape})"
 
 
-class RNN:
-    """A recurrent network with a tanh hidden layer (Elman 1990) and a linear output layer.
-
-    For each step t of a sequence, with h_0 given or zero:
-
-        h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h)
-        y_t = W_hy h_t + b_y
-
-    Sequences are arrays (batch, time, features); (time, features) is one sequence and comes back
-    as one. Arrays of either float width are converted to the network's dtype; numbers that do not
-    fit it, NaN and infinities are refused.
+class Network:
+    """A tanh layer with an optional output layer.
 
     Parameters
     ----------
-    input_size : int
-        Features of x_t.
-    hidden_size : int
-        Hidden units.
-    output_size : int, optional
-        Features of y_t. Without it there is no output layer and y_t = h_t.
-    dtype : {"float32", "float64"}
-        Of all parameters and results.
-    seed : int or None, optional
-        Of the initial parameters, and of the shuffling in `fit` where that gets no seed. Also
-        anything else that `numpy.random.default_rng` takes.
-    init : {"orthogonal", "uniform"}
-        "orthogonal": W_hh is a random orthogonal matrix (Saxe, McClelland and Ganguli 2014);
-        W_xh and W_hy are uniform within ±sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010).
-        "uniform": the three are uniform within ±1/sqrt(hidden_size). Biases are zero.
-    implementation : {"native", "python"}, optional
-        Compiled kernels or NumPy ones; without it, `crnn.implementation`.
-
-    Attributes
-    ----------
-    params : mapping
-        Parameters by name: W_xh (hidden, input), W_hh (hidden, hidden), b_h (hidden,),
-        W_hy (output, hidden), b_y (output,). They are views: assigning into one, as in
-        ``net.W_hh[...] = values``, changes the network. Each is an attribute too.
-    flat_params : array (n,)
-        The vector that all of them are views of, in that order.
-
-    Raises
-    ------
-    ValueError, TypeError
-        An argument is out of its range or of the wrong kind.
-    ImportError
-        ``implementation="native"`` where the compiled kernels are absent.
-
-    Examples
-    --------
-    >>> import crnn
-    >>> net = crnn.RNN(input_size=2, hidden_size=8, output_size=1, seed=0)
-    >>> net.predict([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]).shape
-    (3, 1)
+    input_size, hidden_size : int
+    output_size : int or None
+        None: the outputs are the hidden states.
+    dtype : numpy dtype
+    kernels : module
+        One of the implementations.
     """
 
     def __init__(
         self,
         input_size: int,
         hidden_size: int,
-        output_size: int | None = None,
-        *,
-        dtype: Any = "float32",
-        seed: Any = None,
-        init: str = "orthogonal",
-        implementation: str | None = None,
+        output_size: int | None,
+        dtype: np.dtype[Any],
+        kernels: ModuleType,
     ) -> None:
-        I = checks.integer("input_size", input_size, at_least=1)
-        H = checks.integer("hidden_size", hidden_size, at_least=1)
-        O = None if output_size is None else checks.integer("output_size", output_size, at_least=1)
-        float_dtype = checks.float_dtype(dtype)
-        checks.choice("init", init, ("orthogonal", "uniform"))
-        kernels = _implementation.kernels
-        if implementation is not None:
-            kernels = _implementation.load(implementation)
-        self._rng = checks.generator(seed)
-        self._recurrence = Recurrence(I, H, O, float_dtype, kernels)
-        _initialise(self._recurrence.params, init, self._rng)
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.kernels = kernels
+        self.has_output_layer = output_size is not None
+        self.output_size = output_size or hidden_size
+        # What the kernels call the output size: 0 without an output layer
+        self._layer_size = output_size or 0
+        self.shapes = contracts.parameters(input_size, hidden_size, self._layer_size)
+        ends = [0, *accumulate(math.prod(shape) for shape in self.shapes.values())]
+        self._slices = [slice(*bounds) for bounds in pairwise(ends)]
+        self.flat = np.zeros(ends[-1], dtype)
+        self.params = self.views(self.flat)
+        # Scratch that is handed from call to call
+        self._workspaces: list[Array] = []
 
-    @property
-    def input_size(self) -> int:
-        """Features of x_t."""
-        return self._recurrence.input_size
+    def views(self, flat: Array) -> dict[str, Array]:
+        """Return the named parts of a vector laid out as the parameters are."""
+        return {
+            name: flat[part].reshape(shape)
+            for part, (name, shape) in zip(self._slices, self.shapes.items(), strict=True)
+        }
 
-    @property
-    def hidden_size(self) -> int:
-        """Hidden units."""
-        return self._recurrence.hidden_size
+    def forward(self, x: Array, h0: Array | None, *, single: bool) -> Tape:
+        """Run whole sequences x (B, T, I) from h0 (B, H), or from zero."""
+        B, T, _ = x.shape
+        W = self.params
+        h = np.empty((B, T + 1, self.hidden_size), self.flat.dtype)
+        h[:, 0] = 0 if h0 is None else h0
+        with self._workspace(self.kernels.workspace_size, B, T) as workspace:
+            self.kernels.rnn_forward(x, W["W_xh"], W["W_hh"], W["b_h"], h, workspace)
+            if self.has_output_layer:
+                y = np.empty((B, T, self.output_size), self.flat.dtype)
+                self.kernels.output_forward(h[:, 1:], W["W_hy"], W["b_y"], y, workspace)
+            else:
+                y = h[:, 1:].copy()
+        return Tape(self, x, h, y, single=single)
 
-    @property
-    def output_size(self) -> int | None:
-        """Features of y_t, or None where the outputs are the hidden states."""
-        return self._recurrence.output_size if self._recurrence.has_output_layer else None
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The dtype of all parameters and results."""
-        dtype: np.dtype[Any] = self._recurrence.flat.dtype
-        return dtype
-
-    @property
-    def implementation(self) -> str:
-        """Which kernels run: "native" or "python"."""
-        return _implementation.name_of(self._kernels)
-
-    @property
-    def params(self) -> Mapping[str, Array]:
-        """Parameters by name, as views of `flat_params`."""
-        return MappingProxyType(self._recurrence.params)
-
-    @property
-    def flat_params(self) -> Array:
-        """The vector under all parameters."""
-        return self._recurrence.flat
-
-    @property
-    def _kernels(self) -> ModuleType:
-        return self._recurrence.kernels
-
-    def __getattr__(self, name: str) -> Array:
-        # Reached only for names that are no ordinary attributes: the parameters.
-        recurrence = self.__dict__.get("_recurrence")
-        if recurrence is not None and name in recurrence.params:
-            view: Array = recurrence.params[name]
-            return view
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if "_recurrence" in self.__dict__ and name in self._recurrence.params:
-            raise AttributeError(
-                f"{name} is a view of flat_params: assign into it, net.{name}[...] = values"
+    def predict(self, x: Array, h0: Array | None) -> tuple[Array, Array]:
+        """Return outputs (B, T, O) and last states (B, H) without keeping the states between."""
+        B, T, _ = x.shape
+        y = np.empty((B, T, self.output_size), self.flat.dtype)
+        h_n = np.empty((B, self.hidden_size), self.flat.dtype)
+        with self._workspace(self.kernels.predict_workspace_size, B, T) as workspace:
+            self.kernels.rnn_predict(
+                x, h0, self.flat, self.hidden_size, self._layer_size, y, h_n, workspace
             )
-        object.__setattr__(self, name, value)
+        return y, h_n
 
-    def __dir__(self) -> Iterable[str]:
-        return [*object.__dir__(self), *self._recurrence.params]
+    def gradient(
+        self, x: Array, y: Array, loss: str, max_norm: float | None, max_value: float | None
+    ) -> tuple[float, float, Array]:
+        """Return the loss, the gradient's norm before clipping, and the clipped gradient (n,)."""
+        B, T, _ = x.shape
+        gradient = np.empty_like(self.flat)
+        with self._workspace(self.kernels.gradient_workspace_size, B, T) as workspace:
+            value, norm = self.kernels.rnn_gradient(
+                x, y, self.flat, gradient, self.hidden_size, self._layer_size, loss, max_norm,
+                max_value, workspace,
+            )  # fmt: skip
+        return value, norm, gradient
 
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(input_size={self.input_size}, hidden_size={self.hidden_size}, "
-            f"output_size={self.output_size}, dtype='{self.dtype}', "
-            f"implementation='{self.implementation}')"
-        )
-
-    def forward(self, x: Any, h0: Any = None) -> Tape:
-        """Run sequences and keep what `backward` needs.
-
-        Parameters
-        ----------
-        x : array (batch, time, input) or (time, input)
-        h0 : array (batch, hidden), or (hidden,) for one sequence; optional
-            The state to start from; zero without it.
-
-        Returns
-        -------
-        Tape
-            With ``y``, ``h`` and ``h_n``.
-
-        Raises
-        ------
-        ValueError, TypeError
-            A shape, dtype or value does not fit.
-        """
-        sequences, start, single = self._inputs(x, h0)
-        # BPTT reads x again: a buffer that its owner fills anew must not change the gradient.
-        return Tape(self, self._recurrence.forward(sequences.copy(), start), single)
-
-    def backward(self, tape: Tape, dy: Any, dh_n: Any = None) -> Gradients:
-        """Backpropagate through time. Nothing of the network changes.
+    def backward(
+        self, tape: Tape, dy: Array, dh_n: Array | None, gradient: Array
+    ) -> tuple[Array, Array]:
+        """Backpropagate through time.
 
         Parameters
         ----------
         tape : Tape
             Of this network's `forward`.
-        dy : array, of the shape of ``tape.y``
+        dy : array (B, T, O)
             dL/dy.
-        dh_n : array, of the shape of ``tape.h_n``; optional
-            What reaches the last state beside its output, as from a later part of the sequence.
+        dh_n : array (B, H) or None
+            What reaches the last state beside its output.
+        gradient : array (n,)
+            dL/d(parameters) is added, in the order of `flat`.
 
         Returns
         -------
-        Gradients
-            By parameter name, with ``flat``, ``x`` and ``h0``.
-
-        Raises
-        ------
-        ValueError, TypeError
-            The tape is another network's, or a shape, dtype or value does not fit.
+        dx : array (B, T, I)
+        dh0 : array (B, H)
         """
-        if not isinstance(tape, Tape):
-            raise TypeError(f"tape: expected a Tape, got {type(tape).__name__}")
-        if tape._network is not self:
-            raise ValueError("tape: expected one of this network's forward, got another network's")
-        run = tape._run
-        single = tape.y.ndim == 2
-        sizes = {"batch": len(run.x), "time": run.x.shape[1], "outputs": run.y.shape[2]}
-        sizes["hidden"] = self.hidden_size
-        axes = "time outputs" if single else "batch time outputs"
-        dy = self._floats("dy", dy, (axes,), sizes).reshape(run.y.shape)
-        if dh_n is not None:
-            axes = "hidden" if single else "batch hidden"
-            dh_n = self._floats("dh_n", dh_n, (axes,), sizes).reshape(-1, self.hidden_size)
-        flat = np.zeros_like(self.flat_params)
-        dx, dh0 = self._recurrence.backward(run, dy, dh_n, flat, towards_x=True)
-        assert dx is not None
-        views = self._recurrence.views(flat)
-        return Gradients(flat, views, dx[0] if single else dx, dh0[0] if single else dh0)
-
-    def predict(self, x: Any, h0: Any = None, return_state: bool = False) -> Any:
-        """Return the outputs for sequences, without keeping a tape.
-
-        Parameters
-        ----------
-        x : array (batch, time, input) or (time, input)
-        h0 : array (batch, hidden), or (hidden,) for one sequence; optional
-            The state to start from; zero without it.
-        return_state : bool
-            Whether to return the last state too, from which a later call can go on.
-
-        Returns
-        -------
-        y : array (batch, time, output) or (time, output)
-        h_n : array (batch, hidden) or (hidden,)
-            Only with `return_state`.
-
-        Raises
-        ------
-        ValueError, TypeError
-            A shape, dtype or value does not fit.
-        """
-        sequences, start, single = self._inputs(x, h0)
-        y, h_n = self._recurrence.predict(sequences, start)
-        if single:
-            y, h_n = y[0], h_n[0]
-        return (y, h_n) if return_state else y
-
-    def forecast(self, x: Any, steps: int) -> Array:
-        """Read sequences, then go on alone: each output is the next input.
-
-        Parameters
-        ----------
-        x : array (batch, time, input) or (time, input)
-            What is known so far.
-        steps : int
-            How many steps to forecast.
-
-        Returns
-        -------
-        array (batch, steps, output) or (steps, output)
-            The output for the last known step, then what follows from it.
-
-        Raises
-        ------
-        ValueError, TypeError
-            A shape, dtype or value does not fit, or outputs are no inputs because their sizes
-            differ.
-        """
-        steps = checks.integer("steps", steps, at_least=1)
-        recurrence = self._recurrence
-        if recurrence.output_size != self.input_size:
-            raise ValueError(
-                "forecast: expected a network with as many outputs as inputs, "
-                f"got {recurrence.output_size} outputs and {self.input_size} inputs"
-            )
-        sequences, start, single = self._inputs(x, None)
-        y, state = recurrence.predict(sequences, start)
-        forecast = np.empty((len(y), steps, recurrence.output_size), self.dtype)
-        forecast[:, 0] = y[:, -1]
-        for step in range(1, steps):
-            y, state = recurrence.predict(forecast[:, step - 1 : step], state)
-            forecast[:, step] = y[:, 0]
-        return forecast[0] if single else forecast
-
-    def loss(self, x: Any, y: Any, loss: str = "mse") -> float:
-        """Return the loss of the predictions for x.
-
-        Parameters
-        ----------
-        x : array (batch, time, input) or (time, input)
-        y : array
-            Targets: of the shape of the outputs, or for "cross_entropy" integer class numbers
-            without the last axis.
-        loss : {"mse", "sse", "cross_entropy"}
-            The mean of the squared errors; half their sum; the mean over all steps of
-            -log softmax(y_hat)[y], in nats.
-
-        Returns
-        -------
-        float
-
-        Raises
-        ------
-        ValueError, TypeError
-            A shape, dtype or value does not fit, or there is no such loss.
-        """
-        found = losses.find(loss)
-        sequences, targets = self._examples(x, y, found)
-        return training.evaluate(self._recurrence, sequences, targets, found)
-
-    def train_step(
-        self,
-        x: Any,
-        y: Any,
-        optimizer: SGD,
-        loss: str = "mse",
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-    ) -> float:
-        """Take one step of the optimizer on one batch.
-
-        Parameters
-        ----------
-        x, y : array
-            As in `loss`.
-        optimizer : SGD
-            One that is new or has served this network only.
-        loss : {"mse", "sse", "cross_entropy"}
-        clip_norm : float, optional
-            Scale the gradient down to this global norm where it is larger (Pascanu, Mikolov and
-            Bengio 2013).
-        clip_value : float, optional
-            Or bring each of its elements between ±clip_value.
-
-        Returns
-        -------
-        float
-            The loss before the step.
-
-        Raises
-        ------
-        ValueError, TypeError
-            An argument does not fit; the network is untouched.
-        DivergenceError
-            The loss, the gradient or a new parameter is not finite; the step is not taken.
-        """
-        found = losses.find(loss)
-        clipping = Clipping.checked(clip_norm, clip_value)
-        self._check_optimizer(optimizer)
-        sequences, targets = self._examples(x, y, found)
-        value, _ = training.train_step(
-            self._recurrence, sequences, targets, optimizer, found, clipping
-        )
-        return value
-
-    def fit(
-        self,
-        x: Any,
-        y: Any,
-        *,
-        epochs: int,
-        batch_size: int = 32,
-        optimizer: SGD | None = None,
-        loss: str = "mse",
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-        shuffle: bool = True,
-        seed: Any = None,
-        validation_data: tuple[Any, Any] | None = None,
-        progress: bool | None = None,
-    ) -> History:
-        """Train for some epochs of mini-batches.
-
-        Interrupted (Ctrl-C), the network keeps its last whole step.
-
-        Parameters
-        ----------
-        x, y : array
-            As in `loss`.
-        epochs : int
-            Passes over the data.
-        batch_size : int
-            Sequences of a step; the last batch of an epoch may be smaller.
-        optimizer : SGD, optional
-            ``SGD(0.01, momentum=0.9)`` without it.
-        loss : {"mse", "sse", "cross_entropy"}
-        clip_norm, clip_value : float, optional
-            As in `train_step`.
-        shuffle : bool
-            Whether each epoch takes the sequences in another order.
-        seed : int or None, optional
-            Of that order. Without it the network's own generator goes on, so that the network's
-            seed determines everything.
-        validation_data : (x, y), optional
-            Data whose loss is recorded after each epoch.
-        progress : bool, optional
-            Whether to show a tqdm bar; by default where stderr is a terminal.
-
-        Returns
-        -------
-        History
-            With ``loss``, ``val_loss`` and ``grad_norm``, one entry an epoch.
-
-        Raises
-        ------
-        ValueError, TypeError
-            An argument does not fit; the network is untouched.
-        DivergenceError
-            The loss, the gradient or a new parameter is not finite; the parameters are those of
-            before that step.
-        ImportError
-            ``progress=True`` where tqdm is not installed.
-        """
-        found = losses.find(loss)
-        clipping = Clipping.checked(clip_norm, clip_value)
-        epochs = checks.integer("epochs", epochs, at_least=1)
-        batch_size = checks.integer("batch_size", batch_size, at_least=1)
-        shuffle = checks.boolean("shuffle", shuffle)
-        if progress is not None:
-            progress = checks.boolean("progress", progress)
-        if optimizer is None:
-            optimizer = SGD(0.01, momentum=0.9)
-        self._check_optimizer(optimizer)
-        sequences, targets = self._examples(x, y, found)
-        validation = None
-        if validation_data is not None:
-            if not isinstance(validation_data, tuple) or len(validation_data) != 2:
-                raise TypeError(
-                    f"validation_data: expected a pair (x, y), got {type(validation_data).__name__}"
+        x, h = tape._x, tape._states
+        B, T, _ = x.shape
+        W, dW = self.params, self.views(gradient)
+        dx = np.empty_like(x)
+        dh0 = np.empty((B, self.hidden_size), self.flat.dtype)
+        with self._workspace(self.kernels.workspace_size, B, T) as workspace:
+            if self.has_output_layer:
+                dh = np.empty((B, T, self.hidden_size), self.flat.dtype)
+                self.kernels.output_backward(
+                    h[:, 1:], W["W_hy"], dy, dW["W_hy"], dW["b_y"], dh, workspace
                 )
-            with checks.within("validation_data"):
-                validation = self._examples(*validation_data, found)
-        return training.fit(
-            self._recurrence,
-            sequences,
-            targets,
-            epochs=epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            loss=found,
-            clipping=clipping,
-            shuffle=shuffle,
-            rng=self._rng if seed is None else checks.generator(seed),
-            validation=validation,
-            progress=progress,
-        )
+            else:
+                dh = dy.copy()
+            if dh_n is not None:
+                with np.errstate(over="ignore"):
+                    dh[:, -1] += dh_n
+            self.kernels.rnn_backward(
+                x, h, W["W_xh"], W["W_hh"], dh, dW["W_xh"], dW["W_hh"], dW["b_h"], dx, dh0,
+                workspace,
+            )  # fmt: skip
+        return dx, dh0
 
-    def _floats(
-        self, name: str, value: Any, shapes: tuple[str, ...], sizes: dict[str, int]
-    ) -> Array:
-        return checks.floats(name, value, shapes, sizes, self.flat_params, self._kernels)
+    @contextmanager
+    def _workspace(self, size_of: Callable[..., int], B: int, T: int) -> Iterator[Array]:
+        """Lend scratch for kernel calls; threads that call at the same time get their own."""
+        size = size_of(T, B, self.input_size, self.hidden_size, self.output_size, self.flat.dtype)
+        try:
+            workspace = self._workspaces.pop()
+        except IndexError:
+            workspace = np.empty(0, self.flat.dtype)
+        if workspace.size < size:
+            workspace = np.empty(size, self.flat.dtype)
+        yield workspace
+        self._workspaces.append(workspace)
 
-    def _inputs(self, x: Any, h0: Any) -> tuple[Array, Array | None, bool]:
-        """Return x (batch, time, input), h0 (batch, hidden) or None, and if x is one sequence."""
-        sequences = self._floats(
-            "x", x, ("batch time input", "time input"), {"input": self.input_size}
-        )
-        single = sequences.ndim == 2
-        if single:
-            sequences = sequences[None]
-        if h0 is not None:
-            sizes = {"batch": len(sequences), "hidden": self.hidden_size}
-            axes = "hidden" if single else "batch hidden"
-            h0 = self._floats("h0", h0, (axes,), sizes).reshape(-1, self.hidden_size)
-        return sequences, h0, single
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle keeps: no module, no scratch, and the vector alone."""
+        state = self.__dict__ | {"kernels": self.kernels.__name__, "_workspaces": []}
+        del state["params"]
+        return state
 
-    def _examples(self, x: Any, y: Any, loss: losses.Loss) -> tuple[Array, Array]:
-        """Return x (batch, time, input) and the targets of its outputs."""
-        sequences, _, single = self._inputs(x, None)
-        shape = (*sequences.shape[:2], self._recurrence.output_size)
-        targets = loss.targets(y, shape[1:] if single else shape, self.flat_params, self._kernels)
-        return sequences, targets
-
-    def _check_optimizer(self, optimizer: SGD) -> None:
-        if not isinstance(optimizer, SGD):
-            raise TypeError(f"optimizer: expected crnn.SGD, got {type(optimizer).__name__}")
-        optimizer.check_owner(self.flat_params)
-
-
-def _initialise(params: dict[str, Array], init: str, rng: np.random.Generator) -> None:
-    """Fill the weights; biases stay zero. Drawn in float64, so that both dtypes start alike."""
-    hidden_size = len(params["b_h"])
-    for name, view in params.items():
-        if name.startswith("b_"):
-            continue
-        if init == "orthogonal" and name == "W_hh":
-            Q, R = np.linalg.qr(rng.standard_normal(view.shape))
-            # With R's diagonal positive, Q is distributed uniformly (Mezzadri 2007).
-            view[...] = Q * np.sign(np.diag(R))
-        else:
-            limit = 1 / math.sqrt(hidden_size)
-            if init == "orthogonal":
-                limit = math.sqrt(6 / sum(view.shape))
-            view[...] = rng.uniform(-limit, limit, view.shape)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Rebuild the views, and the kernels by name."""
+        self.__dict__.update(state)
+        self.kernels = importlib.import_module(state["kernels"])
+        self.params = self.views(self.flat)

@@ -46,7 +46,7 @@ class SGD:
 
     def __init__(self, lr: float, momentum: float = 0.0, nesterov: bool = False) -> None:
         self.lr = lr
-        self._momentum = checks.number("momentum", momentum, below=1.0)
+        self._momentum = checks.number("momentum", momentum, at_least=0.0, below=1.0)
         self._nesterov = checks.boolean("nesterov", nesterov)
         if self._nesterov and not self._momentum:
             raise ValueError("nesterov: expected a momentum above 0 with it, got momentum=0")
@@ -61,7 +61,7 @@ class SGD:
 
     @lr.setter
     def lr(self, value: float) -> None:
-        self._lr = checks.number("lr", value)
+        self._lr = checks.number("lr", value, at_least=0.0)
 
     @property
     def momentum(self) -> float:
@@ -84,18 +84,17 @@ class SGD:
                 "got one that belongs to another network"
             )
 
-    def state(self) -> tuple[int, Array | None]:
-        """Return a copy of what a step changes beside the parameters."""
-        return self.steps, None if self._velocity is None else self._velocity.copy()
+    def step(self, kernels: ModuleType, theta: Array, dtheta: Array) -> bool:
+        """Take one step in place and return True, or none where a parameter would not stay finite.
 
-    def restore(self, state: tuple[int, Array | None]) -> None:
-        """Go back to a state that `state` returned."""
-        self.steps, self._velocity = state
-
-    def step(self, kernels: ModuleType, theta: Array, dtheta: Array) -> None:
-        """Take one step, in place; from the first on it belongs to these parameters."""
-        if self._theta is None:
-            self._theta = theta
-            self._velocity = np.zeros_like(theta) if self._momentum else None
-        kernels.sgd_step(theta, dtheta, self._velocity, self._lr, self._momentum, self._nesterov)
-        self.steps += 1
+        From the first step taken it belongs to these parameters.
+        """
+        velocity = self._velocity
+        if velocity is None and self._momentum:
+            velocity = np.zeros_like(theta)
+        taken: bool = kernels.sgd_step(
+            theta, dtheta, velocity, self._lr, self._momentum, self._nesterov
+        )
+        if taken:
+            self._theta, self._velocity, self.steps = theta, velocity, self.steps + 1
+        return taken

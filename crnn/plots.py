@@ -105,7 +105,7 @@ def history(history: History, ax: Axes | None = None) -> Axes:
             ax.yaxis.set_major_formatter("{x:g}")
             ax.yaxis.set_minor_formatter(ticker.NullFormatter())
     ax.set_xlabel("epoch")
-    ax.set_ylabel("loss (mean over an epoch)")
+    ax.set_ylabel("loss of an epoch")
     _finish(ax)
     return ax
 

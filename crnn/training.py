@@ -11,8 +11,8 @@ from crnn import checks
 from crnn.checks import Array
 from crnn.errors import DivergenceError
 from crnn.losses import Loss
+from crnn.network import Network
 from crnn.optimizers import SGD
-from crnn.recurrence import Recurrence
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,9 +32,7 @@ class Clipping(NamedTuple):
         limits = []
         for name, limit in (("clip_norm", clip_norm), ("clip_value", clip_value)):
             if limit is not None:
-                limit = checks.number(name, limit)
-                if limit == 0:
-                    raise ValueError(f"{name}: expected a number above 0, got 0")
+                limit = checks.number(name, limit, above=0.0)
             limits.append(limit)
         return cls(*limits)
 
@@ -88,7 +86,7 @@ class History:
 
 
 def train_step(
-    recurrence: Recurrence,
+    network: Network,
     x: Array,
     y: Array,
     optimizer: SGD,
@@ -100,43 +98,25 @@ def train_step(
 
     Either the step is taken as a whole or, whatever is raised, not at all.
     """
-    kernels, theta = recurrence.kernels, recurrence.flat
     step = optimizer.steps + 1
-    run = recurrence.forward(x, None)
-    dy = np.empty(run.y.shape, theta.dtype)
-    value = loss.value(kernels, np.ascontiguousarray(run.y), y, dy)
+    value, norm, gradient = network.gradient(x, y, loss.name, clipping.norm, clipping.value)
     if not math.isfinite(value):
         raise DivergenceError(f"the loss is {value}", epoch, step)
-    gradient = np.zeros_like(theta)
-    recurrence.backward(run, dy, None, gradient, towards_x=False)
-    if clipping.norm is not None:
-        norm = kernels.clip_norm(gradient, clipping.norm)
-    else:
-        norm = kernels.global_norm(gradient)
     if not math.isfinite(norm):
         raise DivergenceError(f"the gradient's norm is {norm}", epoch, step)
-    if clipping.value is not None:
-        kernels.clip_value(gradient, clipping.value)
-    before, state = theta.copy(), optimizer.state()
-    try:
-        optimizer.step(kernels, theta, gradient)
-        if not kernels.all_finite(theta):
-            raise DivergenceError("the new parameters are not finite", epoch, step)
-    except BaseException:
-        theta[...] = before
-        optimizer.restore(state)
-        raise
+    if not optimizer.step(network.kernels, network.flat, gradient):
+        raise DivergenceError("the new parameters are not finite", epoch, step)
     return value, norm
 
 
-def evaluate(recurrence: Recurrence, x: Array, y: Array, loss: Loss) -> float:
+def evaluate(network: Network, x: Array, y: Array, loss: Loss) -> float:
     """Return the loss of predictions for x."""
-    y_hat, _ = recurrence.predict(x, None)
-    return loss.value(recurrence.kernels, y_hat, y, None)
+    y_hat, _ = network.predict(x, None)
+    return loss.value(network.kernels, y_hat, y, None)
 
 
 def fit(
-    recurrence: Recurrence,
+    network: Network,
     x: Array,
     y: Array,
     *,
@@ -152,22 +132,27 @@ def fit(
 ) -> History:
     """Train for some epochs of mini-batches and return what happened."""
     history = History()
-    with _ProgressBar(progress, epochs) as (numbers, show):
-        for epoch in numbers:
-            order = rng.permutation(len(x)) if shuffle else np.arange(len(x))
-            total, norms = 0.0, []
-            for start in range(0, len(x), batch_size):
-                rows = order[start : start + batch_size]
-                value, norm = train_step(
-                    recurrence, x[rows], y[rows], optimizer, loss, clipping, epoch
-                )
-                total += value * len(rows) / len(x) if loss.is_mean else value
-                norms.append(norm)
-            history.loss.append(total)
-            history.grad_norm.append(math.fsum(norms) / len(norms))
-            if validation is not None:
-                history.val_loss.append(evaluate(recurrence, *validation, loss))
-            show(history)
+    # An interrupt that comes while a kernel has NumPy's warnings set aside would leave them so.
+    warnings_of_numpy = np.geterr()
+    try:
+        with _ProgressBar(progress, epochs) as (epoch_numbers, show):
+            for epoch in epoch_numbers:
+                order = rng.permutation(len(x)) if shuffle else np.arange(len(x))
+                total, norms = 0.0, []
+                for start in range(0, len(x), batch_size):
+                    rows = order[start : start + batch_size]
+                    value, norm = train_step(
+                        network, x[rows], y[rows], optimizer, loss, clipping, epoch
+                    )
+                    total += value * len(rows) / len(x) if loss.is_mean else value
+                    norms.append(norm)
+                history.loss.append(total)
+                history.grad_norm.append(math.fsum(norms) / len(norms))
+                if validation is not None:
+                    history.val_loss.append(evaluate(network, *validation, loss))
+                show(history)
+    finally:
+        np.seterr(**warnings_of_numpy)
     return history
 
 
@@ -177,7 +162,7 @@ class _ProgressBar:
     def __init__(self, progress: bool | None, epochs: int) -> None:
         self._epochs: Any = range(1, epochs + 1)
         self._bar: Any = None
-        if progress or (progress is None and sys.stderr is not None and sys.stderr.isatty()):
+        if sys.stderr is not None and (sys.stderr.isatty() if progress is None else progress):
             try:
                 from tqdm import tqdm
             except ImportError:

@@ -1,5 +1,7 @@
 """The network: parameters and their views, initial values, forward, backward, predict, forecast."""
 
+import copy
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -265,8 +267,8 @@ def test_results_of_earlier_calls_stay(build_network):
     net.predict(x=inputs(seed=2))
     net.backward(tape=other, dy=-np.ones((B, T, O)))
     net.train_step(x=inputs(seed=2), y=np.ones((B, T, O)), optimizer=crnn.SGD(0.1))
-    for values, copy in zip(kept, before, strict=True):
-        assert np.array_equal(values, copy)
+    for values, kept_values in zip(kept, before, strict=True):
+        assert np.array_equal(values, kept_values)
 
 
 def test_threads_may_share_a_network(build_network):
@@ -298,8 +300,8 @@ def test_arguments_are_not_changed(build_network, output_size):
     net.predict(x=x, h0=h0)
     net.train_step(x=x, y=y, optimizer=crnn.SGD(0.1), clip_norm=0.1)
     net.fit(x, y, epochs=2, batch_size=2, seed=0)
-    for values, copy in zip((x, h0, dy, dh_n, y), before, strict=True):
-        assert np.array_equal(values, copy)
+    for values, kept_values in zip((x, h0, dy, dh_n, y), before, strict=True):
+        assert np.array_equal(values, kept_values)
 
 
 def test_changing_the_input_afterwards_does_not_change_the_tape(build_network):
@@ -442,3 +444,41 @@ def test_views_stay_views_after_training(build_network):
     assert np.shares_memory(net.W_hh, W_hh)
     assert np.shares_memory(net.flat_params, flat)
     assert not np.array_equal(W_hh, before)
+
+
+def test_augmented_assignment_changes_the_parameters_and_raises_nothing(build_network):
+    net = build_network(input_size=I, hidden_size=H, output_size=O)
+    before = net.flat_params.copy()
+    net.W_hh *= 2
+    net.params["W_hh"] *= 2
+    net.flat_params *= 2
+    net.flat_params /= 2
+    expected = before.copy()
+    expected[H * I : H * I + H * H] *= 4
+    assert np.array_equal(net.flat_params, expected)
+    with pytest.raises(TypeError, match="W_hh"):
+        net.params["W_hh"] = np.zeros((H, H))
+
+
+def test_states_of_a_tape_are_read_only_and_its_outputs_its_own(build_network):
+    net = build_network(input_size=I, hidden_size=H, output_size=None)
+    x = inputs()
+    tape = net.forward(x=x)
+    expected = net.backward(tape=tape, dy=tape.y - 1.0)
+    with pytest.raises(ValueError, match="read-only"):
+        tape.h[...] = 0
+    with pytest.raises(ValueError, match="read-only"):
+        tape.h_n[...] = 0
+    dy = tape.y
+    dy -= 1.0
+    assert np.array_equal(net.backward(tape=tape, dy=dy).flat, expected.flat)
+
+
+def test_copies_and_pickles_are_whole_and_apart(build_network):
+    net = build_network(input_size=I, hidden_size=H, output_size=O)
+    x = inputs()
+    for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert np.array_equal(twin.predict(x), net.predict(x))
+        assert np.shares_memory(twin.W_hh, twin.flat_params)
+        assert not np.shares_memory(twin.flat_params, net.flat_params)
+        assert twin.implementation == net.implementation

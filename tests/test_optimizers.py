@@ -44,7 +44,7 @@ def test_momentum_by_hand(kernels, assert_close, dtype, nesterov, expected):
             momentum=0.9,
             nesterov=nesterov,
         )
-        assert result is None
+        assert result is True
         assert_close(theta, after, dtype=dtype)
         assert_close(velocity, v, dtype=dtype)
         assert np.array_equal(dtheta, np.array(g, dtype))
@@ -162,3 +162,20 @@ def test_float32_network_steps_in_float32(build_network, assert_close):
     net.train_step(x=x, y=y, optimizer=crnn.SGD(lr=0.25), loss="sse")
     expected = theta.astype(np.float64) - 0.25 * g.astype(np.float64)
     assert_close(net.flat_params, expected, dtype="float32")
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_first_step_that_fails_leaves_the_optimizer_new(build_network, momentum):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((4, 6, 2)), rng.standard_normal((4, 6, 3))
+    net, other = (build_network(input_size=2, hidden_size=5, output_size=3) for _ in range(2))
+    optimizer = crnn.SGD(1e300, momentum=momentum)
+    with pytest.raises(crnn.DivergenceError):
+        # Targets so large that a step of this rate leaves float64.
+        net.train_step(x, 1e300 * y, optimizer, clip_norm=1e300)
+    assert optimizer.steps == 0
+    optimizer.lr = 0.01
+    before = other.loss(x, y)
+    for _ in range(5):
+        other.train_step(x, y, optimizer)
+    assert other.loss(x, y) < before

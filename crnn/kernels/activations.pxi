@@ -5,13 +5,17 @@
 #     a < 0.625:   tanh a = a + a z R(z), z = a^2
 #     above:       tanh a = 1 - 2 / (e^(2a) + 1),   e^(2a) = 2^n e^r,   |r| <= ln(2) / 2
 #
-# Both are computed and one is selected. Coefficients: S. L. Moshier, Cephes Mathematical Library
-# 2.8 (1992), tanh.c and exp.c for float64, tanhf.c and expf.c for float32. In float64 R and e^r
+# n is 2a / ln 2 rounded, and r = 2a - n ln 2 with ln 2 in two parts, so that n times the first is
+# exact (Cody and Waite). Both branches are computed and one is selected.
+#
+# Coefficients: S. L. Moshier, Cephes Mathematical Library 2.8 (1992), tanh.c and exp.c for
+# float64, tanhf.c and expf.c for float32. In float64 R and e^r
 # are rational, e^r = (Q + P) / (Q - P), so both branches are base + numerator / denominator and
 # share the division.
 
 cdef inline vec vector_tanh(vec x) noexcept nogil:
-    cdef vec a, z, r, n, shifted, scale, exp_r, near, far, one, P, Q, base, numerator, denominator
+    cdef vec a, z, r, rr, n, shifted, exp_r, near, far, one
+    cdef vec exp_P, exp_Q, tanh_P, tanh_Q, base, numerator, denominator
     if vec is vec_f32:
         one = splat_f32(1)
         a = magnitude_f32(x)
@@ -48,23 +52,23 @@ cdef inline vec vector_tanh(vec x) noexcept nogil:
         n = shifted - splat_f64(6755399441055744.0)
         r = (a + a) - n * splat_f64(6.93145751953125e-1)
         r = r - n * splat_f64(1.42860682030941723212e-6)
-        scale = r * r
-        P = splat_f64(1.26177193074810590878e-4)
-        P = P * scale + splat_f64(3.02994407707441961300e-2)
-        P = (P * scale + splat_f64(9.99999999999999999910e-1)) * r
-        Q = splat_f64(3.00198505138664455042e-6)
-        Q = Q * scale + splat_f64(2.52448340349684104192e-3)
-        Q = Q * scale + splat_f64(2.27265548208155028766e-1)
-        Q = Q * scale + splat_f64(2)
-        numerator = splat_f64(-2) * (Q - P)
-        denominator = power_of_two_f64(shifted) * (Q + P) + (Q - P)
-        P = splat_f64(-9.64399179425052238628e-1)
-        P = P * z + splat_f64(-9.92877231001918586564e1)
-        P = P * z + splat_f64(-1.61468768441708447952e3)
-        Q = z + splat_f64(1.12811678491632931402e2)
-        Q = Q * z + splat_f64(2.23548839060100448583e3)
-        Q = Q * z + splat_f64(4.84406305325125486048e3)
+        rr = r * r
+        exp_P = splat_f64(1.26177193074810590878e-4)
+        exp_P = exp_P * rr + splat_f64(3.02994407707441961300e-2)
+        exp_P = (exp_P * rr + splat_f64(9.99999999999999999910e-1)) * r
+        exp_Q = splat_f64(3.00198505138664455042e-6)
+        exp_Q = exp_Q * rr + splat_f64(2.52448340349684104192e-3)
+        exp_Q = exp_Q * rr + splat_f64(2.27265548208155028766e-1)
+        exp_Q = exp_Q * rr + splat_f64(2)
+        numerator = splat_f64(-2) * (exp_Q - exp_P)
+        denominator = power_of_two_f64(shifted) * (exp_Q + exp_P) + (exp_Q - exp_P)
+        tanh_P = splat_f64(-9.64399179425052238628e-1)
+        tanh_P = tanh_P * z + splat_f64(-9.92877231001918586564e1)
+        tanh_P = tanh_P * z + splat_f64(-1.61468768441708447952e3)
+        tanh_Q = z + splat_f64(1.12811678491632931402e2)
+        tanh_Q = tanh_Q * z + splat_f64(2.23548839060100448583e3)
+        tanh_Q = tanh_Q * z + splat_f64(4.84406305325125486048e3)
         base = select_below_f64(a, splat_f64(0.625), a, one)
-        numerator = select_below_f64(a, splat_f64(0.625), P * z * a, numerator)
-        denominator = select_below_f64(a, splat_f64(0.625), Q, denominator)
+        numerator = select_below_f64(a, splat_f64(0.625), tanh_P * z * a, numerator)
+        denominator = select_below_f64(a, splat_f64(0.625), tanh_Q, denominator)
         return with_sign_of_f64(base + numerator / denominator, x)

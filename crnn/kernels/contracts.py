@@ -1,12 +1,13 @@
 """What every kernel takes: the one table that both implementations check their arguments by."""
 
+import math
 from typing import Any
 
 import numpy as np
 
 # A kernel's arrays, in the order in which they fix the sizes. `out` marks arrays that are written,
 # `contiguous` those that leave no gap between rows; of the others only the last axis has to be
-# contiguous. `optional` arrays may be None. The flat vectors have one size, n.
+# contiguous. `optional` arrays may be None. P is the number of a network's parameters, n any size.
 ARGUMENTS: dict[str, dict[str, str]] = {
     "rnn_forward": {
         "x": "B T I",
@@ -45,6 +46,28 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "dh": "out B T H",
         "workspace": "out contiguous n",
     },
+    "rnn_gradient": {
+        "x": "B T I",
+        "y": "contiguous B T O",
+        "theta": "contiguous P",
+        "dtheta": "out contiguous P",
+        "workspace": "out contiguous n",
+    },
+    "rnn_gradient of classes": {
+        "x": "B T I",
+        "y": "integer contiguous B T",
+        "theta": "contiguous P",
+        "dtheta": "out contiguous P",
+        "workspace": "out contiguous n",
+    },
+    "rnn_predict": {
+        "x": "B T I",
+        "h0": "optional contiguous B H",
+        "theta": "contiguous P",
+        "y": "out contiguous B T O",
+        "h_n": "out contiguous B H",
+        "workspace": "out contiguous n",
+    },
     "mse": {
         "y_hat": "contiguous B T O",
         "y": "contiguous B T O",
@@ -71,10 +94,38 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     },
 }
 
+
+def float_dtype(value: Any) -> np.dtype[Any]:
+    """Return the dtype float32 or float64, or raise a ValueError."""
+    dtype: np.dtype[Any]
+    try:
+        dtype = np.dtype(value)
+    except TypeError:
+        dtype = np.dtype(object)
+    # NumPy reads None as float64.
+    if value is None or dtype not in (np.float32, np.float64) or not dtype.isnative:
+        raise ValueError(f"dtype: expected 'float32' or 'float64', got {value!r}")
+    return dtype
+
+
 VELOCITY_MISSING = "velocity: expected an array because momentum is not 0, got None"
 
 
-def check(kernel: str, arrays: dict[str, Any]) -> None:
+def parameters(I: int, H: int, O: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the parameters, in the order of the flat vector; O = 0: no output layer.
+
+    Parameters
+    ----------
+    I, H, O : int
+        Inputs, hidden units, outputs.
+    """
+    shapes: dict[str, tuple[int, ...]] = {"W_xh": (H, I), "W_hh": (H, H), "b_h": (H,)}
+    return shapes | {"W_hy": (O, H), "b_y": (O,)} if O else shapes
+
+
+def check(
+    kernel: str, arrays: dict[str, Any], hidden_size: int | None = None, output_size: int = 0
+) -> None:
     """Raise the error that says which array of a kernel's call is wrong, and how.
 
     Parameters
@@ -83,6 +134,8 @@ def check(kernel: str, arrays: dict[str, Any]) -> None:
         A name in `ARGUMENTS`.
     arrays : dict
         The arrays of the call by argument name.
+    hidden_size, output_size : int
+        As far as the kernel takes them; an output_size of 0 means no output layer.
 
     Raises
     ------
@@ -92,6 +145,8 @@ def check(kernel: str, arrays: dict[str, Any]) -> None:
         A shape, a stride or a class number does not fit, or an output is read-only.
     """
     sizes: dict[str, int] = {}
+    if hidden_size is not None:
+        sizes |= {"H": hidden_size, "O": output_size or hidden_size}
     dtype: np.dtype[Any] | None = None  # of the first array, which the others share
     for name, contract in ARGUMENTS[kernel].items():
         array = arrays[name]
@@ -108,22 +163,25 @@ def check(kernel: str, arrays: dict[str, Any]) -> None:
         if array.dtype != expected:
             raise TypeError(f"{name}: expected dtype {expected}, got {array.dtype}")
         _check_shape(name, array, shape.split(), sizes)
+        if name == "x" and hidden_size is not None:
+            shapes = parameters(sizes["I"], hidden_size, output_size)
+            sizes["P"] = sum(math.prod(shape) for shape in shapes.values())
         last = array.strides[-1] == array.itemsize or array.shape[-1] <= 1
         regular = all(stride % array.itemsize == 0 for stride in array.strides)
         if not (last and regular) or ("contiguous" in flags and not array.flags.c_contiguous):
             raise ValueError(f"{name}: expected a C-contiguous array, got strides {array.strides}")
         if "out" in flags and not array.flags.writeable:
             raise ValueError(f"{name}: expected a writable array, got a read-only one")
-    if kernel == "cross_entropy":
-        check_classes(arrays["y"], sizes["O"])
+    if "integer" in ARGUMENTS[kernel].get("y", ""):
+        check_classes("y", arrays["y"], sizes["O"])
 
 
-def check_classes(y: np.ndarray[Any, Any], classes: int) -> None:
+def check_classes(name: str, y: np.ndarray[Any, Any], classes: int) -> None:
     """Raise a ValueError if an integer target is not a class number below `classes`."""
     lowest, highest = int(y.min()), int(y.max())
     if lowest < 0 or highest >= classes:
         raise ValueError(
-            f"y: expected class numbers from 0 to {classes - 1}, got {lowest} to {highest}"
+            f"{name}: expected class numbers from 0 to {classes - 1}, got {lowest} to {highest}"
         )
 
 

@@ -1,6 +1,6 @@
 # Losses: the value, summed in float64, and where dy is wanted the gradient beside it.
 
-from libc.math cimport exp, log
+from libc.math cimport NAN, exp, log
 
 cdef double squared_error(Py_ssize_t n, const real* y_hat, const real* y, double scale,
                           real* dy) noexcept nogil:
@@ -25,11 +25,15 @@ cdef double squared_error(Py_ssize_t n, const real* y_hat, const real* y, double
 
 
 cdef double cross_entropy(Py_ssize_t rows, Py_ssize_t classes, const real* y_hat,
-                          const Py_ssize_t* y, real* dy) noexcept nogil:
-    """Mean over rows of -log softmax(y_hat)[y]; dy = (softmax(y_hat) - one_hot(y)) / rows."""
-    cdef double loss = 0, highest, normaliser
-    cdef Py_ssize_t row, c
+                          const Py_ssize_t* y, Py_ssize_t n, real* dy) noexcept nogil:
+    """Sum over rows of -log softmax(y_hat)[y]; dy = (softmax(y_hat) - one_hot(y)) / n."""
+    cdef double loss = 0, highest, normaliser, of_target
+    cdef Py_ssize_t row, c, target
     for row in range(rows):
+        # Read once, and looked at again: another thread may have changed it since it was checked.
+        target = y[row]
+        if not 0 <= target < classes:
+            return NAN
         # Shifted by the largest, no exponential overflows.
         highest = y_hat[0]
         for c in range(1, classes):
@@ -37,11 +41,13 @@ cdef double cross_entropy(Py_ssize_t rows, Py_ssize_t classes, const real* y_hat
         normaliser = 0
         for c in range(classes):
             normaliser += exp(y_hat[c] - highest)
-        loss += highest + log(normaliser) - y_hat[y[row]]
+        of_target = y_hat[target] - highest
+        loss += log(normaliser) - of_target
         if dy != NULL:
+            # dy may be y_hat itself.
             for c in range(classes):
-                dy[c] = <real> (exp(y_hat[c] - highest) / (normaliser * rows))
-            dy[y[row]] = <real> ((exp(y_hat[y[row]] - highest) / normaliser - 1) / rows)
+                dy[c] = <real> (exp(y_hat[c] - highest) / (normaliser * n))
+            dy[target] = <real> ((exp(of_target) / normaliser - 1) / n)
             dy += classes
         y_hat += classes
-    return loss / rows
+    return loss

@@ -1,28 +1,48 @@
 # The output layer: y_t = W_hy h_t + b_y, and its gradients. Here h[:, t] is h_t itself.
+#
+# Members of a team share the sequences of the batch, and the elements of dW_hy.
 
-cdef void output_forward(Sizes s, Sequences h, const vec* W_hy, const vec* b_y, Sequences y,
-                         vec* workspace) noexcept nogil:
-    cdef vec* panels = aligned(workspace)
+cdef inline Sequences states_of(Sequences h, const vec* dtype) noexcept nogil:
+    """The states h_t as the output layer counts them, h_0 left out."""
+    h.data = step_of(dtype, h, 0, 1)
+    return h
+
+
+cdef inline void output_rows(Call* c, Sequences h, const vec* panels, Share mine) noexcept nogil:
+    """y for this member's sequences."""
+    cdef Sizes s = c.sizes
     cdef Py_ssize_t b
-    cdef vec* y_b
-    pack(panels, W_hy, 1, s.H, s.H, s.O)
-    for b in range(s.B):
-        y_b = step_of(W_hy, y, b, 0)
-        product(s.T, s.O, s.H, step_of(W_hy, h, b, 0), h.per_step, 1, panels, y_b, y.per_step,
-                FROM_BIAS, b_y, PLAIN, y_b, 0)
+    for b in range(mine.first, mine.last):
+        product(s.T, s.O, s.H, step_of(panels, h, b, 0), h.per_step, 1, panels,
+                step_of(panels, c.y, b, 0), c.y.per_step, FROM_BIAS, <const vec*> c.b_y, PLAIN,
+                panels, 0)
 
 
-cdef void output_backward(Sizes s, Sequences h, const vec* W_hy, Sequences dy, vec* dW_hy,
-                          vec* db_y, Sequences dh, vec* workspace) noexcept nogil:
-    cdef vec* panels = aligned(workspace)
-    cdef const vec* dy_1 = <const vec*> dy.data
+cdef inline void towards_states(Sizes s, Sequences dy, Sequences dh, const vec* panels, Share mine,
+                                Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """dh_t = W_hy^T dy_t, the part of dL/dh_t through y_t; step 0 of dh stands for `first`."""
     cdef Py_ssize_t b
-    cdef vec* dh_b
-    add_rows(db_y, dy_1, s.B * s.T, s.O)
-    add_outer_products(dW_hy, s.O, s.H, s.B, s.T, dy_1, h, panels)
-    # dL/dh_t through y_t = W_hy^T dy_t
-    pack(panels, W_hy, s.H, 1, s.O, s.H)
-    for b in range(s.B):
-        dh_b = step_of(W_hy, dh, b, 0)
-        product(s.T, s.H, s.O, step_of(W_hy, dy, b, 0), dy.per_step, 1, panels, dh_b, dh.per_step,
-                FROM_ZERO, dh_b, PLAIN, dh_b, 0)
+    for b in range(mine.first, mine.last):
+        product(last - first, s.H, s.O, step_of(panels, dy, b, first), dy.per_step, 1, panels,
+                step_of(panels, dh, b, 0), dh.per_step, FROM_ZERO,
+                <const vec*> NULL, PLAIN, <const vec*> NULL, 0)
+
+
+cdef void output_forward(vec* dtype, Team team) noexcept nogil:
+    cdef Call* c = <Call*> dtype
+    cdef vec* panels = aligned(<const vec*> c.workspace)
+    pack(panels, <const vec*> c.W_hy, 1, c.sizes.H, c.sizes.H, c.sizes.O, team)
+    team_wait(team)
+    output_rows(c, c.h, panels, share(team, c.sizes.B, 1))
+
+
+cdef void output_backward(vec* dtype, Team team) noexcept nogil:
+    cdef Call* c = <Call*> dtype
+    cdef Sizes s = c.sizes
+    cdef vec* panels = aligned(<const vec*> c.workspace)
+    cdef const vec* dy = <const vec*> c.y.data
+    add_rows(<vec*> c.db_y, dy, s.B * s.T, s.O, team)
+    add_outer_products(<vec*> c.dW_hy, s.O, s.H, s.B, s.T, dy, c.h, panels, team)
+    pack(panels, <const vec*> c.W_hy, s.H, 1, s.O, s.H, team)
+    team_wait(team)
+    towards_states(s, c.y, c.dh, panels, share(team, s.B, 1), 0, s.T)

@@ -15,6 +15,7 @@ Numbers that leave the range of the dtype become infinite without a warning: who
 at the loss and the gradient norm.
 """
 
+import math
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,7 +24,16 @@ from crnn.kernels import contracts
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
-instruction_set, instruction_set_reason = "NumPy's", "no compiled kernels run"
+instruction_set, instruction_set_reason = "NumPy", "which decides by itself"
+
+
+def set_num_threads(n: int) -> None:
+    """Let a call use up to n threads: one in any case here, where NumPy has threads of its own."""
+
+
+def get_num_threads() -> int:
+    """Return how many threads a call may use."""
+    return 1
 
 
 def workspace_size(T: int, B: int, I: int, H: int, O: int, dtype: Any) -> int:
@@ -36,6 +46,7 @@ def workspace_size(T: int, B: int, I: int, H: int, O: int, dtype: Any) -> int:
     dtype : dtype-like
         float32 or float64.
     """
+    contracts.float_dtype(dtype)
     return 0
 
 
@@ -107,11 +118,12 @@ def rnn_backward(
             dh[:, t] = (dh[:, t] + carried) * (1 - h[:, t + 1] ** 2)
             carried = dh[:, t] @ W_hh
         dh0[...] = carried
-        dW_xh += np.tensordot(dh, x, axes=([0, 1], [0, 1]))
-        dW_hh += np.tensordot(dh, h[:, :-1], axes=([0, 1], [0, 1]))
-        db_h += dh.sum(axis=(0, 1))
+        da = dh  # in place: every step holds da_t now
+        dW_xh += np.tensordot(da, x, axes=([0, 1], [0, 1]))
+        dW_hh += np.tensordot(da, h[:, :-1], axes=([0, 1], [0, 1]))
+        db_h += da.sum(axis=(0, 1))
         if dx is not None:
-            dx[...] = dh @ W_xh
+            dx[...] = da @ W_xh
 
 
 def output_forward(h: Array, W_hy: Array, b_y: Array, y: Array, workspace: Array) -> None:
@@ -159,6 +171,136 @@ def output_backward(
         dW_hy += np.tensordot(dy, h, axes=([0, 1], [0, 1]))
         db_y += dy.sum(axis=(0, 1))
         dh[...] = dy @ W_hy
+
+
+def gradient_workspace_size(T: int, B: int, I: int, H: int, O: int, dtype: Any) -> int:
+    """Return how many scalars of scratch `rnn_gradient` needs: none in NumPy."""
+    contracts.float_dtype(dtype)
+    return 0
+
+
+def predict_workspace_size(T: int, B: int, I: int, H: int, O: int, dtype: Any) -> int:
+    """Return how many scalars of scratch `rnn_predict` needs: none in NumPy."""
+    contracts.float_dtype(dtype)
+    return 0
+
+
+def rnn_gradient(
+    x: Array,
+    y: Array,
+    theta: Array,
+    dtheta: Array,
+    hidden_size: int,
+    output_size: int,
+    loss: str,
+    max_norm: float | None,
+    max_value: float | None,
+    workspace: Array,
+) -> tuple[float, float]:
+    """Compute the loss from zero initial states, and its clipped gradient.
+
+    Parameters
+    ----------
+    x : array (B, T, I)
+        Inputs.
+    y : array (B, T, O), or for "cross_entropy" (B, T) of intp
+        Targets.
+    theta : array (P,)
+        The parameters, as `contracts.parameters` lays them out.
+    dtheta : array (P,)
+        The gradient is written, after clipping.
+    hidden_size, output_size : int
+        H and O; an output_size of 0 means no output layer, and outputs that are the states.
+    loss : {"mse", "sse", "cross_entropy"}
+    max_norm, max_value : float or None
+        Limits of the gradient's norm and, after that, of its elements.
+    workspace : array (n,)
+        Scratch of at least `gradient_workspace_size` scalars.
+
+    Returns
+    -------
+    loss : float
+    norm : float
+        The gradient's norm before clipping.
+    """
+    arrays = {"x": x, "y": y, "theta": theta, "dtheta": dtheta, "workspace": workspace}
+    kernel = "rnn_gradient of classes" if loss == "cross_entropy" else "rnn_gradient"
+    contracts.check(kernel, arrays, hidden_size, output_size)
+    B, T, I = x.shape
+    W, dW = (_views(flat, I, hidden_size, output_size) for flat in (theta, dtheta))
+    h = np.zeros((B, T + 1, hidden_size), theta.dtype)
+    rnn_forward(x, W["W_xh"], W["W_hh"], W["b_h"], h, workspace)
+    y_hat = np.ascontiguousarray(h[:, 1:])
+    if output_size:
+        y_hat = np.empty((B, T, output_size), theta.dtype)
+        output_forward(h[:, 1:], W["W_hy"], W["b_y"], y_hat, workspace)
+    dy = np.empty_like(y_hat)
+    value = {"mse": mse, "sse": sse, "cross_entropy": cross_entropy}[loss](y_hat, y, dy)
+    dtheta[...] = 0
+    dh = dy
+    if output_size:
+        dh = np.empty((B, T, hidden_size), theta.dtype)
+        output_backward(h[:, 1:], W["W_hy"], dy, dW["W_hy"], dW["b_y"], dh, workspace)
+    rnn_backward(
+        x, h, W["W_xh"], W["W_hh"], dh, dW["W_xh"], dW["W_hh"], dW["b_h"], None,
+        np.empty_like(h[:, 0]), workspace,
+    )  # fmt: skip
+    norm = global_norm(dtheta) if max_norm is None else clip_norm(dtheta, max_norm)
+    if max_value is not None:
+        clip_value(dtheta, max_value)
+    return value, norm
+
+
+def rnn_predict(
+    x: Array,
+    h0: Array | None,
+    theta: Array,
+    hidden_size: int,
+    output_size: int,
+    y: Array,
+    h_n: Array,
+    workspace: Array,
+) -> None:
+    """Compute the outputs, and the last states alone.
+
+    Parameters
+    ----------
+    x : array (B, T, I)
+        Inputs.
+    h0 : array (B, H) or None
+        The states to start from, or zero.
+    theta : array (P,)
+        The parameters, as `contracts.parameters` lays them out.
+    hidden_size, output_size : int
+        H and O; an output_size of 0 means no output layer, and outputs that are the states.
+    y : array (B, T, O)
+        The outputs are written.
+    h_n : array (B, H)
+        The last states are written.
+    workspace : array (n,)
+        Scratch of at least `predict_workspace_size` scalars.
+    """
+    contracts.check("rnn_predict", locals(), hidden_size, output_size)
+    B, T, I = x.shape
+    W = _views(theta, I, hidden_size, output_size)
+    h = np.empty((B, T + 1, hidden_size), theta.dtype)
+    h[:, 0] = 0 if h0 is None else h0
+    rnn_forward(x, W["W_xh"], W["W_hh"], W["b_h"], h, workspace)
+    if output_size:
+        output_forward(h[:, 1:], W["W_hy"], W["b_y"], y, workspace)
+    else:
+        y[...] = h[:, 1:]
+    h_n[...] = h[:, -1]
+
+
+def _views(flat: Array, I: int, H: int, O: int) -> dict[str, Array]:
+    """Return the named parts of a vector laid out as the parameters are."""
+    parts, start = {}, 0
+    for name, shape in contracts.parameters(I, H, O).items():
+        end = start + math.prod(shape)
+        parts[name] = flat[start:end].reshape(shape)
+        start = end
+    return parts
 
 
 def mse(y_hat: Array, y: Array, dy: Array | None) -> float:
@@ -276,7 +418,9 @@ def clip_norm(values: Array, max_norm: float) -> float:
 def clip_value(values: Array, limit: float) -> None:
     """Bring each element of a vector (n,) in place between -limit and limit. NaN stays."""
     contracts.check("clip_value", locals())
-    np.clip(values, -limit, limit, out=values)
+    with np.errstate(over="ignore"):
+        real_limit = values.dtype.type(limit)
+    np.clip(values, -real_limit, real_limit, out=values)
 
 
 def sgd_step(
@@ -286,8 +430,8 @@ def sgd_step(
     lr: float,
     momentum: float,
     nesterov: bool,
-) -> None:
-    """Take one step of stochastic gradient descent, in place.
+) -> bool:
+    """Take one step of stochastic gradient descent in place, or none at all.
 
     With momentum mu: v = mu v + dtheta; theta -= lr v, or lr (dtheta + mu v) for Nesterov's form
     (Sutskever et al. 2013, in the arrangement that PyTorch uses). Without: theta -= lr dtheta.
@@ -300,15 +444,32 @@ def sgd_step(
         The optimiser's memory; may be None where momentum is 0.
     lr, momentum : float
     nesterov : bool
+
+    Returns
+    -------
+    bool
+        Whether all new parameters are finite. If not, nothing has changed.
     """
     contracts.check("sgd_step", locals())
     real = theta.dtype.type
     with np.errstate(over="ignore", invalid="ignore"):
         if momentum == 0:
-            theta -= real(lr) * dtheta
-            return
-        if velocity is None:
+            step = dtheta
+        elif velocity is None:
             raise ValueError(contracts.VELOCITY_MISSING)
-        velocity *= real(momentum)
-        velocity += dtheta
-        theta -= real(lr) * (dtheta + real(momentum) * velocity if nesterov else velocity)
+        else:
+            new_velocity = real(momentum) * velocity + dtheta
+            step = dtheta + real(momentum) * new_velocity if nesterov else new_velocity
+        new_theta = theta - real(lr) * step
+    if not np.isfinite(new_theta).all():
+        return False
+    old_theta = theta.copy()
+    try:
+        theta[...] = new_theta
+        if velocity is not None and momentum:
+            velocity[...] = new_velocity
+    except BaseException:
+        # Ctrl-C between the two: the step is whole or it is not.
+        theta[...] = old_theta
+        raise
+    return True

@@ -6,64 +6,141 @@
 #     h[:, t + 1]   h_t, the state it leaves
 #     dh[:, t]      dL/dh_t through the outputs of step t; overwritten by da_t, the gradient
 #                   towards the sum inside the tanh
+#
+# Members of a team share the sequences of the batch: each runs all steps of its own.
 
 cdef enum:
     # Inputs are projected for as many steps ahead as stay in L2 until the recurrence reads them,
     PROJECTED_BYTES = 1 << 18
     # and for no fewer than fill a few tiles of rows.
     PROJECTED_STEPS = 24
+    # Sequences are dealt in twos, which tiles of 4 and 6 rows both serve well.
+    DEALT = 2
 
 
-cdef void rnn_forward(Sizes s, Sequences x, const vec* W_xh, const vec* W_hh, const vec* b_h,
-                      Sequences h, vec* workspace) noexcept nogil:
-    cdef vec* W_xh_panels = aligned(workspace)
-    cdef vec* W_hh_panels = at(W_xh_panels, packed_size(W_hh, s.I, s.H))
-    cdef Py_ssize_t ahead = PROJECTED_BYTES // (s.B * s.H * itemsize(W_hh))
+cdef inline Py_ssize_t recurrent_size(const vec* dtype, Py_ssize_t H) noexcept nogil:
+    """Scalars that W_hh packed takes, by panels or by rows."""
+    return max(packed_size(dtype, H, H), H * row_width(dtype, H))
+
+
+cdef inline void pack_recurrent(vec* packed, const vec* W, Py_ssize_t W_k, Py_ssize_t W_n,
+                                Sizes s, Team team) noexcept nogil:
+    if s.B == 1:
+        if team.index == 0:
+            pack_rows(packed, W, W_k, W_n, s.H, s.H)
+    else:
+        pack(packed, W, W_k, W_n, s.H, s.H, team)
+
+
+cdef inline void recurrent_step(Sizes s, Share mine, Sequences a, Py_ssize_t t_a, const vec* packed,
+                                Sequences z, Py_ssize_t t_z, int epilogue, Sequences h,
+                                Py_ssize_t t_h) noexcept nogil:
+    """z[:, t_z] = epilogue(z[:, t_z] + a[:, t_a] W) for this member's sequences."""
+    cdef vec* z_t = step_of(packed, z, mine.first, t_z)
+    cdef const vec* h_t = step_of(packed, h, mine.first, t_h)
+    if s.B == 1:
+        row_step(s.H, step_of(packed, a, 0, t_a), packed, z_t, epilogue, h_t)
+    else:
+        product(mine.last - mine.first, s.H, s.H, step_of(packed, a, mine.first, t_a),
+                a.per_sequence, 1, packed, z_t, z.per_sequence, FROM_C, <const vec*> NULL,
+                epilogue, h_t, h.per_sequence)
+
+
+cdef void run_forward(Call* c, const vec* W_xh_panels, const vec* W_hh_packed, const vec* b_h,
+                      Share mine) noexcept nogil:
+    """All steps of this member's sequences."""
+    cdef Sizes s = c.sizes
+    cdef Py_ssize_t of_a_step = max(1, mine.last - mine.first) * s.H * itemsize(b_h)
+    cdef Py_ssize_t ahead = PROJECTED_BYTES // of_a_step
     cdef Py_ssize_t block, first, steps, b, t
     cdef vec* h_t
     ahead = min(max(ahead, PROJECTED_STEPS), s.T)
-    pack(W_xh_panels, W_xh, 1, s.I, s.I, s.H)
-    pack(W_hh_panels, W_hh, 1, s.H, s.H, s.H)
     for block in range(blocks(s.T, ahead)):
         first = block * ahead
         steps = min(ahead, s.T - first)
         # W_xh x_t + b_h does not recur: all these steps of a sequence are one product.
-        for b in range(s.B):
-            h_t = step_of(W_hh, h, b, first + 1)
-            product(steps, s.H, s.I, step_of(W_hh, x, b, first), x.per_step, 1, W_xh_panels,
-                    h_t, h.per_step, FROM_BIAS, b_h, PLAIN, h_t, 0)
+        for b in range(mine.first, mine.last):
+            h_t = step_of(b_h, c.h, b, first + 1)
+            product(steps, s.H, s.I, step_of(b_h, c.x, b, first), c.x.per_step, 1, W_xh_panels,
+                    h_t, c.h.per_step, FROM_BIAS, b_h, PLAIN, <const vec*> NULL, 0)
         # + W_hh h_{t-1}, then tanh: the same step of all sequences is one product.
         for t in range(first, first + steps):
-            h_t = step_of(W_hh, h, 0, t + 1)
-            product(s.B, s.H, s.H, step_of(W_hh, h, 0, t), h.per_sequence, 1, W_hh_panels,
-                    h_t, h.per_sequence, FROM_C, b_h, TANH, h_t, 0)
+            recurrent_step(s, mine, c.h, t, W_hh_packed, c.h, t + 1, TANH, c.h, t + 1)
 
 
-cdef void rnn_backward(Sizes s, Sequences x, Sequences h, const vec* W_xh, const vec* W_hh,
-                       Sequences dh, vec* dW_xh, vec* dW_hh, vec* db_h, Sequences dx, vec* dh0,
-                       vec* workspace) noexcept nogil:
-    cdef vec* W_hh_panels = aligned(workspace)
-    cdef vec* panels = at(W_hh_panels, packed_size(W_hh, s.H, s.H))
-    cdef const vec* da = <const vec*> dh.data
+cdef void run_backward(Call* c, const vec* W_hh_packed, Py_ssize_t first, Py_ssize_t last,
+                       bint carried, Share mine) noexcept nogil:
+    """da_t for t from last - 1 down to first, in c.dh, whose step 0 stands for step `first`.
+
+    What da_{t+1} adds to the last step comes from c.dh0 (B, H) where it is `carried`; on return
+    that holds W_hh^T da_first.
+    """
+    cdef Sizes s = c.sizes
+    cdef Sequences dh0
+    cdef Py_ssize_t b, t, n
     cdef vec* da_t
-    cdef Py_ssize_t b, t
-    pack(W_hh_panels, W_hh, s.H, 1, s.H, s.H)
-    # Nothing of the recurrence reaches the last state: its product has depth 0.
-    for t in range(s.T - 1, -1, -1):
-        # da_t = (dh_t + W_hh^T da_{t+1}) (1 - h_t^2)
-        da_t = step_of(W_hh, dh, 0, t)
-        product(s.B, s.H, 0 if t == s.T - 1 else s.H, at(da_t, dh.per_step), dh.per_sequence, 1,
-                W_hh_panels, da_t, dh.per_sequence, FROM_C, da_t, TANH_GRADIENT,
-                step_of(W_hh, h, 0, t + 1), h.per_sequence)
-    # dh_0 = W_hh^T da_1
-    product(s.B, s.H, s.H, da, dh.per_sequence, 1, W_hh_panels, dh0, s.H, FROM_ZERO, dh0, PLAIN,
-            dh0, 0)
-    add_rows(db_h, da, s.B * s.T, s.H)
-    add_outer_products(dW_xh, s.H, s.I, s.B, s.T, da, x, panels)
-    add_outer_products(dW_hh, s.H, s.H, s.B, s.T, da, h, panels)
-    if dx.data != NULL:
+    dh0.data, dh0.per_sequence, dh0.per_step = c.dh0, s.H, s.H
+    for t in range(last - 1, first - 1, -1):
+        if t < last - 1:
+            # da_t = (dh_t + W_hh^T da_{t+1}) (1 - h_t^2)
+            recurrent_step(s, mine, c.dh, t + 1 - first, W_hh_packed, c.dh, t - first,
+                           TANH_GRADIENT, c.h, t + 1)
+        else:
+            for b in range(mine.first, mine.last):
+                da_t = step_of(W_hh_packed, c.dh, b, t - first)
+                add_through_tanh(da_t, step_of(W_hh_packed, dh0, b, 0), carried,
+                                 step_of(W_hh_packed, c.h, b, t + 1), s.H)
+    for b in range(mine.first, mine.last):
+        clear(step_of(W_hh_packed, dh0, b, 0), s.H)
+    recurrent_step(s, mine, c.dh, 0, W_hh_packed, dh0, 0, PLAIN, c.h, 0)
+
+
+cdef inline void add_through_tanh(vec* da, const vec* carried, bint is_carried, const vec* h,
+                                  Py_ssize_t H) noexcept nogil:
+    """da (H,) = (da + carried) (1 - h^2)."""
+    cdef Py_ssize_t n
+    for n in range(H):
+        if vec is vec_f32:
+            if is_carried:
+                (<float*> da)[n] += (<const float*> carried)[n]
+            (<float*> da)[n] *= 1 - (<const float*> h)[n] * (<const float*> h)[n]
+        else:
+            if is_carried:
+                (<double*> da)[n] += (<const double*> carried)[n]
+            (<double*> da)[n] *= 1 - (<const double*> h)[n] * (<const double*> h)[n]
+
+
+cdef void rnn_forward(vec* dtype, Team team) noexcept nogil:
+    cdef Call* c = <Call*> dtype
+    cdef Sizes s = c.sizes
+    cdef vec* W_xh_panels = aligned(<const vec*> c.workspace)
+    cdef vec* W_hh_packed = at(W_xh_panels, packed_size(dtype, s.I, s.H))
+    pack(W_xh_panels, <const vec*> c.W_xh, 1, s.I, s.I, s.H, team)
+    pack_recurrent(W_hh_packed, <const vec*> c.W_hh, 1, s.H, s, team)
+    team_wait(team)
+    run_forward(c, W_xh_panels, W_hh_packed, <const vec*> c.b_h, share(team, s.B, DEALT))
+
+
+cdef void rnn_backward(vec* dtype, Team team) noexcept nogil:
+    cdef Call* c = <Call*> dtype
+    cdef Sizes s = c.sizes
+    cdef Share mine = share(team, s.B, DEALT)
+    cdef vec* W_hh_packed = aligned(<const vec*> c.workspace)
+    cdef vec* panels = at(W_hh_packed, recurrent_size(dtype, s.H))
+    cdef const vec* da = <const vec*> c.dh.data
+    cdef Py_ssize_t b
+    pack_recurrent(W_hh_packed, <const vec*> c.W_hh, s.H, 1, s, team)
+    team_wait(team)
+    run_backward(c, W_hh_packed, 0, s.T, False, mine)
+    team_wait(team)
+    add_rows(<vec*> c.db_h, da, s.B * s.T, s.H, team)
+    add_outer_products(<vec*> c.dW_xh, s.H, s.I, s.B, s.T, da, c.x, panels, team)
+    add_outer_products(<vec*> c.dW_hh, s.H, s.H, s.B, s.T, da, c.h, panels, team)
+    if c.dx.data != NULL:
         # dx_t = W_xh^T da_t
-        pack(panels, W_xh, s.I, 1, s.H, s.I)
-        for b in range(s.B):
-            product(s.T, s.I, s.H, step_of(W_hh, dh, b, 0), dh.per_step, 1, panels,
-                    step_of(W_hh, dx, b, 0), dx.per_step, FROM_ZERO, dh0, PLAIN, dh0, 0)
+        pack(panels, <const vec*> c.W_xh, s.I, 1, s.H, s.I, team)
+        team_wait(team)
+        for b in range(mine.first, mine.last):
+            product(s.T, s.I, s.H, step_of(dtype, c.dh, b, 0), c.dh.per_step, 1, panels,
+                    step_of(dtype, c.dx, b, 0), c.dx.per_step, FROM_ZERO,
+                    <const vec*> NULL, PLAIN, <const vec*> NULL, 0)

@@ -1,9 +1,10 @@
 # Products that run over the steps of many sequences at once.
 
 cdef enum:
-    # Rows of a weight gradient's sum that are packed at a time: 256 rows of 64 float32 columns
-    # are 64 KB and stay in L2 together with the rows of da they meet.
-    ROWS_PACKED = 256
+    # A weight gradient sums over steps; as many are packed at a time as stay in L2,
+    PACKED_BYTES = 1 << 17
+    # and no fewer than pay for reading and writing the gradient once.
+    PACKED_STEPS = 256
 
 
 cdef inline vec* step_of(const vec* dtype, Sequences s, Py_ssize_t b, Py_ssize_t t) noexcept nogil:
@@ -11,23 +12,35 @@ cdef inline vec* step_of(const vec* dtype, Sequences s, Py_ssize_t b, Py_ssize_t
     return at(<const vec*> s.data, b * s.per_sequence + t * s.per_step)
 
 
+cdef inline void clear(vec* p, Py_ssize_t n) noexcept nogil:
+    memset(p, 0, n * itemsize(p))
+
+
+cdef inline Py_ssize_t steps_packed(const vec* dtype, Py_ssize_t N) noexcept nogil:
+    """How many steps of N features are packed at a time."""
+    cdef Py_ssize_t columns = blocks(N, panel_columns(dtype)) * panel_columns(dtype)
+    return max(PACKED_STEPS, PACKED_BYTES // (columns * itemsize(dtype)))
+
+
 cdef void pack_steps(vec* panels, Sequences s, Py_ssize_t T, Py_ssize_t first, Py_ssize_t K,
-                     Py_ssize_t N) noexcept nogil:
+                     Py_ssize_t N, Team team) noexcept nogil:
     """Pack K steps as the rows of a (K, N) matrix, from number `first` of all B * T on."""
     cdef Py_ssize_t NR = panel_columns(panels)
+    cdef Share mine = share(team, K, 1)
     cdef Py_ssize_t p, n, k, v, t, columns
+    cdef vec* panel
     cdef const vec* row
     for p in range(blocks(N, NR)):
         n = p * NR
         columns = min(NR, N - n)
-        t = first % T
-        row = step_of(panels, s, first // T, t)
-        for k in range(K):
+        t = (first + mine.first) % T
+        row = step_of(panels, s, (first + mine.first) // T, t)
+        for k in range(mine.first, mine.last):
+            panel = at(panels, (p * K + k) * NR)
             if columns < NR:
                 for v in range(NV):
-                    store(panels, v * lanes(panels), splat(panels, 0))
-            copy_scalars(panels, 1, at(row, n), 1, columns)
-            panels = at(panels, NR)
+                    store(panel, v * lanes(panels), splat(panels, 0))
+            copy_scalars(panel, 1, at(row, n), 1, columns)
             t += 1
             row = at(row, s.per_step)
             if t == T:
@@ -36,21 +49,38 @@ cdef void pack_steps(vec* panels, Sequences s, Py_ssize_t T, Py_ssize_t first, P
 
 
 cdef void add_outer_products(vec* dW, Py_ssize_t M, Py_ssize_t N, Py_ssize_t B, Py_ssize_t T,
-                             const vec* da, Sequences x, vec* panels) noexcept nogil:
-    """dW (M, N) += sum over all steps of da_t x_t^T; da is (B, T, M), contiguous."""
+                             const vec* da, Sequences x, vec* panels, Team team) noexcept nogil:
+    """dW (M, N) += sum over all steps of da_t x_t^T; da is (B, T, M), contiguous.
+
+    Members share the elements of dW, never the sum of one, so its order does not depend on them.
+    """
+    cdef Py_ssize_t NR = panel_columns(da)
+    cdef Py_ssize_t most = steps_packed(da, N)
+    cdef Share rows, columns
     cdef Py_ssize_t block, first, K
-    for block in range(blocks(B * T, ROWS_PACKED)):
-        first = block * ROWS_PACKED
-        K = min(ROWS_PACKED, B * T - first)
-        pack_steps(panels, x, T, first, K, N)
-        product(M, N, K, at(da, first * M), 1, M, panels, dW, N, FROM_C, dW, PLAIN, dW, 0)
+    rows.first, rows.last, columns.first, columns.last = 0, M, 0, N
+    if blocks(N, NR) >= 2 * team.count:
+        columns = share(team, N, NR)
+    else:
+        rows = share(team, M, MR)
+    for block in range(blocks(B * T, most)):
+        first = block * most
+        K = min(most, B * T - first)
+        pack_steps(panels, x, T, first, K, N, team)
+        team_wait(team)
+        product(rows.last - rows.first, columns.last - columns.first, K,
+                at(da, first * M + rows.first), 1, M, at(panels, columns.first * K),
+                at(dW, rows.first * N + columns.first), N, FROM_C,
+                <const vec*> NULL, PLAIN, <const vec*> NULL, 0)
+        team_wait(team)
 
 
-cdef void add_rows(vec* db, const vec* da, Py_ssize_t rows, Py_ssize_t N) noexcept nogil:
+cdef void add_rows(vec* db, const vec* da, Py_ssize_t rows, Py_ssize_t N, Team team) noexcept nogil:
     """db (N,) += the sum of the rows of da (rows, N), contiguous."""
+    cdef Share mine = share(team, N, lanes(da))
     cdef Py_ssize_t row, n
     for row in range(rows):
-        for n in range(N):
+        for n in range(mine.first, mine.last):
             if vec is vec_f32:
                 (<float*> db)[n] += (<const float*> da)[row * N + n]
             else:

@@ -53,13 +53,6 @@ typedef int64_t bits_f64 __attribute__((vector_size(CRNN_VECTOR_BYTES)));
         return v;                                                                                  \
     }                                                                                              \
     CRNN_INLINE void store_##SUFFIX(REAL *p, vec_##SUFFIX v) { memcpy(p, &v, sizeof v); }          \
-    CRNN_INLINE REAL sum_##SUFFIX(vec_##SUFFIX v) {                                                \
-        REAL lane[CRNN_VECTOR_BYTES / sizeof(REAL)], sum = 0;                                      \
-        memcpy(lane, &v, sizeof v);                                                                \
-        for (size_t i = 0; i < sizeof v / sizeof(REAL); ++i)                                       \
-            sum += lane[i];                                                                        \
-        return sum;                                                                                \
-    }                                                                                              \
     CRNN_INLINE vec_##SUFFIX magnitude_##SUFFIX(vec_##SUFFIX v) {                                  \
         return (vec_##SUFFIX)((bits_##SUFFIX)v & ~((bits_##SUFFIX)splat_##SUFFIX((REAL)-0.0)));    \
     }                                                                                              \
@@ -96,7 +89,6 @@ typedef double vec_f64;
     CRNN_INLINE REAL splat_##SUFFIX(REAL x) { return x; }                                          \
     CRNN_INLINE REAL load_##SUFFIX(const REAL *p) { return *p; }                                   \
     CRNN_INLINE void store_##SUFFIX(REAL *p, REAL v) { *p = v; }                                   \
-    CRNN_INLINE REAL sum_##SUFFIX(REAL v) { return v; }                                            \
     CRNN_INLINE REAL magnitude_##SUFFIX(REAL v) { return FABS(v); }                                \
     CRNN_INLINE REAL with_sign_of_##SUFFIX(REAL v, REAL sign) { return COPYSIGN(v, sign); }        \
     CRNN_INLINE REAL select_below_##SUFFIX(REAL below, REAL limit, REAL yes, REAL no) {            \

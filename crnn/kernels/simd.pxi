@@ -1,7 +1,8 @@
 # The vocabulary of the typed loops: `vec`, one SIMD register of float32 or of float64 lanes.
 #
 # Arrays of either dtype travel as `vec*`: the pointer says the dtype and nothing about alignment,
-# and every offset and stride counts scalars, never registers. Cython takes a vec for a number, so
+# and every offset and stride counts scalars, never registers. A parameter called `dtype` is not
+# read; its type picks the specialisation. Cython takes a vec for a number, so
 # a * b + c in these files is the C compiler's own vector arithmetic; simd.h holds the rest.
 
 cdef extern from "simd.h" nogil:
@@ -14,8 +15,6 @@ cdef extern from "simd.h" nogil:
     vec_f64 load_f64(const double*)
     void store_f32(float*, vec_f32)
     void store_f64(double*, vec_f64)
-    float sum_f32(vec_f32)
-    double sum_f64(vec_f64)
     vec_f32 magnitude_f32(vec_f32)
     vec_f64 magnitude_f64(vec_f64)
     vec_f32 with_sign_of_f32(vec_f32, vec_f32)

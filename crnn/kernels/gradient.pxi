@@ -1,0 +1,170 @@
+# A whole training step's gradient in one call: forward, loss, and BPTT chunk by chunk.
+#
+# The hidden states of all steps are kept (the tape); da only of one chunk of steps, which stays in
+# cache between the recurrence that makes it and the weight gradients that read it. The outputs are
+# kept too, and dy overwrites them.
+
+cdef enum:
+    # da of a chunk, for all sequences, takes so many bytes,
+    CHUNK_BYTES = 1 << 18
+    # and no fewer steps than fill the sums of the weight gradients.
+    CHUNK_ROWS = 256
+
+
+cdef struct Plan:
+    # Where everything lies in the workspace
+    Py_ssize_t chunk            # steps of a chunk
+    Py_ssize_t h_per_sequence
+    void* h                     # (B, T+1, H), sequences h_per_sequence apart
+    void* y                     # (B, T, O)
+    void* da                    # (B, chunk, H)
+    void* carried               # (B, H): what da_{t+1} sends to the last step of a chunk
+    double* losses              # (B,)
+    void* inputs                # panels of W_xh, then of the steps of a weight gradient
+    void* recurrent             # W_hh packed, first for the forward pass, then for the backward
+    void* outputs               # panels of W_hy, likewise
+    Py_ssize_t size             # scalars in all
+
+
+cdef inline vec* reserve(const vec* workspace, Py_ssize_t* used, Py_ssize_t n) noexcept nogil:
+    """The next n scalars of a workspace, aligned."""
+    cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(workspace)
+    cdef vec* start = at(workspace, used[0])
+    used[0] += blocks(n, unit) * unit
+    return start
+
+
+cdef inline Py_ssize_t inputs_size(const vec* dtype, Sizes s) noexcept nogil:
+    """Scalars that the panels of W_xh take, and those of a weight gradient's steps."""
+    cdef Py_ssize_t of_W = max(packed_size(dtype, s.I, s.H), packed_size(dtype, s.H, s.I))
+    # Of all steps, or of as many as are packed at a time, whichever is less
+    cdef Py_ssize_t columns = max(s.I, s.H)
+    cdef Py_ssize_t of_all = packed_size(dtype, s.B * s.T, columns)
+    cdef Py_ssize_t of_some = max(PACKED_BYTES // itemsize(dtype),
+                                  packed_size(dtype, PACKED_STEPS, columns))
+    return max(of_W, min(of_all, of_some))
+
+
+cdef inline Py_ssize_t outputs_size(const vec* dtype, Sizes s) noexcept nogil:
+    """Scalars that the panels of W_hy take."""
+    return max(packed_size(dtype, s.H, s.O), packed_size(dtype, s.O, s.H))
+
+
+cdef inline Plan lay_out(Sizes s, const vec* workspace) noexcept nogil:
+    """The plan of a workspace; of no workspace, for its size alone."""
+    cdef Plan plan
+    cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(workspace)
+    cdef Py_ssize_t used = 0
+    cdef vec* start = aligned(workspace)
+    plan.chunk = max(CHUNK_BYTES // (s.B * s.H * itemsize(workspace)), blocks(CHUNK_ROWS, s.B))
+    plan.chunk = min(plan.chunk, s.T)
+    # An odd number of cache lines from sequence to sequence: a power of two would put the rows
+    # that a tile reads side by side into the same few sets of the cache.
+    plan.h_per_sequence = (blocks((s.T + 1) * s.H, unit) | 1) * unit
+    plan.h = reserve(start, &used, s.B * plan.h_per_sequence)
+    plan.y = reserve(start, &used, s.B * s.T * s.O)
+    plan.da = reserve(start, &used, s.B * plan.chunk * s.H)
+    plan.carried = reserve(start, &used, s.B * s.H)
+    plan.losses = <double*> reserve(start, &used, s.B * 8 // itemsize(workspace))
+    plan.inputs = reserve(start, &used, inputs_size(workspace, s))
+    plan.recurrent = reserve(start, &used, recurrent_size(workspace, s.H))
+    plan.outputs = reserve(start, &used, outputs_size(workspace, s))
+    plan.size = used + unit
+    return plan
+
+
+cdef inline void sequence_losses(Call* c, const vec* y_hat, vec* dy, Share mine) noexcept nogil:
+    """The loss of each of this member's sequences, and dL/dy of all sequences' loss."""
+    cdef Sizes s = c.sizes
+    cdef Py_ssize_t b, n = s.T * s.O
+    cdef double scale = 2.0 / (n * s.B) if c.loss == MSE else 1.0
+    cdef const vec* y_b
+    cdef vec* dy_b
+    for b in range(mine.first, mine.last):
+        y_b = at(y_hat, b * c.y.per_sequence)
+        dy_b = at(dy, b * n)
+        if c.loss == CROSS_ENTROPY:
+            if vec is vec_f32:
+                c.losses[b] = cross_entropy[float](
+                    s.T, s.O, <const float*> y_b, <const Py_ssize_t*> c.targets + b * s.T,
+                    s.T * s.B, <float*> dy_b)
+            else:
+                c.losses[b] = cross_entropy[double](
+                    s.T, s.O, <const double*> y_b, <const Py_ssize_t*> c.targets + b * s.T,
+                    s.T * s.B, <double*> dy_b)
+        elif vec is vec_f32:
+            c.losses[b] = squared_error[float](
+                n, <const float*> y_b, <const float*> c.targets + b * n, scale, <float*> dy_b)
+        else:
+            c.losses[b] = squared_error[double](
+                n, <const double*> y_b, <const double*> c.targets + b * n, scale, <double*> dy_b)
+
+
+cdef void gradient(vec* dtype, Team team) noexcept nogil:
+    """Fill c.losses and the gradients, which stand at zero before."""
+    cdef Call* c = <Call*> dtype
+    cdef Sizes s = c.sizes
+    cdef bint has_output_layer = c.W_hy != NULL
+    cdef Plan plan = lay_out(s, <const vec*> c.workspace)
+    cdef Share mine = share(team, s.B, DEALT)
+    cdef Call mine_c = c[0]
+    cdef Sequences x = c.x, states
+    cdef Sizes chunk = s
+    cdef vec* inputs = <vec*> plan.inputs
+    cdef vec* recurrent = <vec*> plan.recurrent
+    cdef vec* outputs = <vec*> plan.outputs
+    cdef vec* da = <vec*> plan.da
+    cdef const vec* dy
+    cdef Py_ssize_t b, first, last
+
+    if team.index == 0:
+        c.losses = plan.losses
+    mine_c.losses = plan.losses
+    mine_c.h.data, mine_c.h.per_sequence, mine_c.h.per_step = plan.h, plan.h_per_sequence, s.H
+    mine_c.y.data, mine_c.y.per_sequence, mine_c.y.per_step = plan.y, s.T * s.O, s.O
+    mine_c.dh0 = plan.carried
+    states = states_of(mine_c.h, dtype)
+
+    pack(inputs, <const vec*> c.W_xh, 1, s.I, s.I, s.H, team)
+    pack_recurrent(recurrent, <const vec*> c.W_hh, 1, s.H, s, team)
+    if has_output_layer:
+        pack(outputs, <const vec*> c.W_hy, 1, s.H, s.H, s.O, team)
+    for b in range(mine.first, mine.last):
+        clear(step_of(dtype, mine_c.h, b, 0), s.H)
+    team_wait(team)
+    run_forward(&mine_c, inputs, recurrent, <const vec*> c.b_h, mine)
+    if has_output_layer:
+        output_rows(&mine_c, states, outputs, mine)
+        sequence_losses(&mine_c, <const vec*> plan.y, <vec*> plan.y, mine)
+    else:
+        mine_c.y.per_sequence = states.per_sequence
+        sequence_losses(&mine_c, <const vec*> states.data, <vec*> plan.y, mine)
+        mine_c.y.per_sequence = s.T * s.O
+    team_wait(team)
+
+    dy = <const vec*> plan.y
+    pack_recurrent(recurrent, <const vec*> c.W_hh, s.H, 1, s, team)
+    if has_output_layer:
+        add_rows(<vec*> c.db_y, dy, s.B * s.T, s.O, team)
+        add_outer_products(<vec*> c.dW_hy, s.O, s.H, s.B, s.T, dy, states, inputs, team)
+        pack(outputs, <const vec*> c.W_hy, s.H, 1, s.O, s.H, team)
+    team_wait(team)
+    last = s.T
+    while last > 0:
+        first = max(0, last - plan.chunk)
+        chunk.T = last - first
+        mine_c.dh.data, mine_c.dh.per_sequence, mine_c.dh.per_step = da, chunk.T * s.H, s.H
+        if has_output_layer:
+            towards_states(s, mine_c.y, mine_c.dh, outputs, mine, first, last)
+        else:
+            for b in range(mine.first, mine.last):
+                copy_scalars(step_of(dtype, mine_c.dh, b, 0), 1,
+                             step_of(dtype, mine_c.y, b, first), 1, chunk.T * s.H)
+        run_backward(&mine_c, recurrent, first, last, last < s.T, mine)
+        team_wait(team)
+        x.data = step_of(dtype, c.x, 0, first)
+        states.data = step_of(dtype, mine_c.h, 0, first)
+        add_rows(<vec*> c.db_h, da, s.B * chunk.T, s.H, team)
+        add_outer_products(<vec*> c.dW_xh, s.H, s.I, s.B, chunk.T, da, x, inputs, team)
+        add_outer_products(<vec*> c.dW_hh, s.H, s.H, s.B, chunk.T, da, states, inputs, team)
+        last = first

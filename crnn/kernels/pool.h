@@ -1,0 +1,137 @@
+/* The pool behind threads.h. One translation unit includes it: native.pyx. */
+#ifndef CRNN_POOL_H
+#define CRNN_POOL_H
+
+#include "threads.h"
+
+typedef struct {
+    crnn_atomic posted; /* a task waits or runs; the worker clears it when done */
+    Task task;
+    void *arguments;
+    Team team;
+#if defined(_MSC_VER)
+    SRWLOCK lock;
+    CONDITION_VARIABLE wake;
+#else
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+#endif
+} Worker;
+
+static Worker workers[MOST_THREADS]; /* workers[0], the calling thread's place, is not used */
+static int workers_started = 1;
+static crnn_atomic pool_taken;
+
+#if defined(_MSC_VER)
+#define worker_lock(w) AcquireSRWLockExclusive(&(w)->lock)
+#define worker_unlock(w) ReleaseSRWLockExclusive(&(w)->lock)
+#define worker_sleep(w) SleepConditionVariableSRW(&(w)->wake, &(w)->lock, INFINITE, 0)
+#define worker_wake(w) WakeConditionVariable(&(w)->wake)
+#else
+#define worker_lock(w) pthread_mutex_lock(&(w)->lock)
+#define worker_unlock(w) pthread_mutex_unlock(&(w)->lock)
+#define worker_sleep(w) pthread_cond_wait(&(w)->wake, &(w)->lock)
+#define worker_wake(w) pthread_cond_signal(&(w)->wake)
+#endif
+
+static void worker_loop(Worker *worker) {
+    for (;;) {
+        int spins;
+        for (spins = 0; spins < SPINS && !atomic_get(&worker->posted); ++spins)
+            pause_processor();
+        if (!atomic_get(&worker->posted)) {
+            worker_lock(worker);
+            while (!atomic_get(&worker->posted))
+                worker_sleep(worker);
+            worker_unlock(worker);
+        }
+        run_member(worker->task, worker->arguments, worker->team);
+        atomic_set(&worker->posted, 0);
+    }
+}
+
+#if defined(_MSC_VER)
+static DWORD WINAPI worker_main(LPVOID worker) {
+    worker_loop((Worker *)worker);
+    return 0;
+}
+
+static int start_worker(Worker *worker) {
+    HANDLE thread;
+    InitializeSRWLock(&worker->lock);
+    InitializeConditionVariable(&worker->wake);
+    thread = CreateThread(NULL, 0, worker_main, worker, 0, NULL);
+    if (thread)
+        CloseHandle(thread);
+    return thread != NULL;
+}
+#else
+static void *worker_main(void *worker) {
+    worker_loop((Worker *)worker);
+    return NULL;
+}
+
+/* None of the threads is there after a fork; what they held must not stay held. */
+static void forget_pool(void) {
+    int i;
+    for (i = 1; i < workers_started; ++i)
+        workers[i].posted = 0;
+    workers_started = 1;
+    pool_taken = 0;
+}
+
+static int start_worker(Worker *worker) {
+    static int fork_handled;
+    pthread_t thread;
+    sigset_t all, before;
+    int failed;
+    if (!fork_handled && pthread_atfork(NULL, NULL, forget_pool) != 0)
+        return 0;
+    fork_handled = 1;
+    pthread_mutex_init(&worker->lock, NULL);
+    pthread_cond_init(&worker->wake, NULL);
+    /* Signals are for the threads of the program, not for these. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    failed = pthread_create(&thread, NULL, worker_main, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!failed)
+        pthread_detach(thread);
+    return !failed;
+}
+#endif
+
+/* Run a task with up to `threads` members, the calling thread among them, and return when all
+   are done. The bits that come out must not depend on how many there were. */
+static void run_team(int threads, Task task, void *arguments) {
+    Barrier barrier = {0, 0};
+    Team team = {0, 1, &barrier};
+    int i, taken = threads > 1 && !atomic_swap(&pool_taken, 1);
+    if (taken) {
+        if (threads > MOST_THREADS)
+            threads = MOST_THREADS;
+        while (workers_started < threads && start_worker(&workers[workers_started]))
+            ++workers_started;
+        team.count = threads < workers_started ? threads : workers_started;
+        for (i = 1; i < team.count; ++i) {
+            workers[i].task = task;
+            workers[i].arguments = arguments;
+            workers[i].team = team;
+            workers[i].team.index = i;
+            worker_lock(&workers[i]);
+            atomic_set(&workers[i].posted, 1);
+            worker_wake(&workers[i]);
+            worker_unlock(&workers[i]);
+        }
+    }
+    run_member(task, arguments, team);
+    for (i = 1; i < team.count; ++i) {
+        int spins = 0;
+        while (atomic_get(&workers[i].posted))
+            spin(&spins);
+    }
+    if (taken)
+        atomic_set(&pool_taken, 0);
+}
+
+#endif

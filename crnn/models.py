@@ -1,0 +1,568 @@
+"""The models that users build: what they pass is checked here, and handed to the network.
+
+h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h)
+y_t = W_hy h_t + b_y
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from crnn import _implementation, checks, losses, training
+from crnn.checks import Array
+from crnn.kernels import contracts
+from crnn.network import Network, Tape
+from crnn.optimizers import SGD
+from crnn.training import Clipping, History
+
+
+class Parameters(Mapping[str, Array]):
+    """Named views of one vector: assigning into a view changes the vector.
+
+    Attributes
+    ----------
+    flat : array (n,)
+        The vector.
+    """
+
+    def __init__(self, flat: Array, views: dict[str, Array]) -> None:
+        self.flat = flat
+        self._views = views
+
+    def __getitem__(self, name: str) -> Array:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: Array) -> None:
+        # What `params[name] *= 2` assigns when it has changed the view already
+        if value is not self._views.get(name):
+            raise TypeError(
+                f"{name}: expected an assignment into the view, [{name!r}][...] = values"
+            )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name} {view.shape}" for name, view in self.items())
+        return f"{type(self).__name__}({shapes})"
+
+
+class Gradients(Parameters):
+    """dL/d(parameter) by the parameter's name.
+
+    Attributes
+    ----------
+    flat : array (n,)
+        The vector that the named gradients are views of, in the order of `RNN.flat_params`.
+    x : array
+        dL/dx, of the shape of x.
+    h0 : array
+        dL/dh_0, of the shape of h0.
+    """
+
+    def __init__(self, flat: Array, views: dict[str, Array], x: Array, h0: Array) -> None:
+        super().__init__(flat, views)
+        self.x = x
+        self.h0 = h0
+
+
+class RNN:
+    """A recurrent network with a tanh hidden layer (Elman 1990) and a linear output layer.
+
+    For each step t of a sequence, with h_0 given or zero:
+
+        h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h)
+        y_t = W_hy h_t + b_y
+
+    Sequences are arrays (batch, time, features); (time, features) is one sequence and comes back
+    as one. Arrays of either float width are converted to the network's dtype; numbers that do not
+    fit it, NaN and infinities are refused.
+
+    Parameters
+    ----------
+    input_size : int
+        Features of x_t.
+    hidden_size : int
+        Hidden units.
+    output_size : int, optional
+        Features of y_t. Without it there is no output layer and y_t = h_t.
+    dtype : {"float32", "float64"}
+        Of all parameters and results.
+    seed : int, numpy Generator or None, optional
+        Seeds the initial weights and, unless `fit` gets its own, the shuffling.
+    init : {"orthogonal", "uniform"}
+        "orthogonal": W_hh is a random orthogonal matrix (Saxe, McClelland and Ganguli 2014);
+        W_xh and W_hy are uniform within ±sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010).
+        "uniform": the three are uniform within ±1/sqrt(hidden_size). Biases are zero.
+    implementation : {"native", "python"}, optional
+        Compiled kernels or NumPy ones; without it, `crnn.implementation`.
+
+    Attributes
+    ----------
+    params : mapping
+        Parameters by name: W_xh (hidden, inputs), W_hh (hidden, hidden), b_h (hidden,),
+        W_hy (outputs, hidden), b_y (outputs,). They are views: assigning into one, as in
+        ``net.W_hh[...] = values``, changes the network. Each is an attribute too.
+    flat_params : array (n,)
+        The vector that all of them are views of, in that order.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument is out of its range or of the wrong kind.
+    ImportError
+        ``implementation="native"`` where the compiled kernels are absent.
+
+    Examples
+    --------
+    >>> import crnn
+    >>> net = crnn.RNN(input_size=2, hidden_size=8, output_size=1, seed=0)
+    >>> net.predict([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]).shape
+    (3, 1)
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        output_size: int | None = None,
+        *,
+        dtype: Any = "float32",
+        seed: Any = None,
+        init: str = "orthogonal",
+        implementation: str | None = None,
+    ) -> None:
+        I = checks.integer("input_size", input_size, at_least=1)
+        H = checks.integer("hidden_size", hidden_size, at_least=1)
+        O = None if output_size is None else checks.integer("output_size", output_size, at_least=1)
+        float_dtype = contracts.float_dtype(dtype)
+        checks.choice("init", init, ("orthogonal", "uniform"))
+        kernels = _implementation.kernels
+        if implementation is not None:
+            checks.choice("implementation", implementation, ("native", "python"))
+            kernels = _implementation.load(implementation)
+        self._rng = checks.generator(seed)
+        self._network = Network(I, H, O, float_dtype, kernels)
+        _initialise(self._network.params, init, self._rng)
+
+    @property
+    def input_size(self) -> int:
+        """Features of x_t."""
+        return self._network.input_size
+
+    @property
+    def hidden_size(self) -> int:
+        """Hidden units."""
+        return self._network.hidden_size
+
+    @property
+    def output_size(self) -> int | None:
+        """Features of y_t, or None where the outputs are the hidden states."""
+        return self._network.output_size if self._network.has_output_layer else None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of all parameters and results."""
+        dtype: np.dtype[Any] = self._network.flat.dtype
+        return dtype
+
+    @property
+    def implementation(self) -> str:
+        """Which kernels run: "native" or "python"."""
+        return _implementation.name_of(self._kernels)
+
+    @property
+    def params(self) -> Parameters:
+        """Parameters by name, as views of `flat_params`."""
+        return Parameters(self.flat_params, self._network.params)
+
+    @property
+    def flat_params(self) -> Array:
+        """The vector under all parameters."""
+        return self._network.flat
+
+    @flat_params.setter
+    def flat_params(self, value: Array) -> None:
+        # What `net.flat_params *= 2` assigns when it has changed the vector already
+        if value is not self._network.flat:
+            raise AttributeError("flat_params: assign into it, net.flat_params[...] = values")
+
+    @property
+    def _kernels(self) -> ModuleType:
+        return self._network.kernels
+
+    def __getattr__(self, name: str) -> Array:
+        # Reached only for names that are no ordinary attributes: the parameters.
+        network = self.__dict__.get("_network")
+        if network is not None and name in network.params:
+            view: Array = network.params[name]
+            return view
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_network" in self.__dict__ and name in self._network.params:
+            # `net.W_hh *= 2` assigns the view when it has changed it already.
+            if value is self._network.params[name]:
+                return
+            raise AttributeError(
+                f"{name} is a view of flat_params: assign into it, net.{name}[...] = values"
+            )
+        object.__setattr__(self, name, value)
+
+    def __dir__(self) -> Iterable[str]:
+        return [*object.__dir__(self), *self._network.params]
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(input_size={self.input_size}, hidden_size={self.hidden_size}, "
+            f"output_size={self.output_size}, dtype='{self.dtype}', "
+            f"implementation='{self.implementation}')"
+        )
+
+    def forward(self, x: Any, h0: Any = None) -> Tape:
+        """Run sequences and keep what `backward` needs.
+
+        Parameters
+        ----------
+        x : array (batch, time, inputs) or (time, inputs)
+        h0 : array (batch, hidden), or (hidden,) for one sequence; optional
+            The state to start from; zero without it.
+
+        Returns
+        -------
+        Tape
+            With ``y``, ``h`` and ``h_n``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            A shape, dtype or value does not fit.
+        """
+        sequences, start, single = self._inputs(x, h0)
+        # BPTT reads x again: a buffer that its owner fills anew must not change the gradient.
+        return self._network.forward(sequences.copy(), start, single=single)
+
+    def backward(self, tape: Tape, dy: Any, dh_n: Any = None) -> Gradients:
+        """Backpropagate through time. Nothing of the network changes.
+
+        Parameters
+        ----------
+        tape : Tape
+            Of this network's `forward`.
+        dy : array, of the shape of ``tape.y``
+            dL/dy.
+        dh_n : array, of the shape of ``tape.h_n``; optional
+            What reaches the last state beside its output, as from a later part of the sequence.
+
+        Returns
+        -------
+        Gradients
+            By parameter name, with ``flat``, ``x`` and ``h0``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The tape is another network's, or a shape, dtype or value does not fit.
+        """
+        if not isinstance(tape, Tape):
+            raise TypeError(f"tape: expected a Tape, got {type(tape).__name__}")
+        if tape._network is not self._network:
+            raise ValueError("tape: expected one of this network's forward, got another network's")
+        single = tape.y.ndim == 2
+        B, T, _ = tape._x.shape
+        O = self._network.output_size
+        sizes = {"batch": B, "time": T, "outputs": O, "hidden": self.hidden_size}
+        axes = "time outputs" if single else "batch time outputs"
+        dy = self._floats("dy", dy, (axes,), sizes).reshape(B, T, O)
+        if dh_n is not None:
+            axes = "hidden" if single else "batch hidden"
+            dh_n = self._floats("dh_n", dh_n, (axes,), sizes).reshape(-1, self.hidden_size)
+        flat = np.zeros_like(self.flat_params)
+        dx, dh0 = self._network.backward(tape, dy, dh_n, flat)
+        views = self._network.views(flat)
+        return Gradients(flat, views, dx[0] if single else dx, dh0[0] if single else dh0)
+
+    def predict(self, x: Any, h0: Any = None, return_state: bool = False) -> Any:
+        """Return the outputs for sequences, without keeping a tape.
+
+        Parameters
+        ----------
+        x : array (batch, time, inputs) or (time, inputs)
+        h0 : array (batch, hidden), or (hidden,) for one sequence; optional
+            The state to start from; zero without it.
+        return_state : bool
+            Whether to return the last state too, from which a later call can go on.
+
+        Returns
+        -------
+        y : array (batch, time, outputs) or (time, outputs)
+        h_n : array (batch, hidden) or (hidden,)
+            Only with `return_state`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            A shape, dtype or value does not fit.
+        """
+        return_state = checks.boolean("return_state", return_state)
+        sequences, start, single = self._inputs(x, h0)
+        y, h_n = self._network.predict(sequences, start)
+        if single:
+            y, h_n = y[0], h_n[0]
+        return (y, h_n) if return_state else y
+
+    def forecast(self, x: Any, steps: int) -> Array:
+        """Read sequences, then go on alone: each output is the next input.
+
+        Parameters
+        ----------
+        x : array (batch, time, inputs) or (time, inputs)
+            What is known so far.
+        steps : int
+            How many steps to forecast.
+
+        Returns
+        -------
+        array (batch, steps, outputs) or (steps, outputs)
+            The output for the last known step, then what follows from it.
+
+        Raises
+        ------
+        ValueError, TypeError
+            A shape, dtype or value does not fit, or output_size differs from input_size.
+        """
+        steps = checks.integer("steps", steps, at_least=1)
+        network = self._network
+        if network.output_size != self.input_size:
+            raise ValueError(
+                "forecast: expected a network with as many outputs as inputs, "
+                f"got {network.output_size} outputs and {self.input_size} inputs"
+            )
+        sequences, start, single = self._inputs(x, None)
+        y, state = network.predict(sequences, start)
+        forecast = np.empty((len(y), steps, network.output_size), self.dtype)
+        forecast[:, 0] = y[:, -1]
+        for step in range(1, steps):
+            y, state = network.predict(forecast[:, step - 1 : step], state)
+            forecast[:, step] = y[:, 0]
+        return forecast[0] if single else forecast
+
+    def loss(self, x: Any, y: Any, loss: str = "mse") -> float:
+        """Return the loss of the predictions for x.
+
+        Parameters
+        ----------
+        x : array (batch, time, inputs) or (time, inputs)
+        y : array
+            Targets: of the shape of the outputs, or for "cross_entropy" integer class numbers
+            without the last axis.
+        loss : {"mse", "sse", "cross_entropy"}
+            The mean of the squared errors; half their sum; the mean over all steps of
+            -log softmax(y_hat)[y], in nats.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError, TypeError
+            A shape, dtype or value does not fit, or there is no such loss.
+        """
+        found = losses.find(loss)
+        sequences, targets = self._examples(x, y, found)
+        return training.evaluate(self._network, sequences, targets, found)
+
+    def train_step(
+        self,
+        x: Any,
+        y: Any,
+        optimizer: SGD,
+        loss: str = "mse",
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> float:
+        """Take one step of the optimizer on one batch.
+
+        Parameters
+        ----------
+        x, y : array
+            As in `loss`.
+        optimizer : SGD
+            One that is new or has served this network only.
+        loss : {"mse", "sse", "cross_entropy"}
+        clip_norm : float, optional
+            Scale the gradient down to this global norm where it is larger (Pascanu, Mikolov and
+            Bengio 2013).
+        clip_value : float, optional
+            Or bring each of its elements between ±clip_value.
+
+        Returns
+        -------
+        float
+            The loss before the step.
+
+        Raises
+        ------
+        ValueError, TypeError
+            An argument does not fit; the network is untouched.
+        DivergenceError
+            The loss, the gradient or a new parameter is not finite; the step is not taken.
+        """
+        found = losses.find(loss)
+        clipping = Clipping.checked(clip_norm, clip_value)
+        self._check_optimizer(optimizer)
+        sequences, targets = self._examples(x, y, found)
+        value, _ = training.train_step(
+            self._network, sequences, targets, optimizer, found, clipping
+        )
+        return value
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        epochs: int,
+        batch_size: int = 32,
+        optimizer: SGD | None = None,
+        loss: str = "mse",
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        shuffle: bool = True,
+        seed: Any = None,
+        validation_data: tuple[Any, Any] | None = None,
+        progress: bool | None = None,
+    ) -> History:
+        """Train for some epochs of mini-batches.
+
+        Interrupted (Ctrl-C), the network keeps its last whole step.
+
+        Parameters
+        ----------
+        x, y : array
+            As in `loss`.
+        epochs : int
+            Passes over the data.
+        batch_size : int
+            Sequences of a step; the last batch of an epoch may be smaller.
+        optimizer : SGD, optional
+            ``SGD(0.01, momentum=0.9)`` without it.
+        loss : {"mse", "sse", "cross_entropy"}
+        clip_norm, clip_value : float, optional
+            As in `train_step`.
+        shuffle : bool
+            Whether each epoch takes the sequences in another order.
+        seed : int or None, optional
+            Of that order. Without it the network's own generator goes on, so that the network's
+            seed determines everything.
+        validation_data : (x, y), optional
+            Data whose loss is recorded after each epoch.
+        progress : bool, optional
+            Whether to show a tqdm bar; by default where stderr is a terminal.
+
+        Returns
+        -------
+        History
+            With ``loss``, ``val_loss`` and ``grad_norm``, one entry an epoch.
+
+        Raises
+        ------
+        ValueError, TypeError
+            An argument does not fit; the network is untouched.
+        DivergenceError
+            The loss, the gradient or a new parameter is not finite; the parameters are those of
+            before that step.
+        ImportError
+            ``progress=True`` where tqdm is not installed.
+        """
+        found = losses.find(loss)
+        clipping = Clipping.checked(clip_norm, clip_value)
+        epochs = checks.integer("epochs", epochs, at_least=1)
+        batch_size = checks.integer("batch_size", batch_size, at_least=1)
+        shuffle = checks.boolean("shuffle", shuffle)
+        if progress is not None:
+            progress = checks.boolean("progress", progress)
+        if optimizer is None:
+            optimizer = SGD(0.01, momentum=0.9)
+        self._check_optimizer(optimizer)
+        sequences, targets = self._examples(x, y, found)
+        validation = None
+        if validation_data is not None:
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+                is_sized = isinstance(validation_data, (tuple, list))
+                length = f" of {len(validation_data)}" if is_sized else ""
+                raise TypeError(
+                    "validation_data: expected a pair (x, y), "
+                    f"got a {type(validation_data).__name__}{length}"
+                )
+            with checks.within("validation_data"):
+                validation = self._examples(*validation_data, found)
+        return training.fit(
+            self._network,
+            sequences,
+            targets,
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            loss=found,
+            clipping=clipping,
+            shuffle=shuffle,
+            rng=self._rng if seed is None else checks.generator(seed),
+            validation=validation,
+            progress=progress,
+        )
+
+    def _floats(
+        self, name: str, value: Any, shapes: tuple[str, ...], sizes: dict[str, int]
+    ) -> Array:
+        return checks.floats(name, value, shapes, sizes, self.flat_params, self._kernels)
+
+    def _inputs(self, x: Any, h0: Any) -> tuple[Array, Array | None, bool]:
+        """Return x (batch, time, inputs), h0 (batch, hidden) or None, and if x is one sequence."""
+        sequences = self._floats(
+            "x", x, ("batch time inputs", "time inputs"), {"inputs": self.input_size}
+        )
+        single = sequences.ndim == 2
+        if single:
+            sequences = sequences[None]
+        if h0 is not None:
+            sizes = {"batch": len(sequences), "hidden": self.hidden_size}
+            axes = "hidden" if single else "batch hidden"
+            h0 = self._floats("h0", h0, (axes,), sizes).reshape(-1, self.hidden_size)
+        return sequences, h0, single
+
+    def _examples(self, x: Any, y: Any, loss: losses.Loss) -> tuple[Array, Array]:
+        """Return x (batch, time, inputs) and the targets of its outputs."""
+        sequences, _, single = self._inputs(x, None)
+        shape = (*sequences.shape[:2], self._network.output_size)
+        targets = loss.targets(y, shape[1:] if single else shape, self.flat_params, self._kernels)
+        return sequences, targets
+
+    def _check_optimizer(self, optimizer: SGD) -> None:
+        if not isinstance(optimizer, SGD):
+            raise TypeError(f"optimizer: expected crnn.SGD, got {type(optimizer).__name__}")
+        optimizer.check_owner(self.flat_params)
+
+
+def _initialise(params: dict[str, Array], init: str, rng: np.random.Generator) -> None:
+    """Fill the weights; biases stay zero. Drawn in float64, so that both dtypes start alike."""
+    hidden_size = len(params["b_h"])
+    for name, view in params.items():
+        if name.startswith("b_"):
+            continue
+        if init == "orthogonal" and name == "W_hh":
+            Q, R = np.linalg.qr(rng.standard_normal(view.shape))
+            # With R's diagonal positive, Q is distributed uniformly (Mezzadri 2007).
+            view[...] = Q * np.sign(np.diag(R))
+        else:
+            limit = 1 / math.sqrt(hidden_size)
+            if init == "orthogonal":
+                limit = math.sqrt(6 / sum(view.shape))
+            view[...] = rng.uniform(-limit, limit, view.shape)

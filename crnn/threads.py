@@ -1,0 +1,31 @@
+"""How many threads one call of the kernels may use."""
+
+from typing import SupportsIndex
+
+from crnn import _implementation, checks
+
+
+def set_num_threads(n: SupportsIndex) -> None:
+    """Let one call of the compiled kernels use up to `n` threads.
+
+    By default that is CRNN_NUM_THREADS, or the number of processors that the process may use. A
+    call uses fewer where the work is too little to share; results are the same bits for any
+    number. NumPy kernels are left to NumPy.
+
+    Parameters
+    ----------
+    n : int
+        At least 1; the calling thread is one of them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        `n` is no whole number of at least 1.
+    """
+    _implementation.kernels.set_num_threads(checks.integer("n", n, at_least=1))
+
+
+def get_num_threads() -> int:
+    """Return how many threads one call of the default implementation may use."""
+    number: int = _implementation.kernels.get_num_threads()
+    return number
