@@ -83,6 +83,15 @@ def test_demo_refuses_options_it_cannot_use(invoke, tmp_path, options):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("output", ["nowhere/p.png", "p.xyz", "p"])
+def test_demo_refuses_an_output_it_cannot_write_before_it_works(invoke, tmp_path, output):
+    result = invoke("demo", "--output", tmp_path / output)
+    assert result.exit_code == 2
+    assert output.split("/")[0] in result.stderr
+    assert "Trained" not in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_help_names_the_command_and_its_options(invoke):
     assert "demo" in invoke("--help").stdout
     demo_help = invoke("demo", "--help").stdout

@@ -197,6 +197,15 @@ def test_auto_warns_of_a_failed_build(report, without_extensions):
     assert report(without_extensions, CRNN_IMPLEMENTATION="python") == ("python", [])
 
 
+def test_auto_warns_in_the_source_folder(report, without_extensions):
+    # The Cython source is in no installed package: where it lies, the package is the source folder.
+    (without_extensions / "kernels" / "native.pyx").touch()
+    implementation, messages = report(without_extensions)
+    assert implementation == "python"
+    assert [category for category, _ in messages] == ["RuntimeWarning"]
+    assert "source folder" in messages[0][1]
+
+
 def test_native_gives_the_reason_of_a_failed_build(fail_to_import, without_extensions):
     reason = "error: command 'cc' failed: no such file"
     failure = without_extensions / "kernels" / "native_build_failure.txt"

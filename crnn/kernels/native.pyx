@@ -592,13 +592,13 @@ def rnn_gradient(
     result = None
     try:
         if is_double(x):
-            result = typed_rnn_gradient[double](x, values, classes, theta, dtheta, hidden_size,
-                                                output_size, number, norm_limit, value_limit,
-                                                workspace)
+            result = typed_rnn_gradient[double](
+                x, values, classes, theta, dtheta, hidden_size, output_size, number, norm_limit,
+                value_limit, workspace)
         else:
-            result = typed_rnn_gradient[float](x, values, classes, theta, dtheta, hidden_size,
-                                               output_size, number, norm_limit, value_limit,
-                                                workspace)
+            result = typed_rnn_gradient[float](
+                x, values, classes, theta, dtheta, hidden_size, output_size, number, norm_limit,
+                value_limit, workspace)
     except (AttributeError, BufferError, TypeError, ValueError):
         pass
     if result is None:

@@ -24,6 +24,8 @@ cdef enum:
 
 cdef enum:
     PANEL_ALIGNMENT = 64
+    # Half of the smallest L1: the piece of a panel that all rows pass by before the next
+    PANEL_BYTES = 1 << 14
 
 
 cdef inline Py_ssize_t panel_columns(const vec* dtype) noexcept nogil:
@@ -278,6 +280,8 @@ cdef inline void product(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K,
     """C (M, N), rows C_m apart, from A[m, k] at A + m * A_m + k * A_k and packed B (K, N)."""
     cdef Py_ssize_t NR = panel_columns(C)
     cdef Py_ssize_t p, n, q, m, k, columns, rows
+    # A panel is used up in pieces that stay in L1 while the rows pass by.
+    cdef Py_ssize_t depth = PANEL_BYTES // (NR * itemsize(C))
     # The last columns, where a panel is wider than C, pass through these.
     cdef vec[MR * NV] edge_C, edge_h
     cdef vec[NV] edge_bias
@@ -285,8 +289,19 @@ cdef inline void product(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K,
         n = p * NR
         columns = N - n
         if columns >= NR:
-            tile_rows(M, K, A, A_m, A_k, panels, at(C, n), C_m, start, at(bias, n), epilogue,
-                      at(h, n), h_m)
+            if K <= depth:
+                tile_rows(M, K, A, A_m, A_k, panels, at(C, n), C_m, start, at(bias, n), epilogue,
+                          at(h, n), h_m)
+            else:
+                tile_rows(M, depth, A, A_m, A_k, panels, at(C, n), C_m, start, at(bias, n), PLAIN,
+                          bias, 0)
+                k = depth
+                while k + depth < K:
+                    tile_rows(M, depth, at(A, k * A_k), A_m, A_k, at(panels, k * NR), at(C, n),
+                              C_m, FROM_C, bias, PLAIN, bias, 0)
+                    k += depth
+                tile_rows(M, K - k, at(A, k * A_k), A_m, A_k, at(panels, k * NR), at(C, n), C_m,
+                          FROM_C, bias, epilogue, at(h, n), h_m)
             panels = at(panels, K * NR)
             continue
         memset(edge_C, 0, sizeof(edge_C))
