@@ -89,7 +89,7 @@ def _choose() -> tuple[str, ModuleType, str]:
                 "with pip's --force-reinstall and --no-cache-dir. To silence this, set "
                 "CRNN_IMPLEMENTATION=python.",
                 RuntimeWarning,
-                stacklevel=2,
+                stacklevel=4,  # whoever imports crnn
             )
         return "python", load("python"), str(error)
 
