@@ -8,11 +8,11 @@ RNN(input_size=1, hidden_size=32, output_size=1, dtype='float32', implementation
 
 from crnn._implementation import implementation, show_config
 from crnn.errors import DivergenceError
+from crnn.history import History
 from crnn.models import RNN, Gradients
 from crnn.network import Tape
 from crnn.optimizers import SGD
 from crnn.threads import get_num_threads, set_num_threads
-from crnn.training import History
 
 __version__ = "0.1.0"
 

@@ -47,7 +47,7 @@ from crnn.optimizers import SGD
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from crnn.training import History
+    from crnn.history import History
 
 __all__ = ["Results", "run"]
 

@@ -13,10 +13,11 @@ import numpy as np
 
 from crnn import _implementation, checks, losses, training
 from crnn.checks import Array
+from crnn.history import History
 from crnn.kernels import contracts
 from crnn.network import Network, Tape
 from crnn.optimizers import SGD
-from crnn.training import Clipping, History
+from crnn.training import Clipping
 
 
 class Parameters(Mapping[str, Array]):

@@ -7,7 +7,7 @@ them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -16,14 +16,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from crnn.training import History
-
 __all__ = ["figure", "forecast", "history"]
 
 # Okabe and Ito (2008): told apart by readers with any common form of colour blindness.
 _DATA = "#4d4d4d"
 _PREDICTION = "#0072b2"
 _FORECAST = "#d55e00"
+
+
+class Losses(Protocol):
+    """What `history` draws: losses by epoch, and those on validation data where there are any."""
+
+    loss: list[float]
+    val_loss: list[float]
 
 
 def figure(width: float = 7.0, height: float = 4.0) -> Figure:
@@ -63,12 +68,12 @@ def _axes(ax: Axes | None) -> Axes:
     return new
 
 
-def history(history: History, ax: Axes | None = None) -> Axes:
+def history(history: Losses, ax: Axes | None = None) -> Axes:
     """Draw the loss of a training run against its epochs.
 
     Parameters
     ----------
-    history : crnn.training.History
+    history : crnn.History
         What ``fit`` returned. The losses on the validation data are drawn where there are
         any.
     ax : matplotlib.axes.Axes, optional

@@ -1,0 +1,397 @@
+"""The native kernels on several threads: the same bits however many, whoever calls, and after fork.
+
+With --implementations=python nothing here is run: NumPy's kernels have no threads of their own.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import crnn._implementation
+
+DTYPES = ["float32", "float64"]
+dtypes = pytest.mark.parametrize("dtype", DTYPES)
+
+# More than the processors of some machines, and numbers that deal no size evenly.
+TEAMS = [2, 3, 4, 7]
+
+# A call takes a thread for each 2^18 multiply-adds of its forward pass, T B H (I + H + O), and
+# for every two sequences. All of these are worth 7, and worth_threads checks it.
+LARGE = {
+    # One panel and a piece; the hidden units are shared by rows.
+    "narrow": {"T": 61, "B": 17, "I": 3, "H": 53, "O": 5},
+    # Several chunks of 14 (float32) and 7 (float64) steps of rnn_gradient, 24 of rnn_predict.
+    "chunks": {"T": 60, "B": 70, "I": 19, "H": 65, "O": 34},
+    # Enough panels that members share the columns of a weight gradient.
+    "wide": {"T": 8, "B": 13, "I": 5, "H": 257, "O": 33},
+    # Most members have two sequences, the first one.
+    "few sequences": {"T": 90, "B": 13, "I": 2, "H": 48, "O": 6},
+}
+large = pytest.mark.parametrize("sizes", LARGE.values(), ids=LARGE)
+
+
+def pytest_generate_tests(metafunc):
+    if "native" in metafunc.fixturenames:
+        wanted = "native" in metafunc.config.getoption("--implementations")
+        metafunc.parametrize("native", ["native"] if wanted else [], indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def native(request):
+    """The compiled kernels; missing, they fail, they are never skipped."""
+    return crnn._implementation.load(request.param)
+
+
+@pytest.fixture
+def set_num_threads(native):
+    before = native.get_num_threads()
+    yield native.set_num_threads
+    native.set_num_threads(before)
+
+
+def random_arguments(*, T, B, I, H, O, dtype, seed=0):
+    """What the kernels below read, random and asymmetric, by name."""
+    rng = np.random.default_rng(seed)
+
+    def normal(*shape, scale=1.0):
+        return (scale * rng.standard_normal(shape)).astype(dtype)
+
+    W = {
+        # Scaled by fan-in, so that neither the states saturate nor the gradients explode.
+        "W_xh": normal(H, I, scale=1 / np.sqrt(I)),
+        "W_hh": normal(H, H, scale=0.9 / np.sqrt(H)),
+        "b_h": normal(H, scale=0.3),
+        "W_hy": normal(O, H, scale=1 / np.sqrt(H)),
+        "b_y": normal(O, scale=0.3),
+    }
+    return W | {
+        "sizes": (T, B, I, H, O),
+        "dtype": dtype,
+        "theta": np.concatenate([values.ravel() for values in W.values()]),
+        "x": normal(B, T, I),
+        "h0": np.tanh(normal(B, H)),
+        "y": normal(B, T, O),
+        "classes": rng.integers(O, size=(B, T)).astype(np.intp),
+        "states": normal(B, T, H),
+        "dy": normal(B, T, O),
+        "dh": normal(B, T, H),
+    }
+
+
+def worth_threads(T, B, I, H, O):
+    return min((B + 1) // 2, T * B * H * (I + H + O) // 2**18)
+
+
+def gradient(native, a, *, loss="mse", output_layer=True):
+    """(loss, norm, bits of dtheta); each call has scratch of its own, full of NaN."""
+    T, B, I, H, O = a["sizes"]
+    without = H * I + H * H + H
+    theta = a["theta"] if output_layer else a["theta"][:without]
+    y = a["classes"] if loss == "cross_entropy" else a["y"] if output_layer else a["states"]
+    size = native.gradient_workspace_size(T, B, I, H, O if output_layer else H, a["dtype"])
+    dtheta = np.full_like(theta, np.nan)
+    output_size = O if output_layer else 0
+    workspace = np.full(size, np.nan, a["dtype"])
+    value, norm = native.rnn_gradient(
+        a["x"], y, theta, dtheta, H, output_size, loss, None, None, workspace
+    )
+    return value, norm, dtheta.tobytes()
+
+
+def predictions(native, a, *, output_layer=True):
+    T, B, I, H, O = a["sizes"]
+    theta = a["theta"] if output_layer else a["theta"][: H * I + H * H + H]
+    y = np.full_like(a["y"] if output_layer else a["states"], np.nan)
+    h_n = np.full_like(a["h0"], np.nan)
+    size = native.predict_workspace_size(T, B, I, H, y.shape[-1], a["dtype"])
+    workspace = np.full(size, np.nan, a["dtype"])
+    native.rnn_predict(a["x"], a["h0"], theta, H, O if output_layer else 0, y, h_n, workspace)
+    return y.tobytes(), h_n.tobytes()
+
+
+def single_kernels(native, a):
+    """Bits of all that rnn_forward, output_forward, output_backward and rnn_backward write."""
+    T, B, I, H, O = a["sizes"]
+    workspace = np.full(native.workspace_size(T, B, I, H, O, a["dtype"]), np.nan, a["dtype"])
+    h = np.full((B, T + 1, H), np.nan, a["dtype"])
+    h[:, 0] = a["h0"]
+    native.rnn_forward(a["x"], a["W_xh"], a["W_hh"], a["b_h"], h, workspace)
+    y = np.full_like(a["y"], np.nan)
+    native.output_forward(h[:, 1:], a["W_hy"], a["b_y"], y, workspace)
+    d = {name: np.full_like(a[name], 0.25) for name in ("W_xh", "W_hh", "b_h", "W_hy", "b_y")}
+    dh = np.full_like(a["dh"], np.nan)
+    native.output_backward(h[:, 1:], a["W_hy"], a["dy"], d["W_hy"], d["b_y"], dh, workspace)
+    da, dx, dh0 = a["dh"].copy(), np.full_like(a["x"], np.nan), np.full_like(a["h0"], np.nan)
+    native.rnn_backward(
+        a["x"], h, a["W_xh"], a["W_hh"], da, d["W_xh"], d["W_hh"], d["b_h"], dx, dh0, workspace
+    )
+    written = {"h": h, "y": y, "dh": dh, "da": da, "dx": dx, "dh0": dh0} | d
+    assert all(np.isfinite(array).all() for array in written.values())
+    return {name: array.tobytes() for name, array in written.items()}
+
+
+CALLS = {
+    "gradient": gradient,
+    "gradient of classes": lambda native, a: gradient(native, a, loss="cross_entropy"),
+    "gradient of states": lambda native, a: gradient(native, a, loss="sse", output_layer=False),
+    "predictions": predictions,
+    "predicted states": lambda native, a: predictions(native, a, output_layer=False),
+    "single kernels": single_kernels,
+}
+
+
+@large
+@dtypes
+def test_same_bits_for_every_number_of_threads(native, set_num_threads, dtype, sizes):
+    a = random_arguments(**sizes, dtype=dtype)
+    assert worth_threads(*a["sizes"]) >= max(TEAMS)
+    set_num_threads(1)
+    alone = {name: call(native, a) for name, call in CALLS.items()}
+    for threads in TEAMS:
+        set_num_threads(threads)
+        assert native.get_num_threads() == threads
+        for name, call in CALLS.items():
+            assert call(native, a) == alone[name], f"{name} on {threads} threads"
+
+
+@dtypes
+def test_sizes_that_are_worth_few_threads(native, set_num_threads, dtype):
+    # From none to three, at sizes around which a team gains a member.
+    for B in range(1, 9):
+        a = random_arguments(T=40, B=B, I=3, H=60, O=2, dtype=dtype, seed=B)
+        set_num_threads(1)
+        alone = [call(native, a) for call in CALLS.values()]
+        set_num_threads(7)
+        assert [call(native, a) for call in CALLS.values()] == alone, B
+
+
+def test_more_threads_than_any_pool_has(native, set_num_threads):
+    # 64 are the most. The sizes are worth 65 and the batch is.
+    a = random_arguments(T=32, B=130, I=3, H=65, O=5, dtype="float32")
+    assert worth_threads(*a["sizes"]) >= 65
+    set_num_threads(1)
+    alone = gradient(native, a), predictions(native, a)
+    set_num_threads(1000)
+    assert (gradient(native, a), predictions(native, a)) == alone
+
+
+@dtypes
+def test_calls_of_several_python_threads_at_once(native, set_num_threads, dtype):
+    # One call has the pool and the others run alone; each has its own sizes.
+    problems = [
+        random_arguments(T=50 + i, B=10 + i, I=3, H=40 + 3 * i, O=5, dtype=dtype, seed=i)
+        for i in range(4)
+    ]
+    set_num_threads(1)
+    alone = [(gradient(native, a), predictions(native, a)) for a in problems]
+    set_num_threads(3)
+    start = threading.Barrier(len(problems))
+
+    def repeat(a):
+        start.wait(timeout=60)
+        return [(gradient(native, a), predictions(native, a)) for _ in range(15)]
+
+    with ThreadPoolExecutor(len(problems)) as executor:
+        for expected, results in zip(alone, executor.map(repeat, problems), strict=True):
+            assert results == [expected] * 15
+
+
+def test_call_of_another_thread_than_the_main(native, set_num_threads):
+    a = random_arguments(**LARGE["narrow"], dtype="float64")
+    set_num_threads(1)
+    alone = {name: call(native, a) for name, call in CALLS.items()}
+    set_num_threads(3)
+    results = []
+
+    def call_all():
+        results.append({name: call(native, a) for name, call in CALLS.items()})
+        # The calling thread's register, which flushes denormals during a call, is as it was.
+        smallest = np.full(9, np.finfo("float64").tiny)
+        results.append(np.all(smallest / 4 > 0))
+
+    for _ in range(2):
+        results.clear()
+        thread = threading.Thread(target=call_all)
+        thread.start()
+        thread.join()
+        assert results == [alone, True]
+    assert {name: call(native, a) for name, call in CALLS.items()} == alone
+
+
+@dtypes
+def test_denormals_survive_a_call_of_a_team(native, set_num_threads, dtype):
+    a = random_arguments(**LARGE["narrow"], dtype=dtype)
+    smallest = np.full(33, np.finfo(dtype).tiny, dtype)
+    set_num_threads(4)
+    for call in CALLS.values():
+        call(native, a)
+        assert np.array_equal(smallest / 4 * 4, smallest)
+        assert np.all(smallest / 4 > 0)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals to a thread here")
+def test_keyboard_interrupt_waits_for_the_end_of_a_call(native, set_num_threads):
+    # More than a tenth of a second of work, in which the signal comes.
+    a = random_arguments(T=300, B=64, I=3, H=128, O=5, dtype="float64")
+    T, B, I, H, O = a["sizes"]
+    set_num_threads(2)
+    _, norm, _ = gradient(native, a)
+    assert norm > 0.01
+    workspace = np.empty(native.gradient_workspace_size(T, B, I, H, O, "float64"))
+    dtheta = np.full_like(a["theta"], np.nan)
+    calling, returned, sent = threading.Event(), [], []
+
+    def interrupt():
+        calling.wait(timeout=60)
+        # Time to be in the call, but not to be done with it.
+        time.sleep(0.02)
+        sent.append("after the call" if returned else "during the call")
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    interrupter = threading.Thread(target=interrupt)
+
+    def call():
+        interrupter.start()
+        calling.set()
+        native.rnn_gradient(a["x"], a["y"], a["theta"], dtheta, H, O, "mse", 0.01, None, workspace)
+        returned.append(True)
+        # Where it comes too late, it comes here and is told from one that did not.
+        interrupter.join()
+        time.sleep(0.1)
+
+    # The tests may have been started by a shell that has Ctrl-C ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            call()
+    finally:
+        interrupter.join()
+        signal.signal(signal.SIGINT, before)
+    assert sent == ["during the call"]
+    # The gradient was clipped, the last thing that a call does.
+    np.testing.assert_allclose(np.linalg.norm(dtheta), 0.01, rtol=1e-12)
+    # And the pool is free.
+    assert gradient(native, a)[1] == norm
+
+
+# What the processes below have in common; `sizes` are worth 3 threads.
+PREAMBLE = """
+import os, signal, sys, threading, time, warnings
+import numpy as np
+from crnn.kernels import native
+
+def gradient(T=61, B=17, I=3, H=53, O=5):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((B, T, I)), rng.standard_normal((B, T, O))
+    theta = 0.1 * rng.standard_normal(H * (I + H + 1) + O * (H + 1))
+    dtheta = np.full_like(theta, np.nan)
+    workspace = np.full(native.gradient_workspace_size(T, B, I, H, O, "float64"), np.nan)
+    result = native.rnn_gradient(x, y, theta, dtheta, H, O, "mse", None, None, workspace)
+    return result, dtheta.tobytes()
+
+def tasks():
+    return len(os.listdir("/proc/self/task")) if sys.platform == "linux" else None
+
+def check_in_child(expected, threads):
+    with warnings.catch_warnings():
+        # Python warns, rightly, of forks in a process with threads.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        # A child that hangs is killed.
+        signal.alarm(20)
+        status = 1
+        try:
+            before = tasks()
+            if gradient() != expected or gradient() != expected:
+                status = 2
+            elif before is not None and tasks() - before != threads - 1:
+                status = 3
+            else:
+                status = 0
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    assert status == 0, status
+
+# Alone, so that the pool is not there yet.
+native.set_num_threads(1)
+expected = gradient()
+"""
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
+
+def assert_silent_success(result):
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+@forks
+def test_child_of_a_fork_has_threads_of_its_own(native, run_python):
+    code = """
+native.set_num_threads(3)
+assert gradient() == expected
+for _ in range(3):
+    check_in_child(expected, 3)
+    assert gradient() == expected
+"""
+    assert_silent_success(run_python(PREAMBLE + code))
+
+
+@forks
+def test_fork_in_the_middle_of_a_call(native, run_python):
+    code = """
+native.set_num_threads(3)
+done = threading.Event()
+wrong = []
+
+def work():
+    while not done.is_set():
+        if gradient() != expected:
+            wrong.append(True)
+
+thread = threading.Thread(target=work)
+thread.start()
+try:
+    for _ in range(5):
+        check_in_child(expected, 3)
+finally:
+    done.set()
+    thread.join()
+assert not wrong
+"""
+    assert_silent_success(run_python(PREAMBLE + code))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts threads as Linux does")
+def test_pool_has_as_many_threads_as_were_asked_for(native, run_python):
+    code = """
+before = tasks()
+native.set_num_threads(4)
+assert tasks() == before
+# Too small to be worth a thread, and then too few sequences.
+gradient(T=3, B=17)
+gradient(T=999, B=2)
+assert tasks() == before
+# The pool outlives the thread that was the first to need it.
+thread = threading.Thread(target=gradient)
+thread.start()
+thread.join()
+# Python is done with a thread a moment before the system is.
+for _ in range(1000):
+    if tasks() == before + 3:
+        break
+    time.sleep(0.01)
+assert tasks() == before + 3
+assert gradient() == expected
+native.set_num_threads(2)
+assert gradient() == expected
+assert tasks() == before + 3
+"""
+    assert_silent_success(run_python(PREAMBLE + code))
