@@ -4,6 +4,10 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
+# Threads of a BLAS library spin for tens of milliseconds after their last work, on cores that the
+# next job needs.
+REST_SECONDS = 0.1
+
 
 def interleaved(
     jobs: Mapping[str, Callable[[], object]], rounds: int, least_seconds: float
@@ -11,7 +15,8 @@ def interleaved(
     """Return the seconds a call of each job takes, once for each round.
 
     Every job runs once to warm up, which also tells how many calls make a sample of at least
-    `least_seconds`; then all jobs take one sample in turn, round after round.
+    `least_seconds`; then all jobs take one sample in turn, round after round. Before each sample
+    the job before it is left time to come to rest, and one call is not counted.
     """
     calls = {}
     for name, job in jobs.items():
@@ -22,6 +27,8 @@ def interleaved(
     samples: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(rounds):
         for name, job in jobs.items():
+            time.sleep(REST_SECONDS)
+            job()
             start = time.perf_counter()
             for _ in range(calls[name]):
                 job()

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+import crnn
 import crnn._implementation
 
 DTYPES = ["float32", "float64"]
@@ -395,3 +396,35 @@ assert gradient() == expected
 assert tasks() == before + 3
 """
     assert_silent_success(run_python(PREAMBLE + code))
+
+
+def test_number_of_threads_by_call_and_by_environment(native, run_python):
+    code = "import crnn; print(crnn.get_num_threads()); crnn.set_num_threads(2)"
+    code += "; print(crnn.get_num_threads())"
+    result = run_python(code, CRNN_IMPLEMENTATION="native", CRNN_NUM_THREADS="3")
+    assert result.stdout.split() == ["3", "2"], result.stderr
+    processors = run_python(
+        "import crnn, os; print(crnn.get_num_threads() == len(os.sched_getaffinity(0)))"
+        if hasattr(os, "sched_getaffinity")
+        else "import crnn, os; print(crnn.get_num_threads() == os.cpu_count())",
+        CRNN_IMPLEMENTATION="native",
+    )
+    assert processors.stdout.strip() == "True", processors.stderr
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "2.5", "many"])
+def test_bad_number_of_threads_in_the_environment(native, run_python, value):
+    result = run_python("import crnn", CRNN_IMPLEMENTATION="native", CRNN_NUM_THREADS=value)
+    assert result.returncode != 0
+    assert "CRNN_NUM_THREADS: expected a whole number of at least 1" in result.stderr
+    assert repr(value) in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("n", "kind"), [(0, ValueError), (-2, ValueError), (1.5, TypeError), (True, TypeError)]
+)
+def test_bad_number_of_threads(native, n, kind):
+    before = crnn.get_num_threads()
+    with pytest.raises(kind, match="n: expected"):
+        crnn.set_num_threads(n)
+    assert crnn.get_num_threads() == before
