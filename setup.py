@@ -5,6 +5,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import numpy
 from setuptools import Extension, setup
 
 
@@ -35,8 +36,9 @@ for module, own_flags in MODULES.items():
     extension = Extension(
         f"crnn.kernels.{module}",
         [f"{FOLDER}/{module}.pyx"],
-        include_dirs=[str(FOLDER)],
+        include_dirs=[str(FOLDER), numpy.get_include()],
         depends=["setup.py", *HEADERS],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=FLAGS + own_flags,
     )
     extension.cython_directives = DIRECTIVES

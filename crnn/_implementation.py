@@ -1,20 +1,22 @@
 """The one place that chooses between the compiled kernels and the NumPy ones.
 
 The environment variable CRNN_IMPLEMENTATION is `auto` (the default), `native` or `python`. `auto`
-falls back to NumPy without a word when the compiled kernels are absent, and with a warning when
-they are present and fail to load, or when the build of this installation failed.
+falls back to NumPy without a word when the compiled kernels are absent on purpose, and with a
+warning when they are present and fail to load, when the build of this installation failed, or when
+what is imported is the source folder, where nothing is compiled.
 """
 
 import importlib
 import os
 import sys
 import warnings
-from importlib import resources
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
 _MODULES = {"native": "crnn.kernels.native", "python": "crnn.kernels.reference"}
+_FOLDER = Path(__file__).parent / "kernels"
 
 
 def load(name: str) -> ModuleType:
@@ -53,13 +55,11 @@ def name_of(kernels: ModuleType) -> str:
 
 def build_failure() -> str | None:
     """Return why the compiled kernels could not be built, if that is why they are absent."""
-    note = resources.files("crnn.kernels") / "native_build_failure.txt"
+    note = _FOLDER / "native_build_failure.txt"
+    if not note.is_file():
+        return None
     # The last line is the compiler's own complaint, without which the others say little.
-    return (
-        " | ".join(note.read_text(encoding="utf-8").split("\n")).strip(" |")
-        if note.is_file()
-        else None
-    )
+    return " | ".join(note.read_text(encoding="utf-8").split("\n")).strip(" |")
 
 
 def _choose() -> tuple[str, ModuleType, str]:
@@ -74,24 +74,31 @@ def _choose() -> tuple[str, ModuleType, str]:
     try:
         return "native", load("native"), "the default: compiled kernels found"
     except ImportError as error:
-        absent = isinstance(error, ModuleNotFoundError) and error.name == _MODULES["native"]
-        in_sources = (resources.files("crnn.kernels") / "native.pyx").is_file()
-        if not absent or build_failure() or in_sources:
-            reason = str(error) if absent else f"they fail to load: {error}"
-            if absent and in_sources and not build_failure():
-                reason = (
-                    "this crnn is the source folder, where nothing is compiled; run from another "
-                    "folder, or pip install --editable this one"
-                )
+        failure = _unintended(error)
+        if failure:
             warnings.warn(
                 "crnn: the compiled kernels could not be used, so the much slower NumPy kernels "
-                f"run. Reason: {reason}. To build them anew, install a C compiler and reinstall "
+                f"run. Reason: {failure}. To build them anew, install a C compiler and reinstall "
                 "with pip's --force-reinstall and --no-cache-dir. To silence this, set "
                 "CRNN_IMPLEMENTATION=python.",
                 RuntimeWarning,
                 stacklevel=4,  # whoever imports crnn
             )
         return "python", load("python"), str(error)
+
+
+def _unintended(error: ImportError) -> str | None:
+    """Return why the compiled kernels did not load, or None where nobody wanted any."""
+    if not isinstance(error, ModuleNotFoundError) or error.name != _MODULES["native"]:
+        return f"they fail to load: {error}"
+    if build_failure():
+        return str(error)
+    if (_FOLDER / "native.pyx").is_file():
+        return (
+            "this crnn is the source folder, where nothing is compiled; run from another folder, "
+            "or pip install --editable this one"
+        )
+    return None
 
 
 implementation, kernels, reason = _choose()

@@ -1,6 +1,6 @@
 """Small data sets that travel inside the package."""
 
-from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,6 @@ def sunspots() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     ``statsmodels`` package carries them (``statsmodels.datasets.sunspots``, public
     domain).
     """
-    source = resources.files("crnn").joinpath("data", "sunspots.csv")
-    with source.open(encoding="utf-8") as file:
-        table = np.loadtxt(file, delimiter=",", skiprows=1, dtype=np.float64)
+    source = Path(__file__).parent / "data" / "sunspots.csv"
+    table = np.loadtxt(source, delimiter=",", skiprows=1, dtype=np.float64, encoding="utf-8")
     return table[:, 0].astype(np.int64), table[:, 1].copy()

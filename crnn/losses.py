@@ -30,9 +30,9 @@ class Loss(NamedTuple):
         checked = checks.floats("y", y, (" ".join(axes),), sizes, like, kernels)
         return checked.reshape(-1, *y_shape[-2:])
 
-    def value(self, kernels: ModuleType, y_hat: Array, y: Array, dy: Array | None) -> float:
-        """Return the loss of checked arrays; write dL/dy_hat into dy unless it is None."""
-        value: float = getattr(kernels, self.name)(y_hat, y, dy)
+    def value(self, kernels: ModuleType, y_hat: Array, y: Array) -> float:
+        """Return the loss of checked arrays."""
+        value: float = getattr(kernels, self.name)(y_hat, y, None)
         return value
 
 

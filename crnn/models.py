@@ -286,7 +286,7 @@ class RNN:
             dh_n = self._floats("dh_n", dh_n, (axes,), sizes).reshape(-1, self.hidden_size)
         flat = np.zeros_like(self.flat_params)
         dx, dh0 = self._network.backward(tape, dy, dh_n, flat)
-        views = self._network.views(flat)
+        views = contracts.views(flat, self._network.shapes)
         return Gradients(flat, views, dx[0] if single else dx, dh0[0] if single else dh0)
 
     def predict(self, x: Any, h0: Any = None, return_state: bool = False) -> Any:

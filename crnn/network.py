@@ -8,7 +8,6 @@ import importlib
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import accumulate, pairwise
 from types import ModuleType
 from typing import Any
 
@@ -80,19 +79,10 @@ class Network:
         # What the kernels call the output size: 0 without an output layer
         self._layer_size = output_size or 0
         self.shapes = contracts.parameters(input_size, hidden_size, self._layer_size)
-        ends = [0, *accumulate(math.prod(shape) for shape in self.shapes.values())]
-        self._slices = [slice(*bounds) for bounds in pairwise(ends)]
-        self.flat = np.zeros(ends[-1], dtype)
-        self.params = self.views(self.flat)
+        self.flat = np.zeros(sum(map(math.prod, self.shapes.values())), dtype)
+        self.params = contracts.views(self.flat, self.shapes)
         # Scratch that is handed from call to call
         self._workspaces: list[Array] = []
-
-    def views(self, flat: Array) -> dict[str, Array]:
-        """Return the named parts of a vector laid out as the parameters are."""
-        return {
-            name: flat[part].reshape(shape)
-            for part, (name, shape) in zip(self._slices, self.shapes.items(), strict=True)
-        }
 
     def forward(self, x: Array, h0: Array | None, *, single: bool) -> Tape:
         """Run whole sequences x (B, T, I) from h0 (B, H), or from zero."""
@@ -156,7 +146,7 @@ class Network:
         """
         x, h = tape._x, tape._states
         B, T, _ = x.shape
-        W, dW = self.params, self.views(gradient)
+        W, dW = self.params, contracts.views(gradient, self.shapes)
         dx = np.empty_like(x)
         dh0 = np.empty((B, self.hidden_size), self.flat.dtype)
         with self._workspace(self.kernels.workspace_size, B, T) as workspace:
@@ -199,4 +189,4 @@ class Network:
         """Rebuild the views, and the kernels by name."""
         self.__dict__.update(state)
         self.kernels = importlib.import_module(state["kernels"])
-        self.params = self.views(self.flat)
+        self.params = contracts.views(self.flat, self.shapes)

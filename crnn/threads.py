@@ -1,5 +1,6 @@
 """How many threads one call of the kernels may use."""
 
+from types import ModuleType
 from typing import SupportsIndex
 
 from crnn import _implementation, checks
@@ -22,10 +23,19 @@ def set_num_threads(n: SupportsIndex) -> None:
     ValueError, TypeError
         `n` is no whole number of at least 1.
     """
-    _implementation.kernels.set_num_threads(checks.integer("n", n, at_least=1))
+    threads = checks.integer("n", n, at_least=1)
+    _threaded_kernels().set_num_threads(threads)
 
 
 def get_num_threads() -> int:
-    """Return how many threads one call of the default implementation may use."""
-    number: int = _implementation.kernels.get_num_threads()
+    """Return how many threads one call of the compiled kernels may use; 1 where there are none."""
+    number: int = _threaded_kernels().get_num_threads()
     return number
+
+
+def _threaded_kernels() -> ModuleType:
+    """Return the compiled kernels, which a network may use whatever the default is."""
+    try:
+        return _implementation.load("native")
+    except ImportError:
+        return _implementation.load("python")

@@ -62,7 +62,7 @@ def train_step(
 def evaluate(network: Network, x: Array, y: Array, loss: Loss) -> float:
     """Return the loss of predictions for x."""
     y_hat, _ = network.predict(x, None)
-    return loss.value(network.kernels, y_hat, y, None)
+    return loss.value(network.kernels, y_hat, y)
 
 
 def fit(

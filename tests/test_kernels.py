@@ -852,9 +852,11 @@ def test_results_are_not_written_to_read_only_arrays(kernels, name, argument):
 )
 def test_small_workspace(kernels, name):
     needed = kernels.workspace_size(3, 5, 2, 7, 4, "float64")
-    if needed == 0:
-        pytest.skip("this implementation needs no workspace")
     arguments = good_arguments(name, kernels)
+    if needed == 0:
+        arguments["workspace"] = np.empty(0)
+        getattr(kernels, name)(**arguments)
+        return
     # What one kernel needs may be less than the largest of the four, which the size is for; an
     # empty one is enough for none that uses it.
     arguments["workspace"] = np.empty(needed - 1)

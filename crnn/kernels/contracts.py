@@ -123,6 +123,18 @@ def parameters(I: int, H: int, O: int) -> dict[str, tuple[int, ...]]:
     return shapes | {"W_hy": (O, H), "b_y": (O,)} if O else shapes
 
 
+def views(
+    flat: np.ndarray[Any, Any], shapes: dict[str, tuple[int, ...]]
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the named parts of a vector, which stand in it one after another."""
+    parts, start = {}, 0
+    for name, shape in shapes.items():
+        end = start + math.prod(shape)
+        parts[name] = flat[start:end].reshape(shape)
+        start = end
+    return parts
+
+
 def check(
     kernel: str, arrays: dict[str, Any], hidden_size: int | None = None, output_size: int = 0
 ) -> None:
@@ -170,6 +182,8 @@ def check(
         regular = all(stride % array.itemsize == 0 for stride in array.strides)
         if not (last and regular) or ("contiguous" in flags and not array.flags.c_contiguous):
             raise ValueError(f"{name}: expected a C-contiguous array, got strides {array.strides}")
+        if not array.flags.aligned:
+            raise ValueError(f"{name}: expected an aligned array, got one off its dtype's alignment")
         if "out" in flags and not array.flags.writeable:
             raise ValueError(f"{name}: expected a writable array, got a read-only one")
     if "integer" in ARGUMENTS[kernel].get("y", ""):

@@ -36,7 +36,7 @@ cdef inline vec* reserve(const vec* workspace, Py_ssize_t* used, Py_ssize_t n) n
 
 cdef inline Py_ssize_t inputs_size(const vec* dtype, Sizes s) noexcept nogil:
     """Scalars that the panels of W_xh take, and those of a weight gradient's steps."""
-    cdef Py_ssize_t of_W = max(packed_size(dtype, s.I, s.H), packed_size(dtype, s.H, s.I))
+    cdef Py_ssize_t of_W = max(weights_size(dtype, s.I, s.H), packed_size(dtype, s.H, s.I))
     # Of all steps, or of as many as are packed at a time, whichever is less
     cdef Py_ssize_t columns = max(s.I, s.H)
     cdef Py_ssize_t of_all = packed_size(dtype, s.B * s.T, columns)
@@ -47,7 +47,7 @@ cdef inline Py_ssize_t inputs_size(const vec* dtype, Sizes s) noexcept nogil:
 
 cdef inline Py_ssize_t outputs_size(const vec* dtype, Sizes s) noexcept nogil:
     """Scalars that the panels of W_hy take."""
-    return max(packed_size(dtype, s.H, s.O), packed_size(dtype, s.O, s.H))
+    return max(weights_size(dtype, s.H, s.O), packed_size(dtype, s.O, s.H))
 
 
 cdef inline Plan lay_out(Sizes s, const vec* workspace) noexcept nogil:
@@ -67,7 +67,7 @@ cdef inline Plan lay_out(Sizes s, const vec* workspace) noexcept nogil:
     plan.carried = reserve(start, &used, s.B * s.H)
     plan.losses = <double*> reserve(start, &used, s.B * 8 // itemsize(workspace))
     plan.inputs = reserve(start, &used, inputs_size(workspace, s))
-    plan.recurrent = reserve(start, &used, recurrent_size(workspace, s.H))
+    plan.recurrent = reserve(start, &used, weights_size(workspace, s.H, s.H))
     plan.outputs = reserve(start, &used, outputs_size(workspace, s))
     plan.size = used + unit
     return plan
@@ -125,16 +125,17 @@ cdef void gradient(vec* dtype, Team team) noexcept nogil:
     mine_c.dh0 = plan.carried
     states = states_of(mine_c.h, dtype)
 
-    pack(inputs, <const vec*> c.W_xh, 1, s.I, s.I, s.H, team)
-    pack_recurrent(recurrent, <const vec*> c.W_hh, 1, s.H, s, team)
+    pack_weights(inputs, <const vec*> c.W_xh, 1, s.I, s.I, s.H, by_rows(dtype, s, s.I, s.H), team)
+    pack_weights(recurrent, <const vec*> c.W_hh, 1, s.H, s.H, s.H, s.B == 1, team)
     if has_output_layer:
-        pack(outputs, <const vec*> c.W_hy, 1, s.H, s.H, s.O, team)
+        pack_weights(outputs, <const vec*> c.W_hy, 1, s.H, s.H, s.O, by_rows(dtype, s, s.H, s.O),
+                     team)
     for b in range(mine.first, mine.last):
         clear(step_of(dtype, mine_c.h, b, 0), s.H)
     team_wait(team)
     run_forward(&mine_c, inputs, recurrent, <const vec*> c.b_h, mine)
     if has_output_layer:
-        output_rows(&mine_c, states, outputs, mine)
+        output_rows(&mine_c, states, outputs, <const vec*> c.b_y, mine)
         sequence_losses(&mine_c, <const vec*> plan.y, <vec*> plan.y, mine)
     else:
         mine_c.y.per_sequence = states.per_sequence
@@ -143,7 +144,7 @@ cdef void gradient(vec* dtype, Team team) noexcept nogil:
     team_wait(team)
 
     dy = <const vec*> plan.y
-    pack_recurrent(recurrent, <const vec*> c.W_hh, s.H, 1, s, team)
+    pack_weights(recurrent, <const vec*> c.W_hh, s.H, 1, s.H, s.H, s.B == 1, team)
     if has_output_layer:
         add_rows(<vec*> c.db_y, dy, s.B * s.T, s.O, team)
         add_outer_products(<vec*> c.dW_hy, s.O, s.H, s.B, s.T, dy, states, inputs, team)

@@ -5,7 +5,7 @@ from cpython.pycapsule cimport PyCapsule_New
 from libc.string cimport memset
 
 from crnn.kernels.table cimport (
-    CROSS_ENTROPY, MSE, Builds, Call, Sequences, Sizes, Table, Task, Team, all_finite_function,
+    CROSS_ENTROPY, MSE, Builds, Call, Packed, Sequences, Sizes, Table, Task, Team, all_finite_function,
     clip_value_function, cross_entropy_function, global_norm_function, scale_function,
     sgd_step_function, squared_error_function, team_wait, workspace_size_function,
 )
@@ -13,8 +13,8 @@ from crnn.kernels.table cimport (
 include "simd.pxi"
 include "activations.pxi"
 include "tile.pxi"
-include "row.pxi"
 include "sequences.pxi"
+include "row.pxi"
 include "rnn.pxi"
 include "output.pxi"
 include "reductions.pxi"
@@ -22,13 +22,14 @@ include "losses.pxi"
 include "updates.pxi"
 include "gradient.pxi"
 include "predict.pxi"
+include "stream.pxi"
 
 
 cdef Py_ssize_t workspace_size(const vec* dtype, Sizes s) noexcept nogil:
     """Scalars that any one of the kernels needs, and the slack to align them."""
     cdef Py_ssize_t outputs = max(outputs_size(dtype, s), inputs_size(dtype, s))
     return PANEL_ALIGNMENT // itemsize(dtype) + max(
-        outputs, inputs_size(dtype, s) + recurrent_size(dtype, s.H))
+        outputs, inputs_size(dtype, s) + weights_size(dtype, s.H, s.H))
 
 
 cdef Py_ssize_t gradient_workspace_size(const vec* dtype, Sizes s) noexcept nogil:
@@ -42,12 +43,15 @@ cdef void fill(Table* table, const vec* dtype, const real* scalar) noexcept:
     table.workspace_size = <workspace_size_function> workspace_size[vec]
     table.gradient_workspace_size = <workspace_size_function> gradient_workspace_size[vec]
     table.predict_workspace_size = <workspace_size_function> predict_workspace_size[vec]
+    table.packed_size = <workspace_size_function> packed_forward_size[vec]
     table.rnn_forward = <Task> rnn_forward[vec]
     table.rnn_backward = <Task> rnn_backward[vec]
     table.output_forward = <Task> output_forward[vec]
     table.output_backward = <Task> output_backward[vec]
     table.gradient = <Task> gradient[vec]
+    table.pack_forward = <Task> pack_forward[vec]
     table.predict = <Task> predict[vec]
+    table.stream_step = <Task> stream_step[vec]
     table.squared_error = <squared_error_function> squared_error[real]
     table.cross_entropy = <cross_entropy_function> cross_entropy[real]
     table.all_finite = <all_finite_function> all_finite[real]

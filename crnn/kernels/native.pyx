@@ -1,36 +1,46 @@
-"""Every kernel compiled: unpack the arrays, drop the GIL, call the loops of this processor.
+"""Every kernel compiled: look at the arrays, drop the GIL, call the loops of this processor.
 
 The functions are those of `reference`, which documents them, with the same signatures and errors.
-Each one here is a pair: the `def` function picks the dtype, and where the arrays do not fit has
-`contracts` say why; the `cdef` function beside it takes typed memoryviews, compares the sizes that
-the loops rely on, and calls the table of functions of the instruction set chosen at import.
+Each one here puts its arrays into a `Call`, whose pointers stay NULL where an array is not what the
+loops rely on. Such a call is refused, and `contracts` says why.
 """
 
 import os
 from importlib import import_module
 from importlib.util import find_spec
 
-from cpython.pycapsule cimport PyCapsule_GetPointer
+cimport numpy as np
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from libc.math cimport INFINITY, isfinite
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from crnn.kernels.table cimport (
-    CROSS_ENTROPY, MSE, SSE, Builds, Call, Loss, Sequences, Sizes, Table, Task,
+    CROSS_ENTROPY, MSE, SSE, Builds, Call, Loss, Packed, Sequences, Sizes, Table, Task,
 )
+
+import numpy
 
 from crnn.kernels import contracts
 
+np.import_array()
+
 cdef extern from "pool.h" nogil:
     void run_team(int threads, Task task, void* arguments)
+    void run_alone(Task task, void* arguments)
+    ctypedef int crnn_atomic
+    int atomic_swap(crnn_atomic*, int)
+    void atomic_set(crnn_atomic*, int)
     enum: MOST_THREADS
+
+cdef extern from *:
+    """
+    /* NumPy's headers include complex.h, where I is the imaginary unit. Here it is a size. */
+    #undef I
+    """
 
 cdef extern from "cpu.h":
     bint cpu_supports_avx2()
     bint cpu_supports_avx512()
-
-ctypedef fused real:
-    float
-    double
 
 
 def _choose_instruction_set():
@@ -54,38 +64,94 @@ cdef Builds* builds = <Builds*> PyCapsule_GetPointer(
     import_module(f"crnn.kernels._{instruction_set}").capsule, "crnn.kernels.Builds")
 
 
-cdef inline Table* table(const real* dtype) noexcept nogil:
-    if real is float:
-        return &builds.float32
-    else:
-        return &builds.float64
+cdef inline Table* table(int dtype) noexcept nogil:
+    return &builds.float64 if dtype == np.NPY_DOUBLE else &builds.float32
 
 
-cdef inline bint is_double(array):
-    """Whether to try float64; an array of neither dtype fails to convert and gets its error."""
-    return array.itemsize == sizeof(double)
+cdef inline Py_ssize_t itemsize(int dtype) noexcept nogil:
+    return sizeof(double) if dtype == np.NPY_DOUBLE else sizeof(float)
 
 
-cdef inline Sequences sequences(const real* data, const Py_ssize_t* shape,
-                                const Py_ssize_t* strides) noexcept nogil:
-    """The array as the loops take it; its data are NULL where strides do not suit them."""
-    cdef Py_ssize_t itemsize = sizeof(real)
+cdef inline int float_type(object array) noexcept:
+    """NumPy's number of the array's dtype if that is float32 or float64, or -1."""
+    cdef int dtype = np.PyArray_TYPE(<np.ndarray> array) if np.PyArray_Check(array) else -1
+    return dtype if dtype == np.NPY_FLOAT or dtype == np.NPY_DOUBLE else -1
+
+
+cdef enum:
+    READ = np.NPY_ARRAY_ALIGNED
+    WRITTEN = np.NPY_ARRAY_ALIGNED | np.NPY_ARRAY_WRITEABLE
+
+
+cdef inline bint is_array(object array, int dtype, int ndim, int flags) noexcept:
+    """Whether it is an array of this machine's numbers with these flags and so many axes."""
+    return (np.PyArray_Check(array) and np.PyArray_TYPE(<np.ndarray> array) == dtype
+            and np.PyArray_NDIM(<np.ndarray> array) == ndim
+            and np.PyArray_CHKFLAGS(<np.ndarray> array, flags)
+            and np.PyArray_ISNOTSWAPPED(<np.ndarray> array))
+
+
+# The data of a C-contiguous array of that shape, or NULL of anything else
+cdef inline void* vector(object array, int dtype, Py_ssize_t n, int flags) noexcept:
+    if (is_array(array, dtype, 1, flags | np.NPY_ARRAY_C_CONTIGUOUS)
+            and np.PyArray_DIMS(<np.ndarray> array)[0] == n):
+        return np.PyArray_DATA(<np.ndarray> array)
+    return NULL
+
+
+cdef inline void* matrix(object array, int dtype, Py_ssize_t rows, Py_ssize_t columns,
+                         int flags) noexcept:
+    cdef np.npy_intp* shape
+    if is_array(array, dtype, 2, flags | np.NPY_ARRAY_C_CONTIGUOUS):
+        shape = np.PyArray_DIMS(<np.ndarray> array)
+        if shape[0] == rows and shape[1] == columns:
+            return np.PyArray_DATA(<np.ndarray> array)
+    return NULL
+
+
+cdef inline void* scratch(object array, int dtype, Py_ssize_t n) noexcept:
+    """The data of a vector of n scalars or more, or NULL."""
+    if (is_array(array, dtype, 1, WRITTEN | np.NPY_ARRAY_C_CONTIGUOUS)
+            and np.PyArray_DIMS(<np.ndarray> array)[0] >= n):
+        return np.PyArray_DATA(<np.ndarray> array)
+    return NULL
+
+
+cdef inline Sequences sequences(object array, int dtype, Py_ssize_t B, Py_ssize_t T,
+                                Py_ssize_t features, int flags) noexcept:
+    """The array as the loops take it; its data are NULL if shape or strides do not suit them."""
     cdef Sequences s
-    s.data = <void*> data
-    s.per_sequence = strides[0] // itemsize
-    s.per_step = strides[1] // itemsize
-    if (strides[2] != itemsize and shape[2] != 1) or strides[0] % itemsize or strides[1] % itemsize:
-        s.data = NULL
+    cdef np.npy_intp* shape
+    cdef np.npy_intp* strides
+    cdef Py_ssize_t size = itemsize(dtype)
+    s.data, s.per_sequence, s.per_step = NULL, 0, 0
+    if is_array(array, dtype, 3, flags):
+        shape = np.PyArray_DIMS(<np.ndarray> array)
+        strides = np.PyArray_STRIDES(<np.ndarray> array)
+        if (shape[0] == B and shape[1] == T and shape[2] == features
+                and (strides[2] == size or features == 1)
+                and strides[0] % size == 0 and strides[1] % size == 0):
+            s.data = np.PyArray_DATA(<np.ndarray> array)
+            s.per_sequence, s.per_step = strides[0] // size, strides[1] // size
     return s
 
 
-cdef inline bint sized(const Py_ssize_t* shape, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
-    return shape[0] == rows and shape[1] == columns
+cdef inline Sizes sizes_of(object array, int dtype) noexcept:
+    """B, T and I or H of a (batch, time, features) array, or zeros; 1 for what it does not fix."""
+    cdef Sizes s
+    cdef np.npy_intp* shape
+    memset(&s, 0, sizeof(s))
+    if is_array(array, dtype, 3, 0):
+        shape = np.PyArray_DIMS(<np.ndarray> array)
+        s.B, s.T, s.I, s.H, s.O = shape[0], shape[1], shape[2], 1, 1
+    return s
 
 
-cdef inline bint shaped(const Py_ssize_t* shape, Py_ssize_t B, Py_ssize_t T,
-                        Py_ssize_t features) noexcept nogil:
-    return shape[0] == B and shape[1] == T and shape[2] == features
+cdef inline Py_ssize_t length(object array) noexcept:
+    """The size of the first axis, or 0 of what is no array or has no axes."""
+    if np.PyArray_Check(array) and np.PyArray_NDIM(<np.ndarray> array) > 0:
+        return np.PyArray_DIMS(<np.ndarray> array)[0]
+    return 0
 
 
 cdef inline bint positive(Sizes s) noexcept nogil:
@@ -93,11 +159,9 @@ cdef inline bint positive(Sizes s) noexcept nogil:
 
 
 def refuse(kernel, arrays, hidden_size=None, output_size=None):
-    """Raise what is wrong with a call that the typed function did not take."""
+    """Raise what is wrong with a call."""
     contracts.check(kernel, arrays, hidden_size, output_size)
-    if "workspace" not in arrays:
-        raise ValueError(f"{kernel}: expected plain arrays, got some that cannot be read")
-    # All shapes are right, which leaves the one thing that only this implementation asks for.
+    # All arrays are right, which leaves the one thing that only this implementation asks for.
     raise ValueError(
         "workspace: expected at least as many scalars as workspace_size says, "
         f"got {arrays['workspace'].size}"
@@ -105,6 +169,11 @@ def refuse(kernel, arrays, hidden_size=None, output_size=None):
 
 
 cdef Table* table_of(dtype) except NULL:
+    cdef int number = -1
+    if isinstance(dtype, np.dtype):
+        number = (<np.dtype> dtype).type_num
+    if number == np.NPY_FLOAT:
+        return &builds.float32
     return &builds.float64 if contracts.float_dtype(dtype) == "float64" else &builds.float32
 
 
@@ -112,6 +181,18 @@ def workspace_size(T, B, I, H, O, dtype):
     cdef Sizes s
     s.T, s.B, s.I, s.H, s.O = T, B, I, H, O
     return table_of(dtype).workspace_size(NULL, s)
+
+
+def gradient_workspace_size(T, B, I, H, O, dtype):
+    cdef Sizes s
+    s.T, s.B, s.I, s.H, s.O = T, B, I, H, O
+    return table_of(dtype).gradient_workspace_size(NULL, s)
+
+
+def predict_workspace_size(T, B, I, H, O, dtype):
+    cdef Sizes s
+    s.T, s.B, s.I, s.H, s.O = T, B, I, H, O
+    return table_of(dtype).predict_workspace_size(NULL, s)
 
 
 def _choose_num_threads():
@@ -143,13 +224,13 @@ def get_num_threads():
     return num_threads
 
 
+cdef dict LOSSES = {"mse": MSE, "sse": SSE, "cross_entropy": CROSS_ENTROPY}
+
+
 cdef inline int team_size(Sizes s) noexcept nogil:
     """How many threads a call of these sizes is worth: no more than one for two sequences."""
     cdef double work = <double> s.T * s.B * s.H * (s.I + s.H + s.O)
     return <int> max(1, min(num_threads, min((s.B + 1) // 2, work / WORTH_A_THREAD)))
-
-
-cdef dict LOSSES = {"mse": MSE, "sse": SSE, "cross_entropy": CROSS_ENTROPY}
 
 
 cdef inline bint below(const Py_ssize_t* classes, Py_ssize_t n, Py_ssize_t limit) noexcept nogil:
@@ -161,187 +242,212 @@ cdef inline bint below(const Py_ssize_t* classes, Py_ssize_t n, Py_ssize_t limit
     return True
 
 
-cdef inline bint roomy(const real[::1] workspace, Sizes s) noexcept nogil:
-    return workspace.shape[0] >= table(&workspace[0]).workspace_size(NULL, s)
-
-
-cdef bint typed_rnn_forward(const real[:, :, :] x, const real[:, ::1] W_xh, const real[:, ::1] W_hh,
-                            const real[::1] b_h, real[:, :, :] h, real[::1] workspace) except -1:
-    cdef Sequences inputs = sequences(&x[0, 0, 0], x.shape, x.strides)
-    cdef Sequences states = sequences(&h[0, 0, 0], h.shape, h.strides)
-    cdef Call call
-    cdef Sizes s
-    s.B, s.T, s.I, s.H, s.O = x.shape[0], x.shape[1], x.shape[2], W_hh.shape[0], 1
-    if not (positive(s) and inputs.data and states.data
-            and sized(W_xh.shape, s.H, s.I) and sized(W_hh.shape, s.H, s.H)
-            and b_h.shape[0] == s.H and shaped(h.shape, s.B, s.T + 1, s.H)
-            and roomy(workspace, s)):
-        return False
-    call.sizes, call.x, call.h = s, inputs, states
-    call.W_xh, call.W_hh, call.b_h = &W_xh[0, 0], &W_hh[0, 0], &b_h[0]
-    call.workspace = &workspace[0]
-    with nogil:
-        run_team(team_size(s), table(&b_h[0]).rnn_forward, &call)
-    return True
-
-
 def rnn_forward(x, W_xh, W_hh, b_h, h, workspace):
-    fits = False
-    try:
-        if is_double(x):
-            fits = typed_rnn_forward[double](x, W_xh, W_hh, b_h, h, workspace)
-        else:
-            fits = typed_rnn_forward[float](x, W_xh, W_hh, b_h, h, workspace)
-    except (AttributeError, BufferError, TypeError, ValueError):
-        pass
-    if not fits:
+    cdef int dtype = float_type(x)
+    cdef Sizes s = sizes_of(x, dtype)
+    cdef Call c
+    s.H = length(b_h)
+    c.sizes = s
+    c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
+    c.W_xh = matrix(W_xh, dtype, s.H, s.I, READ)
+    c.W_hh = matrix(W_hh, dtype, s.H, s.H, READ)
+    c.b_h = vector(b_h, dtype, s.H, READ)
+    c.h = sequences(h, dtype, s.B, s.T + 1, s.H, WRITTEN)
+    if not (positive(s) and c.x.data and c.W_xh and c.W_hh and c.b_h and c.h.data):
+        c.workspace = NULL
+    else:
+        c.workspace = scratch(workspace, dtype, table(dtype).workspace_size(NULL, s))
+    if not c.workspace:
         refuse("rnn_forward", {"x": x, "W_xh": W_xh, "W_hh": W_hh, "b_h": b_h, "h": h,
                                "workspace": workspace})
-
-
-cdef bint typed_rnn_backward(const real[:, :, :] x, const real[:, :, :] h, const real[:, ::1] W_xh,
-                             const real[:, ::1] W_hh, real[:, :, ::1] dh, real[:, ::1] dW_xh,
-                             real[:, ::1] dW_hh, real[::1] db_h, real[:, :, :] dx, real[:, ::1] dh0,
-                             real[::1] workspace) except -1:
-    cdef Sequences inputs = sequences(&x[0, 0, 0], x.shape, x.strides)
-    cdef Sequences states = sequences(&h[0, 0, 0], h.shape, h.strides)
-    cdef Sequences d_states = sequences(&dh[0, 0, 0], dh.shape, dh.strides)
-    cdef Sequences d_inputs
-    cdef Call call
-    cdef Sizes s
-    s.B, s.T, s.I, s.H, s.O = x.shape[0], x.shape[1], x.shape[2], W_hh.shape[0], 1
-    if not (positive(s) and inputs.data and states.data
-            and shaped(h.shape, s.B, s.T + 1, s.H)
-            and sized(W_xh.shape, s.H, s.I) and sized(W_hh.shape, s.H, s.H)
-            and shaped(dh.shape, s.B, s.T, s.H) and sized(dh0.shape, s.B, s.H)
-            and sized(dW_xh.shape, s.H, s.I) and sized(dW_hh.shape, s.H, s.H)
-            and db_h.shape[0] == s.H and roomy(workspace, s)):
-        return False
-    d_inputs.data = NULL
-    if dx is not None:
-        d_inputs = sequences(&dx[0, 0, 0], dx.shape, dx.strides)
-        if not (d_inputs.data and shaped(dx.shape, s.B, s.T, s.I)):
-            return False
-    call.sizes, call.x, call.h, call.dh, call.dx = s, inputs, states, d_states, d_inputs
-    call.W_xh, call.W_hh = &W_xh[0, 0], &W_hh[0, 0]
-    call.dW_xh, call.dW_hh, call.db_h = &dW_xh[0, 0], &dW_hh[0, 0], &db_h[0]
-    call.dh0, call.workspace = &dh0[0, 0], &workspace[0]
     with nogil:
-        run_team(team_size(s), table(&db_h[0]).rnn_backward, &call)
-    return True
+        run_team(team_size(s), table(dtype).rnn_forward, &c)
 
 
 def rnn_backward(x, h, W_xh, W_hh, dh, dW_xh, dW_hh, db_h, dx, dh0, workspace):
-    fits = False
-    try:
-        if is_double(x):
-            fits = typed_rnn_backward[double](x, h, W_xh, W_hh, dh, dW_xh, dW_hh, db_h, dx, dh0,
-                                              workspace)
-        else:
-            fits = typed_rnn_backward[float](x, h, W_xh, W_hh, dh, dW_xh, dW_hh, db_h, dx, dh0,
-                                             workspace)
-    except (AttributeError, BufferError, TypeError, ValueError):
-        pass
-    if not fits:
+    cdef int dtype = float_type(x)
+    cdef Sizes s = sizes_of(x, dtype)
+    cdef Call c
+    s.H = length(db_h)
+    c.sizes = s
+    c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
+    c.h = sequences(h, dtype, s.B, s.T + 1, s.H, READ)
+    c.W_xh = matrix(W_xh, dtype, s.H, s.I, READ)
+    c.W_hh = matrix(W_hh, dtype, s.H, s.H, READ)
+    c.dh = sequences(dh, dtype, s.B, s.T, s.H, WRITTEN | np.NPY_ARRAY_C_CONTIGUOUS)
+    c.dW_xh = matrix(dW_xh, dtype, s.H, s.I, WRITTEN)
+    c.dW_hh = matrix(dW_hh, dtype, s.H, s.H, WRITTEN)
+    c.db_h = vector(db_h, dtype, s.H, WRITTEN)
+    c.dx = sequences(dx, dtype, s.B, s.T, s.I, WRITTEN)
+    c.dh0 = matrix(dh0, dtype, s.B, s.H, WRITTEN)
+    if not (positive(s) and c.x.data and c.h.data and c.W_xh and c.W_hh and c.dh.data and c.dW_xh
+            and c.dW_hh and c.db_h and (c.dx.data or dx is None) and c.dh0):
+        c.workspace = NULL
+    else:
+        c.workspace = scratch(workspace, dtype, table(dtype).workspace_size(NULL, s))
+    if not c.workspace:
         refuse("rnn_backward", {"x": x, "h": h, "W_xh": W_xh, "W_hh": W_hh, "dh": dh,
                                 "dW_xh": dW_xh, "dW_hh": dW_hh, "db_h": db_h, "dx": dx, "dh0": dh0,
                                 "workspace": workspace})
-
-
-cdef bint typed_output_forward(const real[:, :, :] h, const real[:, ::1] W_hy, const real[::1] b_y,
-                               real[:, :, :] y, real[::1] workspace) except -1:
-    cdef Sequences states = sequences(&h[0, 0, 0], h.shape, h.strides)
-    cdef Sequences outputs = sequences(&y[0, 0, 0], y.shape, y.strides)
-    cdef Call call
-    cdef Sizes s
-    s.B, s.T, s.I, s.H, s.O = h.shape[0], h.shape[1], 1, h.shape[2], W_hy.shape[0]
-    if not (positive(s) and states.data and outputs.data and sized(W_hy.shape, s.O, s.H)
-            and b_y.shape[0] == s.O and shaped(y.shape, s.B, s.T, s.O) and roomy(workspace, s)):
-        return False
-    call.sizes, call.h, call.y = s, states, outputs
-    call.W_hy, call.b_y, call.workspace = &W_hy[0, 0], &b_y[0], &workspace[0]
     with nogil:
-        run_team(team_size(s), table(&b_y[0]).output_forward, &call)
-    return True
+        run_team(team_size(s), table(dtype).rnn_backward, &c)
 
 
 def output_forward(h, W_hy, b_y, y, workspace):
-    fits = False
-    try:
-        if is_double(h):
-            fits = typed_output_forward[double](h, W_hy, b_y, y, workspace)
-        else:
-            fits = typed_output_forward[float](h, W_hy, b_y, y, workspace)
-    except (AttributeError, BufferError, TypeError, ValueError):
-        pass
-    if not fits:
+    cdef int dtype = float_type(h)
+    cdef Sizes s = sizes_of(h, dtype)
+    cdef Call c
+    s.I, s.H, s.O = s.H, s.I, length(b_y)
+    c.sizes = s
+    c.h = sequences(h, dtype, s.B, s.T, s.H, READ)
+    c.W_hy = matrix(W_hy, dtype, s.O, s.H, READ)
+    c.b_y = vector(b_y, dtype, s.O, READ)
+    c.y = sequences(y, dtype, s.B, s.T, s.O, WRITTEN)
+    if not (positive(s) and c.h.data and c.W_hy and c.b_y and c.y.data):
+        c.workspace = NULL
+    else:
+        c.workspace = scratch(workspace, dtype, table(dtype).workspace_size(NULL, s))
+    if not c.workspace:
         refuse("output_forward", {"h": h, "W_hy": W_hy, "b_y": b_y, "y": y, "workspace": workspace})
-
-
-cdef bint typed_output_backward(const real[:, :, :] h, const real[:, ::1] W_hy,
-                                const real[:, :, ::1] dy, real[:, ::1] dW_hy, real[::1] db_y,
-                                real[:, :, :] dh, real[::1] workspace) except -1:
-    cdef Sequences states = sequences(&h[0, 0, 0], h.shape, h.strides)
-    cdef Sequences d_outputs = sequences(&dy[0, 0, 0], dy.shape, dy.strides)
-    cdef Sequences d_states = sequences(&dh[0, 0, 0], dh.shape, dh.strides)
-    cdef Call call
-    cdef Sizes s
-    s.B, s.T, s.I, s.H, s.O = h.shape[0], h.shape[1], 1, h.shape[2], W_hy.shape[0]
-    if not (positive(s) and states.data and d_states.data and sized(W_hy.shape, s.O, s.H)
-            and shaped(dy.shape, s.B, s.T, s.O) and sized(dW_hy.shape, s.O, s.H)
-            and db_y.shape[0] == s.O and shaped(dh.shape, s.B, s.T, s.H) and roomy(workspace, s)):
-        return False
-    call.sizes, call.h, call.y, call.dh = s, states, d_outputs, d_states
-    call.W_hy, call.dW_hy, call.db_y = &W_hy[0, 0], &dW_hy[0, 0], &db_y[0]
-    call.workspace = &workspace[0]
     with nogil:
-        run_team(team_size(s), table(&db_y[0]).output_backward, &call)
-    return True
+        run_team(team_size(s), table(dtype).output_forward, &c)
 
 
 def output_backward(h, W_hy, dy, dW_hy, db_y, dh, workspace):
-    fits = False
-    try:
-        if is_double(h):
-            fits = typed_output_backward[double](h, W_hy, dy, dW_hy, db_y, dh, workspace)
-        else:
-            fits = typed_output_backward[float](h, W_hy, dy, dW_hy, db_y, dh, workspace)
-    except (AttributeError, BufferError, TypeError, ValueError):
-        pass
-    if not fits:
+    cdef int dtype = float_type(h)
+    cdef Sizes s = sizes_of(h, dtype)
+    cdef Call c
+    s.I, s.H, s.O = s.H, s.I, length(db_y)
+    c.sizes = s
+    c.h = sequences(h, dtype, s.B, s.T, s.H, READ)
+    c.W_hy = matrix(W_hy, dtype, s.O, s.H, READ)
+    c.y = sequences(dy, dtype, s.B, s.T, s.O, READ | np.NPY_ARRAY_C_CONTIGUOUS)
+    c.dW_hy = matrix(dW_hy, dtype, s.O, s.H, WRITTEN)
+    c.db_y = vector(db_y, dtype, s.O, WRITTEN)
+    c.dh = sequences(dh, dtype, s.B, s.T, s.H, WRITTEN)
+    if not (positive(s) and c.h.data and c.W_hy and c.y.data and c.dW_hy and c.db_y and c.dh.data):
+        c.workspace = NULL
+    else:
+        c.workspace = scratch(workspace, dtype, table(dtype).workspace_size(NULL, s))
+    if not c.workspace:
         refuse("output_backward", {"h": h, "W_hy": W_hy, "dy": dy, "dW_hy": dW_hy, "db_y": db_y,
                                    "dh": dh, "workspace": workspace})
-
-
-cdef typed_squared_error(const real[:, :, ::1] y_hat, const real[:, :, ::1] y, real[:, :, ::1] dy,
-                         bint mean):
-    cdef Py_ssize_t n = y_hat.shape[0] * y_hat.shape[1] * y_hat.shape[2]
-    cdef real* gradient = NULL
-    cdef double value
-    if not (n and shaped(y.shape, y_hat.shape[0], y_hat.shape[1], y_hat.shape[2])):
-        return None
-    if dy is not None:
-        if not shaped(dy.shape, y_hat.shape[0], y_hat.shape[1], y_hat.shape[2]):
-            return None
-        gradient = &dy[0, 0, 0]
     with nogil:
-        value = table(gradient).squared_error(n, &y_hat[0, 0, 0], &y[0, 0, 0],
-                                              2.0 / n if mean else 1.0, gradient)
-    return value / n if mean else value / 2
+        run_team(team_size(s), table(dtype).output_backward, &c)
+
+
+cdef inline Py_ssize_t lay_parameters(Call* c, bint has_output_layer, int dtype, void* theta,
+                                      void* dtheta) noexcept nogil:
+    """Point the call at the parameters in a flat vector, and return how many there are."""
+    cdef Sizes s = c.sizes
+    cdef Py_ssize_t size = itemsize(dtype)
+    cdef Py_ssize_t W_hh = s.H * s.I, b_h = W_hh + s.H * s.H, W_hy = b_h + s.H
+    cdef Py_ssize_t b_y = W_hy + s.O * s.H
+    cdef char* p = <char*> theta
+    cdef char* d = <char*> dtheta
+    c.W_xh, c.W_hh, c.b_h = p, p + W_hh * size, p + b_h * size
+    c.W_hy, c.b_y = p + W_hy * size, p + b_y * size
+    c.dW_xh, c.dW_hh, c.db_h = d, d + W_hh * size, d + b_h * size
+    c.dW_hy, c.db_y = d + W_hy * size, d + b_y * size
+    if has_output_layer:
+        return b_y + s.O
+    c.W_hy = c.b_y = c.dW_hy = c.db_y = NULL
+    return W_hy
+
+
+def rnn_gradient(
+    x, y, theta, dtheta, Py_ssize_t hidden_size, Py_ssize_t output_size, loss, max_norm, max_value,
+    workspace
+):
+    cdef double norm_limit = INFINITY if max_norm is None else max_norm
+    cdef double value_limit = INFINITY if max_value is None else max_value
+    cdef int dtype = float_type(x)
+    cdef Table* f = table(dtype)
+    cdef Sizes s = sizes_of(x, dtype)
+    cdef Call c
+    cdef Py_ssize_t b, n
+    cdef double value = 0, norm
+    cdef void* theta_data
+    cdef void* d
+    s.H, s.O = hidden_size, output_size or hidden_size
+    memset(&c.packed, 0, sizeof(c.packed))
+    c.sizes, c.loss = s, LOSSES[loss]
+    c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
+    n = lay_parameters(&c, output_size != 0, dtype, NULL, NULL)
+    theta_data = vector(theta, dtype, n, READ)
+    d = vector(dtheta, dtype, n, WRITTEN)
+    lay_parameters(&c, output_size != 0, dtype, theta_data, d)
+    if c.loss == CROSS_ENTROPY:
+        c.targets = matrix(y, np.NPY_INTP, s.B, s.T, READ)
+        if c.targets and not below(<const Py_ssize_t*> c.targets, s.B * s.T, s.O):
+            c.targets = NULL
+    else:
+        c.targets = sequences(y, dtype, s.B, s.T, s.O, READ | np.NPY_ARRAY_C_CONTIGUOUS).data
+    if not (positive(s) and c.x.data and theta_data and d and c.targets):
+        c.workspace = NULL
+    else:
+        c.workspace = scratch(workspace, dtype, f.gradient_workspace_size(NULL, s))
+    if not c.workspace:
+        kernel = "rnn_gradient of classes" if c.loss == CROSS_ENTROPY else "rnn_gradient"
+        refuse(kernel, {"x": x, "y": y, "theta": theta, "dtheta": dtheta, "workspace": workspace},
+               hidden_size, output_size)
+    with nogil:
+        memset(d, 0, n * itemsize(dtype))
+        run_team(team_size(s), f.gradient, &c)
+        for b in range(s.B):
+            value += c.losses[b]
+        norm = f.global_norm(n, d)
+        if norm_limit < norm and isfinite(norm):
+            f.scale(n, d, norm_limit / norm)
+        if isfinite(value_limit):
+            f.clip_value(n, d, value_limit)
+    if c.loss == SSE:
+        return value / 2, norm
+    return value / (s.B * s.T * (s.O if c.loss == MSE else 1)), norm
+
+
+def rnn_predict(x, h0, theta, Py_ssize_t hidden_size, Py_ssize_t output_size, y, h_n, workspace):
+    cdef int dtype = float_type(x)
+    cdef Table* f = table(dtype)
+    cdef Sizes s = sizes_of(x, dtype)
+    cdef Call c
+    cdef void* theta_data
+    s.H, s.O = hidden_size, output_size or hidden_size
+    memset(&c.packed, 0, sizeof(c.packed))
+    c.sizes = s
+    c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
+    c.h0 = matrix(h0, dtype, s.B, s.H, READ)
+    theta_data = vector(theta, dtype, lay_parameters(&c, output_size != 0, dtype, NULL, NULL), READ)
+    lay_parameters(&c, output_size != 0, dtype, theta_data, NULL)
+    c.y = sequences(y, dtype, s.B, s.T, s.O, WRITTEN | np.NPY_ARRAY_C_CONTIGUOUS)
+    c.h_n = matrix(h_n, dtype, s.B, s.H, WRITTEN)
+    if not (positive(s) and c.x.data and (c.h0 or h0 is None) and theta_data and c.y.data
+            and c.h_n):
+        c.workspace = NULL
+    else:
+        c.workspace = scratch(workspace, dtype, f.predict_workspace_size(NULL, s))
+    if not c.workspace:
+        refuse("rnn_predict", {"x": x, "h0": h0, "theta": theta, "y": y, "h_n": h_n,
+                               "workspace": workspace}, hidden_size, output_size)
+    with nogil:
+        run_team(team_size(s), f.predict, &c)
 
 
 cdef squared_error(name, y_hat, y, dy, bint mean):
-    value = None
-    try:
-        if is_double(y_hat):
-            value = typed_squared_error[double](y_hat, y, dy, mean)
-        else:
-            value = typed_squared_error[float](y_hat, y, dy, mean)
-    except (AttributeError, BufferError, TypeError, ValueError):
-        pass
-    if value is None:
+    cdef int dtype = float_type(y_hat)
+    cdef Sizes s = sizes_of(y_hat, dtype)
+    cdef Py_ssize_t n = s.B * s.T * s.I
+    cdef int read = READ | np.NPY_ARRAY_C_CONTIGUOUS
+    cdef void* outputs = sequences(y_hat, dtype, s.B, s.T, s.I, read).data
+    cdef void* targets = sequences(y, dtype, s.B, s.T, s.I, read).data
+    cdef void* gradient = sequences(dy, dtype, s.B, s.T, s.I,
+                                    WRITTEN | np.NPY_ARRAY_C_CONTIGUOUS).data
+    cdef double value
+    if not (n and outputs and targets and (gradient or dy is None)):
         refuse(name, {"y_hat": y_hat, "y": y, "dy": dy})
-    return value
+    with nogil:
+        value = table(dtype).squared_error(n, outputs, targets, 2.0 / n if mean else 1.0, gradient)
+    return value / n if mean else value / 2
 
 
 def mse(y_hat, y, dy):
@@ -352,300 +458,84 @@ def sse(y_hat, y, dy):
     return squared_error("sse", y_hat, y, dy, False)
 
 
-cdef typed_cross_entropy(const real[:, :, ::1] y_hat, const Py_ssize_t[:, ::1] y,
-                         real[:, :, ::1] dy):
-    cdef Py_ssize_t rows = y_hat.shape[0] * y_hat.shape[1], classes = y_hat.shape[2]
-    cdef const Py_ssize_t* targets
-    cdef real* gradient = NULL
+def cross_entropy(y_hat, y, dy):
+    cdef int dtype = float_type(y_hat)
+    cdef Sizes s = sizes_of(y_hat, dtype)
+    cdef Py_ssize_t rows = s.B * s.T
+    cdef void* outputs = sequences(y_hat, dtype, s.B, s.T, s.I,
+                                   READ | np.NPY_ARRAY_C_CONTIGUOUS).data
+    cdef Py_ssize_t* targets = <Py_ssize_t*> matrix(y, np.NPY_INTP, s.B, s.T, READ)
+    cdef void* gradient = sequences(dy, dtype, s.B, s.T, s.I,
+                                    WRITTEN | np.NPY_ARRAY_C_CONTIGUOUS).data
     cdef double value
-    if not (rows and classes and y.shape[0] == y_hat.shape[0] and y.shape[1] == y_hat.shape[1]):
-        return None
-    targets = &y[0, 0]
-    if not below(targets, rows, classes):
-        return None
-    if dy is not None:
-        if not shaped(dy.shape, y_hat.shape[0], y_hat.shape[1], classes):
-            return None
-        gradient = &dy[0, 0, 0]
+    if not (rows and s.I and outputs and targets and below(targets, rows, s.I)
+            and (gradient or dy is None)):
+        refuse("cross_entropy", {"y_hat": y_hat, "y": y, "dy": dy})
     with nogil:
-        value = table(gradient).cross_entropy(rows, classes, &y_hat[0, 0, 0], targets, rows,
-                                              gradient)
+        value = table(dtype).cross_entropy(rows, s.I, outputs, targets, rows, gradient)
     return value / rows
 
 
-def cross_entropy(y_hat, y, dy):
-    value = None
-    try:
-        if is_double(y_hat):
-            value = typed_cross_entropy[double](y_hat, y, dy)
-        else:
-            value = typed_cross_entropy[float](y_hat, y, dy)
-    except (AttributeError, BufferError, TypeError, ValueError):
-        pass
-    if value is None:
-        refuse("cross_entropy", {"y_hat": y_hat, "y": y, "dy": dy})
-    return value
-
-
-cdef typed_all_finite(const real[::1] values):
-    cdef Py_ssize_t n = values.shape[0]
-    cdef bint finite
-    if n == 0:
-        return None
-    with nogil:
-        finite = table(&values[0]).all_finite(n, &values[0])
-    return finite
+cdef void* values_of(kernel, values, int flags) except NULL:
+    """The data of a vector that is not empty."""
+    cdef void* data = vector(values, float_type(values), length(values), flags)
+    if length(values) == 0 or not data:
+        refuse(kernel, {"values": values})
+    return data
 
 
 def all_finite(values):
-    value = None
-    try:
-        if is_double(values):
-            value = typed_all_finite[double](values)
-        else:
-            value = typed_all_finite[float](values)
-    except (AttributeError, BufferError, TypeError, ValueError):
-        pass
-    if value is None:
-        refuse("all_finite", {"values": values})
-    return value
-
-
-cdef typed_global_norm(const real[::1] values):
-    cdef Py_ssize_t n = values.shape[0]
-    cdef double norm
-    if n == 0:
-        return None
+    cdef void* data = values_of("all_finite", values, READ)
+    cdef Py_ssize_t n = length(values)
+    cdef Table* f = table(float_type(values))
+    cdef bint finite
     with nogil:
-        norm = table(&values[0]).global_norm(n, &values[0])
-    return norm
+        finite = f.all_finite(n, data)
+    return finite
 
 
 def global_norm(values):
-    value = None
-    try:
-        if is_double(values):
-            value = typed_global_norm[double](values)
-        else:
-            value = typed_global_norm[float](values)
-    except (AttributeError, BufferError, TypeError, ValueError):
-        pass
-    if value is None:
-        refuse("global_norm", {"values": values})
-    return value
-
-
-cdef typed_clip_norm(real[::1] values, double max_norm):
-    cdef Py_ssize_t n = values.shape[0]
+    cdef void* data = values_of("global_norm", values, READ)
+    cdef Py_ssize_t n = length(values)
+    cdef Table* f = table(float_type(values))
     cdef double norm
-    if n == 0:
-        return None
     with nogil:
-        norm = table(&values[0]).global_norm(n, &values[0])
-        if max_norm < norm and isfinite(norm):
-            table(&values[0]).scale(n, &values[0], max_norm / norm)
+        norm = f.global_norm(n, data)
     return norm
 
 
 def clip_norm(values, double max_norm):
-    value = None
-    try:
-        if is_double(values):
-            value = typed_clip_norm[double](values, max_norm)
-        else:
-            value = typed_clip_norm[float](values, max_norm)
-    except (AttributeError, BufferError, TypeError, ValueError):
-        pass
-    if value is None:
-        refuse("clip_norm", {"values": values})
-    return value
-
-
-cdef bint typed_clip_value(real[::1] values, double limit) except -1:
-    cdef Py_ssize_t n = values.shape[0]
-    if n == 0:
-        return False
+    cdef void* data = values_of("clip_norm", values, WRITTEN)
+    cdef Py_ssize_t n = length(values)
+    cdef Table* f = table(float_type(values))
+    cdef double norm
     with nogil:
-        table(&values[0]).clip_value(n, &values[0], limit)
-    return True
+        norm = f.global_norm(n, data)
+        if max_norm < norm and isfinite(norm):
+            f.scale(n, data, max_norm / norm)
+    return norm
 
 
 def clip_value(values, double limit):
-    fits = False
-    try:
-        if is_double(values):
-            fits = typed_clip_value[double](values, limit)
-        else:
-            fits = typed_clip_value[float](values, limit)
-    except (AttributeError, BufferError, TypeError, ValueError):
-        pass
-    if not fits:
-        refuse("clip_value", {"values": values})
-
-
-cdef typed_sgd_step(real[::1] theta, const real[::1] dtheta, real[::1] velocity, double lr,
-                    double momentum, bint nesterov):
-    cdef bint stays_finite
-    cdef Py_ssize_t n = theta.shape[0]
-    cdef real* memory = NULL
-    if n == 0 or dtheta.shape[0] != n or (velocity is not None and velocity.shape[0] != n):
-        return None
-    if velocity is not None:
-        memory = &velocity[0]
+    cdef void* data = values_of("clip_value", values, WRITTEN)
+    cdef Py_ssize_t n = length(values)
+    cdef Table* f = table(float_type(values))
     with nogil:
-        stays_finite = table(memory).sgd_step(n, &theta[0], &dtheta[0], memory, lr, momentum,
-                                              nesterov)
-    return stays_finite
+        f.clip_value(n, data, limit)
 
 
 def sgd_step(theta, dtheta, velocity, double lr, double momentum, bint nesterov):
-    value = None
+    cdef int dtype = float_type(theta)
+    cdef Py_ssize_t n = length(theta)
+    cdef void* parameters = vector(theta, dtype, n, WRITTEN)
+    cdef void* gradient = vector(dtheta, dtype, n, READ)
+    cdef void* memory = vector(velocity, dtype, n, WRITTEN)
+    cdef bint stays_finite
     if velocity is None and momentum != 0:
         raise ValueError(contracts.VELOCITY_MISSING)
-    try:
-        if is_double(theta):
-            value = typed_sgd_step[double](theta, dtheta, velocity, lr, momentum, nesterov)
-        else:
-            value = typed_sgd_step[float](theta, dtheta, velocity, lr, momentum, nesterov)
-    except (AttributeError, BufferError, TypeError, ValueError):
-        pass
-    if value is None:
+    if not (n and parameters and gradient and (memory or velocity is None)):
         refuse("sgd_step", {"theta": theta, "dtheta": dtheta, "velocity": velocity})
-    return value
-
-
-def gradient_workspace_size(T, B, I, H, O, dtype):
-    cdef Sizes s
-    s.T, s.B, s.I, s.H, s.O = T, B, I, H, O
-    return table_of(dtype).gradient_workspace_size(NULL, s)
-
-
-def predict_workspace_size(T, B, I, H, O, dtype):
-    cdef Sizes s
-    s.T, s.B, s.I, s.H, s.O = T, B, I, H, O
-    return table_of(dtype).predict_workspace_size(NULL, s)
-
-
-cdef inline Py_ssize_t lay_parameters(Call* call, Sizes s, bint has_output_layer, const real* theta,
-                                      real* dtheta) noexcept nogil:
-    """Point the call at the parameters in a flat vector, and return how many there are."""
-    cdef Py_ssize_t W_hh = s.H * s.I, b_h = W_hh + s.H * s.H, W_hy = b_h + s.H
-    cdef Py_ssize_t b_y = W_hy + s.O * s.H
-    call.W_xh, call.W_hh, call.b_h = theta, theta + W_hh, theta + b_h
-    call.W_hy, call.b_y = theta + W_hy, theta + b_y
-    call.dW_xh, call.dW_hh, call.db_h = dtheta, dtheta + W_hh, dtheta + b_h
-    call.dW_hy, call.db_y = dtheta + W_hy, dtheta + b_y
-    if has_output_layer:
-        return b_y + s.O
-    call.W_hy = call.b_y = call.dW_hy = call.db_y = NULL
-    return W_hy
-
-
-cdef typed_rnn_gradient(const real[:, :, :] x, const real[:, :, ::1] y,
-                        const Py_ssize_t[:, ::1] classes, const real[::1] theta,
-                        real[::1] dtheta, Py_ssize_t hidden_size, Py_ssize_t output_size,
-                        Loss loss, double max_norm, double max_value, real[::1] workspace):
-    cdef Call call
-    cdef Sizes s
-    cdef Table* f = table(&theta[0])
-    cdef Py_ssize_t b, n
-    cdef double value = 0, norm
-    s.B, s.T, s.I, s.H = x.shape[0], x.shape[1], x.shape[2], hidden_size
-    s.O = output_size or hidden_size
-    call.sizes, call.loss, call.workspace = s, loss, &workspace[0]
-    call.x = sequences(&x[0, 0, 0], x.shape, x.strides)
-    n = lay_parameters(&call, s, output_size != 0, &theta[0], &dtheta[0])
-    if not (positive(s) and call.x.data and theta.shape[0] == n and dtheta.shape[0] == n
-            and workspace.shape[0] >= f.gradient_workspace_size(NULL, s)):
-        return None
-    if loss == CROSS_ENTROPY:
-        if not (classes.shape[0] == s.B and classes.shape[1] == s.T
-                and below(&classes[0, 0], s.B * s.T, s.O)):
-            return None
-        call.targets = &classes[0, 0]
-    else:
-        if not shaped(y.shape, s.B, s.T, s.O):
-            return None
-        call.targets = &y[0, 0, 0]
     with nogil:
-        memset(&dtheta[0], 0, n * sizeof(real))
-        run_team(team_size(s), f.gradient, &call)
-        for b in range(s.B):
-            value += call.losses[b]
-        norm = f.global_norm(n, &dtheta[0])
-        if max_norm < norm and isfinite(norm):
-            f.scale(n, &dtheta[0], max_norm / norm)
-        if isfinite(max_value):
-            f.clip_value(n, &dtheta[0], max_value)
-    if loss == SSE:
-        return value / 2, norm
-    return value / (s.B * s.T * (s.O if loss == MSE else 1)), norm
-
-
-def rnn_gradient(
-    x, y, theta, dtheta, hidden_size, output_size, loss, max_norm, max_value, workspace
-):
-    cdef Loss number = LOSSES[loss]
-    cdef double norm_limit = INFINITY if max_norm is None else max_norm
-    cdef double value_limit = INFINITY if max_value is None else max_value
-    values, classes = (None, y) if number == CROSS_ENTROPY else (y, None)
-    result = None
-    try:
-        if is_double(x):
-            result = typed_rnn_gradient[double](
-                x, values, classes, theta, dtheta, hidden_size, output_size, number, norm_limit,
-                value_limit, workspace)
-        else:
-            result = typed_rnn_gradient[float](
-                x, values, classes, theta, dtheta, hidden_size, output_size, number, norm_limit,
-                value_limit, workspace)
-    except (AttributeError, BufferError, TypeError, ValueError):
-        pass
-    if result is None:
-        kernel = "rnn_gradient" if classes is None else "rnn_gradient of classes"
-        refuse(kernel, {"x": x, "y": y, "theta": theta, "dtheta": dtheta, "workspace": workspace},
-               hidden_size, output_size)
-    return result
-
-
-cdef bint typed_rnn_predict(const real[:, :, :] x, const real[:, ::1] h0, const real[::1] theta,
-                            Py_ssize_t hidden_size, Py_ssize_t output_size, real[:, :, ::1] y,
-                            real[:, ::1] h_n, real[::1] workspace) except -1:
-    cdef Call call
-    cdef Sizes s
-    cdef Table* f = table(&theta[0])
-    s.B, s.T, s.I, s.H = x.shape[0], x.shape[1], x.shape[2], hidden_size
-    s.O = output_size or hidden_size
-    call.sizes, call.workspace, call.h_n = s, &workspace[0], &h_n[0, 0]
-    call.x = sequences(&x[0, 0, 0], x.shape, x.strides)
-    call.y = sequences(&y[0, 0, 0], y.shape, y.strides)
-    call.h0 = NULL
-    if h0 is not None:
-        if not sized(h0.shape, s.B, s.H):
-            return False
-        call.h0 = &h0[0, 0]
-    if not (positive(s) and call.x.data and shaped(y.shape, s.B, s.T, s.O)
-            and sized(h_n.shape, s.B, s.H)
-            and theta.shape[0] == lay_parameters(&call, s, output_size != 0, &theta[0],
-                                                 <real*> &theta[0])
-            and workspace.shape[0] >= f.predict_workspace_size(NULL, s)):
-        return False
-    with nogil:
-        run_team(team_size(s), f.predict, &call)
-    return True
-
-
-def rnn_predict(x, h0, theta, hidden_size, output_size, y, h_n, workspace):
-    fits = False
-    try:
-        if is_double(x):
-            fits = typed_rnn_predict[double](x, h0, theta, hidden_size, output_size, y, h_n,
-                                             workspace)
-        else:
-            fits = typed_rnn_predict[float](x, h0, theta, hidden_size, output_size, y, h_n,
-                                            workspace)
-    except (AttributeError, BufferError, TypeError, ValueError):
-        pass
-    if not fits:
-        refuse("rnn_predict", {"x": x, "h0": h0, "theta": theta, "y": y, "h_n": h_n,
-                               "workspace": workspace}, hidden_size, output_size)
+        stays_finite = table(dtype).sgd_step(n, parameters, gradient, memory, lr, momentum,
+                                             nesterov)
+    return stays_finite

@@ -8,14 +8,14 @@ cdef inline Sequences states_of(Sequences h, const vec* dtype) noexcept nogil:
     return h
 
 
-cdef inline void output_rows(Call* c, Sequences h, const vec* panels, Share mine) noexcept nogil:
-    """y for this member's sequences."""
+cdef inline void output_rows(Call* c, Sequences h, const vec* W_hy, const vec* b_y,
+                             Share mine) noexcept nogil:
+    """y for this member's sequences, with packed weights."""
     cdef Sizes s = c.sizes
     cdef Py_ssize_t b
     for b in range(mine.first, mine.last):
-        product(s.T, s.O, s.H, step_of(panels, h, b, 0), h.per_step, 1, panels,
-                step_of(panels, c.y, b, 0), c.y.per_step, FROM_BIAS, <const vec*> c.b_y, PLAIN,
-                panels, 0)
+        affine(s.T, s.O, s.H, step_of(W_hy, h, b, 0), h.per_step, W_hy,
+               by_rows(W_hy, s, s.H, s.O), b_y, step_of(W_hy, c.y, b, 0), c.y.per_step)
 
 
 cdef inline void towards_states(Sizes s, Sequences dy, Sequences dh, const vec* panels, Share mine,
@@ -30,10 +30,11 @@ cdef inline void towards_states(Sizes s, Sequences dy, Sequences dh, const vec* 
 
 cdef void output_forward(vec* dtype, Team team) noexcept nogil:
     cdef Call* c = <Call*> dtype
-    cdef vec* panels = aligned(<const vec*> c.workspace)
-    pack(panels, <const vec*> c.W_hy, 1, c.sizes.H, c.sizes.H, c.sizes.O, team)
+    cdef Sizes s = c.sizes
+    cdef vec* W_hy = aligned(<const vec*> c.workspace)
+    pack_weights(W_hy, <const vec*> c.W_hy, 1, s.H, s.H, s.O, by_rows(dtype, s, s.H, s.O), team)
     team_wait(team)
-    output_rows(c, c.h, panels, share(team, c.sizes.B, 1))
+    output_rows(c, c.h, W_hy, <const vec*> c.b_y, share(team, s.B, 1))
 
 
 cdef void output_backward(vec* dtype, Team team) noexcept nogil:

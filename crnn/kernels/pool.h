@@ -101,6 +101,14 @@ static int start_worker(Worker *worker) {
 }
 #endif
 
+/* Run a task on the calling thread: no lock, no system call. */
+static void run_alone(Task task, void *arguments) {
+    Barrier barrier = {0, 0};
+    Team team = {0, 1, NULL};
+    team.barrier = &barrier;
+    run_member(task, arguments, team);
+}
+
 /* Run a task with up to `threads` members, the calling thread among them, and return when all
    are done. The bits that come out must not depend on how many there were. */
 static void run_team(int threads, Task task, void *arguments) {

@@ -1,4 +1,9 @@
 # Predictions: the forward pass, with the states of only so many steps kept as stay in cache.
+#
+# Parameters are packed first (`pack_forward`), once for a prediction of a whole sequence or once
+# for all steps of a stream. Every number of y is summed in an order that the sizes of the network
+# and of the batch fix and the number of steps does not, so a stream's outputs have the bits of a
+# prediction's.
 
 cdef enum:
     # The states of a chunk of steps, for all sequences, take so many bytes,
@@ -7,46 +12,78 @@ cdef enum:
     KEPT_STEPS = 24
 
 
+cdef inline Packed lay_out_packed(Sizes s, const vec* memory, Py_ssize_t* used) noexcept nogil:
+    """Where each packed parameter lies in memory that is aligned."""
+    cdef Packed p
+    p.W_xh = reserve(memory, used, weights_size(memory, s.I, s.H))
+    p.W_hh = reserve(memory, used, weights_size(memory, s.H, s.H))
+    p.W_hy = reserve(memory, used, weights_size(memory, s.H, s.O))
+    p.b_h = reserve(memory, used, s.H)
+    p.b_y = reserve(memory, used, s.O)
+    return p
+
+
+cdef Py_ssize_t packed_forward_size(const vec* dtype, Sizes s) noexcept nogil:
+    """Scalars that `pack_forward` fills, and the slack to align them."""
+    cdef Py_ssize_t used = PANEL_ALIGNMENT // itemsize(dtype)
+    lay_out_packed(s, dtype, &used)
+    return used
+
+
+cdef void pack_forward(vec* dtype, Team team) noexcept nogil:
+    """Fill c.packed, which `lay_out_packed` gave its places, from the Call's parameters."""
+    cdef Call* c = <Call*> dtype
+    cdef Sizes s = c.sizes
+    pack_weights(<vec*> c.packed.W_xh, <const vec*> c.W_xh, 1, s.I, s.I, s.H,
+                 by_rows(dtype, s, s.I, s.H), team)
+    pack_weights(<vec*> c.packed.W_hh, <const vec*> c.W_hh, 1, s.H, s.H, s.H, s.B == 1, team)
+    if team.index == 0:
+        copy_scalars(<vec*> c.packed.b_h, 1, <const vec*> c.b_h, 1, s.H)
+    if c.W_hy != NULL:
+        pack_weights(<vec*> c.packed.W_hy, <const vec*> c.W_hy, 1, s.H, s.H, s.O,
+                     by_rows(dtype, s, s.H, s.O), team)
+        if team.index == 0:
+            copy_scalars(<vec*> c.packed.b_y, 1, <const vec*> c.b_y, 1, s.O)
+
+
 cdef inline Py_ssize_t steps_kept(const vec* dtype, Sizes s) noexcept nogil:
     return min(s.T, max(KEPT_STEPS, KEPT_BYTES // (s.B * s.H * itemsize(dtype))))
 
 
 cdef Py_ssize_t predict_workspace_size(const vec* dtype, Sizes s) noexcept nogil:
     """Scalars that `predict` needs."""
-    return (workspace_size(dtype, s) + outputs_size(dtype, s)
-            + s.B * (steps_kept(dtype, s) + 1) * s.H)
+    return packed_forward_size(dtype, s) + s.B * (steps_kept(dtype, s) + 1) * s.H
 
 
 cdef void predict(vec* dtype, Team team) noexcept nogil:
-    """Fill y and the last states of the Call."""
+    """Fill y and the last states of the Call, from packed parameters where it brings them."""
     cdef Call* c = <Call*> dtype
     cdef Sizes s = c.sizes
     cdef Call chunk = c[0]
     cdef Share mine = share(team, s.B, DEALT)
     cdef Py_ssize_t most = steps_kept(dtype, s)
-    cdef vec* inputs = aligned(<const vec*> c.workspace)
-    cdef vec* recurrent = at(inputs, inputs_size(dtype, s))
-    cdef vec* outputs = at(recurrent, recurrent_size(dtype, s.H))
-    cdef Py_ssize_t b, first = 0
-    chunk.h.data = at(outputs, outputs_size(dtype, s))
+    cdef Py_ssize_t b, used = 0, first = 0
+    cdef vec* memory = aligned(<const vec*> c.workspace)
+    if c.packed.W_hh == NULL:
+        chunk.packed = lay_out_packed(s, memory, &used)
+        pack_forward(<vec*> &chunk, team)
+        team_wait(team)
+    chunk.h.data = at(memory, used)
     chunk.h.per_sequence, chunk.h.per_step = (most + 1) * s.H, s.H
-    pack(inputs, <const vec*> c.W_xh, 1, s.I, s.I, s.H, team)
-    pack_recurrent(recurrent, <const vec*> c.W_hh, 1, s.H, s, team)
-    if c.W_hy != NULL:
-        pack(outputs, <const vec*> c.W_hy, 1, s.H, s.H, s.O, team)
     for b in range(mine.first, mine.last):
         if c.h0 == NULL:
             clear(step_of(dtype, chunk.h, b, 0), s.H)
         else:
             copy_scalars(step_of(dtype, chunk.h, b, 0), 1, at(<const vec*> c.h0, b * s.H), 1, s.H)
-    team_wait(team)
     while first < s.T:
         chunk.sizes.T = min(most, s.T - first)
         chunk.x.data = step_of(dtype, c.x, 0, first)
         chunk.y.data = step_of(dtype, c.y, 0, first)
-        run_forward(&chunk, inputs, recurrent, <const vec*> c.b_h, mine)
+        run_forward(&chunk, <const vec*> chunk.packed.W_xh, <const vec*> chunk.packed.W_hh,
+                    <const vec*> chunk.packed.b_h, mine)
         if c.W_hy != NULL:
-            output_rows(&chunk, states_of(chunk.h, dtype), outputs, mine)
+            output_rows(&chunk, states_of(chunk.h, dtype), <const vec*> chunk.packed.W_hy,
+                        <const vec*> chunk.packed.b_y, mine)
         for b in range(mine.first, mine.last):
             if c.W_hy == NULL:
                 copy_scalars(step_of(dtype, chunk.y, b, 0), 1, step_of(dtype, chunk.h, b, 1), 1,

@@ -15,7 +15,6 @@ Numbers that leave the range of the dtype become infinite without a warning: who
 at the loss and the gradient norm.
 """
 
-import math
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -227,7 +226,8 @@ def rnn_gradient(
     kernel = "rnn_gradient of classes" if loss == "cross_entropy" else "rnn_gradient"
     contracts.check(kernel, arrays, hidden_size, output_size)
     B, T, I = x.shape
-    W, dW = (_views(flat, I, hidden_size, output_size) for flat in (theta, dtheta))
+    shapes = contracts.parameters(I, hidden_size, output_size)
+    W, dW = contracts.views(theta, shapes), contracts.views(dtheta, shapes)
     h = np.zeros((B, T + 1, hidden_size), theta.dtype)
     rnn_forward(x, W["W_xh"], W["W_hh"], W["b_h"], h, workspace)
     y_hat = np.ascontiguousarray(h[:, 1:])
@@ -282,7 +282,7 @@ def rnn_predict(
     """
     contracts.check("rnn_predict", locals(), hidden_size, output_size)
     B, T, I = x.shape
-    W = _views(theta, I, hidden_size, output_size)
+    W = contracts.views(theta, contracts.parameters(I, hidden_size, output_size))
     h = np.empty((B, T + 1, hidden_size), theta.dtype)
     h[:, 0] = 0 if h0 is None else h0
     rnn_forward(x, W["W_xh"], W["W_hh"], W["b_h"], h, workspace)
@@ -291,16 +291,6 @@ def rnn_predict(
     else:
         y[...] = h[:, 1:]
     h_n[...] = h[:, -1]
-
-
-def _views(flat: Array, I: int, H: int, O: int) -> dict[str, Array]:
-    """Return the named parts of a vector laid out as the parameters are."""
-    parts, start = {}, 0
-    for name, shape in contracts.parameters(I, H, O).items():
-        end = start + math.prod(shape)
-        parts[name] = flat[start:end].reshape(shape)
-        start = end
-    return parts
 
 
 def mse(y_hat: Array, y: Array, dy: Array | None) -> float:

@@ -18,20 +18,6 @@ cdef enum:
     DEALT = 2
 
 
-cdef inline Py_ssize_t recurrent_size(const vec* dtype, Py_ssize_t H) noexcept nogil:
-    """Scalars that W_hh packed takes, by panels or by rows."""
-    return max(packed_size(dtype, H, H), H * row_width(dtype, H))
-
-
-cdef inline void pack_recurrent(vec* packed, const vec* W, Py_ssize_t W_k, Py_ssize_t W_n,
-                                Sizes s, Team team) noexcept nogil:
-    if s.B == 1:
-        if team.index == 0:
-            pack_rows(packed, W, W_k, W_n, s.H, s.H)
-    else:
-        pack(packed, W, W_k, W_n, s.H, s.H, team)
-
-
 cdef inline void recurrent_step(Sizes s, Share mine, Sequences a, Py_ssize_t t_a, const vec* packed,
                                 Sequences z, Py_ssize_t t_z, int epilogue, Sequences h,
                                 Py_ssize_t t_h) noexcept nogil:
@@ -39,16 +25,16 @@ cdef inline void recurrent_step(Sizes s, Share mine, Sequences a, Py_ssize_t t_a
     cdef vec* z_t = step_of(packed, z, mine.first, t_z)
     cdef const vec* h_t = step_of(packed, h, mine.first, t_h)
     if s.B == 1:
-        row_step(s.H, step_of(packed, a, 0, t_a), packed, z_t, epilogue, h_t)
+        row_product(s.H, s.H, step_of(packed, a, 0, t_a), packed, z_t, z_t, epilogue, h_t)
     else:
         product(mine.last - mine.first, s.H, s.H, step_of(packed, a, mine.first, t_a),
                 a.per_sequence, 1, packed, z_t, z.per_sequence, FROM_C, <const vec*> NULL,
                 epilogue, h_t, h.per_sequence)
 
 
-cdef void run_forward(Call* c, const vec* W_xh_panels, const vec* W_hh_packed, const vec* b_h,
+cdef void run_forward(Call* c, const vec* W_xh, const vec* W_hh, const vec* b_h,
                       Share mine) noexcept nogil:
-    """All steps of this member's sequences."""
+    """All steps of this member's sequences, with packed weights."""
     cdef Sizes s = c.sizes
     cdef Py_ssize_t of_a_step = max(1, mine.last - mine.first) * s.H * itemsize(b_h)
     cdef Py_ssize_t ahead = PROJECTED_BYTES // of_a_step
@@ -61,11 +47,11 @@ cdef void run_forward(Call* c, const vec* W_xh_panels, const vec* W_hh_packed, c
         # W_xh x_t + b_h does not recur: all these steps of a sequence are one product.
         for b in range(mine.first, mine.last):
             h_t = step_of(b_h, c.h, b, first + 1)
-            product(steps, s.H, s.I, step_of(b_h, c.x, b, first), c.x.per_step, 1, W_xh_panels,
-                    h_t, c.h.per_step, FROM_BIAS, b_h, PLAIN, <const vec*> NULL, 0)
+            affine(steps, s.H, s.I, step_of(b_h, c.x, b, first), c.x.per_step, W_xh,
+                   by_rows(b_h, s, s.I, s.H), b_h, h_t, c.h.per_step)
         # + W_hh h_{t-1}, then tanh: the same step of all sequences is one product.
         for t in range(first, first + steps):
-            recurrent_step(s, mine, c.h, t, W_hh_packed, c.h, t + 1, TANH, c.h, t + 1)
+            recurrent_step(s, mine, c.h, t, W_hh, c.h, t + 1, TANH, c.h, t + 1)
 
 
 cdef void run_backward(Call* c, const vec* W_hh_packed, Py_ssize_t first, Py_ssize_t last,
@@ -77,7 +63,7 @@ cdef void run_backward(Call* c, const vec* W_hh_packed, Py_ssize_t first, Py_ssi
     """
     cdef Sizes s = c.sizes
     cdef Sequences dh0
-    cdef Py_ssize_t b, t, n
+    cdef Py_ssize_t b, t
     cdef vec* da_t
     dh0.data, dh0.per_sequence, dh0.per_step = c.dh0, s.H, s.H
     for t in range(last - 1, first - 1, -1):
@@ -113,12 +99,12 @@ cdef inline void add_through_tanh(vec* da, const vec* carried, bint is_carried, 
 cdef void rnn_forward(vec* dtype, Team team) noexcept nogil:
     cdef Call* c = <Call*> dtype
     cdef Sizes s = c.sizes
-    cdef vec* W_xh_panels = aligned(<const vec*> c.workspace)
-    cdef vec* W_hh_packed = at(W_xh_panels, packed_size(dtype, s.I, s.H))
-    pack(W_xh_panels, <const vec*> c.W_xh, 1, s.I, s.I, s.H, team)
-    pack_recurrent(W_hh_packed, <const vec*> c.W_hh, 1, s.H, s, team)
+    cdef vec* W_xh = aligned(<const vec*> c.workspace)
+    cdef vec* W_hh = at(W_xh, inputs_size(dtype, s))
+    pack_weights(W_xh, <const vec*> c.W_xh, 1, s.I, s.I, s.H, by_rows(dtype, s, s.I, s.H), team)
+    pack_weights(W_hh, <const vec*> c.W_hh, 1, s.H, s.H, s.H, s.B == 1, team)
     team_wait(team)
-    run_forward(c, W_xh_panels, W_hh_packed, <const vec*> c.b_h, share(team, s.B, DEALT))
+    run_forward(c, W_xh, W_hh, <const vec*> c.b_h, share(team, s.B, DEALT))
 
 
 cdef void rnn_backward(vec* dtype, Team team) noexcept nogil:
@@ -126,10 +112,10 @@ cdef void rnn_backward(vec* dtype, Team team) noexcept nogil:
     cdef Sizes s = c.sizes
     cdef Share mine = share(team, s.B, DEALT)
     cdef vec* W_hh_packed = aligned(<const vec*> c.workspace)
-    cdef vec* panels = at(W_hh_packed, recurrent_size(dtype, s.H))
+    cdef vec* panels = at(W_hh_packed, weights_size(dtype, s.H, s.H))
     cdef const vec* da = <const vec*> c.dh.data
     cdef Py_ssize_t b
-    pack_recurrent(W_hh_packed, <const vec*> c.W_hh, s.H, 1, s, team)
+    pack_weights(W_hh_packed, <const vec*> c.W_hh, s.H, 1, s.H, s.H, s.B == 1, team)
     team_wait(team)
     run_backward(c, W_hh_packed, 0, s.T, False, mine)
     team_wait(team)

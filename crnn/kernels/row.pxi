@@ -1,11 +1,12 @@
 # One sequence alone: a step is a vector times a matrix, and latency is all.
 #
-#     z = epilogue(z + sum_k a[k] W[k, :])
+#     z = epilogue(start + sum_k a[k] W[k, :])
 #
-# W stands in rows of `width`, a whole number of registers (`pack_rows`). Columns
-# go across lanes and each a[k] is broadcast. A sum over k is one long chain of additions, so it is
-# split into several that run side by side: 8 accumulators cover the latency of the multiply-add
-# units. The order of the additions depends on the size alone.
+# W stands in rows of `row_width`, a whole number of registers (`pack_rows`). Columns go across
+# lanes and each a[k] is broadcast. A sum over k is one long chain of additions, so it is split into
+# several that run side by side: 8 accumulators cover the latency of the multiply-add units. The
+# order of the additions depends on the size alone. Where N fills no register, the last one is
+# loaded and stored in part.
 
 cdef inline Py_ssize_t row_width(const vec* dtype, Py_ssize_t N) noexcept nogil:
     return blocks(N, lanes(dtype)) * lanes(dtype)
@@ -20,14 +21,14 @@ cdef void pack_rows(vec* W, const vec* B, Py_ssize_t B_k, Py_ssize_t B_n, Py_ssi
         copy_scalars(at(W, k * width), 1, at(B, k * B_k), B_n, N)
 
 
-cdef inline void row_columns(Py_ssize_t K, Py_ssize_t width, Py_ssize_t columns, const vec* a,
-                             const vec* W, vec* z, int epilogue, const vec* h) noexcept nogil:
-    """z = epilogue(z + a W) for whole registers of columns of a W in rows of `width`."""
-    cdef Py_ssize_t L = lanes(a), n = 0, k
+cdef inline void row_columns(Py_ssize_t K, Py_ssize_t N, Py_ssize_t width, const vec* a,
+                             const vec* W, const vec* start, vec* z, int epilogue,
+                             const vec* h) noexcept nogil:
+    cdef Py_ssize_t L = lanes(a), n = 0, k, part
     cdef vec a0, a1, a2, a3, c0, c1, c2, c3, d0, d1, d2, d3
-    while n + 4 * L <= columns:
-        c0, c1 = load(z, n), load(z, n + L)
-        c2, c3 = load(z, n + 2 * L), load(z, n + 3 * L)
+    while n + 4 * L <= N:
+        c0, c1 = load(start, n), load(start, n + L)
+        c2, c3 = load(start, n + 2 * L), load(start, n + 3 * L)
         d0 = d1 = d2 = d3 = splat(a, 0)
         for k in range(0, K - 1, 2):
             a0, a1 = broadcast(a, k), broadcast(a, k + 1)
@@ -50,8 +51,8 @@ cdef inline void row_columns(Py_ssize_t K, Py_ssize_t width, Py_ssize_t columns,
         store(z, n + 2 * L, with_epilogue(c2 + d2, h, n + 2 * L, epilogue))
         store(z, n + 3 * L, with_epilogue(c3 + d3, h, n + 3 * L, epilogue))
         n += 4 * L
-    while n + 2 * L <= columns:
-        c0, c1 = load(z, n), load(z, n + L)
+    while n + 2 * L <= N:
+        c0, c1 = load(start, n), load(start, n + L)
         c2 = c3 = d0 = d1 = d2 = d3 = splat(a, 0)
         for k in range(0, K - 3, 4):
             a0, a1 = broadcast(a, k), broadcast(a, k + 1)
@@ -71,8 +72,9 @@ cdef inline void row_columns(Py_ssize_t K, Py_ssize_t width, Py_ssize_t columns,
         store(z, n, with_epilogue((c0 + c2) + (d0 + d2), h, n, epilogue))
         store(z, n + L, with_epilogue((c1 + c3) + (d1 + d3), h, n + L, epilogue))
         n += 2 * L
-    if n < columns:
-        c0 = load(z, n)
+    while n < N:
+        part = min(L, N - n)
+        c0 = load(start, n) if part == L else load_first(start, n, part)
         c1 = c2 = c3 = splat(a, 0)
         for k in range(0, K - 3, 4):
             c0 = c0 + broadcast(a, k) * load(W, k * width + n)
@@ -81,31 +83,66 @@ cdef inline void row_columns(Py_ssize_t K, Py_ssize_t width, Py_ssize_t columns,
             c3 = c3 + broadcast(a, k + 3) * load(W, (k + 3) * width + n)
         for k in range(K // 4 * 4, K):
             c0 = c0 + broadcast(a, k) * load(W, k * width + n)
-        store(z, n, with_epilogue((c0 + c1) + (c2 + c3), h, n, epilogue))
-
-
-cdef void row_step(Py_ssize_t H, const vec* a, const vec* W, vec* z, int epilogue,
-                   const vec* h) noexcept nogil:
-    """z (H,) = epilogue(z + a W) for W (H, H)."""
-    cdef Py_ssize_t width = row_width(a, H)
-    cdef Py_ssize_t whole = H // lanes(a) * lanes(a)
-    # The last columns, where they fill no register, pass through these.
-    cdef vec edge_z, edge_h
-    # Sizes known to the compiler make whole loops straight code.
-    if H == 8 and width == 8:
-        row_columns(8, 8, 8, a, W, z, epilogue, h)
-    elif H == 16:
-        row_columns(16, 16, 16, a, W, z, epilogue, h)
-    elif H == 32:
-        row_columns(32, 32, 32, a, W, z, epilogue, h)
-    elif H == 64:
-        row_columns(64, 64, 64, a, W, z, epilogue, h)
-    else:
-        row_columns(H, width, whole, a, W, z, epilogue, h)
-        if whole < H:
-            edge_z = edge_h = splat(a, 0)
-            copy_scalars(&edge_z, 1, at(z, whole), 1, H - whole)
+        c0 = (c0 + c1) + (c2 + c3)
+        if part == L:
+            store(z, n, with_epilogue(c0, h, n, epilogue))
+        else:
             if epilogue == TANH_GRADIENT:
-                copy_scalars(&edge_h, 1, at(h, whole), 1, H - whole)
-            row_columns(H, width, lanes(a), a, at(W, whole), &edge_z, epilogue, &edge_h)
-            copy_scalars(at(z, whole), 1, &edge_z, 1, H - whole)
+                c1 = load_first(h, n, part)
+                h, c0 = &c1, with_epilogue(c0, &c1, 0, epilogue)
+            else:
+                c0 = with_epilogue(c0, h, n, epilogue)
+            store_first(z, n, part, c0)
+        n += L
+
+
+cdef void row_product(Py_ssize_t K, Py_ssize_t N, const vec* a, const vec* W, const vec* start,
+                      vec* z, int epilogue, const vec* h) noexcept nogil:
+    """z (N,) = epilogue(start + a W) for W (K, N) packed by rows."""
+    # Sizes known to the compiler make whole loops straight code.
+    if K == 8 and N == 8:
+        row_columns(8, 8, row_width(a, 8), a, W, start, z, epilogue, h)
+    elif K == 16 and N == 16:
+        row_columns(16, 16, row_width(a, 16), a, W, start, z, epilogue, h)
+    elif K == 32 and N == 32:
+        row_columns(32, 32, row_width(a, 32), a, W, start, z, epilogue, h)
+    elif K == 64 and N == 64:
+        row_columns(64, 64, row_width(a, 64), a, W, start, z, epilogue, h)
+    else:
+        row_columns(K, N, row_width(a, N), a, W, start, z, epilogue, h)
+
+
+cdef enum:
+    # One row reads all of W: beyond this size, many rows share what they read of it (`product`).
+    ROWS_BYTES = 1 << 14
+
+
+cdef inline bint by_rows(const vec* dtype, Sizes s, Py_ssize_t K, Py_ssize_t N) noexcept nogil:
+    """Whether a (K, N) matrix that meets every step is packed by rows."""
+    return s.B == 1 and K * row_width(dtype, N) * itemsize(dtype) <= ROWS_BYTES
+
+
+cdef inline Py_ssize_t weights_size(const vec* dtype, Py_ssize_t K, Py_ssize_t N) noexcept nogil:
+    """Scalars that a (K, N) matrix takes, packed by panels or by rows."""
+    return max(packed_size(dtype, K, N), K * row_width(dtype, N))
+
+
+cdef inline void pack_weights(vec* packed, const vec* W, Py_ssize_t W_k, Py_ssize_t W_n,
+                              Py_ssize_t K, Py_ssize_t N, bint rows, Team team) noexcept nogil:
+    """Lay W[k, n], which stands at W + k * W_k + n * W_n, out by panels or by rows."""
+    if not rows:
+        pack(packed, W, W_k, W_n, K, N, team)
+    elif team.index == 0:
+        pack_rows(packed, W, W_k, W_n, K, N)
+
+
+cdef inline void affine(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const vec* A, Py_ssize_t A_m,
+                        const vec* packed, bint rows, const vec* bias, vec* C,
+                        Py_ssize_t C_m) noexcept nogil:
+    """C (M, N) = A (M, K) W + bias, with the rows of A and C A_m and C_m apart."""
+    cdef Py_ssize_t m
+    if rows:
+        for m in range(M):
+            row_product(K, N, at(A, m * A_m), packed, bias, at(C, m * C_m), PLAIN, bias)
+    else:
+        product(M, N, K, A, A_m, 1, packed, C, C_m, FROM_BIAS, bias, PLAIN, bias, 0)

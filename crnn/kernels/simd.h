@@ -17,6 +17,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
+
 #if defined(__AVX512F__)
 #define CRNN_VECTOR_BYTES 64
 #elif defined(__AVX__)
@@ -76,7 +80,41 @@ CRNN_DEFINE(f32, float, int32_t, 23, 127)
 CRNN_DEFINE(f64, double, int64_t, 52, 1023)
 #undef CRNN_DEFINE
 
-#else /* one lane */
+/* The first n lanes alone, 0 < n < lanes; the others are zero and no memory of theirs is touched. */
+#if defined(__AVX512F__)
+CRNN_INLINE vec_f32 load_first_f32(const float *p, ptrdiff_t n) {
+    return (vec_f32)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+CRNN_INLINE vec_f64 load_first_f64(const double *p, ptrdiff_t n) {
+    return (vec_f64)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
+}
+CRNN_INLINE void store_first_f32(float *p, ptrdiff_t n, vec_f32 v) {
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+}
+CRNN_INLINE void store_first_f64(double *p, ptrdiff_t n, vec_f64 v) {
+    _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
+}
+#else
+#define CRNN_DEFINE(SUFFIX, REAL)                                                                  \
+    CRNN_INLINE vec_##SUFFIX load_first_##SUFFIX(const REAL *p, ptrdiff_t n) {                     \
+        vec_##SUFFIX v = {0};                                                                      \
+        ptrdiff_t i;                                                                               \
+        for (i = 0; i < n; ++i)                                                                    \
+            ((REAL *)&v)[i] = p[i];                                                                \
+        return v;                                                                                  \
+    }                                                                                              \
+    CRNN_INLINE void store_first_##SUFFIX(REAL *p, ptrdiff_t n, vec_##SUFFIX v) {                  \
+        ptrdiff_t i;                                                                               \
+        for (i = 0; i < n; ++i)                                                                    \
+            p[i] = ((REAL *)&v)[i];                                                                \
+    }
+
+CRNN_DEFINE(f32, float)
+CRNN_DEFINE(f64, double)
+#undef CRNN_DEFINE
+#endif
+
+#else /* one lane: there is no part of a register */
 
 #define CRNN_INLINE static __inline
 
@@ -105,6 +143,11 @@ typedef double vec_f64;
 CRNN_DEFINE(f32, float, int32_t, 23, 127, fabsf, copysignf)
 CRNN_DEFINE(f64, double, int64_t, 52, 1023, fabs, copysign)
 #undef CRNN_DEFINE
+
+CRNN_INLINE float load_first_f32(const float *p, ptrdiff_t n) { return n ? *p : 0; }
+CRNN_INLINE double load_first_f64(const double *p, ptrdiff_t n) { return n ? *p : 0; }
+CRNN_INLINE void store_first_f32(float *p, ptrdiff_t n, float v) { if (n) *p = v; }
+CRNN_INLINE void store_first_f64(double *p, ptrdiff_t n, double v) { if (n) *p = v; }
 
 #endif
 #endif

@@ -15,6 +15,10 @@ cdef extern from "simd.h" nogil:
     vec_f64 load_f64(const double*)
     void store_f32(float*, vec_f32)
     void store_f64(double*, vec_f64)
+    vec_f32 load_first_f32(const float*, Py_ssize_t)
+    vec_f64 load_first_f64(const double*, Py_ssize_t)
+    void store_first_f32(float*, Py_ssize_t, vec_f32)
+    void store_first_f64(double*, Py_ssize_t, vec_f64)
     vec_f32 magnitude_f32(vec_f32)
     vec_f64 magnitude_f64(vec_f64)
     vec_f32 with_sign_of_f32(vec_f32, vec_f32)
@@ -56,6 +60,21 @@ cdef inline void store(vec* p, Py_ssize_t offset, vec value) noexcept nogil:
         store_f32(<float*> p + offset, value)
     else:
         store_f64(<double*> p + offset, value)
+
+
+cdef inline vec load_first(const vec* p, Py_ssize_t offset, Py_ssize_t n) noexcept nogil:
+    """The n scalars from p[offset] on, less than a register holds, and zeros."""
+    if vec is vec_f32:
+        return load_first_f32(<const float*> p + offset, n)
+    else:
+        return load_first_f64(<const double*> p + offset, n)
+
+
+cdef inline void store_first(vec* p, Py_ssize_t offset, Py_ssize_t n, vec value) noexcept nogil:
+    if vec is vec_f32:
+        store_first_f32(<float*> p + offset, n, value)
+    else:
+        store_first_f64(<double*> p + offset, n, value)
 
 
 cdef inline vec broadcast(const vec* p, Py_ssize_t offset) noexcept nogil:

@@ -30,6 +30,14 @@ cdef enum Loss:
     SSE
     CROSS_ENTROPY
 
+cdef struct Packed:
+    # Parameters laid out once for the loops of many forward calls; NULL where there are none
+    void* W_xh
+    void* W_hh
+    void* W_hy
+    void* b_h
+    void* b_y
+
 cdef struct Call:
     # One call's arrays, named as the kernels name them; those a kernel does not use are NULL.
     Sizes sizes
@@ -48,6 +56,7 @@ cdef struct Call:
     const void* h0          # NULL: zero
     void* h_n
     void* workspace
+    Packed packed           # what `predict` and `stream_step` read in place of the parameters
 
     # What a whole training step needs beside them.
     const void* targets
@@ -72,13 +81,16 @@ cdef struct Table:
     workspace_size_function workspace_size
     workspace_size_function gradient_workspace_size
     workspace_size_function predict_workspace_size
+    workspace_size_function packed_size
     # Tasks of a team, on a Call
     Task rnn_forward
     Task rnn_backward
     Task output_forward
     Task output_backward
     Task gradient
+    Task pack_forward
     Task predict
+    Task stream_step
     squared_error_function squared_error
     cross_entropy_function cross_entropy
     all_finite_function all_finite
