@@ -36,8 +36,8 @@ for module, own_flags in MODULES.items():
     extension = Extension(
         f"crnn.kernels.{module}",
         [f"{FOLDER}/{module}.pyx"],
-        include_dirs=[str(FOLDER), numpy.get_include()],
-        depends=["setup.py", *HEADERS],
+        include_dirs=[str(FOLDER), "crnn/include", numpy.get_include()],
+        depends=["setup.py", "crnn/include/crnn.h", *HEADERS],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=FLAGS + own_flags,
     )

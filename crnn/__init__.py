@@ -7,6 +7,7 @@ RNN(input_size=1, hidden_size=32, output_size=1, dtype='float32', implementation
 """
 
 from crnn._implementation import implementation, show_config
+from crnn.embedding import get_include
 from crnn.errors import DivergenceError
 from crnn.history import History
 from crnn.models import RNN, Gradients
@@ -24,6 +25,7 @@ __all__ = [
     "History",
     "Tape",
     "__version__",
+    "get_include",
     "get_num_threads",
     "implementation",
     "set_num_threads",

@@ -318,6 +318,54 @@ class RNN:
             y, h_n = y[0], h_n[0]
         return (y, h_n) if return_state else y
 
+    def stream(self, batch_size: int | None = None) -> Any:
+        """Return a stream: the network as it is now, for inputs that come one step at a time.
+
+        Training the network later does not change the stream.
+
+        Parameters
+        ----------
+        batch_size : int, optional
+            How many sequences go side by side. Without it there is one, and arrays have no batch
+            axis.
+
+        Returns
+        -------
+        Stream
+            With ``step(x, out=None)``, ``run(x)``, ``state``, ``reset()`` and ``copy()``. Its
+            state is zero at first.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The batch size is no whole number of at least 1.
+
+        Examples
+        --------
+        >>> import crnn
+        >>> net = crnn.RNN(input_size=2, hidden_size=8, output_size=1, seed=0)
+        >>> stream = net.stream()
+        >>> stream.step([0.1, 0.2]).shape
+        (1,)
+        """
+        sizes = {"inputs": self.input_size, "hidden": self.hidden_size}
+        if batch_size is not None:
+            sizes["batch"] = checks.integer("batch_size", batch_size, at_least=1)
+        like, kernels = np.empty(0, self.dtype), self._kernels
+
+        def convert(name: str, value: Any, axes: str) -> Array:
+            shape = axes if batch_size is None else f"batch {axes}"
+            return checks.floats(name, value, (shape,), sizes, like, kernels)
+
+        return kernels.Stream(
+            self.flat_params,
+            self.input_size,
+            self.hidden_size,
+            self.output_size or 0,
+            sizes.get("batch"),
+            convert,
+        )
+
     def forecast(self, x: Any, steps: int) -> Array:
         """Read sequences, then go on alone: each output is the next input.
 

@@ -109,6 +109,30 @@ def float_dtype(value: Any) -> np.dtype[Any]:
 
 
 VELOCITY_MISSING = "velocity: expected an array because momentum is not 0, got None"
+STREAM_BUSY = "stream: expected one thread at a time, got a call while another thread is in it"
+STREAM_PICKLED = "stream: expected to stay in its process; pickle the network, and the state"
+
+
+def check_out(out: Any, like: np.ndarray[Any, Any]) -> None:
+    """Raise what is wrong with an `out` that cannot be written to in place of a new array."""
+    expected = f"a writable C-contiguous {like.dtype} array of shape {like.shape}"
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out: expected {expected}, got {type(out).__name__}")
+    if out.dtype != like.dtype:
+        raise TypeError(f"out: expected {expected}, got {out.dtype}")
+    if out.shape != like.shape:
+        raise ValueError(f"out: expected {expected}, got shape {out.shape}")
+    kind = "strides " + str(out.strides) if out.flags.writeable else "a read-only one"
+    raise ValueError(f"out: expected {expected}, got {kind}")
+
+
+def stream_repr(stream: Any) -> str:
+    """Return how a stream of either implementation shows itself."""
+    return (
+        f"Stream(input_size={stream.input_size}, hidden_size={stream.hidden_size}, "
+        f"output_size={stream.output_size}, batch_size={stream.batch_size}, "
+        f"dtype='{stream.dtype}')"
+    )
 
 
 def parameters(I: int, H: int, O: int) -> dict[str, tuple[int, ...]]:

@@ -6,7 +6,8 @@ from libc.string cimport memset
 
 from crnn.kernels.table cimport (
     CROSS_ENTROPY, MSE, Builds, Call, Packed, Sequences, Sizes, Table, Task, Team, all_finite_function,
-    clip_value_function, cross_entropy_function, global_norm_function, scale_function,
+    clip_value_function, cross_entropy_function, global_norm_function,
+    lay_out_packed_function, scale_function,
     sgd_step_function, squared_error_function, team_wait, workspace_size_function,
 )
 
@@ -44,6 +45,7 @@ cdef void fill(Table* table, const vec* dtype, const real* scalar) noexcept:
     table.gradient_workspace_size = <workspace_size_function> gradient_workspace_size[vec]
     table.predict_workspace_size = <workspace_size_function> predict_workspace_size[vec]
     table.packed_size = <workspace_size_function> packed_forward_size[vec]
+    table.lay_out_packed = <lay_out_packed_function> lay_out_packed[vec]
     table.rnn_forward = <Task> rnn_forward[vec]
     table.rnn_backward = <Task> rnn_backward[vec]
     table.output_forward = <Task> output_forward[vec]

@@ -12,22 +12,23 @@ cdef enum:
     KEPT_STEPS = 24
 
 
-cdef inline Packed lay_out_packed(Sizes s, const vec* memory, Py_ssize_t* used) noexcept nogil:
-    """Where each packed parameter lies in memory that is aligned."""
-    cdef Packed p
-    p.W_xh = reserve(memory, used, weights_size(memory, s.I, s.H))
-    p.W_hh = reserve(memory, used, weights_size(memory, s.H, s.H))
-    p.W_hy = reserve(memory, used, weights_size(memory, s.H, s.O))
-    p.b_h = reserve(memory, used, s.H)
-    p.b_y = reserve(memory, used, s.O)
-    return p
-
-
 cdef Py_ssize_t packed_forward_size(const vec* dtype, Sizes s) noexcept nogil:
-    """Scalars that `pack_forward` fills, and the slack to align them."""
-    cdef Py_ssize_t used = PANEL_ALIGNMENT // itemsize(dtype)
-    lay_out_packed(s, dtype, &used)
-    return used
+    """Scalars that packed parameters take, with the slack to align them."""
+    cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(dtype)
+    return (blocks(weights_size(dtype, s.I, s.H), unit) + blocks(weights_size(dtype, s.H, s.H), unit)
+            + blocks(weights_size(dtype, s.H, s.O), unit) + blocks(s.H, unit) + blocks(s.O, unit)
+            + 1) * unit
+
+
+cdef void lay_out_packed(const vec* dtype, Sizes s, void* memory, Packed* p) noexcept nogil:
+    """Say where in so much memory each packed parameter lies."""
+    cdef vec* start = aligned(<const vec*> memory)
+    cdef Py_ssize_t used = 0
+    p.W_xh = reserve(start, &used, weights_size(dtype, s.I, s.H))
+    p.W_hh = reserve(start, &used, weights_size(dtype, s.H, s.H))
+    p.W_hy = reserve(start, &used, weights_size(dtype, s.H, s.O))
+    p.b_h = reserve(start, &used, s.H)
+    p.b_y = reserve(start, &used, s.O)
 
 
 cdef void pack_forward(vec* dtype, Team team) noexcept nogil:
@@ -62,13 +63,12 @@ cdef void predict(vec* dtype, Team team) noexcept nogil:
     cdef Call chunk = c[0]
     cdef Share mine = share(team, s.B, DEALT)
     cdef Py_ssize_t most = steps_kept(dtype, s)
-    cdef Py_ssize_t b, used = 0, first = 0
-    cdef vec* memory = aligned(<const vec*> c.workspace)
+    cdef Py_ssize_t b, first = 0
+    chunk.h.data = at(<const vec*> c.workspace, packed_forward_size(dtype, s))
     if c.packed.W_hh == NULL:
-        chunk.packed = lay_out_packed(s, memory, &used)
+        lay_out_packed(dtype, s, c.workspace, &chunk.packed)
         pack_forward(<vec*> &chunk, team)
         team_wait(team)
-    chunk.h.data = at(memory, used)
     chunk.h.per_sequence, chunk.h.per_step = (most + 1) * s.H, s.H
     for b in range(mine.first, mine.last):
         if c.h0 == NULL:

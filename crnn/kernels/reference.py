@@ -15,6 +15,9 @@ Numbers that leave the range of the dtype become infinite without a warning: who
 at the loss and the gradient norm.
 """
 
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -281,16 +284,21 @@ def rnn_predict(
         Scratch of at least `predict_workspace_size` scalars.
     """
     contracts.check("rnn_predict", locals(), hidden_size, output_size)
-    B, T, I = x.shape
-    W = contracts.views(theta, contracts.parameters(I, hidden_size, output_size))
-    h = np.empty((B, T + 1, hidden_size), theta.dtype)
-    h[:, 0] = 0 if h0 is None else h0
-    rnn_forward(x, W["W_xh"], W["W_hh"], W["b_h"], h, workspace)
-    if output_size:
-        output_forward(h[:, 1:], W["W_hy"], W["b_y"], y, workspace)
-    else:
-        y[...] = h[:, 1:]
-    h_n[...] = h[:, -1]
+    W = contracts.views(theta, contracts.parameters(x.shape[2], hidden_size, output_size))
+    h = np.zeros_like(h_n) if h0 is None else h0
+    for t in range(x.shape[1]):
+        y[:, t], h = _step(W, np.ascontiguousarray(x[:, t]), h)
+    h_n[...] = h
+
+
+def _step(W: dict[str, Array], x_t: Array, h: Array) -> tuple[Array, Array]:
+    """Return the outputs (B, O) and states (B, H) of one step.
+
+    A product for all steps at once would be faster, and of other bits than a stream's.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        h_t = np.tanh(x_t @ W["W_xh"].T + W["b_h"] + h @ W["W_hh"].T)
+        return (h_t @ W["W_hy"].T + W["b_y"] if "W_hy" in W else h_t), h_t
 
 
 def mse(y_hat: Array, y: Array, dy: Array | None) -> float:
@@ -463,3 +471,184 @@ def sgd_step(
         theta[...] = old_theta
         raise
     return True
+
+
+def is_plain(array: Any, like: Array, shape: tuple[int, ...]) -> bool:
+    """Return whether the kernels can take an array as it is.
+
+    It has to be a plain C-contiguous ndarray of `like`'s dtype with finite numbers, and of that
+    shape, where -1 stands for any size of at least 1.
+    """
+    return (
+        type(array) is np.ndarray
+        and array.dtype == like.dtype
+        and array.flags.c_contiguous
+        and array.flags.aligned
+        and array.ndim == len(shape)
+        and array.size > 0
+        and all(n in (-1, size) for n, size in zip(shape, array.shape, strict=True))
+        and bool(np.isfinite(array).all())
+    )
+
+
+class Stream:
+    """Sequences whose inputs come one step at a time: a state, and the parameters as they were.
+
+    `RNN.stream` makes them. Outputs have the bits of `RNN.predict` on the same inputs, however
+    they are cut into steps and blocks. One thread at a time may use a stream.
+
+    Attributes
+    ----------
+    input_size, hidden_size, output_size : int
+    batch_size : int or None
+        None: one sequence, whose arrays have no batch axis.
+    dtype : numpy dtype
+    state : array (batch, hidden) or (hidden,)
+        A copy of the last hidden state; may be assigned to.
+    """
+
+    def __init__(
+        self,
+        theta: Array,
+        input_size: int,
+        hidden_size: int,
+        output_size: int,
+        batch_size: int | None,
+        convert: Callable[[str, Any, str], Array],
+    ) -> None:
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.output_size = output_size or hidden_size
+        self.batch_size = batch_size
+        self.dtype = theta.dtype
+        self._W = contracts.views(
+            theta.copy(), contracts.parameters(input_size, hidden_size, output_size)
+        )
+        self._convert = convert
+        self._h = np.zeros((batch_size or 1, hidden_size), theta.dtype)
+        self._taken = threading.Lock()
+
+    def step(self, x: Any, out: Array | None = None) -> Array:
+        """Read the inputs of one step, move the state on, return the outputs.
+
+        Nothing is allocated where `x` has the network's dtype, and `out` is given.
+
+        Parameters
+        ----------
+        x : array (batch, inputs) or (inputs,)
+        out : array (batch, outputs) or (outputs,), optional
+            C-contiguous and of the network's dtype; the outputs are written to it. It may be `x`.
+
+        Returns
+        -------
+        array (batch, outputs) or (outputs,)
+            `out`, or a new array.
+
+        Raises
+        ------
+        ValueError, TypeError
+            A shape, dtype or value does not fit; the state is as before.
+        RuntimeError
+            Another thread is using this stream.
+        """
+        x = self._convert("x", x, "inputs")
+        y = np.empty((*x.shape[:-1], self.output_size), self.dtype)
+        if out is None:
+            out = y
+        elif not (
+            isinstance(out, np.ndarray)
+            and (out.dtype, out.shape) == (y.dtype, y.shape)
+            and out.flags.carray
+        ):
+            contracts.check_out(out, y)
+        with self._alone():
+            y, h = _step(self._W, x.reshape(-1, self.input_size), self._h)
+            out[...] = y.reshape(out.shape)
+            self._h = h
+        return out
+
+    def run(self, x: Any) -> Array:
+        """Read a block of steps, move the state on, return the outputs of all of them.
+
+        Parameters
+        ----------
+        x : array (batch, time, inputs) or (time, inputs)
+
+        Returns
+        -------
+        array (batch, time, outputs) or (time, outputs)
+
+        Raises
+        ------
+        ValueError, TypeError
+            A shape, dtype or value does not fit; the state is as before.
+        RuntimeError
+            Another thread is using this stream.
+        """
+        x = self._convert("x", x, "time inputs")
+        steps = np.ascontiguousarray(np.moveaxis(x, -2, 0)).reshape(x.shape[-2], -1, x.shape[-1])
+        y = np.empty((*x.shape[:-1], self.output_size), self.dtype)
+        with self._alone():
+            h = self._h
+            for t, x_t in enumerate(steps):
+                y_t, h = _step(self._W, x_t, h)
+                y[..., t, :] = y_t.reshape(y[..., t, :].shape)
+            self._h = h
+        return y
+
+    @property
+    def state(self) -> Array:
+        with self._alone():
+            return self._h[0].copy() if self.batch_size is None else self._h.copy()
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        h = self._convert("state", value, "hidden").reshape(self._h.shape).copy()
+        with self._alone():
+            self._h = h
+
+    def reset(self) -> None:
+        """Make the state zero.
+
+        Raises
+        ------
+        RuntimeError
+            Another thread is using this stream.
+        """
+        with self._alone():
+            self._h = np.zeros_like(self._h)
+
+    def copy(self) -> "Stream":
+        """Return a stream that goes on from the same state, independent of this one.
+
+        Raises
+        ------
+        RuntimeError
+            Another thread is using this stream.
+        """
+        twin = object.__new__(Stream)
+        with self._alone():
+            twin.__dict__.update(self.__dict__, _h=self._h.copy(), _taken=threading.Lock())
+        return twin
+
+    def __copy__(self) -> "Stream":
+        return self.copy()
+
+    def __deepcopy__(self, memo: Any) -> "Stream":
+        return self.copy()
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        raise TypeError(contracts.STREAM_PICKLED)
+
+    def __repr__(self) -> str:
+        return contracts.stream_repr(self)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other threads out."""
+        if not self._taken.acquire(blocking=False):
+            raise RuntimeError(contracts.STREAM_BUSY)
+        try:
+            yield
+        finally:
+            self._taken.release()

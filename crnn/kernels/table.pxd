@@ -77,11 +77,15 @@ ctypedef bint (*sgd_step_function)(
     bint nesterov) noexcept nogil
 ctypedef Py_ssize_t (*workspace_size_function)(const void* dtype, Sizes) noexcept nogil
 
+ctypedef void (*lay_out_packed_function)(
+    const void* dtype, Sizes, void* memory, Packed*) noexcept nogil
+
 cdef struct Table:
     workspace_size_function workspace_size
     workspace_size_function gradient_workspace_size
     workspace_size_function predict_workspace_size
     workspace_size_function packed_size
+    lay_out_packed_function lay_out_packed
     # Tasks of a team, on a Call
     Task rnn_forward
     Task rnn_backward

@@ -1,0 +1,11 @@
+"""The door for C, C++ and Cython code that steps networks by itself."""
+
+from pathlib import Path
+
+
+def get_include() -> str:
+    """Return the folder of crnn.h, for the compiler's include path.
+
+    Cython code needs no path: ``from crnn cimport Stream`` finds what it needs in the package.
+    """
+    return str(Path(__file__).parent / "include")
