@@ -5,7 +5,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-import numpy
+import numpy as np
 from setuptools import Extension, setup
 
 
@@ -36,7 +36,7 @@ for module, own_flags in MODULES.items():
     extension = Extension(
         f"crnn.kernels.{module}",
         [f"{FOLDER}/{module}.pyx"],
-        include_dirs=[str(FOLDER), "crnn/include", numpy.get_include()],
+        include_dirs=[str(FOLDER), "crnn/include", np.get_include()],
         depends=["setup.py", "crnn/include/crnn.h", *HEADERS],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=FLAGS + own_flags,

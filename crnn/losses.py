@@ -22,6 +22,9 @@ class Loss(NamedTuple):
 
         The result has the batch axis in either case.
         """
+        if not self.of_classes and kernels.is_plain(y, like, y_shape):
+            plain: Array = y
+            return plain.reshape(-1, *y_shape[-2:])
         axes = ("batch", "time", "outputs")[-len(y_shape) :]
         sizes = dict(zip(axes, y_shape, strict=True))
         if self.of_classes:
@@ -48,4 +51,6 @@ LOSSES = {
 
 def find(name: str) -> Loss:
     """Return the loss of that name, or raise a ValueError that lists the names."""
+    if type(name) is str and name in LOSSES:
+        return LOSSES[name]
     return LOSSES[checks.choice("loss", name, tuple(LOSSES))]

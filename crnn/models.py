@@ -575,6 +575,10 @@ class RNN:
 
     def _inputs(self, x: Any, h0: Any) -> tuple[Array, Array | None, bool]:
         """Return x (batch, time, inputs), h0 (batch, hidden) or None, and if x is one sequence."""
+        network = self._network
+        # The usual case first: these few lines cost less than the arithmetic of a small network.
+        if h0 is None and network.kernels.is_plain(x, network.flat, network.x_shape):
+            return x, None, False
         sequences = self._floats(
             "x", x, ("batch time inputs", "time inputs"), {"inputs": self.input_size}
         )

@@ -6,8 +6,7 @@ that. Whole sequences go to the kernels in one call; the recurrence itself is in
 
 import importlib
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -78,6 +77,8 @@ class Network:
         self.output_size = output_size or hidden_size
         # What the kernels call the output size: 0 without an output layer
         self._layer_size = output_size or 0
+        # Of inputs, as `is_plain` takes it
+        self.x_shape = (-1, -1, input_size)
         self.shapes = contracts.parameters(input_size, hidden_size, self._layer_size)
         self.flat = np.zeros(sum(map(math.prod, self.shapes.values())), dtype)
         self.params = contracts.views(self.flat, self.shapes)
@@ -90,13 +91,14 @@ class Network:
         W = self.params
         h = np.empty((B, T + 1, self.hidden_size), self.flat.dtype)
         h[:, 0] = 0 if h0 is None else h0
-        with self._workspace(self.kernels.workspace_size, B, T) as workspace:
-            self.kernels.rnn_forward(x, W["W_xh"], W["W_hh"], W["b_h"], h, workspace)
-            if self.has_output_layer:
-                y = np.empty((B, T, self.output_size), self.flat.dtype)
-                self.kernels.output_forward(h[:, 1:], W["W_hy"], W["b_y"], y, workspace)
-            else:
-                y = h[:, 1:].copy()
+        workspace = self._lend(self.kernels.workspace_size, B, T)
+        self.kernels.rnn_forward(x, W["W_xh"], W["W_hh"], W["b_h"], h, workspace)
+        if self.has_output_layer:
+            y = np.empty((B, T, self.output_size), self.flat.dtype)
+            self.kernels.output_forward(h[:, 1:], W["W_hy"], W["b_y"], y, workspace)
+        else:
+            y = h[:, 1:].copy()
+        self._workspaces.append(workspace)
         return Tape(self, x, h, y, single=single)
 
     def predict(self, x: Array, h0: Array | None) -> tuple[Array, Array]:
@@ -104,10 +106,11 @@ class Network:
         B, T, _ = x.shape
         y = np.empty((B, T, self.output_size), self.flat.dtype)
         h_n = np.empty((B, self.hidden_size), self.flat.dtype)
-        with self._workspace(self.kernels.predict_workspace_size, B, T) as workspace:
-            self.kernels.rnn_predict(
-                x, h0, self.flat, self.hidden_size, self._layer_size, y, h_n, workspace
-            )
+        workspace = self._lend(self.kernels.predict_workspace_size, B, T)
+        self.kernels.rnn_predict(
+            x, h0, self.flat, self.hidden_size, self._layer_size, y, h_n, workspace
+        )
+        self._workspaces.append(workspace)
         return y, h_n
 
     def gradient(
@@ -116,11 +119,12 @@ class Network:
         """Return the loss, the gradient's norm before clipping, and the clipped gradient (n,)."""
         B, T, _ = x.shape
         gradient = np.empty_like(self.flat)
-        with self._workspace(self.kernels.gradient_workspace_size, B, T) as workspace:
-            value, norm = self.kernels.rnn_gradient(
-                x, y, self.flat, gradient, self.hidden_size, self._layer_size, loss, max_norm,
-                max_value, workspace,
-            )  # fmt: skip
+        workspace = self._lend(self.kernels.gradient_workspace_size, B, T)
+        value, norm = self.kernels.rnn_gradient(
+            x, y, self.flat, gradient, self.hidden_size, self._layer_size, loss, max_norm,
+            max_value, workspace,
+        )  # fmt: skip
+        self._workspaces.append(workspace)
         return value, norm, gradient
 
     def backward(
@@ -149,35 +153,35 @@ class Network:
         W, dW = self.params, contracts.views(gradient, self.shapes)
         dx = np.empty_like(x)
         dh0 = np.empty((B, self.hidden_size), self.flat.dtype)
-        with self._workspace(self.kernels.workspace_size, B, T) as workspace:
-            if self.has_output_layer:
-                dh = np.empty((B, T, self.hidden_size), self.flat.dtype)
-                self.kernels.output_backward(
-                    h[:, 1:], W["W_hy"], dy, dW["W_hy"], dW["b_y"], dh, workspace
-                )
-            else:
-                dh = dy.copy()
-            if dh_n is not None:
-                with np.errstate(over="ignore"):
-                    dh[:, -1] += dh_n
-            self.kernels.rnn_backward(
-                x, h, W["W_xh"], W["W_hh"], dh, dW["W_xh"], dW["W_hh"], dW["b_h"], dx, dh0,
-                workspace,
-            )  # fmt: skip
+        workspace = self._lend(self.kernels.workspace_size, B, T)
+        if self.has_output_layer:
+            dh = np.empty((B, T, self.hidden_size), self.flat.dtype)
+            self.kernels.output_backward(
+                h[:, 1:], W["W_hy"], dy, dW["W_hy"], dW["b_y"], dh, workspace
+            )
+        else:
+            dh = dy.copy()
+        if dh_n is not None:
+            with np.errstate(over="ignore"):
+                dh[:, -1] += dh_n
+        self.kernels.rnn_backward(
+            x, h, W["W_xh"], W["W_hh"], dh, dW["W_xh"], dW["W_hh"], dW["b_h"], dx, dh0,
+            workspace,
+        )  # fmt: skip
+        self._workspaces.append(workspace)
         return dx, dh0
 
-    @contextmanager
-    def _workspace(self, size_of: Callable[..., int], B: int, T: int) -> Iterator[Array]:
-        """Lend scratch for kernel calls; threads that call at the same time get their own."""
+    def _lend(self, size_of: Callable[..., int], B: int, T: int) -> Array:
+        """Return scratch for kernel calls, which the caller puts back into `_workspaces`.
+
+        Threads that call at the same time get their own.
+        """
         size = size_of(T, B, self.input_size, self.hidden_size, self.output_size, self.flat.dtype)
         try:
             workspace = self._workspaces.pop()
         except IndexError:
             workspace = np.empty(0, self.flat.dtype)
-        if workspace.size < size:
-            workspace = np.empty(size, self.flat.dtype)
-        yield workspace
-        self._workspaces.append(workspace)
+        return workspace if workspace.size >= size else np.empty(size, self.flat.dtype)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy or a pickle keeps: no module, no scratch, and the vector alone."""

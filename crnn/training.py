@@ -25,6 +25,8 @@ class Clipping(NamedTuple):
     @classmethod
     def checked(cls, clip_norm: float | None, clip_value: float | None) -> "Clipping":
         """Return the clipping that a user's arguments name."""
+        if clip_norm is None and clip_value is None:
+            return NO_CLIPPING
         if clip_norm is not None and clip_value is not None:
             raise ValueError("clip_norm: expected only one of clip_norm and clip_value, got both")
         limits = []
@@ -33,6 +35,9 @@ class Clipping(NamedTuple):
                 limit = checks.number(name, limit, above=0.0)
             limits.append(limit)
         return cls(*limits)
+
+
+NO_CLIPPING = Clipping(None, None)
 
 
 def train_step(

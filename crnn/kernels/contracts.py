@@ -207,7 +207,9 @@ def check(
         if not (last and regular) or ("contiguous" in flags and not array.flags.c_contiguous):
             raise ValueError(f"{name}: expected a C-contiguous array, got strides {array.strides}")
         if not array.flags.aligned:
-            raise ValueError(f"{name}: expected an aligned array, got one off its dtype's alignment")
+            raise ValueError(
+                f"{name}: expected an aligned array, got one off its dtype's alignment"
+            )
         if "out" in flags and not array.flags.writeable:
             raise ValueError(f"{name}: expected a writable array, got a read-only one")
     if "integer" in ARGUMENTS[kernel].get("y", ""):

@@ -5,10 +5,10 @@ from cpython.pycapsule cimport PyCapsule_New
 from libc.string cimport memset
 
 from crnn.kernels.table cimport (
-    CROSS_ENTROPY, MSE, Builds, Call, Packed, Sequences, Sizes, Table, Task, Team, all_finite_function,
-    clip_value_function, cross_entropy_function, global_norm_function,
-    lay_out_packed_function, scale_function,
-    sgd_step_function, squared_error_function, team_wait, workspace_size_function,
+    CROSS_ENTROPY, MSE, Builds, Call, Packed, Sequences, Sizes, Table, Task, Team,
+    all_finite_function, clip_value_function, cross_entropy_function, global_norm_function,
+    lay_out_packed_function, scale_function, sgd_step_function, squared_error_function, team_wait,
+    workspace_size_function,
 )
 
 include "simd.pxi"

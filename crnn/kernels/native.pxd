@@ -8,8 +8,8 @@ cdef class Stream:
     cdef readonly object batch_size
     cdef object __weakref__
 
-    # Read x (batch * inputs scalars), move the state, write y (batch * outputs scalars); y may be x.
-    # Numbers are not checked. Returns 0; -1 if another thread is in this stream; -2 if the network
-    # is of the other dtype.
+    # Read x (batch * inputs scalars), move the state, write y (batch * outputs scalars), which may
+    # be x. Numbers are not checked. Returns 0; -1 if another thread is in this stream; -2 if the
+    # network is of the other dtype.
     cdef int step_float(self, const float* x, float* y) noexcept nogil
     cdef int step_double(self, const double* x, double* y) noexcept nogil

@@ -17,7 +17,7 @@ from libc.stddef cimport ptrdiff_t
 from libc.string cimport memcpy, memset
 
 from crnn.kernels.table cimport (
-    CROSS_ENTROPY, MSE, SSE, Builds, Call, Loss, Packed, Sequences, Sizes, Table, Task,
+    CROSS_ENTROPY, MSE, SSE, Builds, Call, Sequences, Sizes, Table, Task,
 )
 
 import numpy
@@ -727,7 +727,6 @@ cdef class Stream:
                  Py_ssize_t output_size, batch_size, convert):
         cdef Running* r = <Running*> self.running
         cdef Call c
-        cdef Py_ssize_t used = 0
         cdef int dtype = float_type(theta)
         cdef void* data
         if r.dtype >= 0:
@@ -839,6 +838,7 @@ cdef class Stream:
 
     @property
     def state(self):
+        """A copy of the last hidden state (batch, hidden) or (hidden,); may be assigned to."""
         h = state_for(self)
         take(<Running*> self.running)
         move_state(<Running*> self.running, NULL, np.PyArray_DATA(<np.ndarray> h))

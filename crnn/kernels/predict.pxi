@@ -15,9 +15,10 @@ cdef enum:
 cdef Py_ssize_t packed_forward_size(const vec* dtype, Sizes s) noexcept nogil:
     """Scalars that packed parameters take, with the slack to align them."""
     cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(dtype)
-    return (blocks(weights_size(dtype, s.I, s.H), unit) + blocks(weights_size(dtype, s.H, s.H), unit)
-            + blocks(weights_size(dtype, s.H, s.O), unit) + blocks(s.H, unit) + blocks(s.O, unit)
-            + 1) * unit
+    return unit * (1 + blocks(weights_size(dtype, s.I, s.H), unit)
+                   + blocks(weights_size(dtype, s.H, s.H), unit)
+                   + blocks(weights_size(dtype, s.H, s.O), unit)
+                   + blocks(s.H, unit) + blocks(s.O, unit))
 
 
 cdef void lay_out_packed(const vec* dtype, Sizes s, void* memory, Packed* p) noexcept nogil:

@@ -598,6 +598,7 @@ class Stream:
 
     @property
     def state(self) -> Array:
+        """A copy of the last hidden state (batch, hidden) or (hidden,); may be assigned to."""
         with self._alone():
             return self._h[0].copy() if self.batch_size is None else self._h.copy()
 
