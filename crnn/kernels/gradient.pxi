@@ -36,7 +36,7 @@ cdef inline vec* reserve(const vec* workspace, Py_ssize_t* used, Py_ssize_t n) n
 
 cdef inline Py_ssize_t inputs_size(const vec* dtype, Sizes s) noexcept nogil:
     """Scalars that the panels of W_xh take, and those of a weight gradient's steps."""
-    cdef Py_ssize_t of_W = max(weights_size(dtype, s.I, s.H), packed_size(dtype, s.H, s.I))
+    cdef Py_ssize_t of_W = max(packed_size(dtype, s.I, s.H), packed_size(dtype, s.H, s.I))
     # Of all steps, or of as many as are packed at a time, whichever is less
     cdef Py_ssize_t columns = max(s.I, s.H)
     cdef Py_ssize_t of_all = packed_size(dtype, s.B * s.T, columns)
@@ -47,7 +47,7 @@ cdef inline Py_ssize_t inputs_size(const vec* dtype, Sizes s) noexcept nogil:
 
 cdef inline Py_ssize_t outputs_size(const vec* dtype, Sizes s) noexcept nogil:
     """Scalars that the panels of W_hy take."""
-    return max(weights_size(dtype, s.H, s.O), packed_size(dtype, s.O, s.H))
+    return max(packed_size(dtype, s.H, s.O), packed_size(dtype, s.O, s.H))
 
 
 cdef inline Plan lay_out(Sizes s, const vec* workspace) noexcept nogil:
@@ -67,7 +67,7 @@ cdef inline Plan lay_out(Sizes s, const vec* workspace) noexcept nogil:
     plan.carried = reserve(start, &used, s.B * s.H)
     plan.losses = <double*> reserve(start, &used, s.B * 8 // itemsize(workspace))
     plan.inputs = reserve(start, &used, inputs_size(workspace, s))
-    plan.recurrent = reserve(start, &used, weights_size(workspace, s.H, s.H))
+    plan.recurrent = reserve(start, &used, packed_size(workspace, s.H, s.H))
     plan.outputs = reserve(start, &used, outputs_size(workspace, s))
     plan.size = used + unit
     return plan

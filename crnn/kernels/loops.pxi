@@ -30,7 +30,7 @@ cdef Py_ssize_t workspace_size(const vec* dtype, Sizes s) noexcept nogil:
     """Scalars that any one of the kernels needs, and the slack to align them."""
     cdef Py_ssize_t outputs = max(outputs_size(dtype, s), inputs_size(dtype, s))
     return PANEL_ALIGNMENT // itemsize(dtype) + max(
-        outputs, inputs_size(dtype, s) + weights_size(dtype, s.H, s.H))
+        outputs, inputs_size(dtype, s) + packed_size(dtype, s.H, s.H))
 
 
 cdef Py_ssize_t gradient_workspace_size(const vec* dtype, Sizes s) noexcept nogil:

@@ -24,8 +24,8 @@ cdef inline void towards_states(Sizes s, Sequences dy, Sequences dh, const vec* 
     cdef Py_ssize_t b
     for b in range(mine.first, mine.last):
         product(last - first, s.H, s.O, step_of(panels, dy, b, first), dy.per_step, 1, panels,
-                step_of(panels, dh, b, 0), dh.per_step, FROM_ZERO,
-                <const vec*> NULL, PLAIN, <const vec*> NULL, 0)
+                <const vec*> NULL, 0, step_of(panels, dh, b, 0), dh.per_step, PLAIN,
+                <const vec*> NULL, 0)
 
 
 cdef void output_forward(vec* dtype, Team team) noexcept nogil:

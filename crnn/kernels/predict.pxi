@@ -15,9 +15,9 @@ cdef enum:
 cdef Py_ssize_t packed_forward_size(const vec* dtype, Sizes s) noexcept nogil:
     """Scalars that packed parameters take, with the slack to align them."""
     cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(dtype)
-    return unit * (1 + blocks(weights_size(dtype, s.I, s.H), unit)
-                   + blocks(weights_size(dtype, s.H, s.H), unit)
-                   + blocks(weights_size(dtype, s.H, s.O), unit)
+    return unit * (1 + blocks(packed_size(dtype, s.I, s.H), unit)
+                   + blocks(packed_size(dtype, s.H, s.H), unit)
+                   + blocks(packed_size(dtype, s.H, s.O), unit)
                    + blocks(s.H, unit) + blocks(s.O, unit))
 
 
@@ -25,9 +25,9 @@ cdef void lay_out_packed(const vec* dtype, Sizes s, void* memory, Packed* p) noe
     """Say where in so much memory each packed parameter lies."""
     cdef vec* start = aligned(<const vec*> memory)
     cdef Py_ssize_t used = 0
-    p.W_xh = reserve(start, &used, weights_size(dtype, s.I, s.H))
-    p.W_hh = reserve(start, &used, weights_size(dtype, s.H, s.H))
-    p.W_hy = reserve(start, &used, weights_size(dtype, s.H, s.O))
+    p.W_xh = reserve(start, &used, packed_size(dtype, s.I, s.H))
+    p.W_hh = reserve(start, &used, packed_size(dtype, s.H, s.H))
+    p.W_hy = reserve(start, &used, packed_size(dtype, s.H, s.O))
     p.b_h = reserve(start, &used, s.H)
     p.b_y = reserve(start, &used, s.O)
 

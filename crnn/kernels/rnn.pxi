@@ -28,8 +28,8 @@ cdef inline void recurrent_step(Sizes s, Share mine, Sequences a, Py_ssize_t t_a
         row_product(s.H, s.H, step_of(packed, a, 0, t_a), packed, z_t, z_t, epilogue, h_t)
     else:
         product(mine.last - mine.first, s.H, s.H, step_of(packed, a, mine.first, t_a),
-                a.per_sequence, 1, packed, z_t, z.per_sequence, FROM_C, <const vec*> NULL,
-                epilogue, h_t, h.per_sequence)
+                a.per_sequence, 1, packed, z_t, z.per_sequence, z_t, z.per_sequence, epilogue, h_t,
+                h.per_sequence)
 
 
 cdef void run_forward(Call* c, const vec* W_xh, const vec* W_hh, const vec* b_h,
@@ -112,7 +112,7 @@ cdef void rnn_backward(vec* dtype, Team team) noexcept nogil:
     cdef Sizes s = c.sizes
     cdef Share mine = share(team, s.B, DEALT)
     cdef vec* W_hh_packed = aligned(<const vec*> c.workspace)
-    cdef vec* panels = at(W_hh_packed, weights_size(dtype, s.H, s.H))
+    cdef vec* panels = at(W_hh_packed, packed_size(dtype, s.H, s.H))
     cdef const vec* da = <const vec*> c.dh.data
     cdef Py_ssize_t b
     pack_weights(W_hh_packed, <const vec*> c.W_hh, s.H, 1, s.H, s.H, s.B == 1, team)
@@ -128,5 +128,5 @@ cdef void rnn_backward(vec* dtype, Team team) noexcept nogil:
         team_wait(team)
         for b in range(mine.first, mine.last):
             product(s.T, s.I, s.H, step_of(dtype, c.dh, b, 0), c.dh.per_step, 1, panels,
-                    step_of(dtype, c.dx, b, 0), c.dx.per_step, FROM_ZERO,
-                    <const vec*> NULL, PLAIN, <const vec*> NULL, 0)
+                    <const vec*> NULL, 0, step_of(dtype, c.dx, b, 0), c.dx.per_step, PLAIN,
+                    <const vec*> NULL, 0)

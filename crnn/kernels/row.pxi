@@ -2,23 +2,23 @@
 #
 #     z = epilogue(start + sum_k a[k] W[k, :])
 #
-# W stands in rows of `row_width`, a whole number of registers (`pack_rows`). Columns go across
+# W stands in rows of `padded` length, a whole number of registers (`pack_rows`). Columns go across
 # lanes and each a[k] is broadcast. A sum over k is one long chain of additions, so it is split into
 # several that run side by side: 8 accumulators cover the latency of the multiply-add units. The
 # order of the additions depends on the size alone. Where N fills no register, the last one is
 # loaded and stored in part.
 
-cdef inline Py_ssize_t row_width(const vec* dtype, Py_ssize_t N) noexcept nogil:
-    return blocks(N, lanes(dtype)) * lanes(dtype)
-
-
 cdef void pack_rows(vec* W, const vec* B, Py_ssize_t B_k, Py_ssize_t B_n, Py_ssize_t K,
                     Py_ssize_t N) noexcept nogil:
     """Lay B[k, n], which stands at B + k * B_k + n * B_n, out in rows padded with zeros."""
-    cdef Py_ssize_t width = row_width(B, N), k
+    cdef Py_ssize_t width = padded(B, N), k
     for k in range(K):
         store(W, (k + 1) * width - lanes(B), splat(B, 0))
         copy_scalars(at(W, k * width), 1, at(B, k * B_k), B_n, N)
+
+
+cdef inline vec ended(vec sum, const vec* h, Py_ssize_t offset, int epilogue) noexcept nogil:
+    return with_epilogue(sum, load(h, offset) if epilogue == TANH_GRADIENT else sum, epilogue)
 
 
 cdef inline void row_columns(Py_ssize_t K, Py_ssize_t N, Py_ssize_t width, const vec* a,
@@ -46,10 +46,10 @@ cdef inline void row_columns(Py_ssize_t K, Py_ssize_t N, Py_ssize_t width, const
             c1 = c1 + a0 * load(W, (K - 1) * width + n + L)
             c2 = c2 + a0 * load(W, (K - 1) * width + n + 2 * L)
             c3 = c3 + a0 * load(W, (K - 1) * width + n + 3 * L)
-        store(z, n, with_epilogue(c0 + d0, h, n, epilogue))
-        store(z, n + L, with_epilogue(c1 + d1, h, n + L, epilogue))
-        store(z, n + 2 * L, with_epilogue(c2 + d2, h, n + 2 * L, epilogue))
-        store(z, n + 3 * L, with_epilogue(c3 + d3, h, n + 3 * L, epilogue))
+        store(z, n, ended(c0 + d0, h, n, epilogue))
+        store(z, n + L, ended(c1 + d1, h, n + L, epilogue))
+        store(z, n + 2 * L, ended(c2 + d2, h, n + 2 * L, epilogue))
+        store(z, n + 3 * L, ended(c3 + d3, h, n + 3 * L, epilogue))
         n += 4 * L
     while n + 2 * L <= N:
         c0, c1 = load(start, n), load(start, n + L)
@@ -69,12 +69,12 @@ cdef inline void row_columns(Py_ssize_t K, Py_ssize_t N, Py_ssize_t width, const
             a0 = broadcast(a, k)
             c0 = c0 + a0 * load(W, k * width + n)
             c1 = c1 + a0 * load(W, k * width + n + L)
-        store(z, n, with_epilogue((c0 + c2) + (d0 + d2), h, n, epilogue))
-        store(z, n + L, with_epilogue((c1 + c3) + (d1 + d3), h, n + L, epilogue))
+        store(z, n, ended((c0 + c2) + (d0 + d2), h, n, epilogue))
+        store(z, n + L, ended((c1 + c3) + (d1 + d3), h, n + L, epilogue))
         n += 2 * L
     while n < N:
         part = min(L, N - n)
-        c0 = load(start, n) if part == L else load_first(start, n, part)
+        c0 = load_some(start, n, part)
         c1 = c2 = c3 = splat(a, 0)
         for k in range(0, K - 3, 4):
             c0 = c0 + broadcast(a, k) * load(W, k * width + n)
@@ -85,14 +85,11 @@ cdef inline void row_columns(Py_ssize_t K, Py_ssize_t N, Py_ssize_t width, const
             c0 = c0 + broadcast(a, k) * load(W, k * width + n)
         c0 = (c0 + c1) + (c2 + c3)
         if part == L:
-            store(z, n, with_epilogue(c0, h, n, epilogue))
+            store(z, n, ended(c0, h, n, epilogue))
+        elif epilogue == TANH_GRADIENT:
+            store_first(z, n, part, with_epilogue(c0, load_first(h, n, part), epilogue))
         else:
-            if epilogue == TANH_GRADIENT:
-                c1 = load_first(h, n, part)
-                h, c0 = &c1, with_epilogue(c0, &c1, 0, epilogue)
-            else:
-                c0 = with_epilogue(c0, h, n, epilogue)
-            store_first(z, n, part, c0)
+            store_first(z, n, part, with_epilogue(c0, c0, epilogue))
         n += L
 
 
@@ -101,15 +98,15 @@ cdef void row_product(Py_ssize_t K, Py_ssize_t N, const vec* a, const vec* W, co
     """z (N,) = epilogue(start + a W) for W (K, N) packed by rows."""
     # Sizes known to the compiler make whole loops straight code.
     if K == 8 and N == 8:
-        row_columns(8, 8, row_width(a, 8), a, W, start, z, epilogue, h)
+        row_columns(8, 8, padded(a, 8), a, W, start, z, epilogue, h)
     elif K == 16 and N == 16:
-        row_columns(16, 16, row_width(a, 16), a, W, start, z, epilogue, h)
+        row_columns(16, 16, padded(a, 16), a, W, start, z, epilogue, h)
     elif K == 32 and N == 32:
-        row_columns(32, 32, row_width(a, 32), a, W, start, z, epilogue, h)
+        row_columns(32, 32, padded(a, 32), a, W, start, z, epilogue, h)
     elif K == 64 and N == 64:
-        row_columns(64, 64, row_width(a, 64), a, W, start, z, epilogue, h)
+        row_columns(64, 64, padded(a, 64), a, W, start, z, epilogue, h)
     else:
-        row_columns(K, N, row_width(a, N), a, W, start, z, epilogue, h)
+        row_columns(K, N, padded(a, N), a, W, start, z, epilogue, h)
 
 
 cdef enum:
@@ -119,12 +116,7 @@ cdef enum:
 
 cdef inline bint by_rows(const vec* dtype, Sizes s, Py_ssize_t K, Py_ssize_t N) noexcept nogil:
     """Whether a (K, N) matrix that meets every step is packed by rows."""
-    return s.B == 1 and K * row_width(dtype, N) * itemsize(dtype) <= ROWS_BYTES
-
-
-cdef inline Py_ssize_t weights_size(const vec* dtype, Py_ssize_t K, Py_ssize_t N) noexcept nogil:
-    """Scalars that a (K, N) matrix takes, packed by panels or by rows."""
-    return max(packed_size(dtype, K, N), K * row_width(dtype, N))
+    return s.B == 1 and K * padded(dtype, N) * itemsize(dtype) <= ROWS_BYTES
 
 
 cdef inline void pack_weights(vec* packed, const vec* W, Py_ssize_t W_k, Py_ssize_t W_n,
@@ -145,4 +137,4 @@ cdef inline void affine(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const vec* A, 
         for m in range(M):
             row_product(K, N, at(A, m * A_m), packed, bias, at(C, m * C_m), PLAIN, bias)
     else:
-        product(M, N, K, A, A_m, 1, packed, C, C_m, FROM_BIAS, bias, PLAIN, bias, 0)
+        product(M, N, K, A, A_m, 1, packed, bias, 0, C, C_m, PLAIN, bias, 0)

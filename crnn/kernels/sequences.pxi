@@ -18,8 +18,7 @@ cdef inline void clear(vec* p, Py_ssize_t n) noexcept nogil:
 
 cdef inline Py_ssize_t steps_packed(const vec* dtype, Py_ssize_t N) noexcept nogil:
     """How many steps of N features are packed at a time."""
-    cdef Py_ssize_t columns = blocks(N, panel_columns(dtype)) * panel_columns(dtype)
-    return max(PACKED_STEPS, PACKED_BYTES // (columns * itemsize(dtype)))
+    return max(PACKED_STEPS, PACKED_BYTES // (padded(dtype, N) * itemsize(dtype)))
 
 
 cdef void pack_steps(vec* panels, Sequences s, Py_ssize_t T, Py_ssize_t first, Py_ssize_t K,
@@ -27,19 +26,19 @@ cdef void pack_steps(vec* panels, Sequences s, Py_ssize_t T, Py_ssize_t first, P
     """Pack K steps as the rows of a (K, N) matrix, from number `first` of all B * T on."""
     cdef Py_ssize_t NR = panel_columns(panels)
     cdef Share mine = share(team, K, 1)
-    cdef Py_ssize_t p, n, k, v, t, columns
+    cdef Py_ssize_t p, n, k, t, columns, width
     cdef vec* panel
     cdef const vec* row
     for p in range(blocks(N, NR)):
         n = p * NR
         columns = min(NR, N - n)
+        width = padded(panels, columns)
         t = (first + mine.first) % T
         row = step_of(panels, s, (first + mine.first) // T, t)
         for k in range(mine.first, mine.last):
-            panel = at(panels, (p * K + k) * NR)
-            if columns < NR:
-                for v in range(NV):
-                    store(panel, v * lanes(panels), splat(panels, 0))
+            panel = at(panels, n * K + k * width)
+            if columns < width:
+                store(panel, width - lanes(panels), splat(panels, 0))
             copy_scalars(panel, 1, at(row, n), 1, columns)
             t += 1
             row = at(row, s.per_step)
@@ -70,8 +69,8 @@ cdef void add_outer_products(vec* dW, Py_ssize_t M, Py_ssize_t N, Py_ssize_t B, 
         team_wait(team)
         product(rows.last - rows.first, columns.last - columns.first, K,
                 at(da, first * M + rows.first), 1, M, at(panels, columns.first * K),
-                at(dW, rows.first * N + columns.first), N, FROM_C,
-                <const vec*> NULL, PLAIN, <const vec*> NULL, 0)
+                at(dW, rows.first * N + columns.first), N,
+                at(dW, rows.first * N + columns.first), N, PLAIN, <const vec*> NULL, 0)
         team_wait(team)
 
 
