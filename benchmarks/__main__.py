@@ -1,47 +1,99 @@
-"""Time the compiled kernels against the NumPy ones, in one run, and print the ratios."""
+"""Time crnn against its peers in one run: `python -m benchmarks --help` names the options."""
 
-import numpy as np
+import argparse
+import sys
+from pathlib import Path
 
 import crnn
-from benchmarks.cells import CELLS, Cell
-from benchmarks.timing import interleaved, spread
+from benchmarks import growth, report
+from benchmarks.cells import CELLS, FLOAT64_CELLS, OPERATIONS
+from benchmarks.measure import measure, rivals
+from benchmarks.peak import Peak
 
-ROUNDS = 9
-SAMPLE_SECONDS = 0.05
+FOLDER = Path(__file__).parent
+SHORT_CELLS = ("nano", "small", "charlm")
 
 
-def jobs(operation: str, cell: Cell) -> dict:
-    """Return the same work on both implementations."""
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((cell.B, cell.T, cell.I), dtype=np.float32)
-    y = rng.standard_normal((cell.B, cell.T, cell.O), dtype=np.float32)
-    found = {}
-    for implementation in ("native", "python"):
-        net = crnn.RNN(cell.I, cell.H, cell.O, seed=0, implementation=implementation)
-        # So small a rate that the numbers stay ordinary ones however long it runs.
-        optimizer = crnn.SGD(1e-6)
-        if operation == "train step":
-            found[implementation] = lambda net=net, sgd=optimizer: net.train_step(x, y, sgd)
-        else:
-            found[implementation] = lambda net=net: net.predict(x)
-    return found
+def options() -> argparse.Namespace:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--short", action="store_true", help="three cells and fewer rounds: under two minutes"
+    )
+    parser.add_argument(
+        "--cells", type=lambda text: text.split(","), help=f"some of {','.join(CELLS)}"
+    )
+    parser.add_argument("--operations", type=lambda text: text.split(","), help="by first word")
+    parser.add_argument("--dtypes", type=lambda text: text.split(","), default=None)
+    parser.add_argument("--rounds", type=int, help="samples of each rival (9; short: 4)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="folder for results.json and the pictures (a full run: benchmarks/)",
+    )
+    chosen = parser.parse_args()
+    unknown = set(chosen.cells or ()) - set(CELLS)
+    if unknown:
+        parser.error(f"--cells: expected some of {','.join(CELLS)}, got {','.join(unknown)}")
+    return chosen
 
 
 def main() -> None:
-    """Print one table for each operation."""
+    """Measure, print, and after a full run write the results and draw the pictures."""
+    chosen = options()
+    rounds = chosen.rounds or (4 if chosen.short else 9)
+    is_full = not (chosen.short or chosen.cells or chosen.operations or chosen.dtypes)
+    cells = chosen.cells or (SHORT_CELLS if chosen.short else tuple(CELLS))
+    dtypes = chosen.dtypes or (("float32",) if chosen.short else ("float32", "float64"))
+    wanted = [
+        operation
+        for operation in OPERATIONS
+        if not chosen.operations or operation.split()[0] in chosen.operations
+    ]
     crnn.show_config()
-    for operation in ("train step", "inference"):
-        print(f"\n{operation}, float32, microseconds: median (quartiles)")
-        print(f"{'cell':8}{'T, B, I, H, O':>24}{'native':>28}{'python':>28}{'python / native':>17}")
-        for name, cell in CELLS.items():
-            samples = interleaved(jobs(operation, cell), ROUNDS, SAMPLE_SECONDS)
-            row = f"{name:8}{', '.join(map(str, cell)):>24}"
-            for times in samples.values():
-                median, low, high = (seconds * 1e6 for seconds in spread(times))
-                row += f"{median:>12.0f} ({low:.0f}-{high:.0f})".rjust(28)
-            pairs = zip(samples["python"], samples["native"], strict=True)
-            ratio, _, _ = spread([python / native for python, native in pairs])
-            print(f"{row}{ratio:>17.1f}", flush=True)
+    for line in rivals()[1]:
+        print(line)
+    peak = Peak()
+    if peak.measure("float32") is None:
+        print("no C compiler, so no peak to compare with")
+    measured = []
+    for operation in wanted:
+        for dtype in dtypes:
+            chosen_cells = [
+                cell
+                for cell in cells
+                if dtype == "float32" or cell in FLOAT64_CELLS or chosen.cells
+            ]
+            print(report.heading(operation, dtype))
+            for cell in chosen_cells:
+                m = measure(
+                    operation, cell, CELLS[cell], dtype, rounds=rounds,
+                    sample_seconds=0.02 if chosen.short else 0.05, peak=peak,
+                )  # fmt: skip
+                measured.append(m)
+                print(report.row(m), flush=True)
+    missed = report.behind(measured)
+    print("\nall targets met" if not missed else "\nbehind the targets:")
+    for line in missed:
+        print(f"  {line}")
+    folder = chosen.output or (FOLDER if is_full else None)
+    if folder is None:
+        return
+    print("\ngrowth of a training step, seconds")
+    grown = []
+    for axis, m in growth.series(chosen.short):
+        grown.append((axis, m))
+        times = ", ".join(f"{name} {m.median(name):.3g}" for name in m.samples)
+        print(f"  {m.cell:<10}{times}", flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    report.write(folder / "results.json", measured, grown)
+    try:
+        from benchmarks import plots
+    except ImportError as error:
+        sys.exit(f"no pictures: {error}")
+    plots.draw_cells(measured, folder / "speed.png")
+    plots.draw_growth(grown, folder / "growth.png")
+    print(f"written: results.json, speed.png and growth.png in {folder}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The grid of network sizes that every measurement runs over."""
+"""The grid of network sizes that every measurement runs over, and what is aimed at on it."""
 
 from typing import NamedTuple
 
@@ -20,4 +20,35 @@ CELLS = {
     "medium": Cell(100, 32, 64, 128, 16),
     "charlm": Cell(128, 32, 65, 256, 65),
     "large": Cell(100, 64, 128, 512, 64),
+    "xl": Cell(50, 64, 256, 1024, 256),
+    "long": Cell(10000, 1, 1, 32, 1),
 }
+
+OPERATIONS = ("train step", "inference", "streaming step")
+
+FLOAT64_CELLS = ("tiny", "medium", "large")
+
+# Best peer's median over crnn's, float32, by operation in the order above
+TARGETS = {
+    "nano": (3, 8, 8),
+    "tiny": (5, 6, 8),
+    "small": (5, 5, 6),
+    "medium": (4, 2.5, 2.5),
+    "charlm": (3, 2.2, 2),
+    "large": (1.5, 1.5, 1.2),
+    "xl": (1.4, 1.4, 1.2),
+    "long": (7, 6, 8),
+}
+
+
+def flops(operation: str, cell: Cell) -> int:
+    """Return the floating-point operations of the products that crnn computes; tanh not counted."""
+    T, B, I, H, O = cell
+    forward = 2 * B * H * (I + H + O)
+    if operation == "streaming step":
+        return forward
+    if operation == "inference":
+        return T * forward
+    # The weight gradients take as many as the forward pass; towards h there are W_hy and W_hh, and
+    # nothing goes on towards x.
+    return T * (2 * forward + 2 * B * H * (H + O))

@@ -8,32 +8,57 @@ from collections.abc import Callable, Mapping
 # next job needs.
 REST_SECONDS = 0.1
 
+# Calls of one candidate before the next has its turn, and turns: enough to tell forms apart that
+# differ by a tenth.
+CANDIDATE_SECONDS, CANDIDATE_TURNS = 0.02, 3
+
+
+def seconds_of(job: Callable[[], object], calls: int) -> float:
+    """Return how long a call takes, over so many."""
+    start = time.perf_counter()
+    for _ in range(calls):
+        job()
+    return (time.perf_counter() - start) / calls
+
+
+def calls_for(job: Callable[[], object], least_seconds: float) -> int:
+    """Return how many calls take at least so long; the job has run before."""
+    calls = 1
+    while (taken := seconds_of(job, calls) * calls) < least_seconds / 10:
+        calls *= 10
+    return max(1, round(calls * least_seconds / taken))
+
 
 def interleaved(
     jobs: Mapping[str, Callable[[], object]], rounds: int, least_seconds: float
 ) -> dict[str, list[float]]:
     """Return the seconds a call of each job takes, once for each round.
 
-    Every job runs once to warm up, which also tells how many calls make a sample of at least
+    Every job runs to warm up, which also tells how many calls make a sample of at least
     `least_seconds`; then all jobs take one sample in turn, round after round. Before each sample
     the job before it is left time to come to rest, and one call is not counted.
     """
     calls = {}
     for name, job in jobs.items():
         job()
-        start = time.perf_counter()
-        job()
-        calls[name] = max(1, round(least_seconds / (time.perf_counter() - start)))
+        calls[name] = calls_for(job, least_seconds)
     samples: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(rounds):
         for name, job in jobs.items():
             time.sleep(REST_SECONDS)
             job()
-            start = time.perf_counter()
-            for _ in range(calls[name]):
-                job()
-            samples[name].append((time.perf_counter() - start) / calls[name])
+            samples[name].append(seconds_of(job, calls[name]))
     return samples
+
+
+def fastest(*candidates: Callable[[], object]) -> Callable[[], object]:
+    """Return the fastest of several forms of the same work."""
+    best = []
+    for candidate in candidates:
+        candidate()
+        calls = calls_for(candidate, CANDIDATE_SECONDS)
+        best.append(min(seconds_of(candidate, calls) for _ in range(CANDIDATE_TURNS)))
+    return candidates[best.index(min(best))]
 
 
 def spread(samples: list[float]) -> tuple[float, float, float]:

@@ -1,0 +1,93 @@
+"""The two pictures that README shows, drawn from the measurements."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+from benchmarks.cells import CELLS, OPERATIONS
+from benchmarks.measure import OURS, PEERS, Measurement
+
+# Okabe and Ito's palette, which people with any colour vision can tell apart
+COLOURS = {
+    OURS: "#000000",
+    "NumPy": "#0072B2",
+    "lists": "#999999",
+    "Numba": "#E69F00",
+    "PyTorch": "#D55E00",
+    "JAX": "#009E73",
+    "ONNX Runtime": "#CC79A7",
+}
+MARKERS = dict(zip(COLOURS, "Dsx^ovP", strict=True))
+
+
+def draw_cells(measurements: list[Measurement], path: Path) -> None:
+    """Draw every rival's time as a multiple of crnn's: one panel an operation, one row a cell."""
+    shown = [m for m in measurements if m.dtype == "float32"]
+    figure, panels = plt.subplots(1, len(OPERATIONS), figsize=(11, 4.6), sharey=True)
+    for panel, operation in zip(panels, OPERATIONS, strict=True):
+        of_cell = {m.cell: m for m in shown if m.operation == operation}
+        for name in PEERS:
+            points = [
+                (m.ratio(name), row)
+                for row, cell in enumerate(CELLS)
+                if (m := of_cell.get(cell)) is not None and name in m.samples
+            ]
+            if points:
+                panel.plot(
+                    *zip(*points, strict=True), MARKERS[name], color=COLOURS[name], markersize=7,
+                    label=name, alpha=0.9,
+                )  # fmt: skip
+        panel.axvline(1, color=COLOURS[OURS], linewidth=2)
+        panel.set_xscale("log")
+        panel.set_title(operation, fontsize=11)
+        panel.set_xlabel("time / crnn's time")
+        panel.grid(axis="x", which="major", color="0.85")
+        panel.set_axisbelow(True)
+        panel.spines[["top", "right"]].set_visible(False)
+    labels = [f"{name}\nH={cell.H}, B={cell.B}" for name, cell in CELLS.items()]
+    panels[0].set_yticks(range(len(CELLS)), labels, fontsize=9)
+    panels[0].invert_yaxis()
+    handles = {
+        label: handle
+        for panel in panels
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        handles.values(), handles.keys(), ncols=len(handles), loc="lower center", frameon=False
+    )
+    figure.suptitle("Right of the black line: slower than crnn (float32)", fontsize=12)
+    figure.tight_layout(rect=(0, 0.06, 1, 1))
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def draw_growth(growth: list[tuple[str, Measurement]], path: Path) -> None:
+    """Draw the time of a training step over T and over H."""
+    figure, panels = plt.subplots(1, 2, figsize=(11, 4.2))
+    titles = {
+        "T": "over the length (B = 1, I = 1, H = 32, O = 1)",
+        "H": "over the hidden size (T = 50, B = 16, I = 16, O = 8)",
+    }
+    for panel, (axis, title) in zip(panels, titles.items(), strict=True):
+        points = [(getattr(m.sizes, axis), m) for of_axis, m in growth if of_axis == axis]
+        for name, colour in COLOURS.items():
+            line = [(size, m.median(name)) for size, m in points if name in m.samples]
+            if line:
+                panel.plot(
+                    *zip(*line, strict=True), marker=MARKERS[name], color=colour, label=name,
+                    linewidth=2.5 if name == OURS else 1.2,
+                )  # fmt: skip
+        panel.set_xscale("log", base=10 if axis == "T" else 2)
+        panel.set_yscale("log")
+        panel.set_xlabel({"T": "time steps T", "H": "hidden units H"}[axis])
+        panel.set_ylabel("seconds a training step")
+        panel.set_title(title, fontsize=10)
+        panel.grid(which="major", color="0.88")
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.legend(frameon=False, fontsize=9)
+    figure.tight_layout()
+    figure.savefig(path, dpi=130)
+    plt.close(figure)

@@ -1,0 +1,117 @@
+"""PyTorch: torch.nn.RNN and Linear, its fused form for whole sequences, on all cores.
+
+`torch.compile` takes the recurrence apart into one graph a time step; it takes minutes to compile
+at these lengths and is left out.
+"""
+
+import numpy as np
+import torch
+
+from benchmarks.rivals import NAMES, Problem
+from benchmarks.timing import fastest
+
+
+class _Model(torch.nn.Module):
+    def __init__(self, problem: Problem) -> None:
+        super().__init__()
+        _, _, I, H, O = problem.cell
+        dtype = torch.float64 if problem.dtype == np.float64 else torch.float32
+        self.rnn = torch.nn.RNN(I, H, dtype=dtype)
+        self.linear = torch.nn.Linear(H, O, dtype=dtype)
+        self.named = {
+            "W_xh": self.rnn.weight_ih_l0,
+            "W_hh": self.rnn.weight_hh_l0,
+            "b_h": self.rnn.bias_ih_l0,
+            "W_hy": self.linear.weight,
+            "b_y": self.linear.bias,
+        }
+        with torch.no_grad():
+            for name in NAMES:
+                self.named[name].copy_(torch.from_numpy(problem.params[name]))
+            self.rnn.bias_hh_l0.zero_()
+        # crnn has one bias, so one of the two is held at zero.
+        self.rnn.bias_hh_l0.requires_grad_(False)
+
+    def forward(self, x):
+        return self.linear(self.rnn(x)[0])
+
+
+def _time_major(array: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array.swapaxes(0, 1)))
+
+
+class _Train:
+    def __init__(self, problem: Problem) -> None:
+        self._model = _Model(problem)
+        trained = [p for p in self._model.parameters() if p.requires_grad]
+        self._sgd = torch.optim.SGD(trained, lr=0.0, fused=True)
+        self._loss = torch.nn.MSELoss()
+        self._x, self._y = _time_major(problem.x), _time_major(problem.y)
+
+    @property
+    def lr(self) -> float:
+        return self._sgd.param_groups[0]["lr"]
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self._sgd.param_groups[0]["lr"] = value
+
+    def __call__(self) -> None:
+        self._sgd.zero_grad(set_to_none=True)
+        self._loss(self._model(self._x), self._y).backward()
+        self._sgd.step()
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        return {name: self._model.named[name].detach().numpy().copy() for name in NAMES}
+
+
+def train_step(problem: Problem) -> _Train:
+    return _Train(problem)
+
+
+def inference(problem: Problem):
+    model = _Model(problem).eval()
+    x = _time_major(problem.x)
+
+    def predict():
+        with torch.inference_mode():
+            return model(x)
+
+    return predict
+
+
+def streaming_step(problem: Problem):
+    model = _Model(problem).eval()
+    W_xh, W_hh, b_h, W_hy, b_y = (model.named[name].detach() for name in NAMES)
+    cell = torch.nn.RNNCell(problem.cell.I, problem.cell.H, dtype=W_xh.dtype)
+    cell.load_state_dict({k.removesuffix("_l0"): v for k, v in model.rnn.state_dict().items()})
+    x_t = torch.from_numpy(problem.x[:, 0].copy())
+
+    def by_cell(x, h):
+        h = cell(x, h)
+        return model.linear(h), h
+
+    def by_products(x, h):
+        h = torch.addmm(b_h, x, W_xh.T).addmm_(h, W_hh.T).tanh_()
+        return torch.addmm(b_y, h, W_hy.T), h
+
+    def job(form):
+        h = torch.zeros(problem.cell.B, problem.cell.H, dtype=W_xh.dtype)
+
+        def run():
+            with torch.inference_mode():
+                form(x_t, h)
+
+        return run
+
+    jobs = {job(by_cell): by_cell, job(by_products): by_products}
+    form = jobs[fastest(*jobs)]
+    h = torch.zeros(problem.cell.B, problem.cell.H, dtype=W_xh.dtype)
+
+    def step(x):
+        nonlocal h
+        with torch.inference_mode():
+            y, h = form(torch.from_numpy(x), h)
+            return y.numpy()
+
+    return step
