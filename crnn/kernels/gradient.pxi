@@ -35,14 +35,9 @@ cdef inline vec* reserve(const vec* workspace, Py_ssize_t* used, Py_ssize_t n) n
 
 
 cdef inline Py_ssize_t inputs_size(const vec* dtype, Sizes s) noexcept nogil:
-    """Scalars that the panels of W_xh take, and those of a weight gradient's steps."""
-    cdef Py_ssize_t of_W = max(packed_size(dtype, s.I, s.H), packed_size(dtype, s.H, s.I))
-    # Of all steps, or of as many as are packed at a time, whichever is less
-    cdef Py_ssize_t columns = max(s.I, s.H)
-    cdef Py_ssize_t of_all = packed_size(dtype, s.B * s.T, columns)
-    cdef Py_ssize_t of_some = max(PACKED_BYTES // itemsize(dtype),
-                                  packed_size(dtype, PACKED_STEPS, columns))
-    return max(of_W, min(of_all, of_some))
+    """Scalars that packed W_xh takes, either way, or the steps of a weight gradient."""
+    return max(steps_size(dtype, s),
+               max(packed_size(dtype, s.I, s.H), packed_size(dtype, s.H, s.I)))
 
 
 cdef inline Py_ssize_t outputs_size(const vec* dtype, Sizes s) noexcept nogil:
@@ -114,6 +109,7 @@ cdef void gradient(vec* dtype, Team team) noexcept nogil:
     cdef vec* recurrent = <vec*> plan.recurrent
     cdef vec* outputs = <vec*> plan.outputs
     cdef vec* da = <vec*> plan.da
+    cdef Py_ssize_t steps = steps_size(dtype, s)
     cdef const vec* dy
     cdef Py_ssize_t b, first, last
 
@@ -147,7 +143,7 @@ cdef void gradient(vec* dtype, Team team) noexcept nogil:
     pack_weights(recurrent, <const vec*> c.W_hh, s.H, 1, s.H, s.H, s.B == 1, team)
     if has_output_layer:
         add_rows(<vec*> c.db_y, dy, s.B * s.T, s.O, team)
-        add_outer_products(<vec*> c.dW_hy, s.O, s.H, s.B, s.T, dy, states, inputs, team)
+        add_outer_products(<vec*> c.dW_hy, s.O, s.H, s.B, s.T, dy, states, inputs, steps, team)
         pack(outputs, <const vec*> c.W_hy, s.H, 1, s.O, s.H, team)
     team_wait(team)
     last = s.T
@@ -166,6 +162,7 @@ cdef void gradient(vec* dtype, Team team) noexcept nogil:
         x.data = step_of(dtype, c.x, 0, first)
         states.data = step_of(dtype, mine_c.h, 0, first)
         add_rows(<vec*> c.db_h, da, s.B * chunk.T, s.H, team)
-        add_outer_products(<vec*> c.dW_xh, s.H, s.I, s.B, chunk.T, da, x, inputs, team)
-        add_outer_products(<vec*> c.dW_hh, s.H, s.H, s.B, chunk.T, da, states, inputs, team)
+        add_outer_products(<vec*> c.dW_xh, s.H, s.I, s.B, chunk.T, da, x, inputs, steps, team)
+        add_outer_products(<vec*> c.dW_hh, s.H, s.H, s.B, chunk.T, da, states, inputs, steps, team)
+        team_wait(team)
         last = first

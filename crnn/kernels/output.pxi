@@ -43,7 +43,9 @@ cdef void output_backward(vec* dtype, Team team) noexcept nogil:
     cdef vec* panels = aligned(<const vec*> c.workspace)
     cdef const vec* dy = <const vec*> c.y.data
     add_rows(<vec*> c.db_y, dy, s.B * s.T, s.O, team)
-    add_outer_products(<vec*> c.dW_hy, s.O, s.H, s.B, s.T, dy, c.h, panels, team)
+    add_outer_products(<vec*> c.dW_hy, s.O, s.H, s.B, s.T, dy, c.h, panels,
+                       steps_size(dtype, s), team)
+    team_wait(team)
     pack(panels, <const vec*> c.W_hy, s.H, 1, s.O, s.H, team)
     team_wait(team)
     towards_states(s, c.y, c.dh, panels, share(team, s.B, 1), 0, s.T)

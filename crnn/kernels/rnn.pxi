@@ -114,16 +114,17 @@ cdef void rnn_backward(vec* dtype, Team team) noexcept nogil:
     cdef vec* W_hh_packed = aligned(<const vec*> c.workspace)
     cdef vec* panels = at(W_hh_packed, packed_size(dtype, s.H, s.H))
     cdef const vec* da = <const vec*> c.dh.data
-    cdef Py_ssize_t b
+    cdef Py_ssize_t b, steps = steps_size(dtype, s)
     pack_weights(W_hh_packed, <const vec*> c.W_hh, s.H, 1, s.H, s.H, s.B == 1, team)
     team_wait(team)
     run_backward(c, W_hh_packed, 0, s.T, False, mine)
     team_wait(team)
     add_rows(<vec*> c.db_h, da, s.B * s.T, s.H, team)
-    add_outer_products(<vec*> c.dW_xh, s.H, s.I, s.B, s.T, da, c.x, panels, team)
-    add_outer_products(<vec*> c.dW_hh, s.H, s.H, s.B, s.T, da, c.h, panels, team)
+    add_outer_products(<vec*> c.dW_xh, s.H, s.I, s.B, s.T, da, c.x, panels, steps, team)
+    add_outer_products(<vec*> c.dW_hh, s.H, s.H, s.B, s.T, da, c.h, panels, steps, team)
     if c.dx.data != NULL:
         # dx_t = W_xh^T da_t
+        team_wait(team)
         pack(panels, <const vec*> c.W_xh, s.I, 1, s.H, s.I, team)
         team_wait(team)
         for b in range(mine.first, mine.last):

@@ -7,6 +7,14 @@ cdef enum:
     PACKED_STEPS = 256
 
 
+cdef inline Py_ssize_t steps_size(const vec* dtype, Sizes s) noexcept nogil:
+    """Scalars for the steps that members pack: of all steps, or of as many as go at a time."""
+    cdef Py_ssize_t width = padded(dtype, max(s.I, s.H))
+    cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(dtype)
+    return unit * blocks(min(s.B * s.T * width, max(PACKED_BYTES // itemsize(dtype),
+                                                    PACKED_STEPS * width)), unit)
+
+
 cdef inline vec* step_of(const vec* dtype, Sequences s, Py_ssize_t b, Py_ssize_t t) noexcept nogil:
     """The features of step t of sequence b."""
     return at(<const vec*> s.data, b * s.per_sequence + t * s.per_step)
@@ -16,16 +24,10 @@ cdef inline void clear(vec* p, Py_ssize_t n) noexcept nogil:
     memset(p, 0, n * itemsize(p))
 
 
-cdef inline Py_ssize_t steps_packed(const vec* dtype, Py_ssize_t N) noexcept nogil:
-    """How many steps of N features are packed at a time."""
-    return max(PACKED_STEPS, PACKED_BYTES // (padded(dtype, N) * itemsize(dtype)))
-
-
 cdef void pack_steps(vec* panels, Sequences s, Py_ssize_t T, Py_ssize_t first, Py_ssize_t K,
-                     Py_ssize_t N, Team team) noexcept nogil:
-    """Pack K steps as the rows of a (K, N) matrix, from number `first` of all B * T on."""
-    cdef Py_ssize_t NR = panel_columns(panels)
-    cdef Share mine = share(team, K, 1)
+                     Share features) noexcept nogil:
+    """Pack K steps as the rows of a (K, features) matrix, from number `first` of all B * T on."""
+    cdef Py_ssize_t NR = panel_columns(panels), N = features.last - features.first
     cdef Py_ssize_t p, n, k, t, columns, width
     cdef vec* panel
     cdef const vec* row
@@ -33,13 +35,14 @@ cdef void pack_steps(vec* panels, Sequences s, Py_ssize_t T, Py_ssize_t first, P
         n = p * NR
         columns = min(NR, N - n)
         width = padded(panels, columns)
-        t = (first + mine.first) % T
-        row = step_of(panels, s, (first + mine.first) // T, t)
-        for k in range(mine.first, mine.last):
-            panel = at(panels, n * K + k * width)
+        t = first % T
+        row = at(step_of(panels, s, first // T, t), features.first + n)
+        panel = at(panels, n * K)
+        for k in range(K):
             if columns < width:
                 store(panel, width - lanes(panels), splat(panels, 0))
-            copy_scalars(panel, 1, at(row, n), 1, columns)
+            copy_scalars(panel, 1, row, 1, columns)
+            panel = at(panel, width)
             t += 1
             row = at(row, s.per_step)
             if t == T:
@@ -48,30 +51,31 @@ cdef void pack_steps(vec* panels, Sequences s, Py_ssize_t T, Py_ssize_t first, P
 
 
 cdef void add_outer_products(vec* dW, Py_ssize_t M, Py_ssize_t N, Py_ssize_t B, Py_ssize_t T,
-                             const vec* da, Sequences x, vec* panels, Team team) noexcept nogil:
+                             const vec* da, Sequences x, vec* panels, Py_ssize_t size,
+                             Team team) noexcept nogil:
     """dW (M, N) += sum over all steps of da_t x_t^T; da is (B, T, M), contiguous.
 
     Members share the elements of dW, never the sum of one, so its order does not depend on them.
+    Each packs what it reads, in its own part of the `size` scalars of `panels`: nobody waits.
     """
-    cdef Py_ssize_t NR = panel_columns(da)
-    cdef Py_ssize_t most = steps_packed(da, N)
+    cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(da)
     cdef Share rows, columns
-    cdef Py_ssize_t block, first, K
+    cdef Py_ssize_t block, first, K, most, part = size // team.count // unit * unit
     rows.first, rows.last, columns.first, columns.last = 0, M, 0, N
-    if blocks(N, NR) >= 2 * team.count:
-        columns = share(team, N, NR)
+    if blocks(N, panel_columns(da)) >= 2 * team.count:
+        columns = share(team, N, panel_columns(da))
     else:
         rows = share(team, M, MR)
+    panels = at(panels, team.index * part)
+    most = max(1, min(part // padded(da, columns.last - columns.first), B * T))
+    dW = at(dW, rows.first * N + columns.first)
     for block in range(blocks(B * T, most)):
         first = block * most
         K = min(most, B * T - first)
-        pack_steps(panels, x, T, first, K, N, team)
-        team_wait(team)
+        pack_steps(panels, x, T, first, K, columns)
         product(rows.last - rows.first, columns.last - columns.first, K,
-                at(da, first * M + rows.first), 1, M, at(panels, columns.first * K),
-                at(dW, rows.first * N + columns.first), N,
-                at(dW, rows.first * N + columns.first), N, PLAIN, <const vec*> NULL, 0)
-        team_wait(team)
+                at(da, first * M + rows.first), 1, M, panels, dW, N, dW, N, PLAIN,
+                <const vec*> NULL, 0)
 
 
 cdef void add_rows(vec* db, const vec* da, Py_ssize_t rows, Py_ssize_t N, Team team) noexcept nogil:
