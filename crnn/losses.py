@@ -23,8 +23,8 @@ class Loss(NamedTuple):
         The result has the batch axis in either case.
         """
         if not self.of_classes and kernels.is_plain(y, like, y_shape):
-            plain: Array = y
-            return plain.reshape(-1, *y_shape[-2:])
+            plain: Array = y if len(y_shape) == 3 else y[None]
+            return plain
         axes = ("batch", "time", "outputs")[-len(y_shape) :]
         sizes = dict(zip(axes, y_shape, strict=True))
         if self.of_classes:

@@ -593,10 +593,11 @@ class RNN:
 
     def _examples(self, x: Any, y: Any, loss: losses.Loss) -> tuple[Array, Array]:
         """Return x (batch, time, inputs) and the targets of its outputs."""
+        network = self._network
         sequences, _, single = self._inputs(x, None)
-        shape = (*sequences.shape[:2], self._network.output_size)
-        targets = loss.targets(y, shape[1:] if single else shape, self.flat_params, self._kernels)
-        return sequences, targets
+        B, T, _ = sequences.shape
+        shape = (T, network.output_size) if single else (B, T, network.output_size)
+        return sequences, loss.targets(y, shape, network.flat, network.kernels)
 
     def _check_optimizer(self, optimizer: SGD) -> None:
         if not isinstance(optimizer, SGD):

@@ -111,8 +111,11 @@ cdef void gradient(vec* dtype, Team team) noexcept nogil:
     cdef vec* da = <vec*> plan.da
     cdef Py_ssize_t steps = steps_size(dtype, s)
     cdef const vec* dy
+    cdef Packed packed
     cdef Py_ssize_t b, first, last
 
+    packed.W_xh, packed.W_hh, packed.b_h = inputs, recurrent, <void*> c.b_h
+    packed.W_hy, packed.b_y = outputs if has_output_layer else NULL, <void*> c.b_y
     if team.index == 0:
         c.losses = plan.losses
     mine_c.losses = plan.losses
@@ -129,9 +132,8 @@ cdef void gradient(vec* dtype, Team team) noexcept nogil:
     for b in range(mine.first, mine.last):
         clear(step_of(dtype, mine_c.h, b, 0), s.H)
     team_wait(team)
-    run_forward(&mine_c, inputs, recurrent, <const vec*> c.b_h, mine)
+    run_forward(&mine_c, &packed, <const vec*> dtype, mine)
     if has_output_layer:
-        output_rows(&mine_c, states, outputs, <const vec*> c.b_y, mine)
         sequence_losses(&mine_c, <const vec*> plan.y, <vec*> plan.y, mine)
     else:
         mine_c.y.per_sequence = states.per_sequence

@@ -41,7 +41,9 @@ cdef void pack_forward(vec* dtype, Team team) noexcept nogil:
     pack_weights(<vec*> c.packed.W_hh, <const vec*> c.W_hh, 1, s.H, s.H, s.H, s.B == 1, team)
     if team.index == 0:
         copy_scalars(<vec*> c.packed.b_h, 1, <const vec*> c.b_h, 1, s.H)
-    if c.W_hy != NULL:
+    if c.W_hy == NULL:
+        c.packed.W_hy = NULL
+    else:
         pack_weights(<vec*> c.packed.W_hy, <const vec*> c.W_hy, 1, s.H, s.H, s.O,
                      by_rows(dtype, s, s.H, s.O), team)
         if team.index == 0:
@@ -80,13 +82,9 @@ cdef void predict(vec* dtype, Team team) noexcept nogil:
         chunk.sizes.T = min(most, s.T - first)
         chunk.x.data = step_of(dtype, c.x, 0, first)
         chunk.y.data = step_of(dtype, c.y, 0, first)
-        run_forward(&chunk, <const vec*> chunk.packed.W_xh, <const vec*> chunk.packed.W_hh,
-                    <const vec*> chunk.packed.b_h, mine)
-        if c.W_hy != NULL:
-            output_rows(&chunk, states_of(chunk.h, dtype), <const vec*> chunk.packed.W_hy,
-                        <const vec*> chunk.packed.b_y, mine)
+        run_forward(&chunk, &chunk.packed, <const vec*> dtype, mine)
         for b in range(mine.first, mine.last):
-            if c.W_hy == NULL:
+            if chunk.packed.W_hy == NULL:
                 copy_scalars(step_of(dtype, chunk.y, b, 0), 1, step_of(dtype, chunk.h, b, 1), 1,
                              chunk.sizes.T * s.H)
             copy_scalars(step_of(dtype, chunk.h, b, 0), 1,

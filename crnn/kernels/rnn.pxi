@@ -32,26 +32,45 @@ cdef inline void recurrent_step(Sizes s, Share mine, Sequences a, Py_ssize_t t_a
                 h.per_sequence)
 
 
-cdef void run_forward(Call* c, const vec* W_xh, const vec* W_hh, const vec* b_h,
-                      Share mine) noexcept nogil:
-    """All steps of this member's sequences, with packed weights."""
+cdef void run_forward(Call* c, const Packed* p, const vec* dtype, Share mine) noexcept nogil:
+    """All steps of this member's sequences, and their outputs where there is an output layer."""
     cdef Sizes s = c.sizes
-    cdef Py_ssize_t of_a_step = max(1, mine.last - mine.first) * s.H * itemsize(b_h)
+    cdef const vec* b_h = <const vec*> p.b_h
+    cdef Py_ssize_t of_a_step = max(1, mine.last - mine.first) * s.H * itemsize(dtype)
     cdef Py_ssize_t ahead = PROJECTED_BYTES // of_a_step
     cdef Py_ssize_t block, first, steps, b, t
     cdef vec* h_t
+    if (by_rows(dtype, s, s.I, s.H) and s.B == 1
+            and (p.W_hy == NULL or by_rows(dtype, s, s.H, s.O))):
+        # Nothing of a step's inputs and outputs waits for the states before it, so the processor
+        # works on them while it waits for those.
+        for t in range(s.T):
+            forward_row(s, p, step_of(dtype, c.x, 0, t), step_of(dtype, c.h, 0, t),
+                        step_of(dtype, c.h, 0, t + 1), step_of(dtype, c.y, 0, t))
+        return
     ahead = min(max(ahead, PROJECTED_STEPS), s.T)
     for block in range(blocks(s.T, ahead)):
         first = block * ahead
         steps = min(ahead, s.T - first)
         # W_xh x_t + b_h does not recur: all these steps of a sequence are one product.
         for b in range(mine.first, mine.last):
-            h_t = step_of(b_h, c.h, b, first + 1)
-            affine(steps, s.H, s.I, step_of(b_h, c.x, b, first), c.x.per_step, W_xh,
-                   by_rows(b_h, s, s.I, s.H), b_h, h_t, c.h.per_step)
+            h_t = step_of(dtype, c.h, b, first + 1)
+            affine(steps, s.H, s.I, step_of(dtype, c.x, b, first), c.x.per_step,
+                   <const vec*> p.W_xh, by_rows(dtype, s, s.I, s.H), b_h, h_t, c.h.per_step)
         # + W_hh h_{t-1}, then tanh: the same step of all sequences is one product.
         for t in range(first, first + steps):
-            recurrent_step(s, mine, c.h, t, W_hh, c.h, t + 1, TANH, c.h, t + 1)
+            recurrent_step(s, mine, c.h, t, <const vec*> p.W_hh, c.h, t + 1, TANH, c.h, t + 1)
+    if p.W_hy != NULL:
+        output_rows(c, states_of(c.h, dtype), <const vec*> p.W_hy, <const vec*> p.b_y, mine)
+
+
+cdef inline void forward_row(Sizes s, const Packed* p, const vec* x_t, const vec* h, vec* h_t,
+                             vec* y_t) noexcept nogil:
+    """One step of one sequence whose weights are packed by rows."""
+    row_product(s.I, s.H, x_t, <const vec*> p.W_xh, <const vec*> p.b_h, h_t, PLAIN, h)
+    row_product(s.H, s.H, h, <const vec*> p.W_hh, h_t, h_t, TANH, h)
+    if p.W_hy != NULL:
+        row_product(s.H, s.O, h_t, <const vec*> p.W_hy, <const vec*> p.b_y, y_t, PLAIN, h)
 
 
 cdef void run_backward(Call* c, const vec* W_hh_packed, Py_ssize_t first, Py_ssize_t last,
@@ -99,12 +118,14 @@ cdef inline void add_through_tanh(vec* da, const vec* carried, bint is_carried, 
 cdef void rnn_forward(vec* dtype, Team team) noexcept nogil:
     cdef Call* c = <Call*> dtype
     cdef Sizes s = c.sizes
+    cdef Packed p
     cdef vec* W_xh = aligned(<const vec*> c.workspace)
-    cdef vec* W_hh = at(W_xh, inputs_size(dtype, s))
+    p.W_xh, p.W_hh, p.b_h = W_xh, at(W_xh, inputs_size(dtype, s)), <void*> c.b_h
+    p.W_hy = p.b_y = NULL
     pack_weights(W_xh, <const vec*> c.W_xh, 1, s.I, s.I, s.H, by_rows(dtype, s, s.I, s.H), team)
-    pack_weights(W_hh, <const vec*> c.W_hh, 1, s.H, s.H, s.H, s.B == 1, team)
+    pack_weights(<vec*> p.W_hh, <const vec*> c.W_hh, 1, s.H, s.H, s.H, s.B == 1, team)
     team_wait(team)
-    run_forward(c, W_xh, W_hh, <const vec*> c.b_h, share(team, s.B, DEALT))
+    run_forward(c, &p, <const vec*> dtype, share(team, s.B, DEALT))
 
 
 cdef void rnn_backward(vec* dtype, Team team) noexcept nogil:

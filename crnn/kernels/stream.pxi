@@ -12,15 +12,15 @@ cdef void stream_step(vec* dtype, Team team) noexcept nogil:
     cdef Py_ssize_t rows = mine.last - mine.first, b
     cdef vec* h_t = step_of(dtype, c.h, mine.first, 1)
     cdef vec* y_t = step_of(dtype, c.y, mine.first, 0)
-    affine(rows, s.H, s.I, step_of(dtype, c.x, mine.first, 0), c.x.per_sequence,
-           <const vec*> c.packed.W_xh, by_rows(dtype, s, s.I, s.H), <const vec*> c.packed.b_h, h_t,
-           c.h.per_sequence)
+    cdef const vec* x_t = step_of(dtype, c.x, mine.first, 0)
+    affine(rows, s.H, s.I, x_t, c.x.per_sequence, <const vec*> c.packed.W_xh,
+           by_rows(dtype, s, s.I, s.H), <const vec*> c.packed.b_h, h_t, c.h.per_sequence)
     recurrent_step(s, mine, c.h, 0, <const vec*> c.packed.W_hh, c.h, 1, TANH, c.h, 1)
-    if c.W_hy != NULL:
+    if c.packed.W_hy != NULL:
         affine(rows, s.O, s.H, h_t, c.h.per_sequence, <const vec*> c.packed.W_hy,
                by_rows(dtype, s, s.H, s.O), <const vec*> c.packed.b_y, y_t, c.y.per_sequence)
     for b in range(rows):
         h_t = step_of(dtype, c.h, mine.first + b, 1)
         copy_scalars(step_of(dtype, c.h, mine.first + b, 0), 1, h_t, 1, s.H)
-        if c.W_hy == NULL:
+        if c.packed.W_hy == NULL:
             copy_scalars(at(y_t, b * c.y.per_sequence), 1, h_t, 1, s.H)
