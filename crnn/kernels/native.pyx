@@ -692,6 +692,9 @@ cdef inline outputs_for(Stream self, Py_ssize_t T):
     return np.PyArray_EMPTY(axes + 1, shape, (<Running*> self.running).dtype, 0)
 
 
+CONVERT = "convert: expected to return an array that the stream can take"
+
+
 cdef state_for(Stream self):
     """A new array (batch, hidden) for the state."""
     cdef Sizes s = (<Running*> self.running).call.sizes
@@ -776,6 +779,8 @@ cdef class Stream:
         if not x_t:
             x = self.convert("x", x, "inputs")
             x_t = inputs_of(self, x, NULL)
+            if not x_t:
+                raise TypeError(CONVERT)
         if out is None:
             out = outputs_for(self, 0)
             y_t = np.PyArray_DATA(<np.ndarray> out)
@@ -820,6 +825,8 @@ cdef class Stream:
         if not data:
             x = self.convert("x", x, "time inputs")
             data = inputs_of(self, x, &T)
+            if not data:
+                raise TypeError(CONVERT)
         y = outputs_for(self, T)
         h = state_for(self)
         c.sizes.T = T
@@ -847,9 +854,18 @@ cdef class Stream:
 
     @state.setter
     def state(self, value):
+        cdef Running* r = <Running*> self.running
+        cdef Sizes s = r.call.sizes
+        cdef void* data
         h = self.convert("state", value, "hidden")
-        take(<Running*> self.running)
-        move_state(<Running*> self.running, np.PyArray_DATA(<np.ndarray> h), NULL)
+        if self.batch_size is None:
+            data = vector(h, r.dtype, s.H, READ)
+        else:
+            data = matrix(h, r.dtype, s.B, s.H, READ)
+        if not data:
+            raise TypeError(CONVERT)
+        take(r)
+        move_state(r, data, NULL)
         give(<Running*> self.running)
 
     def reset(self):
