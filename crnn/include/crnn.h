@@ -26,7 +26,8 @@ extern "C" {
 
 /* Later versions add members to the end of the table and change none. */
 #define CRNN_API_VERSION 1
-#define CRNN_API_NAME "crnn.kernels.native.c_api"
+#define CRNN_API_MODULE "crnn.kernels.native"
+#define CRNN_API_NAME CRNN_API_MODULE ".c_api"
 
 enum {
     CRNN_OK = 0,
@@ -63,7 +64,13 @@ typedef struct {
 /* The table of the installed crnn; NULL and an ImportError where its compiled kernels are absent
    or older than this header. */
 static inline const crnn_api *crnn_import(void) {
-    const crnn_api *api = (const crnn_api *)PyCapsule_Import(CRNN_API_NAME, 0);
+    const crnn_api *api;
+    /* PyCapsule_Import imports no module inside a package by itself before Python 3.12. */
+    PyObject *module = PyImport_ImportModule(CRNN_API_MODULE);
+    if (!module)
+        return NULL;
+    Py_DECREF(module);
+    api = (const crnn_api *)PyCapsule_Import(CRNN_API_NAME, 0);
     if (api && api->version < CRNN_API_VERSION) {
         PyErr_Format(PyExc_ImportError, "crnn.h: expected version %d or later, got version %d",
                      CRNN_API_VERSION, api->version);
