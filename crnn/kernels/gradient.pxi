@@ -14,10 +14,13 @@ cdef enum:
 cdef struct Plan:
     # Where everything lies in the workspace
     Py_ssize_t chunk            # steps of a chunk
+    bint room                   # states and da of one sequence have room for whole registers
+    Py_ssize_t per_step         # scalars from step to step of h and da
     Py_ssize_t h_per_sequence
     void* h                     # (B, T+1, H), sequences h_per_sequence apart
     void* y                     # (B, T, O)
     void* da                    # (B, chunk, H)
+    void* b_h                   # (H,), with room
     void* carried               # (B, H): what da_{t+1} sends to the last step of a chunk
     double* losses              # (B,)
     void* inputs                # panels of W_xh, then of the steps of a weight gradient
@@ -45,7 +48,7 @@ cdef inline Py_ssize_t outputs_size(const vec* dtype, Sizes s) noexcept nogil:
     return max(packed_size(dtype, s.H, s.O), packed_size(dtype, s.O, s.H))
 
 
-cdef inline Plan lay_out(Sizes s, const vec* workspace) noexcept nogil:
+cdef inline Plan lay_out(Sizes s, bint has_output_layer, const vec* workspace) noexcept nogil:
     """The plan of a workspace; of no workspace, for its size alone."""
     cdef Plan plan
     cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(workspace)
@@ -55,10 +58,14 @@ cdef inline Plan lay_out(Sizes s, const vec* workspace) noexcept nogil:
     plan.chunk = min(plan.chunk, s.T)
     # An odd number of cache lines from sequence to sequence: a power of two would put the rows
     # that a tile reads side by side into the same few sets of the cache.
-    plan.h_per_sequence = (blocks((s.T + 1) * s.H, unit) | 1) * unit
+    # Without an output layer the states are the outputs too, and the loss takes them in one piece.
+    plan.room = s.B == 1 and has_output_layer
+    plan.per_step = padded(workspace, s.H) if plan.room else s.H
+    plan.h_per_sequence = (blocks((s.T + 1) * plan.per_step, unit) | 1) * unit
     plan.h = reserve(start, &used, s.B * plan.h_per_sequence)
     plan.y = reserve(start, &used, s.B * s.T * s.O)
-    plan.da = reserve(start, &used, s.B * plan.chunk * s.H)
+    plan.da = reserve(start, &used, s.B * plan.chunk * plan.per_step)
+    plan.b_h = reserve(start, &used, s.H)
     plan.carried = reserve(start, &used, s.B * s.H)
     plan.losses = <double*> reserve(start, &used, s.B * 8 // itemsize(workspace))
     plan.inputs = reserve(start, &used, inputs_size(workspace, s))
@@ -100,7 +107,7 @@ cdef void gradient(vec* dtype, Team team) noexcept nogil:
     cdef Call* c = <Call*> dtype
     cdef Sizes s = c.sizes
     cdef bint has_output_layer = c.W_hy != NULL
-    cdef Plan plan = lay_out(s, <const vec*> c.workspace)
+    cdef Plan plan = lay_out(s, has_output_layer, <const vec*> c.workspace)
     cdef Share mine = share(team, s.B, DEALT)
     cdef Call mine_c = c[0]
     cdef Sequences x = c.x, states
@@ -114,12 +121,13 @@ cdef void gradient(vec* dtype, Team team) noexcept nogil:
     cdef Packed packed
     cdef Py_ssize_t b, first, last
 
-    packed.W_xh, packed.W_hh, packed.b_h = inputs, recurrent, <void*> c.b_h
+    packed.W_xh, packed.W_hh, packed.b_h = inputs, recurrent, plan.b_h
     packed.W_hy, packed.b_y = outputs if has_output_layer else NULL, <void*> c.b_y
     if team.index == 0:
         c.losses = plan.losses
     mine_c.losses = plan.losses
-    mine_c.h.data, mine_c.h.per_sequence, mine_c.h.per_step = plan.h, plan.h_per_sequence, s.H
+    mine_c.h.data, mine_c.h.per_sequence = plan.h, plan.h_per_sequence
+    mine_c.h.per_step = plan.per_step
     mine_c.y.data, mine_c.y.per_sequence, mine_c.y.per_step = plan.y, s.T * s.O, s.O
     mine_c.dh0 = plan.carried
     states = states_of(mine_c.h, dtype)
@@ -129,10 +137,12 @@ cdef void gradient(vec* dtype, Team team) noexcept nogil:
     if has_output_layer:
         pack_weights(outputs, <const vec*> c.W_hy, 1, s.H, s.H, s.O, by_rows(dtype, s, s.H, s.O),
                      team)
+    if team.index == 0:
+        copy_scalars(<vec*> plan.b_h, 1, <const vec*> c.b_h, 1, s.H)
     for b in range(mine.first, mine.last):
         clear(step_of(dtype, mine_c.h, b, 0), s.H)
     team_wait(team)
-    run_forward(&mine_c, &packed, <const vec*> dtype, mine)
+    run_forward(&mine_c, &packed, <const vec*> dtype, plan.room, mine)
     if has_output_layer:
         sequence_losses(&mine_c, <const vec*> plan.y, <vec*> plan.y, mine)
     else:
@@ -144,27 +154,31 @@ cdef void gradient(vec* dtype, Team team) noexcept nogil:
     dy = <const vec*> plan.y
     pack_weights(recurrent, <const vec*> c.W_hh, s.H, 1, s.H, s.H, s.B == 1, team)
     if has_output_layer:
-        add_rows(<vec*> c.db_y, dy, s.B * s.T, s.O, team)
-        add_outer_products(<vec*> c.dW_hy, s.O, s.H, s.B, s.T, dy, states, inputs, steps, team)
+        add_rows(<vec*> c.db_y, dy, s.O, s.B * s.T, s.O, team)
+        add_outer_products(<vec*> c.dW_hy, s.O, s.H, s.B, s.T, dy, s.O, states, inputs, steps,
+                           team)
         pack(outputs, <const vec*> c.W_hy, s.H, 1, s.O, s.H, team)
     team_wait(team)
     last = s.T
     while last > 0:
         first = max(0, last - plan.chunk)
         chunk.T = last - first
-        mine_c.dh.data, mine_c.dh.per_sequence, mine_c.dh.per_step = da, chunk.T * s.H, s.H
+        mine_c.dh.data, mine_c.dh.per_step = da, plan.per_step
+        mine_c.dh.per_sequence = chunk.T * plan.per_step
         if has_output_layer:
             towards_states(s, mine_c.y, mine_c.dh, outputs, mine, first, last)
         else:
             for b in range(mine.first, mine.last):
                 copy_scalars(step_of(dtype, mine_c.dh, b, 0), 1,
                              step_of(dtype, mine_c.y, b, first), 1, chunk.T * s.H)
-        run_backward(&mine_c, recurrent, first, last, last < s.T, mine)
+        run_backward(&mine_c, recurrent, first, last, last < s.T, plan.room, mine)
         team_wait(team)
         x.data = step_of(dtype, c.x, 0, first)
         states.data = step_of(dtype, mine_c.h, 0, first)
-        add_rows(<vec*> c.db_h, da, s.B * chunk.T, s.H, team)
-        add_outer_products(<vec*> c.dW_xh, s.H, s.I, s.B, chunk.T, da, x, inputs, steps, team)
-        add_outer_products(<vec*> c.dW_hh, s.H, s.H, s.B, chunk.T, da, states, inputs, steps, team)
+        add_rows(<vec*> c.db_h, da, plan.per_step, s.B * chunk.T, s.H, team)
+        add_outer_products(<vec*> c.dW_xh, s.H, s.I, s.B, chunk.T, da, plan.per_step, x, inputs,
+                           steps, team)
+        add_outer_products(<vec*> c.dW_hh, s.H, s.H, s.B, chunk.T, da, plan.per_step, states,
+                           inputs, steps, team)
         team_wait(team)
         last = first

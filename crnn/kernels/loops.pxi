@@ -35,7 +35,7 @@ cdef Py_ssize_t workspace_size(const vec* dtype, Sizes s) noexcept nogil:
 
 cdef Py_ssize_t gradient_workspace_size(const vec* dtype, Sizes s) noexcept nogil:
     """Scalars that `gradient` needs: the tape and everything beside it."""
-    return lay_out(s, dtype).size
+    return max(lay_out(s, True, dtype).size, lay_out(s, False, dtype).size)
 
 
 # A task's Call travels as a `vec*`, which says the dtype of the arrays in it.

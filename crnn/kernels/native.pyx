@@ -588,6 +588,12 @@ cdef struct Running:
     bint is_long            # worth other threads, and letting go of the GIL
 
 
+cdef inline void exchange_states(Running* r) noexcept nogil:
+    """Make the state that a step has written the one that the next step reads."""
+    r.call.h.data = <char*> r.call.h.data + r.call.h.per_step * itemsize(r.dtype)
+    r.call.h.per_step = -r.call.h.per_step
+
+
 cdef inline int step_alone(Running* r, int dtype, const void* x, void* y) noexcept nogil:
     if r.dtype != dtype:
         return CRNN_WRONG_DTYPE
@@ -595,6 +601,7 @@ cdef inline int step_alone(Running* r, int dtype, const void* x, void* y) noexce
         return CRNN_BUSY
     r.call.x.data, r.call.y.data = <void*> x, y
     run_alone(r.table.stream_step, &r.call)
+    exchange_states(r)
     atomic_set(&r.busy, 0)
     return CRNN_OK
 
@@ -638,14 +645,17 @@ cdef start(Stream self, int dtype, const Call* call):
     """Take on a call with packed parameters, and begin with a state of zero."""
     cdef Running* r = <Running*> self.running
     cdef Sizes s = call.sizes
-    # Two states a sequence, and an odd number of cache lines from one to the next: a power of
-    # two would put the rows that a tile reads side by side into the same few sets of the cache.
+    # Two states a sequence, in whole cache lines, and an odd number of those from one sequence to
+    # the next: a power of two would put the rows that a tile reads side by side into the same few
+    # sets of the cache.
     cdef Py_ssize_t line = 64 // itemsize(dtype)
-    cdef Py_ssize_t stride = ((2 * s.H + line - 1) // line | 1) * line
-    self.states = numpy.zeros((s.B, stride), self.parameters.dtype)
+    cdef Py_ssize_t state = (s.H + line - 1) // line * line
+    cdef Py_ssize_t stride = 2 * state + line
+    self.states = numpy.zeros(s.B * stride + line, self.parameters.dtype)
     r.call = call[0]
-    r.call.h.data = np.PyArray_DATA(<np.ndarray> self.states)
-    r.call.h.per_sequence, r.call.h.per_step = stride, s.H
+    r.call.h.data = <void*> (<size_t> np.PyArray_DATA(<np.ndarray> self.states) + 63
+                             & ~<size_t> 63)
+    r.call.h.per_sequence, r.call.h.per_step = stride, state
     r.call.x.per_sequence, r.call.x.per_step = s.I, s.I
     r.call.y.per_sequence, r.call.y.per_step = s.O, s.O
     r.table = table(dtype)
@@ -797,6 +807,7 @@ cdef class Stream:
                 run_team(team_size(r.call.sizes), r.table.stream_step, &r.call)
         else:
             run_alone(r.table.stream_step, &r.call)
+        exchange_states(r)
         give(r)
         return out
 

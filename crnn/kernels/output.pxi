@@ -42,8 +42,8 @@ cdef void output_backward(vec* dtype, Team team) noexcept nogil:
     cdef Sizes s = c.sizes
     cdef vec* panels = aligned(<const vec*> c.workspace)
     cdef const vec* dy = <const vec*> c.y.data
-    add_rows(<vec*> c.db_y, dy, s.B * s.T, s.O, team)
-    add_outer_products(<vec*> c.dW_hy, s.O, s.H, s.B, s.T, dy, c.h, panels,
+    add_rows(<vec*> c.db_y, dy, s.O, s.B * s.T, s.O, team)
+    add_outer_products(<vec*> c.dW_hy, s.O, s.H, s.B, s.T, dy, s.O, c.h, panels,
                        steps_size(dtype, s), team)
     team_wait(team)
     pack(panels, <const vec*> c.W_hy, s.H, 1, s.O, s.H, team)

@@ -50,13 +50,18 @@ cdef void pack_forward(vec* dtype, Team team) noexcept nogil:
             copy_scalars(<vec*> c.packed.b_y, 1, <const vec*> c.b_y, 1, s.O)
 
 
+cdef inline Py_ssize_t state_size(const vec* dtype, Sizes s) noexcept nogil:
+    """Scalars from one state to the next: a sequence alone has room for whole registers."""
+    return padded(dtype, s.H) if s.B == 1 else s.H
+
+
 cdef inline Py_ssize_t steps_kept(const vec* dtype, Sizes s) noexcept nogil:
     return min(s.T, max(KEPT_STEPS, KEPT_BYTES // (s.B * s.H * itemsize(dtype))))
 
 
 cdef Py_ssize_t predict_workspace_size(const vec* dtype, Sizes s) noexcept nogil:
     """Scalars that `predict` needs."""
-    return packed_forward_size(dtype, s) + s.B * (steps_kept(dtype, s) + 1) * s.H
+    return packed_forward_size(dtype, s) + s.B * (steps_kept(dtype, s) + 1) * state_size(dtype, s)
 
 
 cdef void predict(vec* dtype, Team team) noexcept nogil:
@@ -66,13 +71,14 @@ cdef void predict(vec* dtype, Team team) noexcept nogil:
     cdef Call chunk = c[0]
     cdef Share mine = share(team, s.B, DEALT)
     cdef Py_ssize_t most = steps_kept(dtype, s)
-    cdef Py_ssize_t b, first = 0
+    cdef Py_ssize_t b, t, first = 0
     chunk.h.data = at(<const vec*> c.workspace, packed_forward_size(dtype, s))
     if c.packed.W_hh == NULL:
         lay_out_packed(dtype, s, c.workspace, &chunk.packed)
         pack_forward(<vec*> &chunk, team)
         team_wait(team)
-    chunk.h.per_sequence, chunk.h.per_step = (most + 1) * s.H, s.H
+    chunk.h.per_step = state_size(dtype, s)
+    chunk.h.per_sequence = (most + 1) * chunk.h.per_step
     for b in range(mine.first, mine.last):
         if c.h0 == NULL:
             clear(step_of(dtype, chunk.h, b, 0), s.H)
@@ -82,11 +88,11 @@ cdef void predict(vec* dtype, Team team) noexcept nogil:
         chunk.sizes.T = min(most, s.T - first)
         chunk.x.data = step_of(dtype, c.x, 0, first)
         chunk.y.data = step_of(dtype, c.y, 0, first)
-        run_forward(&chunk, &chunk.packed, <const vec*> dtype, mine)
+        run_forward(&chunk, &chunk.packed, <const vec*> dtype, True, mine)
         for b in range(mine.first, mine.last):
-            if chunk.packed.W_hy == NULL:
-                copy_scalars(step_of(dtype, chunk.y, b, 0), 1, step_of(dtype, chunk.h, b, 1), 1,
-                             chunk.sizes.T * s.H)
+            for t in range(chunk.sizes.T if chunk.packed.W_hy == NULL else 0):
+                copy_scalars(step_of(dtype, chunk.y, b, t), 1, step_of(dtype, chunk.h, b, t + 1), 1,
+                             s.H)
             copy_scalars(step_of(dtype, chunk.h, b, 0), 1,
                          step_of(dtype, chunk.h, b, chunk.sizes.T), 1, s.H)
         first += most

@@ -6,7 +6,8 @@
 # lanes and each a[k] is broadcast. A sum over k is one long chain of additions, so it is split into
 # several that run side by side: 8 accumulators cover the latency of the multiply-add units. The
 # order of the additions depends on the size alone. Where N fills no register, the last one is
-# loaded and stored in part.
+# loaded and stored in part, unless the vectors have `room` for whole registers: a part that has
+# just been stored would reach the loads of the next step late.
 
 cdef void pack_rows(vec* W, const vec* B, Py_ssize_t B_k, Py_ssize_t B_n, Py_ssize_t K,
                     Py_ssize_t N) noexcept nogil:
@@ -22,7 +23,7 @@ cdef inline vec ended(vec sum, const vec* h, Py_ssize_t offset, int epilogue) no
 
 
 cdef inline void row_columns(Py_ssize_t K, Py_ssize_t N, Py_ssize_t width, const vec* a,
-                             const vec* W, const vec* start, vec* z, int epilogue,
+                             const vec* W, const vec* start, vec* z, bint room, int epilogue,
                              const vec* h) noexcept nogil:
     cdef Py_ssize_t L = lanes(a), n = 0, k, part
     cdef vec a0, a1, a2, a3, c0, c1, c2, c3, d0, d1, d2, d3
@@ -73,7 +74,7 @@ cdef inline void row_columns(Py_ssize_t K, Py_ssize_t N, Py_ssize_t width, const
         store(z, n + L, ended((c1 + c3) + (d1 + d3), h, n + L, epilogue))
         n += 2 * L
     while n < N:
-        part = min(L, N - n)
+        part = L if room else min(L, N - n)
         c0 = load_some(start, n, part)
         c1 = c2 = c3 = splat(a, 0)
         for k in range(0, K - 3, 4):
@@ -94,19 +95,19 @@ cdef inline void row_columns(Py_ssize_t K, Py_ssize_t N, Py_ssize_t width, const
 
 
 cdef void row_product(Py_ssize_t K, Py_ssize_t N, const vec* a, const vec* W, const vec* start,
-                      vec* z, int epilogue, const vec* h) noexcept nogil:
+                      vec* z, bint room, int epilogue, const vec* h) noexcept nogil:
     """z (N,) = epilogue(start + a W) for W (K, N) packed by rows."""
     # Sizes known to the compiler make whole loops straight code.
     if K == 8 and N == 8:
-        row_columns(8, 8, padded(a, 8), a, W, start, z, epilogue, h)
+        row_columns(8, 8, padded(a, 8), a, W, start, z, room, epilogue, h)
     elif K == 16 and N == 16:
-        row_columns(16, 16, padded(a, 16), a, W, start, z, epilogue, h)
+        row_columns(16, 16, padded(a, 16), a, W, start, z, room, epilogue, h)
     elif K == 32 and N == 32:
-        row_columns(32, 32, padded(a, 32), a, W, start, z, epilogue, h)
+        row_columns(32, 32, padded(a, 32), a, W, start, z, room, epilogue, h)
     elif K == 64 and N == 64:
-        row_columns(64, 64, padded(a, 64), a, W, start, z, epilogue, h)
+        row_columns(64, 64, padded(a, 64), a, W, start, z, room, epilogue, h)
     else:
-        row_columns(K, N, padded(a, N), a, W, start, z, epilogue, h)
+        row_columns(K, N, padded(a, N), a, W, start, z, room, epilogue, h)
 
 
 cdef enum:
@@ -135,6 +136,6 @@ cdef inline void affine(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const vec* A, 
     cdef Py_ssize_t m
     if rows:
         for m in range(M):
-            row_product(K, N, at(A, m * A_m), packed, bias, at(C, m * C_m), PLAIN, bias)
+            row_product(K, N, at(A, m * A_m), packed, bias, at(C, m * C_m), False, PLAIN, bias)
     else:
         product(M, N, K, A, A_m, 1, packed, bias, 0, C, C_m, PLAIN, bias, 0)

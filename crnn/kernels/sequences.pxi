@@ -51,9 +51,9 @@ cdef void pack_steps(vec* panels, Sequences s, Py_ssize_t T, Py_ssize_t first, P
 
 
 cdef void add_outer_products(vec* dW, Py_ssize_t M, Py_ssize_t N, Py_ssize_t B, Py_ssize_t T,
-                             const vec* da, Sequences x, vec* panels, Py_ssize_t size,
-                             Team team) noexcept nogil:
-    """dW (M, N) += sum over all steps of da_t x_t^T; da is (B, T, M), contiguous.
+                             const vec* da, Py_ssize_t da_m, Sequences x, vec* panels,
+                             Py_ssize_t size, Team team) noexcept nogil:
+    """dW (M, N) += sum over all steps of da_t x_t^T; the B T rows of da are da_m apart.
 
     Members share the elements of dW, never the sum of one, so its order does not depend on them.
     Each packs what it reads, in its own part of the `size` scalars of `panels`: nobody waits.
@@ -74,17 +74,18 @@ cdef void add_outer_products(vec* dW, Py_ssize_t M, Py_ssize_t N, Py_ssize_t B, 
         K = min(most, B * T - first)
         pack_steps(panels, x, T, first, K, columns)
         product(rows.last - rows.first, columns.last - columns.first, K,
-                at(da, first * M + rows.first), 1, M, panels, dW, N, dW, N, PLAIN,
+                at(da, first * da_m + rows.first), 1, da_m, panels, dW, N, dW, N, PLAIN,
                 <const vec*> NULL, 0)
 
 
-cdef void add_rows(vec* db, const vec* da, Py_ssize_t rows, Py_ssize_t N, Team team) noexcept nogil:
-    """db (N,) += the sum of the rows of da (rows, N), contiguous."""
+cdef void add_rows(vec* db, const vec* da, Py_ssize_t da_m, Py_ssize_t rows, Py_ssize_t N,
+                   Team team) noexcept nogil:
+    """db (N,) += the sum of the rows of da (rows, N), da_m apart."""
     cdef Share mine = share(team, N, lanes(da))
     cdef Py_ssize_t row, n
     for row in range(rows):
         for n in range(mine.first, mine.last):
             if vec is vec_f32:
-                (<float*> db)[n] += (<const float*> da)[row * N + n]
+                (<float*> db)[n] += (<const float*> da)[row * da_m + n]
             else:
-                (<double*> db)[n] += (<const double*> da)[row * N + n]
+                (<double*> db)[n] += (<const double*> da)[row * da_m + n]
