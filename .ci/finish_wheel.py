@@ -38,15 +38,17 @@ def repaired(wheel: Path) -> Path:
 def complaints(wheel: Path, sdist: Path) -> list[str]:
     """Return what is wrong with the contents."""
     with zipfile.ZipFile(wheel) as archive:
-        names = set(archive.namelist())
+        names = {name for name in archive.namelist() if not name.endswith("/")}
     with tarfile.open(sdist) as archive:
         sources = {name.partition("/")[2] for name in archive.getnames()}
-    tracked = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True)
-    package = {name for name in tracked.stdout.splitlines() if name.startswith("crnn/")}
+    listing = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True)
+    tracked = listing.stdout.splitlines()
+    package = {name for name in tracked if name.startswith("crnn/")}
     wanted = {name for name in package if Path(name).suffix not in NOT_SHIPPED}
     found = [f"the wheel lacks {name}" for name in sorted(wanted - names)]
     found += [f"the sdist lacks {name}" for name in sorted(package - sources)]
-    found += [f"the sdist holds {name}" for name in sources if Path(name).suffix in {".c", ".so"}]
+    built = {name for name in sources - set(tracked) if Path(name).suffix in {".c", ".so", ".pyd"}}
+    found += [f"the sdist holds {name}" for name in sorted(built)]
     modules = MODULES | (
         X86_64_MODULES if "x86_64" in wheel.name or "amd64" in wheel.name else set()
     )
