@@ -1,0 +1,85 @@
+"""What crnn costs beside its work: the time of its import, and the memory of a training step."""
+
+import statistics
+import sys
+from pathlib import Path
+
+import pytest
+
+IMPORT_MILLISECONDS = 20
+# Of tape and parameters
+PEAK = 1.5
+
+IMPORTS = """
+import time
+import numpy
+start = time.perf_counter()
+import crnn
+print((time.perf_counter() - start) * 1e3)
+"""
+
+
+def test_import_is_quick(run_python):
+    """The fastest of a few fresh interpreters: others may be running beside them."""
+    times = [float(run_python(IMPORTS).stdout) for _ in range(9)]
+    assert min(times) < IMPORT_MILLISECONDS, statistics.median(times)
+
+
+def test_import_leaves_the_doors_closed(run_python):
+    code = """
+import sys
+import crnn
+print([name for name in ("click", "tqdm", "matplotlib", "pandas", "sklearn", "torch", "onnx",
+                         "Cython", "setuptools", "importlib.resources") if name in sys.modules])
+"""
+    assert run_python(code).stdout == "[]\n"
+
+
+MEASURE = """
+import sys
+import numpy as np
+import crnn
+
+T, B, I, H, O = map(int, sys.argv[1:6])
+dtype, threads = sys.argv[6], int(sys.argv[7])
+crnn.set_num_threads(threads)
+net = crnn.RNN(I, H, O, dtype=dtype, seed=0, implementation="native")
+rng = np.random.default_rng(0)
+x, y = rng.random((B, T, I), dtype=dtype), rng.random((B, T, O), dtype=dtype)
+sgd = crnn.SGD(1e-6)
+net.train_step(x[:, :1].copy(), y[:, :1].copy(), sgd)
+
+def highest():
+    with open("/proc/self/status") as status:
+        return 1024 * next(int(l.split()[1]) for l in status if l.startswith("VmHWM"))
+
+with open("/proc/self/clear_refs", "w") as file:
+    file.write("5")  # the peak starts anew from what is resident now
+before = highest()
+net.train_step(x, y, sgd)
+tape = B * (T + 1) * H + B * T * O
+print((highest() - before) / ((tape + net.flat_params.size) * np.dtype(dtype).itemsize))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads /proc")
+@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        "2000 16 4 512 4",
+        "400 64 64 512 64",
+        "100 32 32 1024 512",
+        "50 32 16 2048 16",
+        "20000 8 1 64 64",
+        "60000 1 8 64 200",
+    ],
+)
+def test_peak_memory_of_a_training_step(both_kernels, run_python, sizes, dtype, threads):
+    arguments = [*sizes.split(), dtype, threads]
+    code = f"import sys\nsys.argv[1:] = {arguments!r}\n{MEASURE}"
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+    print(f"{sizes} {dtype} {threads}: {float(done.stdout):.2f}", file=sys.stderr)
+    assert float(done.stdout) <= PEAK
