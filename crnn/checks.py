@@ -72,8 +72,12 @@ def boolean(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def generator(seed: Any) -> np.random.Generator:
-    """Return the random generator of a seed."""
+def generator(seed: Any) -> "np.random.Generator":
+    """Return the random generator of a seed.
+
+    The annotation is a string, here and elsewhere: to evaluate it would import numpy.random, which
+    takes as long as the rest of crnn.
+    """
     if isinstance(seed, (bool, np.bool_)):
         raise TypeError(f"seed: expected a whole number of at least 0, got {seed!r}")
     try:

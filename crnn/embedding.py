@@ -1,6 +1,6 @@
 """The door for C, C++ and Cython code that steps networks by itself."""
 
-from pathlib import Path
+import os
 
 
 def get_include() -> str:
@@ -8,4 +8,4 @@ def get_include() -> str:
 
     Cython code needs no path: ``from crnn cimport Stream`` finds what it needs in the package.
     """
-    return str(Path(__file__).parent / "include")
+    return os.path.join(os.path.dirname(__file__), "include")

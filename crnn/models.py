@@ -605,7 +605,7 @@ class RNN:
         optimizer.check_owner(self.flat_params)
 
 
-def _initialise(params: dict[str, Array], init: str, rng: np.random.Generator) -> None:
+def _initialise(params: dict[str, Array], init: str, rng: "np.random.Generator") -> None:
     """Fill the weights; biases stay zero. Drawn in float64, so that both dtypes start alike."""
     hidden_size = len(params["b_h"])
     for name, view in params.items():

@@ -81,7 +81,7 @@ def fit(
     loss: Loss,
     clipping: Clipping,
     shuffle: bool,
-    rng: np.random.Generator,
+    rng: "np.random.Generator",
     validation: tuple[Array, Array] | None,
     progress: bool | None,
 ) -> History:
