@@ -203,6 +203,47 @@ def test_calls_of_several_python_threads_at_once(native, set_num_threads, dtype)
             assert results == [expected] * 15
 
 
+def test_two_networks_train_side_by_side(native, set_num_threads, capsys):
+    """In two threads of Python: 1.7 times as fast as in turn, where two processors give twice.
+
+    What they give is measured beside it, with one long call in each thread, because virtual
+    processors may share a real one. Best of some rounds: other processes take time away from both.
+    """
+    set_num_threads(1)
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal((8, 100, n), dtype=np.float32) for n in (16, 4))
+    long_x, long_y = (np.tile(array, (1, 60, 1)) for array in (x, y))
+
+    def train_long():
+        crnn.RNN(16, 64, 4, seed=0, implementation="native").train_step(
+            long_x, long_y, crnn.SGD(1e-3)
+        )
+
+    def train():
+        net, sgd = crnn.RNN(16, 64, 4, seed=0, implementation="native"), crnn.SGD(1e-3)
+        for _ in range(60):
+            net.train_step(x, y, sgd)
+
+    def speedup(work):
+        start = time.perf_counter()
+        work()
+        work()
+        between = time.perf_counter()
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda _: work(), range(2)))
+        return (between - start) / (time.perf_counter() - between)
+
+    rounds = []
+    for _ in range(30):
+        rounds.append((speedup(train), speedup(train_long)))
+        if rounds[-1][0] >= 0.85 * rounds[-1][1]:
+            break
+    reached, possible = max(rounds, key=lambda pair: pair[0] / pair[1])
+    with capsys.disabled():
+        print(f"\ntwo networks in two threads: {reached:.2f} times as fast, of {possible:.2f}")
+    assert reached >= 0.85 * possible, rounds
+
+
 def test_call_of_another_thread_than_the_main(native, set_num_threads):
     a = random_arguments(**LARGE["narrow"], dtype="float64")
     set_num_threads(1)
