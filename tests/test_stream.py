@@ -107,7 +107,7 @@ def test_blocks_longer_than_what_predict_keeps_at_a_time(net_of):
     assert np.array_equal(y, expected)
 
 
-@pytest.mark.parametrize("sizes", [(3, 40, 5), (64, 256, 64)], ids=str)
+@pytest.mark.parametrize("sizes", [(3, 40, 5), (64, 640, 64)], ids=str)
 def test_same_bits_for_every_number_of_threads(native_net, sizes):
     net = native_net(*sizes)
     x = inputs(net, batch=13, steps=6)

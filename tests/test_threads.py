@@ -22,17 +22,17 @@ dtypes = pytest.mark.parametrize("dtype", DTYPES)
 # More than the processors of some machines, and numbers that deal no size evenly.
 TEAMS = [2, 3, 4, 7]
 
-# A call takes a thread for each 2^18 multiply-adds of its forward pass, T B H (I + H + O), and
+# A call takes a thread for each 2^20 multiply-adds of its forward pass, T B H (I + H + O), and
 # for every two sequences. All of these are worth 7, and worth_threads checks it.
 LARGE = {
     # One panel and a piece; the hidden units are shared by rows.
-    "narrow": {"T": 61, "B": 17, "I": 3, "H": 53, "O": 5},
+    "narrow": {"T": 151, "B": 17, "I": 3, "H": 53, "O": 5},
     # Several chunks of 14 (float32) and 7 (float64) steps of rnn_gradient, 24 of rnn_predict.
     "chunks": {"T": 60, "B": 70, "I": 19, "H": 65, "O": 34},
     # Enough panels that members share the columns of a weight gradient.
     "wide": {"T": 8, "B": 13, "I": 5, "H": 257, "O": 33},
     # Most members have two sequences, the first one.
-    "few sequences": {"T": 90, "B": 13, "I": 2, "H": 48, "O": 6},
+    "few sequences": {"T": 221, "B": 13, "I": 2, "H": 48, "O": 6},
 }
 large = pytest.mark.parametrize("sizes", LARGE.values(), ids=LARGE)
 
@@ -86,7 +86,7 @@ def random_arguments(*, T, B, I, H, O, dtype, seed=0):
 
 
 def worth_threads(T, B, I, H, O):
-    return min((B + 1) // 2, T * B * H * (I + H + O) // 2**18)
+    return min((B + 1) // 2, T * B * H * (I + H + O) // 2**20)
 
 
 def gradient(native, a, *, loss="mse", output_layer=True):
@@ -165,7 +165,7 @@ def test_same_bits_for_every_number_of_threads(native, set_num_threads, dtype, s
 def test_sizes_that_are_worth_few_threads(native, set_num_threads, dtype):
     # From none to three, at sizes around which a team gains a member.
     for B in range(1, 9):
-        a = random_arguments(T=40, B=B, I=3, H=60, O=2, dtype=dtype, seed=B)
+        a = random_arguments(T=160, B=B, I=3, H=60, O=2, dtype=dtype, seed=B)
         set_num_threads(1)
         alone = [call(native, a) for call in CALLS.values()]
         set_num_threads(7)
@@ -174,7 +174,7 @@ def test_sizes_that_are_worth_few_threads(native, set_num_threads, dtype):
 
 def test_more_threads_than_any_pool_has(native, set_num_threads):
     # 64 are the most. The sizes are worth 65 and the batch is.
-    a = random_arguments(T=32, B=130, I=3, H=65, O=5, dtype="float32")
+    a = random_arguments(T=120, B=130, I=3, H=65, O=5, dtype="float32")
     assert worth_threads(*a["sizes"]) >= 65
     set_num_threads(1)
     alone = gradient(native, a), predictions(native, a)
@@ -186,7 +186,7 @@ def test_more_threads_than_any_pool_has(native, set_num_threads):
 def test_calls_of_several_python_threads_at_once(native, set_num_threads, dtype):
     # One call has the pool and the others run alone; each has its own sizes.
     problems = [
-        random_arguments(T=50 + i, B=10 + i, I=3, H=40 + 3 * i, O=5, dtype=dtype, seed=i)
+        random_arguments(T=200 + i, B=10 + i, I=3, H=40 + 3 * i, O=5, dtype=dtype, seed=i)
         for i in range(4)
     ]
     set_num_threads(1)

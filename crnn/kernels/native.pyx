@@ -231,8 +231,9 @@ def _choose_num_threads():
 cdef int num_threads = min(_choose_num_threads(), MOST_THREADS)
 
 cdef enum:
-    # Multiply-adds of a forward pass below which a second thread costs more than it brings.
-    WORTH_A_THREAD = 1 << 18
+    # Multiply-adds of a forward pass that are worth a thread: 12 microseconds of a core, or 40
+    # with the gradient. Waking a thread takes 5 to 50, so below twice this two may well be slower.
+    WORTH_A_THREAD = 1 << 20
     # Multiply-adds of a stream's step above which it lets other threads of Python run.
     LONG_STEP = 1 << 15
 
