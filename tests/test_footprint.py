@@ -48,7 +48,7 @@ import crnn
 T, B, I, H, O = map(int, sys.argv[1:6])
 dtype, threads = sys.argv[6], int(sys.argv[7])
 crnn.set_num_threads(threads)
-net = crnn.RNN(I, H, O, dtype=dtype, seed=0, implementation="native")
+net = crnn.RNN(I, H, O, dtype=dtype, seed=0, init="uniform", implementation="native")
 rng = np.random.default_rng(0)
 x, y = rng.random((B, T, I), dtype=dtype), rng.random((B, T, O), dtype=dtype)
 sgd = crnn.SGD(1e-6)

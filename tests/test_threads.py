@@ -328,7 +328,7 @@ import os, signal, sys, threading, time, warnings
 import numpy as np
 from crnn.kernels import native
 
-def gradient(T=61, B=17, I=3, H=53, O=5):
+def gradient(T=151, B=17, I=3, H=53, O=5):
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((B, T, I)), rng.standard_normal((B, T, O))
     theta = 0.1 * rng.standard_normal(H * (I + H + 1) + O * (H + 1))
