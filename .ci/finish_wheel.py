@@ -12,10 +12,9 @@ import venv
 import zipfile
 from pathlib import Path
 
-MOST_BYTES = 2 << 20
+MOST_BYTES = 2_000_000
+# Sources of what is compiled, and what a build may leave beside them
 NOT_SHIPPED = {".c", ".pyx", ".pxi", ".html"}
-MODULES = {"native", "_baseline"}
-X86_64_MODULES = {"_avx2", "_avx512"}
 
 
 def only(folder: Path, pattern: str) -> Path:
@@ -36,29 +35,31 @@ def repaired(wheel: Path) -> Path:
 
 
 def complaints(wheel: Path, sdist: Path) -> list[str]:
-    """Return what is wrong with the contents."""
+    """Return what is wrong with the contents, by what git tracks: no list of names to keep."""
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if not name.endswith("/")}
     with tarfile.open(sdist) as archive:
         sources = {name.partition("/")[2] for name in archive.getnames()}
     listing = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True)
-    tracked = listing.stdout.splitlines()
-    package = {name for name in tracked if name.startswith("crnn/")}
-    wanted = {name for name in package if Path(name).suffix not in NOT_SHIPPED}
-    found = [f"the wheel lacks {name}" for name in sorted(wanted - names)]
-    found += [f"the sdist lacks {name}" for name in sorted(package - sources)]
-    built = {name for name in sources - set(tracked) if Path(name).suffix in {".c", ".so", ".pyd"}}
+    tracked = set(listing.stdout.splitlines())
+    visible = {name for name in tracked if not name.startswith(".")}
+    found = [f"the sdist lacks {name}" for name in sorted(visible - sources)]
+    built = {name for name in sources - tracked if Path(name).suffix in {".c", ".so", ".pyd"}}
     found += [f"the sdist holds {name}" for name in sorted(built)]
-    modules = MODULES | (
-        X86_64_MODULES if "x86_64" in wheel.name or "amd64" in wheel.name else set()
-    )
-    extensions = {name for name in names - wanted if Path(name).suffix in {".so", ".pyd"}}
-    for module in modules:
-        if not any(name.startswith(f"crnn/kernels/{module}.") for name in extensions):
-            found.append(f"the wheel lacks the extension module {module}")
-    for name in names - wanted - extensions:
-        if not name.startswith("crnn-"):
-            found.append(f"the wheel holds {name}")
+
+    package = {name for name in tracked if name.startswith("crnn/")}
+    information = "-".join(wheel.name.split("-")[:2]) + ".dist-info/"
+    wanted = {name for name in package if Path(name).suffix not in NOT_SHIPPED}
+    wanted.add(f"{information}licenses/LICENSE")
+    modules = {name.removesuffix(".pyx") for name in package if name.endswith(".pyx")}
+    if not wheel.stem.endswith(("x86_64", "amd64")):
+        modules = {name for name in modules if not name.startswith("crnn/kernels/_avx")}
+    extensions = {name for name in names if name.endswith((".so", ".pyd"))}
+    extensions = {name for name in extensions if name.partition(".")[0] in modules}
+    lacking = (wanted - names) | (modules - {name.partition(".")[0] for name in extensions})
+    found += [f"the wheel lacks {name}" for name in sorted(lacking)]
+    strange = {name for name in names - wanted - extensions if not name.startswith(information)}
+    found += [f"the wheel holds {name}" for name in sorted(strange)]
     if wheel.stat().st_size > MOST_BYTES:
         found.append(f"the wheel has {wheel.stat().st_size} bytes, more than {MOST_BYTES}")
     return found
