@@ -6,13 +6,14 @@
 RNN(input_size=1, hidden_size=32, output_size=1, dtype='float32', implementation='native')
 """
 
+from crnn import schedules
 from crnn._implementation import implementation, show_config
 from crnn.embedding import get_include
 from crnn.errors import DivergenceError
 from crnn.history import History
 from crnn.models import RNN, Gradients
 from crnn.network import Tape
-from crnn.optimizers import SGD
+from crnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from crnn.threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
@@ -20,14 +21,19 @@ __version__ = "0.1.0"
 __all__ = [
     "RNN",
     "SGD",
+    "Adam",
+    "AdamW",
     "DivergenceError",
     "Gradients",
     "History",
+    "Optimizer",
+    "RMSprop",
     "Tape",
     "__version__",
     "get_include",
     "get_num_threads",
     "implementation",
+    "schedules",
     "set_num_threads",
     "show_config",
 ]

@@ -16,7 +16,7 @@ from crnn.checks import Array
 from crnn.history import History
 from crnn.kernels import contracts
 from crnn.network import Network, Tape
-from crnn.optimizers import SGD
+from crnn.optimizers import SGD, Optimizer
 from crnn.training import Clipping
 
 
@@ -432,7 +432,7 @@ class RNN:
         self,
         x: Any,
         y: Any,
-        optimizer: SGD,
+        optimizer: Optimizer,
         loss: str = "mse",
         clip_norm: float | None = None,
         clip_value: float | None = None,
@@ -443,8 +443,8 @@ class RNN:
         ----------
         x, y : array
             As in `loss`.
-        optimizer : SGD
-            One that is new or has served this network only.
+        optimizer : Optimizer
+            `SGD`, `RMSprop`, `Adam` or `AdamW`; one that is new or has served this network only.
         loss : {"mse", "sse", "cross_entropy"}
         clip_norm : float, optional
             Scale the gradient down to this global norm where it is larger (Pascanu, Mikolov and
@@ -480,7 +480,7 @@ class RNN:
         *,
         epochs: int,
         batch_size: int = 32,
-        optimizer: SGD | None = None,
+        optimizer: Optimizer | None = None,
         loss: str = "mse",
         clip_norm: float | None = None,
         clip_value: float | None = None,
@@ -501,7 +501,7 @@ class RNN:
             Passes over the data.
         batch_size : int
             Sequences of a step; the last batch of an epoch may be smaller.
-        optimizer : SGD, optional
+        optimizer : Optimizer, optional
             ``SGD(0.01, momentum=0.9)`` without it.
         loss : {"mse", "sse", "cross_entropy"}
         clip_norm, clip_value : float, optional
@@ -599,9 +599,12 @@ class RNN:
         shape = (T, network.output_size) if single else (B, T, network.output_size)
         return sequences, loss.targets(y, shape, network.flat, network.kernels)
 
-    def _check_optimizer(self, optimizer: SGD) -> None:
-        if not isinstance(optimizer, SGD):
-            raise TypeError(f"optimizer: expected crnn.SGD, got {type(optimizer).__name__}")
+    def _check_optimizer(self, optimizer: Optimizer) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(
+                "optimizer: expected one such as crnn.SGD or crnn.Adam, "
+                f"got {type(optimizer).__name__}"
+            )
         optimizer.check_owner(self.flat_params)
 
 

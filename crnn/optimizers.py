@@ -1,80 +1,69 @@
 """Optimizers: what a gradient does to the parameters, one kernel call on the flat vectors."""
 
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from crnn import checks
 from crnn.checks import Array
 
+# A number, or a function from the number of steps taken so far to one
+LearningRate = float | Callable[[int], float]
 
-class SGD:
-    """Stochastic gradient descent: theta -= lr * dtheta, with optional momentum.
 
-    With momentum mu the velocity v is kept from step to step: v = mu v + dtheta, and
-    theta -= lr v. Nesterov's form takes theta -= lr (dtheta + mu v) instead (Sutskever, Martens,
-    Dahl and Hinton 2013, "On the importance of initialization and momentum in deep learning",
-    arranged as PyTorch does). The velocity starts at zero.
+class Optimizer:
+    """What all optimizers share: a learning rate, the steps taken, and the network they belong to.
 
     An optimizer belongs to the first network that it takes a step for.
-
-    Parameters
-    ----------
-    lr : float
-        Learning rate, finite and not negative. It may be assigned to between steps.
-    momentum : float, default 0
-        mu, with 0 <= mu < 1.
-    nesterov : bool, default False
-        Needs a momentum above 0.
 
     Attributes
     ----------
     steps : int
         How many steps it has taken.
-
-    Raises
-    ------
-    ValueError, TypeError
-        A setting is out of its range or no number.
-
-    Examples
-    --------
-    >>> import crnn
-    >>> crnn.SGD(0.05, momentum=0.9)
-    SGD(lr=0.05, momentum=0.9, nesterov=False)
     """
 
-    def __init__(self, lr: float, momentum: float = 0.0, nesterov: bool = False) -> None:
+    # Vectors that it remembers from step to step, by the kernel's argument names; zero at first
+    _memory_names: tuple[str, ...] = ()
+
+    def __init__(self, lr: LearningRate, weight_decay: float) -> None:
         self.lr = lr
-        self._momentum = checks.number("momentum", momentum, at_least=0.0, below=1.0)
-        self._nesterov = checks.boolean("nesterov", nesterov)
-        if self._nesterov and not self._momentum:
-            raise ValueError("nesterov: expected a momentum above 0 with it, got momentum=0")
+        self._weight_decay = checks.number("weight_decay", weight_decay, at_least=0.0)
         self.steps = 0
         self._theta: Array | None = None
-        self._velocity: Array | None = None
+        self._memory: dict[str, Array] = {}
 
     @property
-    def lr(self) -> float:
-        """The learning rate."""
+    def lr(self) -> LearningRate:
+        """The learning rate: a number, or a function from the steps taken so far to one.
+
+        It may be assigned to between steps.
+        """
         return self._lr
 
     @lr.setter
-    def lr(self, value: float) -> None:
-        self._lr = checks.number("lr", value, at_least=0.0)
+    def lr(self, value: LearningRate) -> None:
+        self._lr = value if callable(value) else checks.number("lr", value, at_least=0.0)
 
     @property
-    def momentum(self) -> float:
-        """The momentum mu."""
-        return self._momentum
+    def weight_decay(self) -> float:
+        """How much of each parameter counts as part of its gradient, or is taken off it."""
+        return self._weight_decay
 
     @property
-    def nesterov(self) -> bool:
-        """Whether steps take Nesterov's form."""
-        return self._nesterov
+    def current_lr(self) -> float:
+        """The learning rate of the next step."""
+        if callable(self._lr):
+            return checks.number(f"lr({self.steps})", self._lr(self.steps), at_least=0.0)
+        return self._lr
 
     def __repr__(self) -> str:
-        return f"SGD(lr={self.lr:g}, momentum={self.momentum:g}, nesterov={self.nesterov})"
+        lr = "a function" if callable(self._lr) else f"{self._lr:g}"
+        settings = {"lr": lr} | self._settings()
+        if self._weight_decay:
+            settings["weight_decay"] = f"{self._weight_decay:g}"
+        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in settings.items())})"
 
     def check_owner(self, theta: Array) -> None:
         """Raise a ValueError if it belongs to another network than the one of these parameters."""
@@ -89,12 +78,269 @@ class SGD:
 
         From the first step taken it belongs to these parameters.
         """
-        velocity = self._velocity
-        if velocity is None and self._momentum:
-            velocity = np.zeros_like(theta)
-        taken: bool = kernels.sgd_step(
-            theta, dtheta, velocity, self._lr, self._momentum, self._nesterov
-        )
+        memory = self._memory
+        if self._theta is None:
+            memory = {name: np.zeros_like(theta) for name in self._memory_names}
+        taken = self._step(kernels, theta, dtheta, memory, self.current_lr)
         if taken:
-            self._theta, self._velocity, self.steps = theta, velocity, self.steps + 1
+            self._theta, self._memory, self.steps = theta, memory, self.steps + 1
         return taken
+
+    def _step(
+        self,
+        kernels: ModuleType,
+        theta: Array,
+        dtheta: Array,
+        memory: dict[str, Array],
+        lr: float,
+    ) -> bool:
+        """Call the kernel."""
+        raise NotImplementedError
+
+    def _settings(self) -> dict[str, Any]:
+        """Return what `repr` shows beside the learning rate and the weight decay."""
+        raise NotImplementedError
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: theta -= lr g, g = dtheta + weight_decay theta.
+
+    With momentum mu the velocity v is kept from step to step: v = mu v + g, and theta -= lr v.
+    Nesterov's form takes theta -= lr (g + mu v) instead (Sutskever, Martens, Dahl and Hinton 2013,
+    "On the importance of initialization and momentum in deep learning", arranged as PyTorch does).
+    The velocity starts at zero.
+
+    Parameters
+    ----------
+    lr : float or function
+        Learning rate, finite and not negative, or a function from the number of steps taken so far
+        to one, as those of `crnn.schedules`.
+    momentum : float, default 0
+        mu, with 0 <= mu < 1.
+    nesterov : bool, default False
+        Needs a momentum above 0.
+    weight_decay : float, default 0
+
+    Raises
+    ------
+    ValueError, TypeError
+        A setting is out of its range or no number.
+
+    Examples
+    --------
+    >>> import crnn
+    >>> crnn.SGD(0.05, momentum=0.9)
+    SGD(lr=0.05, momentum=0.9, nesterov=False)
+    """
+
+    def __init__(
+        self,
+        lr: LearningRate,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(lr, weight_decay)
+        self._momentum = checks.number("momentum", momentum, at_least=0.0, below=1.0)
+        self._nesterov = checks.boolean("nesterov", nesterov)
+        if self._nesterov and not self._momentum:
+            raise ValueError("nesterov: expected a momentum above 0 with it, got momentum=0")
+        self._memory_names = ("velocity",) if self._momentum else ()
+
+    @property
+    def momentum(self) -> float:
+        """The momentum mu."""
+        return self._momentum
+
+    @property
+    def nesterov(self) -> bool:
+        """Whether steps take Nesterov's form."""
+        return self._nesterov
+
+    def _step(
+        self,
+        kernels: ModuleType,
+        theta: Array,
+        dtheta: Array,
+        memory: dict[str, Array],
+        lr: float,
+    ) -> bool:
+        taken: bool = kernels.sgd_step(
+            theta,
+            dtheta,
+            memory.get("velocity"),
+            lr,
+            self._momentum,
+            self._nesterov,
+            self._weight_decay,
+        )
+        return taken
+
+    def _settings(self) -> dict[str, Any]:
+        return {"momentum": f"{self._momentum:g}", "nesterov": self._nesterov}
+
+
+class RMSprop(Optimizer):
+    """RMSprop: each gradient divided by the root of its mean square (Tieleman and Hinton 2012).
+
+    With g = dtheta + weight_decay theta: s = alpha s + (1 - alpha) g^2, u = g / (sqrt(s) + eps);
+    theta -= lr u, or with momentum mu v = mu v + u and theta -= lr v. Both start at zero.
+
+    Parameters
+    ----------
+    lr : float or function, default 0.01
+        As in `SGD`.
+    alpha : float, default 0.99
+        How much of s is kept, with 0 <= alpha < 1.
+    eps : float, default 1e-8
+        Above 0.
+    momentum : float, default 0
+        mu, with 0 <= mu < 1.
+    weight_decay : float, default 0
+
+    Raises
+    ------
+    ValueError, TypeError
+        A setting is out of its range or no number.
+    """
+
+    def __init__(
+        self,
+        lr: LearningRate = 0.01,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(lr, weight_decay)
+        self._alpha = checks.number("alpha", alpha, at_least=0.0, below=1.0)
+        self._eps = checks.number("eps", eps, above=0.0)
+        self._momentum = checks.number("momentum", momentum, at_least=0.0, below=1.0)
+        self._memory_names = ("square", "velocity") if self._momentum else ("square",)
+
+    def _step(
+        self,
+        kernels: ModuleType,
+        theta: Array,
+        dtheta: Array,
+        memory: dict[str, Array],
+        lr: float,
+    ) -> bool:
+        taken: bool = kernels.rmsprop_step(
+            theta,
+            dtheta,
+            memory["square"],
+            memory.get("velocity"),
+            lr,
+            self._alpha,
+            self._eps,
+            self._momentum,
+            self._weight_decay,
+        )
+        return taken
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "alpha": f"{self._alpha:g}",
+            "eps": f"{self._eps:g}",
+            "momentum": f"{self._momentum:g}",
+        }
+
+
+class Adam(Optimizer):
+    """Adam: steps from running means of the gradient and of its square (Kingma and Ba 2015).
+
+    With g = dtheta + weight_decay theta: m += (1 - beta1) (g - m); s = beta2 s + (1 - beta2) g^2;
+    with both corrected for their start at zero, theta -= lr m / (sqrt(s) + eps).
+
+    Parameters
+    ----------
+    lr : float or function, default 0.001
+        As in `SGD`.
+    beta1, beta2 : float, default 0.9 and 0.999
+        How much of the means is kept, each at least 0 and below 1.
+    eps : float, default 1e-8
+        Above 0.
+    weight_decay : float, default 0
+
+    Raises
+    ------
+    ValueError, TypeError
+        A setting is out of its range or no number.
+    """
+
+    _memory_names = ("mean", "square")
+    _decoupled = False
+
+    def __init__(
+        self,
+        lr: LearningRate = 0.001,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(lr, weight_decay)
+        self._beta1 = checks.number("beta1", beta1, at_least=0.0, below=1.0)
+        self._beta2 = checks.number("beta2", beta2, at_least=0.0, below=1.0)
+        self._eps = checks.number("eps", eps, above=0.0)
+
+    def _step(
+        self,
+        kernels: ModuleType,
+        theta: Array,
+        dtheta: Array,
+        memory: dict[str, Array],
+        lr: float,
+    ) -> bool:
+        taken: bool = kernels.adam_step(
+            theta,
+            dtheta,
+            memory["mean"],
+            memory["square"],
+            self.steps + 1,
+            lr,
+            self._beta1,
+            self._beta2,
+            self._eps,
+            self._weight_decay,
+            self._decoupled,
+        )
+        return taken
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "beta1": f"{self._beta1:g}",
+            "beta2": f"{self._beta2:g}",
+            "eps": f"{self._eps:g}",
+        }
+
+
+class AdamW(Adam):
+    """Adam with weight decay beside the gradient, not in it (Loshchilov and Hutter 2019).
+
+    theta -= lr weight_decay theta, then a step of `Adam` without any.
+
+    Parameters
+    ----------
+    lr, beta1, beta2, eps
+        As in `Adam`.
+    weight_decay : float, default 0.01
+
+    Raises
+    ------
+    ValueError, TypeError
+        A setting is out of its range or no number.
+    """
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        lr: LearningRate = 0.001,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(lr, beta1, beta2, eps, weight_decay)

@@ -13,7 +13,7 @@ from crnn.errors import DivergenceError
 from crnn.history import History
 from crnn.losses import Loss
 from crnn.network import Network
-from crnn.optimizers import SGD
+from crnn.optimizers import Optimizer
 
 
 class Clipping(NamedTuple):
@@ -44,7 +44,7 @@ def train_step(
     network: Network,
     x: Array,
     y: Array,
-    optimizer: SGD,
+    optimizer: Optimizer,
     loss: Loss,
     clipping: Clipping,
     epoch: int | None = None,
@@ -77,7 +77,7 @@ def fit(
     *,
     epochs: int,
     batch_size: int,
-    optimizer: SGD,
+    optimizer: Optimizer,
     loss: Loss,
     clipping: Clipping,
     shuffle: bool,

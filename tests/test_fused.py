@@ -517,10 +517,10 @@ def test_step_that_would_not_stay_finite_is_not_taken(kernels, dtype, momentum, 
             velocity[position] = 0
             memory = velocity if momentum else None
             kept = theta.tobytes(), dtheta.tobytes(), velocity.tobytes()
-            assert kernels.sgd_step(theta, dtheta, memory, 0.5, momentum, nesterov) is False
+            assert kernels.sgd_step(theta, dtheta, memory, 0.5, momentum, nesterov, 0.0) is False
             assert (theta.tobytes(), dtheta.tobytes(), velocity.tobytes()) == kept
             theta[position], dtheta[position] = 2, 1
-            assert kernels.sgd_step(theta, dtheta, memory, 0.5, momentum, nesterov) is True
+            assert kernels.sgd_step(theta, dtheta, memory, 0.5, momentum, nesterov, 0.0) is True
             assert theta.tobytes() != kept[0]
             assert (velocity.tobytes() != kept[2]) == (momentum != 0)
 

@@ -30,6 +30,8 @@ KERNELS = [
     "clip_norm",
     "clip_value",
     "sgd_step",
+    "rmsprop_step",
+    "adam_step",
 ]
 
 # 70 is past four times the widest vector (16 float32), so every remainder of every unrolling by
@@ -530,6 +532,7 @@ def test_vector_kernels_at_every_size(kernels, assert_close, dtype, tolerances):
                 lr=0.125,
                 momentum=momentum,
                 nesterov=nesterov,
+                weight_decay=0.0,
             )
             g, v, old = wide(values, velocity, theta)
             v = momentum * v + g
@@ -643,7 +646,15 @@ SIGNATURES = {
     "global_norm": ["values"],
     "clip_norm": ["values", "max_norm"],
     "clip_value": ["values", "limit"],
-    "sgd_step": ["theta", "dtheta", "velocity", "lr", "momentum", "nesterov"],
+    "sgd_step": ["theta", "dtheta", "velocity", "lr", "momentum", "nesterov", "weight_decay"],
+    "rmsprop_step": [
+        *("theta", "dtheta", "square", "velocity", "lr", "alpha", "eps", "momentum"),
+        "weight_decay",
+    ],
+    "adam_step": [
+        *("theta", "dtheta", "mean", "square", "step", "lr", "beta1", "beta2", "eps"),
+        *("weight_decay", "decoupled"),
+    ],
 }
 
 
@@ -697,17 +708,22 @@ def good_arguments(name, kernels, dtype="float64"):
         "theta": normal(H),
         "dtheta": normal(H),
         "velocity": normal(H),
+        "mean": normal(H),
+        "square": normal(H) ** 2,
         # A little more than needed, for NumPy may need none and an empty array has no strides.
         "workspace": normal(kernels.workspace_size(T, B, I, H, O, dtype) + 8),
     }
     if name == "cross_entropy":
         arrays["y"] = rng.integers(O, size=(B, T)).astype(np.intp)
     numbers = {"max_norm": 1.0, "limit": 1.0, "lr": 0.1, "momentum": 0.9, "nesterov": False}
+    numbers |= {"weight_decay": 0.01, "alpha": 0.9, "eps": 1e-8, "step": 3, "beta1": 0.9}
+    numbers |= {"beta2": 0.99, "decoupled": True}
     numbers |= {"T": T, "B": B, "I": I, "H": H, "O": O, "dtype": dtype}
     return {key: (arrays | numbers)[key] for key in SIGNATURES[name]}
 
 
-NUMBERS = {"max_norm", "limit", "lr", "momentum", "nesterov", "dtype"}
+NUMBERS = {"max_norm", "limit", "lr", "momentum", "nesterov", "dtype", "weight_decay", "alpha"}
+NUMBERS |= {"eps", "step", "beta1", "beta2", "decoupled"}
 
 
 def array_arguments(*, but=()):
@@ -876,6 +892,8 @@ WRITTEN = {
     "clip_norm": ["values"],
     "clip_value": ["values"],
     "sgd_step": ["theta", "velocity"],
+    "rmsprop_step": ["theta", "square", "velocity"],
+    "adam_step": ["theta", "mean", "square"],
 }
 
 

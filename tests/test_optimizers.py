@@ -1,4 +1,4 @@
-"""SGD with momentum and Nesterov momentum: values computed by hand, and clipping before the step.
+"""The optimizers: values computed by hand and by PyTorch, schedules, and clipping before the step.
 
 PyTorch's formulas, with the velocity zero at first::
 
@@ -43,6 +43,7 @@ def test_momentum_by_hand(kernels, assert_close, dtype, nesterov, expected):
             lr=0.1,
             momentum=0.9,
             nesterov=nesterov,
+            weight_decay=0.0,
         )
         assert result is True
         assert_close(theta, after, dtype=dtype)
@@ -61,6 +62,7 @@ def test_plain_step_by_hand(kernels, dtype):
         lr=0.125,
         momentum=0.0,
         nesterov=False,
+        weight_decay=0.0,
     )
     assert theta.dtype == dtype
     assert np.array_equal(theta, np.array([0.9375, -2.5, 1.5], dtype))
@@ -179,3 +181,226 @@ def test_a_first_step_that_fails_leaves_the_optimizer_new(build_network, momentu
     for _ in range(5):
         other.train_step(x, y, optimizer)
     assert other.loss(x, y) < before
+
+
+# What PyTorch 2.13 makes of theta = (1, -2, 0.5, 3) in 50 steps, in float64, where the gradient of
+# step t is sin(1 + 0.7 (4 t + i)) for the parameter i, counted from 0.
+FIFTY_STEPS = {
+    "sgd": (
+        lambda: crnn.SGD(0.05),
+        [0.9816952596388009, -2.0363792184804925, 0.4626560182925593, 2.9792547131784266],
+    ),
+    "sgd momentum": (
+        lambda: crnn.SGD(0.05, momentum=0.9, weight_decay=0.03),
+        [0.368773010834632, -1.1526895893651554, 0.15854372539560926, 1.5133516975812802],
+    ),
+    "sgd nesterov": (
+        lambda: crnn.SGD(0.05, momentum=0.8, nesterov=True, weight_decay=0.02),
+        [0.7034543432877387, -1.6900807925876853, 0.30556420027059267, 2.342880645546835],
+    ),
+    "rmsprop": (
+        lambda: crnn.RMSprop(0.02, alpha=0.95, eps=1e-6, weight_decay=0.01),
+        [0.9297042086969483, -2.025433473050246, 0.4286542091181037, 2.8931840192319886],
+    ),
+    "rmsprop momentum": (
+        lambda: crnn.RMSprop(0.02, alpha=0.9, momentum=0.7),
+        [0.8723160392833522, -2.12815005588436, 0.37447830509711855, 2.891736794763435],
+    ),
+    "adam": (
+        lambda: crnn.Adam(0.03),
+        [0.9323181109908673, -2.0589032511179712, 0.4558949859134382, 2.987665846604182],
+    ),
+    "adam decay": (
+        lambda: crnn.Adam(0.03, beta1=0.8, beta2=0.95, eps=1e-5, weight_decay=0.05),
+        [0.850702970582265, -1.8494157514709766, 0.4177226488279104, 2.6833175068716177],
+    ),
+    "adamw": (
+        lambda: crnn.AdamW(0.03, beta1=0.85, beta2=0.98, weight_decay=0.1),
+        [0.8092994525924859, -1.7659267336812254, 0.395204516364316, 2.5694976015744437],
+    ),
+}
+
+
+def fifty_steps(kernels, optimizer, dtype):
+    theta = np.array([1, -2, 0.5, 3], dtype)
+    gradients = np.sin(1 + 0.7 * np.arange(200).reshape(50, 4)).astype(dtype)
+    for gradient in gradients:
+        assert optimizer.step(kernels, theta, gradient)
+    return theta
+
+
+@pytest.mark.parametrize(("make", "expected"), FIFTY_STEPS.values(), ids=FIFTY_STEPS)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 5e-6), ("float64", 1e-12)])
+def test_fifty_steps_are_pytorchs(kernels, make, expected, dtype, tolerance):
+    optimizer = make()
+    theta = fifty_steps(kernels, optimizer, dtype)
+    assert theta.dtype == dtype
+    np.testing.assert_allclose(theta, expected, rtol=0, atol=tolerance)
+    assert optimizer.steps == 50
+
+
+@dtypes
+@pytest.mark.parametrize(("make", "expected"), FIFTY_STEPS.values(), ids=FIFTY_STEPS)
+def test_twins_take_the_same_steps_at_every_size(both_kernels, assert_close, dtype, make, expected):
+    for size in range(1, 71):
+        rng = np.random.default_rng(size)
+        start, *gradients = rng.standard_normal((5, size)).astype(dtype)
+        results = []
+        for kernels in both_kernels:
+            theta, optimizer = start.copy(), make()
+            for gradient in gradients:
+                assert optimizer.step(kernels, theta, gradient)
+            results.append(theta)
+        assert_close(*results, dtype=dtype, label=str(size))
+        assert not np.array_equal(results[0], start)
+
+
+@dtypes
+@pytest.mark.parametrize("make", [make for make, _ in FIFTY_STEPS.values()], ids=FIFTY_STEPS)
+@pytest.mark.parametrize("culprit", ["nan", "infinity"])
+def test_step_that_would_not_stay_finite_changes_nothing(kernels, dtype, make, culprit):
+    rng = np.random.default_rng(0)
+    theta, first, second = rng.standard_normal((3, 37)).astype(dtype)
+    optimizer = make()
+    assert optimizer.step(kernels, theta, first)
+    kept = theta.tobytes(), {k: v.tobytes() for k, v in optimizer._memory.items()}
+    second[29] = np.nan if culprit == "nan" else -np.inf
+    assert not optimizer.step(kernels, theta, second)
+    assert (theta.tobytes(), {k: v.tobytes() for k, v in optimizer._memory.items()}) == kept
+    assert optimizer.steps == 1
+
+
+def test_first_step_that_fails_leaves_an_adam_new(build_network):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((4, 6, 2)), rng.standard_normal((4, 6, 3))
+    net, other = (build_network(input_size=2, hidden_size=5, output_size=3) for _ in range(2))
+    adam = crnn.Adam(1e300)
+    net.flat_params[...] *= 1e3
+    with pytest.raises(crnn.DivergenceError):
+        net.train_step(x, 1e160 * y, adam)
+    assert adam.steps == 0
+    adam.lr = 0.01
+    before = other.loss(x, y)
+    for _ in range(5):
+        other.train_step(x, y, adam)
+    assert other.loss(x, y) < before
+
+
+@pytest.mark.parametrize(
+    ("make", "shown"),
+    [
+        (lambda: crnn.SGD(0.1), "SGD(lr=0.1, momentum=0, nesterov=False)"),
+        (
+            lambda: crnn.RMSprop(weight_decay=0.5),
+            "RMSprop(lr=0.01, alpha=0.99, eps=1e-08, momentum=0, weight_decay=0.5)",
+        ),
+        (lambda: crnn.Adam(), "Adam(lr=0.001, beta1=0.9, beta2=0.999, eps=1e-08)"),
+        (
+            lambda: crnn.AdamW(lambda step: 0.1),
+            "AdamW(lr=a function, beta1=0.9, beta2=0.999, eps=1e-08, weight_decay=0.01)",
+        ),
+    ],
+)
+def test_repr(make, shown):
+    assert repr(make()) == shown
+
+
+BAD_SETTINGS = {
+    "lr": lambda: crnn.Adam(-1),
+    "lr nan": lambda: crnn.RMSprop(float("nan")),
+    "beta1": lambda: crnn.Adam(beta1=1.0),
+    "beta2": lambda: crnn.AdamW(beta2=-0.1),
+    "eps": lambda: crnn.Adam(eps=0),
+    "eps negative": lambda: crnn.RMSprop(eps=-1e-8),
+    "alpha": lambda: crnn.RMSprop(alpha=1.5),
+    "momentum": lambda: crnn.RMSprop(momentum=1),
+    "weight_decay": lambda: crnn.SGD(0.1, weight_decay=-0.1),
+}
+
+
+@pytest.mark.parametrize(("name", "make"), BAD_SETTINGS.items(), ids=BAD_SETTINGS)
+def test_bad_settings(name, make):
+    with pytest.raises(ValueError, match=rf"^{name.split()[0]}: expected"):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("rate", "message"),
+    [
+        (lambda step: float("nan"), r"^lr\(0\): expected a finite number"),
+        (lambda step: -1.0, r"^lr\(0\): expected a finite number of at least 0, got -1.0"),
+        (lambda step: "fast", r"^lr\(0\): expected a number, got 'fast'"),
+    ],
+)
+def test_function_that_gives_no_rate(build_network, rate, message):
+    net = build_network()
+    x, y = problem(seed=4)
+    before = net.flat_params.tobytes()
+    with pytest.raises((TypeError, ValueError), match=message):
+        net.train_step(x, y, crnn.SGD(rate))
+    assert net.flat_params.tobytes() == before
+
+
+def test_schedule_is_asked_with_the_steps_taken(build_network, assert_close):
+    net = build_network(seed=1)
+    asked = []
+
+    def rate(step):
+        asked.append(step)
+        return 0.1 / (1 + step)
+
+    sgd = crnn.SGD(rate)
+    theta = net.flat_params.copy()
+    for step in range(3):
+        x, y = problem(seed=step)
+        theta -= 0.1 / (1 + step) * gradient(net, x, y)
+        net.train_step(x, y, sgd, loss="sse")
+    assert asked == [0, 1, 2]
+    assert_close(net.flat_params, theta, dtype="float64")
+    assert sgd.current_lr == 0.025
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        # By hand
+        (crnn.schedules.exponential(0.8, 0.25, every=2), {0: 0.8, 1: 0.4, 2: 0.2, 4: 0.05}),
+        (crnn.schedules.steps(0.8, 0.5, every=3), {0: 0.8, 2: 0.8, 3: 0.4, 5: 0.4, 6: 0.2}),
+        (
+            crnn.schedules.cosine(1.0, steps=4, final=0.2),
+            {0: 1.0, 1: 0.6 + 0.4 * 0.5**0.5, 2: 0.6, 4: 0.2, 9: 0.2},
+        ),
+        (crnn.schedules.warmup(0.4, steps=4), {0: 0.1, 1: 0.2, 3: 0.4, 4: 0.4, 99: 0.4}),
+        (
+            crnn.schedules.warmup(crnn.schedules.steps(0.4, 0.5, every=3), steps=2),
+            {0: 0.2, 1: 0.4, 2: 0.4, 3: 0.2},
+        ),
+    ],
+    ids=["exponential", "steps", "cosine", "warmup", "warmup of steps"],
+)
+def test_schedules(schedule, expected):
+    for step, rate in expected.items():
+        assert schedule(step) == pytest.approx(rate, rel=1e-14), step
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: crnn.schedules.exponential(0.1, 0),
+        lambda: crnn.schedules.steps(0.1, 0.5, 0),
+        lambda: crnn.schedules.cosine(-1, 3),
+        lambda: crnn.schedules.cosine(0.1, 3, final=-1),
+        lambda: crnn.schedules.warmup(0.1, 0),
+    ],
+)
+def test_bad_schedules(make):
+    with pytest.raises(ValueError, match=r": expected"):
+        make()
+
+
+@pytest.mark.parametrize("make", [make for make, _ in FIFTY_STEPS.values()], ids=FIFTY_STEPS)
+def test_fit_gets_better_with_each(build_network, make):
+    net = build_network(dtype="float32")
+    x, y = problem(seed=4)
+    history = net.fit(x, y, epochs=30, optimizer=make(), clip_norm=1.0)
+    assert history.loss[-1] < history.loss[0]

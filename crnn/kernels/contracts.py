@@ -92,6 +92,18 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "dtheta": "contiguous n",
         "velocity": "out optional contiguous n",
     },
+    "rmsprop_step": {
+        "theta": "out contiguous n",
+        "dtheta": "contiguous n",
+        "square": "out contiguous n",
+        "velocity": "out optional contiguous n",
+    },
+    "adam_step": {
+        "theta": "out contiguous n",
+        "dtheta": "contiguous n",
+        "mean": "out contiguous n",
+        "square": "out contiguous n",
+    },
 }
 
 

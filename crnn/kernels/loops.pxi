@@ -6,9 +6,9 @@ from libc.string cimport memset
 
 from crnn.kernels.table cimport (
     CROSS_ENTROPY, MSE, Builds, Call, Packed, Sequences, Sizes, Table, Task, Team,
-    all_finite_function, clip_value_function, cross_entropy_function, global_norm_function,
-    lay_out_packed_function, scale_function, sgd_step_function, squared_error_function, team_wait,
-    workspace_size_function,
+    adam_step_function, all_finite_function, clip_value_function, cross_entropy_function,
+    global_norm_function, lay_out_packed_function, rmsprop_step_function, scale_function,
+    sgd_step_function, squared_error_function, team_wait, workspace_size_function,
 )
 
 include "simd.pxi"
@@ -61,6 +61,8 @@ cdef void fill(Table* table, const vec* dtype, const real* scalar) noexcept:
     table.scale = <scale_function> scale[real]
     table.clip_value = <clip_value_function> clip_value[real]
     table.sgd_step = <sgd_step_function> sgd_step[real]
+    table.rmsprop_step = <rmsprop_step_function> rmsprop_step[real]
+    table.adam_step = <adam_step_function> adam_step[real]
 
 
 cdef Builds builds

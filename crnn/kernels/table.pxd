@@ -74,7 +74,14 @@ ctypedef void (*scale_function)(Py_ssize_t n, void* values, double factor) noexc
 ctypedef void (*clip_value_function)(Py_ssize_t n, void* values, double limit) noexcept nogil
 ctypedef bint (*sgd_step_function)(
     Py_ssize_t n, void* theta, const void* dtheta, void* velocity, double lr, double momentum,
-    bint nesterov) noexcept nogil
+    bint nesterov, double weight_decay) noexcept nogil
+ctypedef bint (*rmsprop_step_function)(
+    Py_ssize_t n, void* theta, const void* dtheta, void* square, void* velocity, double lr,
+    double alpha, double eps, double momentum, double weight_decay) noexcept nogil
+ctypedef bint (*adam_step_function)(
+    Py_ssize_t n, void* theta, const void* dtheta, void* mean, void* square, Py_ssize_t step,
+    double lr, double beta1, double beta2, double eps, double weight_decay,
+    bint decoupled) noexcept nogil
 ctypedef Py_ssize_t (*workspace_size_function)(const void* dtype, Sizes) noexcept nogil
 
 ctypedef void (*lay_out_packed_function)(
@@ -102,6 +109,8 @@ cdef struct Table:
     scale_function scale
     clip_value_function clip_value
     sgd_step_function sgd_step
+    rmsprop_step_function rmsprop_step
+    adam_step_function adam_step
 
 cdef struct Builds:
     Table float32

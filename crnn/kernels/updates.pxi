@@ -1,4 +1,6 @@
-# What changes the flat vectors: clipping and the optimiser's step.
+# What changes the flat vectors: clipping and the optimisers' steps.
+
+from libc.math cimport pow, sqrt
 
 cdef void scale(Py_ssize_t n, real* values, double factor) noexcept nogil:
     cdef real real_factor = <real> factor
@@ -16,33 +18,110 @@ cdef void clip_value(Py_ssize_t n, real* values, double limit) noexcept nogil:
         values[i] = -upper if values[i] < -upper else values[i]
 
 
-cdef bint sgd_step(Py_ssize_t n, real* theta, const real* dtheta, real* velocity, double lr,
-                   double momentum, bint nesterov) noexcept nogil:
-    """Take the step and return True, or do nothing where a parameter would not stay finite."""
-    cdef real rate = <real> lr
-    cdef real mu = <real> momentum
-    cdef Py_ssize_t i
-    cdef real next_velocity, next_theta
-    cdef int found = 0
-    for i in range(n):
-        next_velocity = dtheta[i]
-        if momentum != 0:
-            next_velocity = mu * velocity[i] + dtheta[i]
+# A step of an optimiser reads every element twice: once to see whether the parameter would stay
+# finite, and again, where all do, to write.
+
+cdef inline real sgd_element(const real* theta, const real* dtheta, real* velocity, Py_ssize_t i,
+                             real rate, real mu, bint nesterov, real decay,
+                             bint write) noexcept nogil:
+    """The new theta[i]."""
+    cdef real gradient = dtheta[i] + decay * theta[i]
+    cdef real v = gradient
+    if mu != 0:
+        v = mu * velocity[i] + gradient
+        if write:
+            velocity[i] = v
         if nesterov:
-            next_velocity = dtheta[i] + mu * next_velocity
-        next_theta = theta[i] - rate * next_velocity
-        found |= (next_theta - next_theta) != 0
+            v = gradient + mu * v
+    return theta[i] - rate * v
+
+
+cdef bint sgd_step(Py_ssize_t n, real* theta, const real* dtheta, real* velocity, double lr,
+                   double momentum, bint nesterov, double weight_decay) noexcept nogil:
+    """Take the step and return True, or do nothing where a parameter would not stay finite."""
+    cdef real rate = <real> lr, mu = <real> momentum, decay = <real> weight_decay, new
+    cdef int found = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        new = sgd_element(theta, dtheta, velocity, i, rate, mu, nesterov, decay, False)
+        found |= (new - new) != 0
     if found:
         return False
-    if momentum == 0:
+    if mu == 0:
         for i in range(n):
-            theta[i] -= rate * dtheta[i]
-    elif nesterov:
-        for i in range(n):
-            velocity[i] = mu * velocity[i] + dtheta[i]
-            theta[i] -= rate * (dtheta[i] + mu * velocity[i])
+            theta[i] = sgd_element(theta, dtheta, velocity, i, rate, 0, False, decay, True)
     else:
         for i in range(n):
-            velocity[i] = mu * velocity[i] + dtheta[i]
-            theta[i] -= rate * velocity[i]
+            theta[i] = sgd_element(theta, dtheta, velocity, i, rate, mu, nesterov, decay, True)
+    return True
+
+
+cdef inline real rmsprop_element(const real* theta, const real* dtheta, real* square,
+                                 real* velocity, Py_ssize_t i, real rate, real alpha, real eps,
+                                 real mu, real decay, bint write) noexcept nogil:
+    """The new theta[i]."""
+    cdef real gradient = dtheta[i] + decay * theta[i]
+    cdef real s = alpha * square[i] + (1 - alpha) * gradient * gradient
+    cdef real v = gradient / (<real> sqrt(s) + eps)
+    if write:
+        square[i] = s
+    if mu != 0:
+        v = mu * velocity[i] + v
+        if write:
+            velocity[i] = v
+    return theta[i] - rate * v
+
+
+cdef bint rmsprop_step(Py_ssize_t n, real* theta, const real* dtheta, real* square, real* velocity,
+                       double lr, double alpha, double eps, double momentum,
+                       double weight_decay) noexcept nogil:
+    """Take the step and return True, or do nothing where a parameter would not stay finite."""
+    cdef real rate = <real> lr, mu = <real> momentum, decay = <real> weight_decay, new
+    cdef int found = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        new = rmsprop_element(theta, dtheta, square, velocity, i, rate, <real> alpha, <real> eps,
+                              mu, decay, False)
+        found |= (new - new) != 0
+    if found:
+        return False
+    for i in range(n):
+        theta[i] = rmsprop_element(theta, dtheta, square, velocity, i, rate, <real> alpha,
+                                   <real> eps, mu, decay, True)
+    return True
+
+
+cdef inline real adam_element(const real* theta, const real* dtheta, real* mean, real* square,
+                              Py_ssize_t i, real rate, real kept, real beta1, real beta2,
+                              real unbias, real eps, real decay, bint write) noexcept nogil:
+    """The new theta[i]; `kept` is what decoupled decay leaves of the old one."""
+    cdef real gradient = dtheta[i] + decay * theta[i]
+    cdef real m = mean[i] + (1 - beta1) * (gradient - mean[i])
+    cdef real s = beta2 * square[i] + (1 - beta2) * gradient * gradient
+    if write:
+        mean[i] = m
+        square[i] = s
+    return kept * theta[i] - rate * m / (<real> sqrt(s) * unbias + eps)
+
+
+cdef bint adam_step(Py_ssize_t n, real* theta, const real* dtheta, real* mean, real* square,
+                    Py_ssize_t step, double lr, double beta1, double beta2, double eps,
+                    double weight_decay, bint decoupled) noexcept nogil:
+    """Take the step and return True, or do nothing where a parameter would not stay finite."""
+    cdef real rate = <real> (lr / (1 - pow(beta1, step)))
+    cdef real unbias = <real> (1 / sqrt(1 - pow(beta2, step)))
+    cdef real kept = <real> (1 - lr * weight_decay if decoupled else 1)
+    cdef real decay = <real> (0 if decoupled else weight_decay)
+    cdef real new
+    cdef int found = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        new = adam_element(theta, dtheta, mean, square, i, rate, kept, <real> beta1, <real> beta2,
+                           unbias, <real> eps, decay, False)
+        found |= (new - new) != 0
+    if found:
+        return False
+    for i in range(n):
+        theta[i] = adam_element(theta, dtheta, mean, square, i, rate, kept, <real> beta1,
+                                <real> beta2, unbias, <real> eps, decay, True)
     return True
