@@ -9,9 +9,9 @@ RNN(input_size=1, hidden_size=32, output_size=1, dtype='float32', implementation
 from crnn import schedules
 from crnn._implementation import implementation, show_config
 from crnn.embedding import get_include
-from crnn.errors import DivergenceError
+from crnn.errors import DivergenceError, ModelFileError
 from crnn.history import History
-from crnn.models import RNN, Gradients
+from crnn.models import RNN, Gradients, load
 from crnn.network import Tape
 from crnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from crnn.threads import get_num_threads, set_num_threads
@@ -26,6 +26,7 @@ __all__ = [
     "DivergenceError",
     "Gradients",
     "History",
+    "ModelFileError",
     "Optimizer",
     "RMSprop",
     "Tape",
@@ -33,6 +34,7 @@ __all__ = [
     "get_include",
     "get_num_threads",
     "implementation",
+    "load",
     "schedules",
     "set_num_threads",
     "show_config",

@@ -32,3 +32,7 @@ def _restored(message: str, epoch: int | None, step: int) -> DivergenceError:
     error = DivergenceError("", epoch, step)
     error.args = (message,)
     return error
+
+
+class ModelFileError(ValueError):
+    """A file holds no network that this crnn can read: damaged, of something else, or newer."""

@@ -5,6 +5,7 @@ y_t = W_hy h_t + b_y
 """
 
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
@@ -13,11 +14,14 @@ import numpy as np
 
 from crnn import _implementation, checks, losses, training
 from crnn.checks import Array
+from crnn.errors import ModelFileError
 from crnn.history import History
 from crnn.kernels import contracts
 from crnn.network import Network, Tape
 from crnn.optimizers import SGD, Optimizer
 from crnn.training import Clipping
+
+FILE_FORMAT, FILE_VERSION = "crnn network", 1
 
 
 class Parameters(Mapping[str, Array]):
@@ -568,6 +572,35 @@ class RNN:
             progress=progress,
         )
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to a file, from which `crnn.load` makes it again.
+
+        The file is written beside its place and moved there: no crash leaves half of one. It is an
+        .npz without pickles. What the network's random generator would do next is not in it.
+
+        Parameters
+        ----------
+        path : path-like
+            An existing file is replaced.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written; one that existed is as it was.
+        """
+        from crnn import files
+
+        description = {
+            "format": FILE_FORMAT,
+            "version": FILE_VERSION,
+            "cell": "RNN",
+            "input_size": self.input_size,
+            "hidden_size": self.hidden_size,
+            "output_size": self.output_size,
+            "dtype": self.dtype.name,
+        }
+        files.write(path, description, {"parameters": self.flat_params})
+
     def _floats(
         self, name: str, value: Any, shapes: tuple[str, ...], sizes: dict[str, int]
     ) -> Array:
@@ -606,6 +639,77 @@ class RNN:
                 f"got {type(optimizer).__name__}"
             )
         optimizer.check_owner(self.flat_params)
+
+
+def load(path: str | os.PathLike[str], *, implementation: str | None = None) -> RNN:
+    """Return the network that `RNN.save` wrote to a file.
+
+    Nothing in a file is executed, and no more room is made than its size: files of unknown origin
+    may be tried.
+
+    Parameters
+    ----------
+    path : path-like
+    implementation : {"native", "python"}, optional
+        As of `RNN`.
+
+    Raises
+    ------
+    ModelFileError
+        The file is damaged, holds something else, or was written by a newer version.
+    OSError
+        It cannot be opened.
+
+    Examples
+    --------
+    >>> import crnn, os, tempfile
+    >>> net = crnn.RNN(input_size=2, hidden_size=8, output_size=1, seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     net.save(os.path.join(folder, "net.npz"))
+    ...     twin = crnn.load(os.path.join(folder, "net.npz"))
+    >>> bool((twin.flat_params == net.flat_params).all())
+    True
+    """
+    from crnn import files
+
+    description, arrays = files.read(path, _shapes_of)
+    net = RNN(
+        description["input_size"],
+        description["hidden_size"],
+        description["output_size"],
+        dtype=description["dtype"],
+        init="uniform",
+        implementation=implementation,
+    )
+    net.flat_params[...] = arrays["parameters"]
+    return net
+
+
+def _shapes_of(description: Any) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+    """Return what arrays the file of a network holds, or raise what its description lacks."""
+    if not isinstance(description, dict) or description.get("format") != FILE_FORMAT:
+        raise ModelFileError("expected a network of crnn, got a file of something else")
+    version = description.get("version")
+    if type(version) is not int or version < 1:
+        raise ModelFileError(f"version: expected a whole number of at least 1, got {version!r}")
+    if version > FILE_VERSION:
+        raise ModelFileError(
+            f"expected a file of version {FILE_VERSION} at most, got version {version}: "
+            "a newer crnn wrote it"
+        )
+    if description.get("cell") != "RNN":
+        raise ModelFileError(f"cell: expected 'RNN', got {description.get('cell')!r}")
+    sizes = [description.get(name) for name in ("input_size", "hidden_size", "output_size")]
+    for size in sizes[:2] if sizes[2] is None else sizes:
+        if type(size) is not int or size < 1:
+            raise ModelFileError(f"sizes: expected whole numbers of at least 1, got {sizes}")
+    if description.get("dtype") not in ("float32", "float64"):
+        raise ModelFileError(
+            f"dtype: expected 'float32' or 'float64', got {description.get('dtype')!r}"
+        )
+    I, H, O = (size or 0 for size in sizes)
+    n = sum(math.prod(shape) for shape in contracts.parameters(I, H, O).values())
+    return {"parameters": (np.dtype(description["dtype"]), (n,))}
 
 
 def _initialise(params: dict[str, Array], init: str, rng: "np.random.Generator") -> None:

@@ -1,0 +1,151 @@
+"""Files of named arrays that can be trusted: written whole or not at all, and checked when read.
+
+A file is an uncompressed .npz, so `numpy.load` opens it too. Its first member holds a description
+in JSON, with the SHA-256 of every other member's data; nothing in it is ever executed.
+
+Whoever needs this module imports it then: the libraries under it take longer to import than crnn.
+"""
+
+import hashlib
+import io
+import json
+import os
+import secrets
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crnn.checks import Array
+from crnn.errors import ModelFileError
+
+DESCRIPTION = "crnn"
+# A description is some hundred bytes; what claims more is no file of ours.
+MOST_DESCRIPTION_BYTES = 1 << 16
+
+Shapes = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
+
+
+def write(
+    path: str | os.PathLike[str], description: dict[str, Any], arrays: dict[str, Array]
+) -> None:
+    """Write a file beside the place where it belongs, then move it there in one go.
+
+    Parameters
+    ----------
+    path : path-like
+        An existing file is replaced, and stays as it is if anything fails.
+    description : dict
+        Of what JSON can hold.
+    arrays : dict
+        By names that are not "crnn".
+    """
+    target = Path(path)
+    checksums = {name: _checksum(array) for name, array in arrays.items()}
+    text = json.dumps(description | {"sha256": checksums}).encode()
+    temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            np.savez(
+                file, allow_pickle=False, **{DESCRIPTION: np.frombuffer(text, np.uint8)} | arrays
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _settle(target.parent)
+
+
+def read(
+    path: str | os.PathLike[str], expected: Callable[[dict[str, Any]], Shapes]
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Read a file that `write` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+    expected : function
+        From the description to dtypes and shapes of the arrays; it raises what is wrong with the
+        description. No array is read, or room made for it, before its size is found right.
+
+    Raises
+    ------
+    ModelFileError
+        The file is no such file, or is damaged.
+    OSError
+        It cannot be opened.
+    """
+    with Path(path).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return _read(archive, size, expected)
+        except ModelFileError as error:
+            raise ModelFileError(f"{os.fspath(path)}: {error}") from error.__cause__
+        except MemoryError:
+            raise
+        except Exception as error:
+            # A damaged archive raises whatever its bytes lead to.
+            raise ModelFileError(
+                f"{os.fspath(path)}: expected a file of crnn, got one that is damaged or no such "
+                f"file ({type(error).__name__}: {error})"
+            ) from error
+
+
+def _read(
+    archive: zipfile.ZipFile, size: int, expected: Callable[[dict[str, Any]], Shapes]
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    members = {info.filename: info for info in archive.infolist()}
+    if len(members) != len(archive.infolist()) or f"{DESCRIPTION}.npy" not in members:
+        raise ModelFileError("expected a file of crnn, got an archive of something else")
+    for info in members.values():
+        # Nothing is larger than the file that it is in: there is no room for a bomb.
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size > size:
+            raise ModelFileError(f"expected uncompressed members, got {info.filename} otherwise")
+    if members[f"{DESCRIPTION}.npy"].file_size > MOST_DESCRIPTION_BYTES:
+        raise ModelFileError("expected a short description, got one of many bytes")
+    text = _array(archive.read(f"{DESCRIPTION}.npy"), np.dtype(np.uint8), None)
+    description = json.loads(text.tobytes())
+    shapes = expected(description)
+    if set(members) != {f"{name}.npy" for name in (DESCRIPTION, *shapes)}:
+        raise ModelFileError(f"expected the arrays {', '.join(shapes)}, got {', '.join(members)}")
+    arrays = {}
+    for name, (dtype, shape) in shapes.items():
+        arrays[name] = _array(archive.read(f"{name}.npy"), dtype, shape)
+        if _checksum(arrays[name]) != description["sha256"][name]:
+            raise ModelFileError(f"{name}: expected the numbers that were saved, got others")
+    return description, arrays
+
+
+def _array(data: bytes, dtype: np.dtype[Any], shape: tuple[int, ...] | None) -> Array:
+    """Return the array of a member, which has to be of that dtype and shape (None: a vector)."""
+    file = io.BytesIO(data)
+    version = np.lib.format.read_magic(file)
+    if version != (1, 0):
+        raise ModelFileError(f"expected arrays in NumPy's format 1.0, got {version}")
+    got_shape, fortran_order, got_dtype = np.lib.format.read_array_header_1_0(file)
+    content = data[file.tell() :]
+    if shape is None:
+        shape = (len(content) // dtype.itemsize,)
+    if (got_shape, got_dtype, fortran_order) != (shape, dtype, False):
+        raise ModelFileError(f"expected {dtype} {shape}, got {got_dtype} {got_shape}")
+    return np.frombuffer(content, dtype).reshape(shape).copy()
+
+
+def _checksum(array: Array) -> str:
+    return hashlib.sha256(array.tobytes()).hexdigest()
+
+
+def _settle(folder: Path) -> None:
+    """Have the system write down that the file has moved, where it offers that."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
