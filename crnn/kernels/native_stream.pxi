@@ -97,7 +97,9 @@ cdef start(Stream self, int dtype, const Call* call):
     cdef Py_ssize_t line = 64 // itemsize(dtype)
     cdef Py_ssize_t state = (s.H + line - 1) // line * line
     cdef Py_ssize_t stride = 2 * state + line
-    self.states = numpy.zeros(s.B * stride + line, self.parameters.dtype)
+    # One row more than there are sequences, to start at a cache line. NumPy refuses a size that
+    # overflows; a product of our own would not.
+    self.states = numpy.zeros((s.B + 1, stride), self.parameters.dtype)
     r.call = call[0]
     r.call.h.data = <void*> (<size_t> np.PyArray_DATA(<np.ndarray> self.states) + 63
                              & ~<size_t> 63)
@@ -324,6 +326,10 @@ cdef class Stream:
         take(r)
         move_state(r, data, NULL)
         give(<Running*> self.running)
+
+    @state.deleter
+    def state(self):
+        raise AttributeError("state: expected an assignment, got a deletion; reset() makes it zero")
 
     def reset(self):
         """Make the state zero.

@@ -711,6 +711,10 @@ class Stream:
         with self._alone():
             self._h = h
 
+    @state.deleter
+    def state(self) -> None:
+        raise AttributeError("state: expected an assignment, got a deletion; reset() makes it zero")
+
     def reset(self) -> None:
         """Make the state zero.
 
