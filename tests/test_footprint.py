@@ -85,6 +85,8 @@ print((highest() - before) / ((tape + net.flat_params.size) * np.dtype(dtype).it
         "100 32 32 1024 512",
         "20000 8 1 64 64",
         "60000 1 8 64 200",
+        # States of a sequence alone that would be padded, were they shorter
+        "1500000 1 1 8 1",
     ],
 )
 def test_peak_memory_of_a_training_step(both_kernels, run_python, sizes, dtype, threads):

@@ -791,3 +791,12 @@ def test_class_out_of_range(both_kernels, call, above):
         # The highest and the lowest are classes.
         arguments["y"][position] = classes - 1 if above else 0
         both_kernels[0].rnn_gradient(**arguments)
+
+
+def test_sequence_alone_too_long_to_be_padded(both_kernels, tolerances):
+    """Native pads the states of shorter ones; 70 000 steps of 8 float64 are more than 4 MiB."""
+    problem = Problem(T=70_000, B=1, I=2, H=3, O=1, dtype="float64", seed=0)
+    results = [gradient_of(kernels, problem) for kernels in both_kernels]
+    for ours, theirs in zip(*results, strict=True):
+        # Errors of so many additions add up.
+        np.testing.assert_allclose(ours, theirs, rtol=100 * tolerances["float64"])

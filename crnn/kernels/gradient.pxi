@@ -9,6 +9,8 @@ cdef enum:
     CHUNK_BYTES = 1 << 18
     # and no fewer steps than fill the sums of the weight gradients.
     CHUNK_ROWS = 256
+    # States that are padded take no more than this; longer sequences go without, a little slower.
+    PADDED_BYTES = 1 << 22
 
 
 cdef struct Plan:
@@ -59,7 +61,8 @@ cdef inline Plan lay_out(Sizes s, bint has_output_layer, const vec* workspace) n
     # An odd number of cache lines from sequence to sequence: a power of two would put the rows
     # that a tile reads side by side into the same few sets of the cache.
     # Without an output layer the states are the outputs too, and the loss takes them in one piece.
-    plan.room = s.B == 1 and has_output_layer
+    plan.room = (s.B == 1 and has_output_layer
+                 and s.T * padded(workspace, s.H) * itemsize(workspace) <= PADDED_BYTES)
     plan.per_step = padded(workspace, s.H) if plan.room else s.H
     plan.h_per_sequence = (blocks((s.T + 1) * plan.per_step, unit) | 1) * unit
     plan.h = reserve(start, &used, s.B * plan.h_per_sequence)
