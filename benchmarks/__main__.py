@@ -76,6 +76,7 @@ def main() -> None:
     print("\nall targets met" if not missed else "\nbehind the targets:")
     for line in missed:
         print(f"  {line}")
+    print(f"\n{report.markdown(measured)}")
     folder = chosen.output or (FOLDER if is_full else None)
     if folder is None:
         return

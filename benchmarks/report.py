@@ -74,6 +74,26 @@ def _target(m: Measurement) -> str:
     return f"{TARGETS[m.cell][OPERATIONS.index(m.operation)]:g}"
 
 
+def markdown(measurements: list[Measurement]) -> str:
+    """Return README's table: crnn's time, and how many times as long the best peer takes."""
+    lines = [
+        "| cell: T, B, I, H, O | " + " | ".join(OPERATIONS) + " |",
+        "|---|" + "---|" * len(OPERATIONS),
+    ]
+    float32 = {(m.cell, m.operation): m for m in measurements if m.dtype == "float32"}
+    for cell, sizes in CELLS.items():
+        entries = [f"{cell}: {', '.join(map(str, sizes))}"]
+        for operation in OPERATIONS:
+            m = float32.get((cell, operation))
+            if m is None:
+                entries.append("")
+                continue
+            best = m.best_peer()
+            entries.append(f"{_time(m.median(OURS))} µs; {best} {m.ratio(best):.1f} times")
+        lines.append("| " + " | ".join(entries) + " |")
+    return "\n".join(lines)
+
+
 def behind(measurements: list[Measurement]) -> list[str]:
     """Return a line for each place where crnn misses its target."""
     lines = []
