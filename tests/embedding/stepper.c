@@ -4,6 +4,13 @@
 
 #include <pthread.h>
 #include <time.h>
+#ifdef __linux__
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
 
 #include <crnn.h>
 
@@ -76,25 +83,35 @@ static PyObject *nanoseconds(PyObject *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
-/* codes(stream): what the functions of the other dtype say, and sizes. */
-static PyObject *codes(PyObject *self, PyObject *object) {
-    crnn_stream *stream = crnn->get_stream(object);
+/* codes(stream, other, scratch): what step, get_state and set_state say, of the stream's dtype or of
+   the other one; and the sizes. scratch is a writable buffer for all that they may write. */
+static PyObject *codes(PyObject *self, PyObject *args) {
+    PyObject *object;
+    Py_buffer view;
+    crnn_stream *stream;
     crnn_sizes sizes;
-    double scratch[64] = {0};
-    int step, get, set;
+    int other, step, get, set;
     (void)self;
-    if (!stream)
+    if (!PyArg_ParseTuple(args, "Opw*", &object, &other, &view))
         return NULL;
+    stream = crnn->get_stream(object);
+    if (!stream) {
+        PyBuffer_Release(&view);
+        return NULL;
+    }
     sizes = crnn->get_sizes(stream);
-    if (sizes.itemsize == 4) {
+    if ((sizes.itemsize == 4) != other) {
+        float *scratch = (float *)view.buf;
+        step = crnn->step_float(stream, scratch, scratch);
+        get = crnn->get_state_float(stream, scratch);
+        set = crnn->set_state_float(stream, scratch);
+    } else {
+        double *scratch = (double *)view.buf;
         step = crnn->step_double(stream, scratch, scratch);
         get = crnn->get_state_double(stream, scratch);
         set = crnn->set_state_double(stream, scratch);
-    } else {
-        step = crnn->step_float(stream, (float *)scratch, (float *)scratch);
-        get = crnn->get_state_float(stream, (float *)scratch);
-        set = crnn->set_state_float(stream, (float *)scratch);
     }
+    PyBuffer_Release(&view);
     return Py_BuildValue("iiinnnnn", step, get, set, sizes.batch, sizes.inputs, sizes.hidden,
                          sizes.outputs, sizes.itemsize);
 }
@@ -131,6 +148,7 @@ typedef struct {
     crnn_stream *stream;
     const float *x;
     float *y;
+    ptrdiff_t x_step, y_step; /* scalars from one step's inputs and outputs to the next one's */
     Py_ssize_t steps;
     int busy;
 } Work;
@@ -139,7 +157,8 @@ static void *keep_stepping(void *argument) {
     Work *work = (Work *)argument;
     Py_ssize_t t;
     for (t = 0; t < work->steps; ++t)
-        work->busy += crnn->step_float(work->stream, work->x, work->y) == CRNN_BUSY;
+        work->busy += crnn->step_float(work->stream, work->x + t * work->x_step,
+                                       work->y + t * work->y_step) == CRNN_BUSY;
     return NULL;
 }
 
@@ -148,7 +167,7 @@ static PyObject *collide(PyObject *self, PyObject *args) {
     PyObject *object;
     Py_buffer x;
     Py_ssize_t steps;
-    Work work[2];
+    Work work[2] = {{0}};
     float y[2][64];
     pthread_t thread;
     int i, failed = 0;
@@ -160,7 +179,6 @@ static PyObject *collide(PyObject *self, PyObject *args) {
         work[i].x = (const float *)x.buf;
         work[i].y = y[i];
         work[i].steps = steps;
-        work[i].busy = 0;
     }
     if (work[0].stream) {
         Py_BEGIN_ALLOW_THREADS;
@@ -179,11 +197,136 @@ static PyObject *collide(PyObject *self, PyObject *args) {
     return Py_BuildValue("ii", work[0].busy, work[1].busy);
 }
 
+enum { MOST_THREADS = 8 };
+
+/* side_by_side(streams, xs, ys, steps): each stream by a thread of its own, none of which Python
+   knows, while this one holds the GIL: a step that waited for it would wait for ever. */
+static PyObject *side_by_side(PyObject *self, PyObject *args) {
+    PyObject *streams, *xs, *ys;
+    Py_buffer views[2 * MOST_THREADS];
+    Work work[MOST_THREADS] = {{0}};
+    pthread_t threads[MOST_THREADS];
+    Py_ssize_t steps, count, i, held = 0, started = 0;
+    int busy = 0;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "O!O!O!n", &PyList_Type, &streams, &PyList_Type, &xs, &PyList_Type,
+                          &ys, &steps))
+        return NULL;
+    count = PyList_GET_SIZE(streams);
+    if (count > MOST_THREADS || PyList_GET_SIZE(xs) != count || PyList_GET_SIZE(ys) != count)
+        return PyErr_Format(PyExc_ValueError, "expected 3 lists as long, of up to %d", MOST_THREADS);
+    for (i = 0; i < count; ++i) {
+        crnn_sizes sizes;
+        work[i].stream = crnn->get_stream(PyList_GET_ITEM(streams, i));
+        if (!work[i].stream)
+            goto done;
+        sizes = crnn->get_sizes(work[i].stream);
+        work[i].x_step = sizes.batch * sizes.inputs;
+        work[i].y_step = sizes.batch * sizes.outputs;
+        work[i].steps = steps;
+        if (PyObject_GetBuffer(PyList_GET_ITEM(xs, i), &views[held], PyBUF_SIMPLE) < 0)
+            goto done;
+        work[i].x = (const float *)views[held++].buf;
+        if (PyObject_GetBuffer(PyList_GET_ITEM(ys, i), &views[held], PyBUF_WRITABLE) < 0)
+            goto done;
+        work[i].y = (float *)views[held++].buf;
+    }
+    while (started < count &&
+           !pthread_create(&threads[started], NULL, keep_stepping, &work[started]))
+        ++started;
+    for (i = 0; i < started; ++i) {
+        pthread_join(threads[i], NULL);
+        busy += work[i].busy;
+    }
+    if (started < count)
+        PyErr_SetString(PyExc_OSError, "no thread");
+done:
+    while (held)
+        PyBuffer_Release(&views[--held]);
+    return PyErr_Occurred() ? NULL : PyLong_FromLong(busy);
+}
+
+/* calls_in(stream, x, y, steps, counter): by how much a counter moves in so many steps. It is the
+   address of a function without arguments that returns an unsigned long. */
+static PyObject *calls_in(PyObject *self, PyObject *args) {
+    PyObject *object;
+    Py_buffer x, y;
+    Py_ssize_t steps;
+    unsigned long long address;
+    unsigned long (*counter)(void), before = 0, after = 0;
+    Work work = {0};
+    (void)self;
+    if (!PyArg_ParseTuple(args, "Oy*w*nK", &object, &x, &y, &steps, &address))
+        return NULL;
+    counter = (unsigned long (*)(void))(size_t)address;
+    work.stream = crnn->get_stream(object);
+    work.x = (const float *)x.buf;
+    work.y = (float *)y.buf;
+    work.steps = steps;
+    if (work.stream) {
+        before = counter();
+        keep_stepping(&work);
+        after = counter();
+    }
+    PyBuffer_Release(&x);
+    PyBuffer_Release(&y);
+    return work.stream ? PyLong_FromUnsignedLong(after - before) : NULL;
+}
+
+/* steps_confined(stream, x, y, steps, trespass): steps in a child process to which the kernel allows
+   no system call but to write and to leave, and which is killed for any other; trespass makes one.
+   Whether it came to its end, or None where nothing confines it. */
+static PyObject *steps_confined(PyObject *self, PyObject *args) {
+    PyObject *object;
+    Py_buffer x, y;
+    Py_ssize_t steps;
+    int trespass, state = -1;
+    Work work = {0};
+    (void)self;
+    if (!PyArg_ParseTuple(args, "Oy*w*np", &object, &x, &y, &steps, &trespass))
+        return NULL;
+    work.stream = crnn->get_stream(object);
+    work.x = (const float *)x.buf;
+    work.y = (float *)y.buf;
+    work.steps = steps;
+#ifdef __linux__
+    if (work.stream) {
+        pid_t child = fork();
+        if (child == 0) {
+            if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT))
+                _exit(77);
+            keep_stepping(&work);
+            if (trespass)
+                syscall(SYS_getppid);
+            syscall(SYS_exit, 0);
+        }
+        if (child < 0 || waitpid(child, &state, 0) != child)
+            PyErr_SetFromErrno(PyExc_OSError);
+    }
+#endif
+    PyBuffer_Release(&x);
+    PyBuffer_Release(&y);
+    if (PyErr_Occurred())
+        return NULL;
+#ifdef __linux__
+    if (WIFEXITED(state) && WEXITSTATUS(state) == 77)
+        Py_RETURN_NONE;
+    return PyBool_FromLong(WIFEXITED(state) && WEXITSTATUS(state) == 0);
+#else
+    (void)state;
+    (void)trespass;
+    Py_RETURN_NONE;
+#endif
+}
+
 static PyMethodDef methods[] = {{"run", run, METH_VARARGS, NULL},
                                 {"nanoseconds", nanoseconds, METH_VARARGS, NULL},
-                                {"codes", codes, METH_O, NULL},
+                                {"codes", codes, METH_VARARGS, NULL},
                                 {"state", state, METH_VARARGS, NULL},
                                 {"collide", collide, METH_VARARGS, NULL},
+                                {"side_by_side", side_by_side, METH_VARARGS, NULL},
+                                {"calls_in", calls_in, METH_VARARGS, NULL},
+                                {"steps_confined", steps_confined, METH_VARARGS, NULL},
                                 {NULL, NULL, 0, NULL}};
 
 static struct PyModuleDef module = {
