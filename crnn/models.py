@@ -315,12 +315,13 @@ class RNN:
         ValueError, TypeError
             A shape, dtype or value does not fit.
         """
-        return_state = checks.boolean("return_state", return_state)
         sequences, start, single = self._inputs(x, h0)
-        y, h_n = self._network.predict(sequences, start)
-        if single:
-            y, h_n = y[0], h_n[0]
-        return (y, h_n) if return_state else y
+        if return_state is False or not checks.boolean("return_state", return_state):
+            y = self._network.predict(sequences, start)
+            return y[0] if single else y
+        h_n = np.empty((len(sequences), self.hidden_size), self.dtype)
+        y = self._network.predict(sequences, start, h_n)
+        return (y[0], h_n[0]) if single else (y, h_n)
 
     def stream(self, batch_size: int | None = None) -> Any:
         """Return a stream: the network as it is now, for inputs that come one step at a time.
@@ -398,11 +399,12 @@ class RNN:
                 f"got {network.output_size} outputs and {self.input_size} inputs"
             )
         sequences, start, single = self._inputs(x, None)
-        y, state = network.predict(sequences, start)
+        state = np.empty((len(sequences), self.hidden_size), self.dtype)
+        y = network.predict(sequences, start, state)
         forecast = np.empty((len(y), steps, network.output_size), self.dtype)
         forecast[:, 0] = y[:, -1]
         for step in range(1, steps):
-            y, state = network.predict(forecast[:, step - 1 : step], state)
+            y = network.predict(forecast[:, step - 1 : step], state.copy(), state)
             forecast[:, step] = y[:, 0]
         return forecast[0] if single else forecast
 

@@ -101,17 +101,16 @@ class Network:
         self._workspaces.append(workspace)
         return Tape(self, x, h, y, single=single)
 
-    def predict(self, x: Array, h0: Array | None) -> tuple[Array, Array]:
-        """Return outputs (B, T, O) and last states (B, H) without keeping the states between."""
+    def predict(self, x: Array, h0: Array | None, h_n: Array | None = None) -> Array:
+        """Return outputs (B, T, O), and fill in the last states h_n (B, H) where wanted."""
         B, T, _ = x.shape
         y = np.empty((B, T, self.output_size), self.flat.dtype)
-        h_n = np.empty((B, self.hidden_size), self.flat.dtype)
         workspace = self._lend(self.kernels.predict_workspace_size, B, T)
         self.kernels.rnn_predict(
             x, h0, self.flat, self.hidden_size, self._layer_size, y, h_n, workspace
         )
         self._workspaces.append(workspace)
-        return y, h_n
+        return y
 
     def gradient(
         self, x: Array, y: Array, loss: str, max_norm: float | None, max_value: float | None

@@ -66,8 +66,7 @@ def train_step(
 
 def evaluate(network: Network, x: Array, y: Array, loss: Loss) -> float:
     """Return the loss of predictions for x."""
-    y_hat, _ = network.predict(x, None)
-    return loss.value(network.kernels, y_hat, y)
+    return loss.value(network.kernels, network.predict(x, None), y)
 
 
 def fit(

@@ -650,7 +650,7 @@ WRONG_TYPES = {
 @pytest.mark.parametrize("how", WRONG_TYPES)
 def test_wrong_types(both_kernels, call, how):
     for argument in array_arguments(call):
-        if (argument, how) == ("h0", "None"):
+        if argument in ("h0", "h_n") and how == "None":
             continue
         arguments = good_arguments(call, both_kernels[0])
         arguments[argument] = WRONG_TYPES[how](arguments[argument])
@@ -800,3 +800,17 @@ def test_sequence_alone_too_long_to_be_padded(both_kernels, tolerances):
     for ours, theirs in zip(*results, strict=True):
         # Errors of so many additions add up.
         np.testing.assert_allclose(ours, theirs, rtol=100 * tolerances["float64"])
+
+
+@dtypes
+def test_last_states_are_optional(kernels, dtype):
+    problem = Problem(**SIZES, dtype=dtype, seed=5)
+    T, B, I, H, O = problem.sizes
+    results = []
+    for h_n in (np.full((B, H), np.nan, dtype), None):
+        workspace, whole = problem.scratch(kernels.predict_workspace_size)
+        y = np.full((B, T, O), np.nan, dtype)
+        kernels.rnn_predict(problem.x, problem.h0, problem.theta, H, O, y, h_n, workspace)
+        assert_guards(whole)
+        results.append(y.tobytes())
+    assert results[0] == results[1]

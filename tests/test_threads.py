@@ -280,7 +280,7 @@ def test_denormals_survive_a_call_of_a_team(native, set_num_threads, dtype):
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals to a thread here")
 def test_keyboard_interrupt_waits_for_the_end_of_a_call(native, set_num_threads):
     # More than a tenth of a second of work, in which the signal comes.
-    a = random_arguments(T=300, B=64, I=3, H=128, O=5, dtype="float64")
+    a = random_arguments(T=1500, B=64, I=3, H=128, O=5, dtype="float64")
     T, B, I, H, O = a["sizes"]
     set_num_threads(2)
     _, norm, _ = gradient(native, a)

@@ -65,7 +65,7 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "h0": "optional contiguous B H",
         "theta": "contiguous P",
         "y": "out contiguous B T O",
-        "h_n": "out contiguous B H",
+        "h_n": "out optional contiguous B H",
         "workspace": "out contiguous n",
     },
     "mse": {

@@ -339,7 +339,7 @@ def rnn_predict(x, h0, theta, Py_ssize_t hidden_size, Py_ssize_t output_size, y,
     c.y = sequences(y, dtype, s.B, s.T, s.O, WRITTEN | np.NPY_ARRAY_C_CONTIGUOUS)
     c.h_n = matrix(h_n, dtype, s.B, s.H, WRITTEN)
     if not (positive(s) and c.x.data and (c.h0 or h0 is None) and theta_data and c.y.data
-            and c.h_n):
+            and (c.h_n or h_n is None)):
         c.workspace = NULL
     else:
         c.workspace = scratch(workspace, dtype, f.predict_workspace_size(NULL, s))

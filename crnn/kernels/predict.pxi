@@ -65,7 +65,7 @@ cdef Py_ssize_t predict_workspace_size(const vec* dtype, Sizes s) noexcept nogil
 
 
 cdef void predict(vec* dtype, Team team) noexcept nogil:
-    """Fill y and the last states of the Call, from packed parameters where it brings them."""
+    """Fill y and, where wanted, the last states; from packed parameters where the Call has them."""
     cdef Call* c = <Call*> dtype
     cdef Sizes s = c.sizes
     cdef Call chunk = c[0]
@@ -96,5 +96,5 @@ cdef void predict(vec* dtype, Team team) noexcept nogil:
             copy_scalars(step_of(dtype, chunk.h, b, 0), 1,
                          step_of(dtype, chunk.h, b, chunk.sizes.T), 1, s.H)
         first += most
-    for b in range(mine.first, mine.last):
+    for b in range(mine.first, mine.last if c.h_n != NULL else mine.first):
         copy_scalars(at(<vec*> c.h_n, b * s.H), 1, step_of(dtype, chunk.h, b, 0), 1, s.H)

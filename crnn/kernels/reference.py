@@ -262,7 +262,7 @@ def rnn_predict(
     hidden_size: int,
     output_size: int,
     y: Array,
-    h_n: Array,
+    h_n: Array | None,
     workspace: Array,
 ) -> None:
     """Compute the outputs, and the last states alone.
@@ -279,17 +279,18 @@ def rnn_predict(
         H and O; an output_size of 0 means no output layer, and outputs that are the states.
     y : array (B, T, O)
         The outputs are written.
-    h_n : array (B, H)
-        The last states are written.
+    h_n : array (B, H) or None
+        The last states are written, where wanted.
     workspace : array (n,)
         Scratch of at least `predict_workspace_size` scalars.
     """
     contracts.check("rnn_predict", locals(), hidden_size, output_size)
     W = contracts.views(theta, contracts.parameters(x.shape[2], hidden_size, output_size))
-    h = np.zeros_like(h_n) if h0 is None else h0
+    h = np.zeros((x.shape[0], hidden_size), theta.dtype) if h0 is None else h0
     for t in range(x.shape[1]):
         y[:, t], h = _step(W, np.ascontiguousarray(x[:, t]), h)
-    h_n[...] = h
+    if h_n is not None:
+        h_n[...] = h
 
 
 def _step(W: dict[str, Array], x_t: Array, h: Array) -> tuple[Array, Array]:
