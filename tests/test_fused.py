@@ -805,7 +805,7 @@ def test_sequence_alone_too_long_to_be_padded(both_kernels, tolerances):
 @dtypes
 def test_last_states_are_optional(kernels, dtype):
     problem = Problem(**SIZES, dtype=dtype, seed=5)
-    T, B, I, H, O = problem.sizes
+    T, B, _, H, O = problem.sizes
     results = []
     for h_n in (np.full((B, H), np.nan, dtype), None):
         workspace, whole = problem.scratch(kernels.predict_workspace_size)
