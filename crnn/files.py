@@ -48,9 +48,7 @@ def write(
     temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
-            np.savez(
-                file, allow_pickle=False, **{DESCRIPTION: np.frombuffer(text, np.uint8)} | arrays
-            )
+            np.savez(file, **{DESCRIPTION: np.frombuffer(text, np.uint8)} | arrays)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)

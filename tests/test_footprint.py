@@ -8,7 +8,7 @@ import pytest
 
 IMPORT_MILLISECONDS = 20
 # Of tape and parameters, where the tape is the larger of the two. Where it is not, the gradient and
-# packed W_hh, each as large as the parameters, weigh more: up to 1.7.
+# packed W_hh, each as large as the parameters, weigh more: up to 2.1.
 PEAK = 1.5
 
 IMPORTS = """
