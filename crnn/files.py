@@ -45,10 +45,11 @@ def write(
     target = Path(path)
     checksums = {name: _checksum(array) for name, array in arrays.items()}
     text = json.dumps(description | {"sha256": checksums}).encode()
+    members: dict[str, Any] = {DESCRIPTION: np.frombuffer(text, np.uint8)} | arrays
     temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
-            np.savez(file, **{DESCRIPTION: np.frombuffer(text, np.uint8)} | arrays)
+            np.savez(file, **members)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
