@@ -239,8 +239,12 @@ def test_state(net_of, batch):
     assert np.array_equal(second, expected)
     stream.reset()
     assert not stream.state.any()
-    kept[...] = 9  # a copy: nobody else's
+    stream.state[...] = 9  # a copy: nobody else's
     assert not stream.state.any()
+    given = np.full(shape, 0.25, net.dtype)
+    stream.state = given
+    given[...] = 9
+    assert np.array_equal(stream.state, np.full(shape, 0.25))
     stream.state = np.full(shape, 0.5, np.float64)  # of another dtype
     assert np.array_equal(stream.state, np.full(shape, 0.5, np.float32))
 
@@ -548,7 +552,8 @@ def calls_of(stream, x, out):
 
 def run_unless_refused(stream, x, result):
     """What the other thread does: the looks of the main thread may come just when it enters."""
-    while not result:
+    end = time.monotonic() + 30  # or never, if the refusals have another reason
+    while not result and time.monotonic() < end:
         with contextlib.suppress(RuntimeError):
             result.append(stream.run(x))
 
@@ -560,6 +565,7 @@ def test_second_thread_is_refused(net_of):
     steps, all_came = 4000, False
     while not all_came:
         stream, x, result = net.stream(), inputs(net, batch=None, steps=steps), []
+        twin = stream.copy()
         calls, said = calls_of(stream, x, out), {}
         thread = threading.Thread(target=run_unless_refused, args=(stream, x, result))
         thread.start()
@@ -578,14 +584,17 @@ def test_second_thread_is_refused(net_of):
                 else:
                     # It may have left meanwhile, but not be in there still.
                     assert not thread.is_alive(), f"{name}: not refused"
+        twin_y = twin.step(x[0])  # its own: nobody is in there
         all_came = thread.is_alive()
         thread.join()
         steps *= 2
-        assert steps < 1 << 22, f"no thread in the stream for long enough: {said}"
+        assert steps < 1 << 20, f"no thread in the stream for long enough: {said}"
     busy = "stream: expected one thread at a time, got a call while another thread is in it"
     assert said == dict.fromkeys(calls, busy)
     assert np.array_equal(out, np.full(8, 7))
-    assert np.array_equal(result[0], net.predict(x))
+    expected = net.predict(x)
+    assert np.array_equal(result[0], expected)
+    assert np.array_equal(twin_y, expected[0])
     stream.reset()
     assert np.array_equal(stream.run(x[:50]), net.predict(x[:50]))
 
