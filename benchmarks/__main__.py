@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import crnn
@@ -12,6 +13,31 @@ from benchmarks.peak import Peak
 
 FOLDER = Path(__file__).parent
 SHORT_CELLS = ("nano", "small", "charlm")
+DTYPES = ("float32", "float64")
+LEAST_ROUNDS = 2  # of which there are quartiles
+
+
+def some_of(known: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return a type of argument: names separated by commas."""
+
+    def parse(text: str) -> list[str]:
+        names = text.split(",")
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(
+                f"expected some of {','.join(known)}, got {','.join(unknown)}"
+            )
+        return names
+
+    return parse
+
+
+def rounds_of(text: str) -> int:
+    """Return the number of rounds."""
+    rounds = int(text)
+    if rounds < LEAST_ROUNDS:
+        raise argparse.ArgumentTypeError(f"expected at least {LEAST_ROUNDS}, got {rounds}")
+    return rounds
 
 
 def options() -> argparse.Namespace:
@@ -20,31 +46,28 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--short", action="store_true", help="three cells and fewer rounds: under two minutes"
     )
+    parser.add_argument("--cells", type=some_of(CELLS), help=f"some of {','.join(CELLS)}")
+    first_words = [operation.split()[0] for operation in OPERATIONS]
     parser.add_argument(
-        "--cells", type=lambda text: text.split(","), help=f"some of {','.join(CELLS)}"
+        "--operations", type=some_of(first_words), help=f"some of {','.join(first_words)}"
     )
-    parser.add_argument("--operations", type=lambda text: text.split(","), help="by first word")
-    parser.add_argument("--dtypes", type=lambda text: text.split(","), default=None)
-    parser.add_argument("--rounds", type=int, help="samples of each rival (9; short: 4)")
+    parser.add_argument("--dtypes", type=some_of(DTYPES), help=f"some of {','.join(DTYPES)}")
+    parser.add_argument("--rounds", type=rounds_of, help="samples of each rival (9; short: 3)")
     parser.add_argument(
         "--output",
         type=Path,
         help="folder for results.json and the pictures (a full run: benchmarks/)",
     )
-    chosen = parser.parse_args()
-    unknown = set(chosen.cells or ()) - set(CELLS)
-    if unknown:
-        parser.error(f"--cells: expected some of {','.join(CELLS)}, got {','.join(unknown)}")
-    return chosen
+    return parser.parse_args()
 
 
 def main() -> None:
     """Measure, print, and after a full run write the results and draw the pictures."""
     chosen = options()
-    rounds = chosen.rounds or (4 if chosen.short else 9)
+    rounds = chosen.rounds or (3 if chosen.short else 9)
     is_full = not (chosen.short or chosen.cells or chosen.operations or chosen.dtypes)
     cells = chosen.cells or (SHORT_CELLS if chosen.short else tuple(CELLS))
-    dtypes = chosen.dtypes or (("float32",) if chosen.short else ("float32", "float64"))
+    dtypes = chosen.dtypes or (DTYPES[:1] if chosen.short else DTYPES)
     wanted = [
         operation
         for operation in OPERATIONS
