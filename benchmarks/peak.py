@@ -18,17 +18,28 @@ if platform.machine() in ("x86_64", "AMD64"):
 
 
 class Peak:
-    """Operations a second, by dtype; none where there is no C compiler."""
+    """Operations a second, by dtype.
+
+    Attributes
+    ----------
+    missing : str or None
+        Why there is none.
+    """
 
     def __init__(self) -> None:
-        self._library = None
+        self.missing = self._library = None
         compiler = shutil.which("cc")
         if compiler is None:
+            self.missing = "there is no C compiler, cc"
             return
         with tempfile.TemporaryDirectory() as folder:
             library = Path(folder) / "peak.so"
             source = Path(__file__).with_name("peak.c")
-            subprocess.run([compiler, *FLAGS, source, "-o", library], check=True)
+            command = [compiler, *FLAGS, source, "-o", library]
+            built = subprocess.run(command, capture_output=True, text=True)
+            if built.returncode:
+                self.missing = f"cc does not compile peak.c: {built.stderr.strip()}"
+                return
             self._library = ctypes.CDLL(str(library))
 
     def measure(self, dtype: str) -> float | None:
