@@ -23,10 +23,25 @@ COLOURS = {
 MARKERS = dict(zip(COLOURS, "Dsx^ovP", strict=True))
 
 
+def _finish(figure: plt.Figure, path: Path) -> None:
+    """Save it with one legend below its panels, where no data can come to lie."""
+    handles = {
+        label: handle
+        for panel in figure.axes
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        handles.values(), handles.keys(), ncols=len(handles), loc="lower center", frameon=False
+    )
+    figure.tight_layout(rect=(0, 0.06, 1, 1))
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
 def draw_cells(measurements: list[Measurement], path: Path) -> None:
     """Draw every rival's time as a multiple of crnn's: one panel an operation, one row a cell."""
     shown = [m for m in measurements if m.dtype == "float32"]
-    figure, panels = plt.subplots(1, len(OPERATIONS), figsize=(11, 4.6), sharey=True)
+    figure, panels = plt.subplots(1, len(OPERATIONS), figsize=(11, 4.6), sharex=True, sharey=True)
     for panel, operation in zip(panels, OPERATIONS, strict=True):
         of_cell = {m.cell: m for m in shown if m.operation == operation}
         for name in PEERS:
@@ -42,6 +57,7 @@ def draw_cells(measurements: list[Measurement], path: Path) -> None:
                 )  # fmt: skip
         panel.axvline(1, color=COLOURS[OURS], linewidth=2)
         panel.set_xscale("log")
+        panel.xaxis.set_major_formatter("{x:g}")
         panel.set_title(operation, fontsize=11)
         panel.set_xlabel("time / crnn's time")
         panel.grid(axis="x", which="major", color="0.85")
@@ -50,18 +66,8 @@ def draw_cells(measurements: list[Measurement], path: Path) -> None:
     labels = [f"{name}\nH={cell.H}, B={cell.B}" for name, cell in CELLS.items()]
     panels[0].set_yticks(range(len(CELLS)), labels, fontsize=9)
     panels[0].invert_yaxis()
-    handles = {
-        label: handle
-        for panel in panels
-        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(
-        handles.values(), handles.keys(), ncols=len(handles), loc="lower center", frameon=False
-    )
     figure.suptitle("Right of the black line: slower than crnn (float32)", fontsize=12)
-    figure.tight_layout(rect=(0, 0.06, 1, 1))
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    _finish(figure, path)
 
 
 def draw_growth(growth: list[tuple[str, Measurement]], path: Path) -> None:
@@ -87,7 +93,4 @@ def draw_growth(growth: list[tuple[str, Measurement]], path: Path) -> None:
         panel.set_title(title, fontsize=10)
         panel.grid(which="major", color="0.88")
         panel.spines[["top", "right"]].set_visible(False)
-        panel.legend(frameon=False, fontsize=9)
-    figure.tight_layout()
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    _finish(figure, path)
