@@ -16,7 +16,7 @@ HIDDEN_SIZES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 OF_LENGTH = Cell(T=0, B=1, I=1, H=32, O=1)
 OF_HIDDEN_SIZE = Cell(T=50, B=16, I=16, H=0, O=8)
 
-ROUNDS, SAMPLE_SECONDS = 3, 0.02
+ROUNDS, SAMPLE_SECONDS = 5, 0.02
 
 
 def series(short: bool) -> Iterator[tuple[str, Measurement]]:
