@@ -1,8 +1,8 @@
 # A whole training step's gradient in one call: forward, loss, and BPTT chunk by chunk.
 #
 # The hidden states of all steps are kept (the tape); da only of one chunk of steps, which stays in
-# cache between the recurrence that makes it and the weight gradients that read it. The outputs are
-# kept too, and dy overwrites them.
+# cache between the recurrence that makes it and the weight gradients that read it. The outputs of
+# an output layer are kept too, and dy overwrites them.
 
 cdef enum:
     # da of a chunk, for all sequences, takes so many bytes,
@@ -20,7 +20,7 @@ cdef struct Plan:
     Py_ssize_t per_step         # scalars from step to step of h and da
     Py_ssize_t h_per_sequence
     void* h                     # (B, T+1, H), sequences h_per_sequence apart
-    void* y                     # (B, T, O)
+    void* y                     # (B, T, O), with an output layer
     void* da                    # (B, chunk, H)
     void* b_h                   # (H,), with room
     void* carried               # (B, H): what da_{t+1} sends to the last step of a chunk
@@ -60,13 +60,13 @@ cdef inline Plan lay_out(Sizes s, bint has_output_layer, const vec* workspace) n
     plan.chunk = min(plan.chunk, s.T)
     # An odd number of cache lines from sequence to sequence: a power of two would put the rows
     # that a tile reads side by side into the same few sets of the cache.
-    # Without an output layer the states are the outputs too, and the loss takes them in one piece.
+    # Without an output layer the states are the outputs too, and the loss takes them side by side.
     plan.room = (s.B == 1 and has_output_layer
                  and s.T * padded(workspace, s.H) * itemsize(workspace) <= PADDED_BYTES)
     plan.per_step = padded(workspace, s.H) if plan.room else s.H
     plan.h_per_sequence = (blocks((s.T + 1) * plan.per_step, unit) | 1) * unit
     plan.h = reserve(start, &used, s.B * plan.h_per_sequence)
-    plan.y = reserve(start, &used, s.B * s.T * s.O)
+    plan.y = reserve(start, &used, s.B * s.T * s.O if has_output_layer else 0)
     plan.da = reserve(start, &used, s.B * plan.chunk * plan.per_step)
     plan.b_h = reserve(start, &used, s.H)
     plan.carried = reserve(start, &used, s.B * s.H)
@@ -78,31 +78,36 @@ cdef inline Plan lay_out(Sizes s, bint has_output_layer, const vec* workspace) n
     return plan
 
 
-cdef inline void sequence_losses(Call* c, const vec* y_hat, vec* dy, Share mine) noexcept nogil:
-    """The loss of each of this member's sequences, and dL/dy of all sequences' loss."""
+cdef inline void add_losses(Call* c, Sequences y_hat, Sequences dy, Py_ssize_t first,
+                            Py_ssize_t last, Share mine, const vec* dtype) noexcept nogil:
+    """Steps [first, last) of this member's sequences: their loss, and dL/dy of all steps' loss."""
     cdef Sizes s = c.sizes
-    cdef Py_ssize_t b, n = s.T * s.O
-    cdef double scale = 2.0 / (n * s.B) if c.loss == MSE else 1.0
+    cdef Py_ssize_t T = last - first
+    cdef double scale = 2.0 / (s.B * s.T * s.O) if c.loss == MSE else 1.0
+    cdef Py_ssize_t b, step
     cdef const vec* y_b
     cdef vec* dy_b
     for b in range(mine.first, mine.last):
-        y_b = at(y_hat, b * c.y.per_sequence)
-        dy_b = at(dy, b * n)
+        step = b * s.T + first
+        y_b = step_of(dtype, y_hat, b, first)
+        dy_b = step_of(dtype, dy, b, 0)
         if c.loss == CROSS_ENTROPY:
             if vec is vec_f32:
-                c.losses[b] = cross_entropy[float](
-                    s.T, s.O, <const float*> y_b, <const Py_ssize_t*> c.targets + b * s.T,
+                c.losses[b] += cross_entropy[float](
+                    T, s.O, <const float*> y_b, <const Py_ssize_t*> c.targets + step,
                     s.T * s.B, <float*> dy_b)
             else:
-                c.losses[b] = cross_entropy[double](
-                    s.T, s.O, <const double*> y_b, <const Py_ssize_t*> c.targets + b * s.T,
+                c.losses[b] += cross_entropy[double](
+                    T, s.O, <const double*> y_b, <const Py_ssize_t*> c.targets + step,
                     s.T * s.B, <double*> dy_b)
         elif vec is vec_f32:
-            c.losses[b] = squared_error[float](
-                n, <const float*> y_b, <const float*> c.targets + b * n, scale, <float*> dy_b)
+            c.losses[b] += squared_error[float](
+                T * s.O, <const float*> y_b, <const float*> c.targets + step * s.O, scale,
+                <float*> dy_b)
         else:
-            c.losses[b] = squared_error[double](
-                n, <const double*> y_b, <const double*> c.targets + b * n, scale, <double*> dy_b)
+            c.losses[b] += squared_error[double](
+                T * s.O, <const double*> y_b, <const double*> c.targets + step * s.O, scale,
+                <double*> dy_b)
 
 
 cdef void gradient(vec* dtype, Team team) noexcept nogil:
@@ -144,19 +149,16 @@ cdef void gradient(vec* dtype, Team team) noexcept nogil:
         copy_scalars(<vec*> plan.b_h, 1, <const vec*> c.b_h, 1, s.H)
     for b in range(mine.first, mine.last):
         clear(step_of(dtype, mine_c.h, b, 0), s.H)
+        plan.losses[b] = 0
     team_wait(team)
     run_forward(&mine_c, &packed, <const vec*> dtype, plan.room, mine)
     if has_output_layer:
-        sequence_losses(&mine_c, <const vec*> plan.y, <vec*> plan.y, mine)
-    else:
-        mine_c.y.per_sequence = states.per_sequence
-        sequence_losses(&mine_c, <const vec*> states.data, <vec*> plan.y, mine)
-        mine_c.y.per_sequence = s.T * s.O
+        add_losses(&mine_c, mine_c.y, mine_c.y, 0, s.T, mine, <const vec*> dtype)
     team_wait(team)
 
-    dy = <const vec*> plan.y
     pack_weights(recurrent, <const vec*> c.W_hh, s.H, 1, s.H, s.H, s.B == 1, team)
     if has_output_layer:
+        dy = <const vec*> plan.y
         add_rows(<vec*> c.db_y, dy, s.O, s.B * s.T, s.O, team)
         add_outer_products(<vec*> c.dW_hy, s.O, s.H, s.B, s.T, dy, s.O, states, inputs, steps,
                            team)
@@ -171,9 +173,8 @@ cdef void gradient(vec* dtype, Team team) noexcept nogil:
         if has_output_layer:
             towards_states(s, mine_c.y, mine_c.dh, outputs, mine, first, last)
         else:
-            for b in range(mine.first, mine.last):
-                copy_scalars(step_of(dtype, mine_c.dh, b, 0), 1,
-                             step_of(dtype, mine_c.y, b, first), 1, chunk.T * s.H)
+            add_losses(&mine_c, states_of(mine_c.h, dtype), mine_c.dh, first, last, mine,
+                       <const vec*> dtype)
         run_backward(&mine_c, recurrent, first, last, last < s.T, plan.room, mine)
         team_wait(team)
         x.data = step_of(dtype, c.x, 0, first)
