@@ -160,6 +160,33 @@ def classes(
     return np.array(array, dtype=np.intp, order="C")
 
 
+def lengths(value: Any, batch: int, time: int) -> Array:
+    """Return an intp array (batch,) of lengths from 1 to `time`."""
+    array = _array("lengths", value)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"lengths: expected whole numbers, got {array.dtype}")
+    _check_shape("lengths", array, ("batch",), {"batch": batch})
+    if array.min() < 1 or array.max() > time:
+        raise ValueError(
+            f"lengths: expected numbers from 1 to {time}, the steps of x, "
+            f"got {array.min()} to {array.max()}"
+        )
+    return np.array(array, dtype=np.intp)
+
+
+def weights(name: str, value: Any, shapes: tuple[str, ...], sizes: dict[str, int]) -> Array:
+    """Return a float64 array of finite weights of at least 0, not all of them 0."""
+    array = _array(name, value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: expected numbers, got {array.dtype}")
+    _check_shape(name, array, shapes, sizes)
+    if not np.isfinite(array).all() or array.min() < 0:
+        raise ValueError(f"{name}: expected finite numbers of at least 0, got {array.min()}")
+    if not array.any():
+        raise ValueError(f"{name}: expected a number above 0 somewhere, got only zeros")
+    return np.array(array, dtype=np.float64)
+
+
 def _check_shape(name: str, array: Array, shapes: tuple[str, ...], sizes: dict[str, int]) -> None:
     """Raise unless the array's shape is one of the shapes, without an empty axis."""
     for shape in shapes:

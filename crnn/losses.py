@@ -3,6 +3,8 @@
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from crnn import checks
 from crnn.checks import Array
 
@@ -14,37 +16,51 @@ class Loss(NamedTuple):
     """The kernel's name, which is the loss's public name."""
     of_classes: bool
     """Whether targets are class numbers (batch, time) and not values (batch, time, outputs)."""
+    has_kernel: bool
+    """Whether a kernel computes it inside of a whole training step."""
     is_mean: bool
     """Whether the value is a mean over all steps, not a sum."""
 
-    def targets(self, y: Any, y_shape: tuple[int, ...], like: Array, kernels: ModuleType) -> Array:
-        """Return targets for outputs of shape (batch, time, outputs) or (time, outputs).
+    def targets(self, y: Any, sizes: dict[str, int], like: Array, kernels: ModuleType) -> Array:
+        """Return checked targets for outputs whose axes have these names and sizes.
 
-        The result has the batch axis in either case.
+        The names are batch, time and outputs, those that there are, in this order.
         """
-        if not self.of_classes and kernels.is_plain(y, like, y_shape):
-            plain: Array = y if len(y_shape) == 3 else y[None]
+        if not self.of_classes and kernels.is_plain(y, like, tuple(sizes.values())):
+            plain: Array = y
             return plain
-        axes = ("batch", "time", "outputs")[-len(y_shape) :]
-        sizes = dict(zip(axes, y_shape, strict=True))
+        *axes, outputs = sizes
         if self.of_classes:
-            checked = checks.classes("y", y, (" ".join(axes[:-1]),), sizes, y_shape[-1])
-            return checked.reshape(-1, y_shape[-2])
-        checked = checks.floats("y", y, (" ".join(axes),), sizes, like, kernels)
-        return checked.reshape(-1, *y_shape[-2:])
+            return checks.classes("y", y, (" ".join(axes),), sizes, sizes[outputs])
+        return checks.floats("y", y, (" ".join(sizes),), sizes, like, kernels)
 
-    def value(self, kernels: ModuleType, y_hat: Array, y: Array) -> float:
+    def value(
+        self, kernels: ModuleType, y_hat: Array, y: Array, weights: Array | None = None
+    ) -> float:
         """Return the loss of checked arrays."""
+        if y_hat.ndim == 2:
+            y_hat, y = y_hat[:, None], y[:, None]
         value: float = getattr(kernels, self.name)(y_hat, y, None)
         return value
+
+    def gradient(
+        self, kernels: ModuleType, y_hat: Array, y: Array, weights: Array | None = None
+    ) -> Array:
+        """Return dL/dy_hat."""
+        dy = np.empty_like(y_hat)
+        if y_hat.ndim == 2:
+            getattr(kernels, self.name)(y_hat[:, None], y[:, None], dy[:, None])
+            return dy
+        getattr(kernels, self.name)(y_hat, y, dy)
+        return dy
 
 
 LOSSES = {
     loss.name: loss
     for loss in (
-        Loss("mse", of_classes=False, is_mean=True),
-        Loss("sse", of_classes=False, is_mean=False),
-        Loss("cross_entropy", of_classes=True, is_mean=True),
+        Loss("mse", of_classes=False, has_kernel=True, is_mean=True),
+        Loss("sse", of_classes=False, has_kernel=True, is_mean=False),
+        Loss("cross_entropy", of_classes=True, has_kernel=True, is_mean=True),
     )
 }
 

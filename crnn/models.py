@@ -6,7 +6,7 @@ y_t = W_hy h_t + b_y
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -17,11 +17,17 @@ from crnn.checks import Array
 from crnn.errors import ModelFileError
 from crnn.history import History
 from crnn.kernels import contracts
+from crnn.layers import Architecture
 from crnn.network import Network, Tape
 from crnn.optimizers import SGD, Optimizer
+from crnn.sequences import Batch, Dataset, padded
 from crnn.training import Clipping
 
 FILE_FORMAT, FILE_VERSION = "crnn network", 1
+# A file that claims more is no file of ours: to list its parameters would take for ever.
+MOST_LAYERS = 1000
+# Sequences of different lengths that are predicted side by side
+RAGGED_BATCH = 64
 
 
 class Parameters(Mapping[str, Array]):
@@ -65,38 +71,57 @@ class Gradients(Parameters):
     ----------
     flat : array (n,)
         The vector that the named gradients are views of, in the order of `RNN.flat_params`.
-    x : array
-        dL/dx, of the shape of x.
+    x : array or None
+        dL/dx, of the shape of x; None of category numbers.
     h0 : array
-        dL/dh_0, of the shape of h0.
+        dL/dh_0, of the shape of h0. Where h0 is a parameter, its own gradient is ``["h0"]``.
     """
 
-    def __init__(self, flat: Array, views: dict[str, Array], x: Array, h0: Array) -> None:
+    def __init__(self, flat: Array, views: dict[str, Array], x: Array | None, h0: Array) -> None:
         super().__init__(flat, views)
         self.x = x
         self.h0 = h0
 
 
 class RNN:
-    """A recurrent network with a tanh hidden layer (Elman 1990) and a linear output layer.
+    """A recurrent network with tanh hidden layers (Elman 1990) and a linear output layer.
 
     For each step t of a sequence, with h_0 given or zero:
 
         h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h)
         y_t = W_hy h_t + b_y
 
+    A further layer reads the h_t of the one before as its x_t. With `bidirectional` each layer also
+    reads the sequence from its end, with weights of its own, and hands on both states of a step
+    side by side (Schuster and Paliwal 1997).
+
     Sequences are arrays (batch, time, features); (time, features) is one sequence and comes back
     as one. Arrays of either float width are converted to the network's dtype; numbers that do not
-    fit it, NaN and infinities are refused.
+    fit it, NaN and infinities are refused. Whole numbers of shape (batch, time), or (time,), are
+    categories from 0 to input_size - 1, as if they were one-hot vectors (not if input_size is 1).
+
+    Sequences of different lengths stand in one array with `lengths`, in any order; or, in
+    `predict`, `loss`, `train_step` and `fit`, in a list of arrays (time_i, features). Past a
+    sequence's end outputs are zero and its state stays as it is.
 
     Parameters
     ----------
     input_size : int
-        Features of x_t.
+        Features of x_t, or categories.
     hidden_size : int
-        Hidden units.
+        Hidden units of each layer and direction.
     output_size : int, optional
         Features of y_t. Without it there is no output layer and y_t = h_t.
+    num_layers : int
+    bidirectional : bool
+    dropout : float
+        Share of the numbers between layers that each training step leaves out, scaling the others
+        up (Srivastava et al. 2014).
+    return_sequences : bool
+        False: one output per sequence instead of one per step, of its last states; y is (batch,
+        outputs) and the outputs of the other steps are not computed.
+    trainable_h0 : bool
+        Whether the states that sequences start from are a parameter, ``h0``, instead of zero.
     dtype : {"float32", "float64"}
         Of all parameters and results.
     seed : int, numpy Generator or None, optional
@@ -112,7 +137,8 @@ class RNN:
     ----------
     params : mapping
         Parameters by name: W_xh (hidden, inputs), W_hh (hidden, hidden), b_h (hidden,),
-        W_hy (outputs, hidden), b_y (outputs,). They are views: assigning into one, as in
+        W_hy (outputs, hidden), b_y (outputs,), h0. Those of deeper layers end in _l1, _l2; those
+        of backward directions in _reverse. They are views: assigning into one, as in
         ``net.W_hh[...] = values``, changes the network. Each is an attribute too.
     flat_params : array (n,)
         The vector that all of them are views of, in that order.
@@ -138,14 +164,32 @@ class RNN:
         hidden_size: int,
         output_size: int | None = None,
         *,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        return_sequences: bool = True,
+        trainable_h0: bool = False,
         dtype: Any = "float32",
         seed: Any = None,
         init: str = "orthogonal",
         implementation: str | None = None,
     ) -> None:
-        I = checks.integer("input_size", input_size, at_least=1)
-        H = checks.integer("hidden_size", hidden_size, at_least=1)
-        O = None if output_size is None else checks.integer("output_size", output_size, at_least=1)
+        if output_size is not None:
+            output_size = checks.integer("output_size", output_size, at_least=1)
+        architecture = Architecture(
+            checks.integer("input_size", input_size, at_least=1),
+            checks.integer("hidden_size", hidden_size, at_least=1),
+            output_size,
+            checks.integer("num_layers", num_layers, at_least=1),
+            checks.boolean("bidirectional", bidirectional),
+            checks.number("dropout", dropout, at_least=0.0, below=1.0),
+            checks.boolean("return_sequences", return_sequences),
+            checks.boolean("trainable_h0", trainable_h0),
+        )
+        if architecture.dropout and architecture.num_layers == 1:
+            raise ValueError(
+                f"dropout: expected 0 with one layer, because it acts between layers, got {dropout}"
+            )
         float_dtype = contracts.float_dtype(dtype)
         checks.choice("init", init, ("orthogonal", "uniform"))
         kernels = _implementation.kernels
@@ -153,23 +197,48 @@ class RNN:
             checks.choice("implementation", implementation, ("native", "python"))
             kernels = _implementation.load(implementation)
         self._rng = checks.generator(seed)
-        self._network = Network(I, H, O, float_dtype, kernels)
+        self._network = Network(architecture, float_dtype, kernels)
         _initialise(self._network.params, init, self._rng)
 
     @property
     def input_size(self) -> int:
         """Features of x_t."""
-        return self._network.input_size
+        return self._network.architecture.input_size
 
     @property
     def hidden_size(self) -> int:
-        """Hidden units."""
-        return self._network.hidden_size
+        """Hidden units of each layer and direction."""
+        return self._network.architecture.hidden_size
 
     @property
     def output_size(self) -> int | None:
         """Features of y_t, or None where the outputs are the hidden states."""
-        return self._network.output_size if self._network.has_output_layer else None
+        return self._network.architecture.output_size
+
+    @property
+    def num_layers(self) -> int:
+        """How many hidden layers there are."""
+        return self._network.architecture.num_layers
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether each layer reads sequences from their end too."""
+        return self._network.architecture.bidirectional
+
+    @property
+    def dropout(self) -> float:
+        """Share of the numbers between layers that a training step leaves out."""
+        return self._network.architecture.dropout
+
+    @property
+    def return_sequences(self) -> bool:
+        """Whether there is an output for each step, and not one per sequence."""
+        return self._network.architecture.return_sequences
+
+    @property
+    def trainable_h0(self) -> bool:
+        """Whether the states that sequences start from are a parameter."""
+        return self._network.architecture.trainable_h0
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -224,20 +293,36 @@ class RNN:
         return [*object.__dir__(self), *self._network.params]
 
     def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(input_size={self.input_size}, hidden_size={self.hidden_size}, "
-            f"output_size={self.output_size}, dtype='{self.dtype}', "
-            f"implementation='{self.implementation}')"
-        )
+        usual = Architecture._field_defaults
+        settings = {
+            name: value
+            for name, value in self._network.architecture._asdict().items()
+            if name not in usual or value != usual[name]
+        }
+        settings |= {"dtype": self.dtype.name, "implementation": self.implementation}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in settings.items())})"
 
-    def forward(self, x: Any, h0: Any = None) -> Tape:
+    def forward(
+        self,
+        x: Any,
+        h0: Any = None,
+        lengths: Any = None,
+        checkpoint_every: int | None = None,
+    ) -> Tape:
         """Run sequences and keep what `backward` needs.
 
         Parameters
         ----------
-        x : array (batch, time, inputs) or (time, inputs)
+        x : array (batch, time, inputs) or (time, inputs); or whole numbers (batch, time) or (time,)
         h0 : array (batch, hidden), or (hidden,) for one sequence; optional
-            The state to start from; zero without it.
+            The states to start from; without them zero, or the parameter h0. Of several layers or
+            directions (layers * directions, batch, hidden) or (layers * directions, hidden).
+        lengths : array of int (batch,), optional
+            Steps of each sequence; without it all of them.
+        checkpoint_every : int, optional
+            Keep only the states before every so many steps, and compute the others again in
+            `backward`: less memory for more time, and the same gradient. A good choice is the root
+            of the number of steps (Chen, Xu, Zhang and Guestrin 2016). Not with `bidirectional`.
 
         Returns
         -------
@@ -250,8 +335,16 @@ class RNN:
             A shape, dtype or value does not fit.
         """
         sequences, start, single = self._inputs(x, h0)
+        ends = self._lengths(lengths, sequences)
+        if checkpoint_every is not None:
+            checkpoint_every = checks.integer("checkpoint_every", checkpoint_every, at_least=1)
+            if self.bidirectional:
+                raise ValueError(
+                    "checkpoint_every: expected None with bidirectional=True, which reads "
+                    f"sequences from both ends, got {checkpoint_every}"
+                )
         # BPTT reads x again: a buffer that its owner fills anew must not change the gradient.
-        return self._network.forward(sequences.copy(), start, single=single)
+        return self._network.forward(sequences.copy(), start, ends, checkpoint_every, single=single)
 
     def backward(self, tape: Tape, dy: Any, dh_n: Any = None) -> Gradients:
         """Backpropagate through time. Nothing of the network changes.
@@ -261,9 +354,9 @@ class RNN:
         tape : Tape
             Of this network's `forward`.
         dy : array, of the shape of ``tape.y``
-            dL/dy.
+            dL/dy; what stands past a sequence's end is left out.
         dh_n : array, of the shape of ``tape.h_n``; optional
-            What reaches the last state beside its output, as from a later part of the sequence.
+            What reaches the last states beside their outputs, as from a later part of the sequence.
 
         Returns
         -------
@@ -277,37 +370,46 @@ class RNN:
         """
         if not isinstance(tape, Tape):
             raise TypeError(f"tape: expected a Tape, got {type(tape).__name__}")
-        if tape._network is not self._network:
+        network = self._network
+        if tape._network is not network:
             raise ValueError("tape: expected one of this network's forward, got another network's")
-        single = tape.y.ndim == 2
-        B, T, _ = tape._x.shape
-        O = self._network.output_size
-        sizes = {"batch": B, "time": T, "outputs": O, "hidden": self.hidden_size}
-        axes = "time outputs" if single else "batch time outputs"
-        dy = self._floats("dy", dy, (axes,), sizes).reshape(B, T, O)
+        single, of = tape._single, network.architecture
+        B, T = tape._x.shape[:2]
+        sizes = {"batch": B, "time": T, "outputs": of.outputs}
+        axes = ("" if single else "batch ") + ("time " if of.return_sequences else "") + "outputs"
+        dy = self._floats("dy", dy, (axes,), sizes)
+        dy = dy.reshape((B, T, of.outputs) if of.return_sequences else (B, of.outputs))
         if dh_n is not None:
-            axes = "hidden" if single else "batch hidden"
-            dh_n = self._floats("dh_n", dh_n, (axes,), sizes).reshape(-1, self.hidden_size)
+            dh_n = self._states("dh_n", dh_n, B, single)
         flat = np.zeros_like(self.flat_params)
-        dx, dh0 = self._network.backward(tape, dy, dh_n, flat)
-        views = contracts.views(flat, self._network.shapes)
-        return Gradients(flat, views, dx[0] if single else dx, dh0[0] if single else dh0)
+        dx, dh0 = network.backward(tape, dy, dh_n, flat)
+        views = contracts.views(flat, network.shapes)
+        if single and dx is not None:
+            dx = dx[0]
+        return Gradients(flat, views, dx, dh0[network.states_index(single)])
 
-    def predict(self, x: Any, h0: Any = None, return_state: bool = False) -> Any:
+    def predict(
+        self, x: Any, h0: Any = None, return_state: bool = False, lengths: Any = None
+    ) -> Any:
         """Return the outputs for sequences, without keeping a tape.
 
         Parameters
         ----------
-        x : array (batch, time, inputs) or (time, inputs)
+        x : array (batch, time, inputs) or (time, inputs); or whole numbers (batch, time) or (time,)
+            Or a list of arrays of different lengths, each of one sequence.
         h0 : array (batch, hidden), or (hidden,) for one sequence; optional
-            The state to start from; zero without it.
+            The states to start from, as in `forward`.
         return_state : bool
-            Whether to return the last state too, from which a later call can go on.
+            Whether to return the last states too, from which a later call can go on.
+        lengths : array of int (batch,), optional
+            Steps of each sequence; without it all of them.
 
         Returns
         -------
         y : array (batch, time, outputs) or (time, outputs)
-        h_n : array (batch, hidden) or (hidden,)
+            Zero past a sequence's end. Without `return_sequences` (batch, outputs) or (outputs,).
+            Of a list, a list of arrays (time_i, outputs).
+        h_n : array, of the shape of h0
             Only with `return_state`.
 
         Raises
@@ -315,13 +417,43 @@ class RNN:
         ValueError, TypeError
             A shape, dtype or value does not fit.
         """
+        if return_state is not False:
+            return_state = checks.boolean("return_state", return_state)
+        network = self._network
+        if _is_ragged(x):
+            return self._predict_ragged(x, h0, return_state, lengths)
         sequences, start, single = self._inputs(x, h0)
-        if return_state is False or not checks.boolean("return_state", return_state):
-            y = self._network.predict(sequences, start)
-            return y[0] if single else y
-        h_n = np.empty((len(sequences), self.hidden_size), self.dtype)
-        y = self._network.predict(sequences, start, h_n)
-        return (y[0], h_n[0]) if single else (y, h_n)
+        ends = None if lengths is None else self._lengths(lengths, sequences)
+        h_n = self._room_for_states(len(sequences)) if return_state else None
+        y = network.predict(sequences, start, h_n, ends)
+        if single:
+            y = y[0]
+        return y if h_n is None else (y, h_n[network.states_index(single)])
+
+    def _predict_ragged(self, x: Any, h0: Any, return_state: bool, lengths: Any) -> Any:
+        """Predict sequences of different lengths, side by side with others of about theirs."""
+        if lengths is not None:
+            raise ValueError(
+                "lengths: expected None with a list of sequences, which have their own"
+            )
+        network, of = self._network, self._network.architecture
+        sequences = self._ragged(x)
+        start = None if h0 is None else self._states("h0", h0, len(sequences), single=False)
+        states = self._room_for_states(len(sequences))
+        y: list[Array] = [np.empty(0)] * len(sequences)
+        ends = np.array([len(sequence) for sequence in sequences])
+        order = np.argsort(ends, kind="stable")
+        for rows in np.split(order, range(RAGGED_BATCH, len(order), RAGGED_BATCH)):
+            together = padded([sequences[row] for row in rows], int(ends[rows].max()))
+            h_n = self._room_for_states(len(rows))
+            first = None if start is None else np.ascontiguousarray(start[:, rows])
+            for row, y_row in zip(
+                rows, network.predict(together, first, h_n, ends[rows]), strict=True
+            ):
+                y[row] = y_row[: ends[row]].copy() if of.return_sequences else y_row
+            states[:, rows] = h_n
+        result = y if of.return_sequences else np.array(y)
+        return (result, states[network.states_index(False)]) if return_state else result
 
     def stream(self, batch_size: int | None = None) -> Any:
         """Return a stream: the network as it is now, for inputs that come one step at a time.
@@ -353,22 +485,47 @@ class RNN:
         >>> stream.step([0.1, 0.2]).shape
         (1,)
         """
-        sizes = {"inputs": self.input_size, "hidden": self.hidden_size}
+        of, kernels = self._network.architecture, self._kernels
+        if of.bidirectional:
+            raise ValueError(
+                "stream: expected a network that reads in one direction, got bidirectional=True"
+            )
         if batch_size is not None:
-            sizes["batch"] = checks.integer("batch_size", batch_size, at_least=1)
-        like, kernels = np.empty(0, self.dtype), self._kernels
+            batch_size = checks.integer("batch_size", batch_size, at_least=1)
+        like = np.empty(0, self.dtype)
 
-        def convert(name: str, value: Any, axes: str) -> Array:
-            shape = axes if batch_size is None else f"batch {axes}"
-            return checks.floats(name, value, (shape,), sizes, like, kernels)
+        def converter(inputs: int) -> Callable[[str, Any, str], Array]:
+            sizes = {"inputs": inputs, "hidden": of.hidden_size, "batch": batch_size or 1}
 
-        return kernels.Stream(
-            self.flat_params,
-            self.input_size,
-            self.hidden_size,
-            self.output_size or 0,
-            sizes.get("batch"),
-            convert,
+            def convert(name: str, value: Any, axes: str) -> Array:
+                shape = axes if batch_size is None else f"batch {axes}"
+                numbers = _categories(value, inputs)
+                # Here the axes tell features from categories.
+                if numbers is None or numbers.ndim == len(shape.split()):
+                    return checks.floats(name, value, (shape,), sizes, like, kernels)
+                shape = shape.removesuffix("inputs").strip()
+                numbers = checks.classes(name, numbers, (shape,), sizes, inputs)
+                one_hot = np.zeros((*numbers.shape, inputs), like.dtype)
+                np.put_along_axis(one_hot, numbers[..., None], 1, axis=-1)
+                return one_hot
+
+            return convert
+
+        streams = [
+            kernels.Stream(theta, I, of.hidden_size, O, batch_size, converter(I))
+            for theta, I, O in self._network.parts()
+        ]
+        if of.states == 1 and not of.trainable_h0:
+            return streams[0]
+        from crnn.streams import LayeredStream
+
+        B, single = batch_size or 1, batch_size is None
+        return LayeredStream(
+            streams,
+            self._network.first_states(None, B)[self._network.states_index(single)],
+            lambda value: self._states("state", value, B, single)[
+                self._network.states_index(single)
+            ],
         )
 
     def forecast(self, x: Any, steps: int) -> Array:
@@ -393,33 +550,50 @@ class RNN:
         """
         steps = checks.integer("steps", steps, at_least=1)
         network = self._network
-        if network.output_size != self.input_size:
+        outputs = network.architecture.outputs
+        if outputs != self.input_size:
             raise ValueError(
                 "forecast: expected a network with as many outputs as inputs, "
-                f"got {network.output_size} outputs and {self.input_size} inputs"
+                f"got {outputs} outputs and {self.input_size} inputs"
+            )
+        if self.bidirectional or not self.return_sequences:
+            raise ValueError(
+                "forecast: expected a network that reads in one direction and has an output for "
+                f"each step, got {self!r}"
             )
         sequences, start, single = self._inputs(x, None)
-        state = np.empty((len(sequences), self.hidden_size), self.dtype)
+        if sequences.ndim == 2:
+            raise TypeError("x: expected floats, which outputs are too, got category numbers")
+        state = self._room_for_states(len(sequences))
         y = network.predict(sequences, start, state)
-        forecast = np.empty((len(y), steps, network.output_size), self.dtype)
+        forecast = np.empty((len(y), steps, outputs), self.dtype)
         forecast[:, 0] = y[:, -1]
         for step in range(1, steps):
             y = network.predict(forecast[:, step - 1 : step], state.copy(), state)
             forecast[:, step] = y[:, 0]
         return forecast[0] if single else forecast
 
-    def loss(self, x: Any, y: Any, loss: str = "mse") -> float:
+    def loss(
+        self, x: Any, y: Any, loss: Any = "mse", lengths: Any = None, mask: Any = None
+    ) -> float:
         """Return the loss of the predictions for x.
 
         Parameters
         ----------
-        x : array (batch, time, inputs) or (time, inputs)
+        x : array (batch, time, inputs) or (time, inputs); or whole numbers (batch, time) or (time,)
+            Or a list of arrays of different lengths, each of one sequence.
         y : array
             Targets: of the shape of the outputs, or for "cross_entropy" integer class numbers
-            without the last axis.
-        loss : {"mse", "sse", "cross_entropy"}
-            The mean of the squared errors; half their sum; the mean over all steps of
-            -log softmax(y_hat)[y], in nats.
+            without the last axis. A list where x is one and there is an output for each step.
+        loss : str or object
+            As the losses in `crnn.losses`: "mse" (the mean of the squared errors), "sse" (half
+            their sum), "cross_entropy" (the mean over all steps of -log softmax(y_hat)[y], in
+            nats), "binary_cross_entropy", "huber"; or an object with their two methods.
+        lengths : array of int (batch,), optional
+            Steps of each sequence; without it all of them. Others count nothing.
+        mask : array (batch, time), or a list of arrays (time_i,); optional
+            What each step counts, 1 without it; for one sequence (time,). Without
+            `return_sequences` what each sequence counts (batch,).
 
         Returns
         -------
@@ -431,17 +605,19 @@ class RNN:
             A shape, dtype or value does not fit, or there is no such loss.
         """
         found = losses.find(loss)
-        sequences, targets = self._examples(x, y, found)
-        return training.evaluate(self._network, sequences, targets, found)
+        dataset = self._dataset(x, y, found, lengths, mask)
+        return training.evaluate(self._network, dataset, found)
 
     def train_step(
         self,
         x: Any,
         y: Any,
         optimizer: Optimizer,
-        loss: str = "mse",
+        loss: Any = "mse",
         clip_norm: float | None = None,
         clip_value: float | None = None,
+        lengths: Any = None,
+        mask: Any = None,
     ) -> float:
         """Take one step of the optimizer on one batch.
 
@@ -451,12 +627,15 @@ class RNN:
             As in `loss`.
         optimizer : Optimizer
             `SGD`, `RMSprop`, `Adam` or `AdamW`; one that is new or has served this network only.
-        loss : {"mse", "sse", "cross_entropy"}
+        loss : str or object
+            As in `loss`.
         clip_norm : float, optional
             Scale the gradient down to this global norm where it is larger (Pascanu, Mikolov and
             Bengio 2013).
         clip_value : float, optional
             Or bring each of its elements between ±clip_value.
+        lengths, mask : array, optional
+            As in `loss`.
 
         Returns
         -------
@@ -473,10 +652,8 @@ class RNN:
         found = losses.find(loss)
         clipping = Clipping.checked(clip_norm, clip_value)
         self._check_optimizer(optimizer)
-        sequences, targets = self._examples(x, y, found)
-        value, _ = training.train_step(
-            self._network, sequences, targets, optimizer, found, clipping
-        )
+        batch = self._batch(x, y, found, lengths, mask)
+        value, _ = training.train_step(self._network, batch, optimizer, found, clipping, self._rng)
         return value
 
     def fit(
@@ -487,9 +664,12 @@ class RNN:
         epochs: int,
         batch_size: int = 32,
         optimizer: Optimizer | None = None,
-        loss: str = "mse",
+        loss: Any = "mse",
+        lengths: Any = None,
+        mask: Any = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
+        bptt: int | None = None,
         shuffle: bool = True,
         seed: Any = None,
         validation_data: tuple[Any, Any] | None = None,
@@ -509,9 +689,15 @@ class RNN:
             Sequences of a step; the last batch of an epoch may be smaller.
         optimizer : Optimizer, optional
             ``SGD(0.01, momentum=0.9)`` without it.
-        loss : {"mse", "sse", "cross_entropy"}
+        loss : str or object
+        lengths, mask : array, optional
+            As in `loss`.
         clip_norm, clip_value : float, optional
             As in `train_step`.
+        bptt : int, optional
+            Truncated BPTT (Williams and Peng 1990): take a step after every so many time steps.
+            The state goes on from one such chunk to the next and no gradient does, so that long
+            sequences take no more memory than short ones.
         shuffle : bool
             Whether each epoch takes the sequences in another order.
         seed : int or None, optional
@@ -547,7 +733,14 @@ class RNN:
         if optimizer is None:
             optimizer = SGD(0.01, momentum=0.9)
         self._check_optimizer(optimizer)
-        sequences, targets = self._examples(x, y, found)
+        if bptt is not None:
+            bptt = checks.integer("bptt", bptt, at_least=1)
+            if self.bidirectional or not self.return_sequences:
+                raise ValueError(
+                    "bptt: expected None unless the network reads in one direction and has an "
+                    f"output for each step, got {bptt}"
+                )
+        dataset = self._dataset(x, y, found, lengths, mask)
         validation = None
         if validation_data is not None:
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
@@ -558,16 +751,16 @@ class RNN:
                     f"got a {type(validation_data).__name__}{length}"
                 )
             with checks.within("validation_data"):
-                validation = self._examples(*validation_data, found)
+                validation = self._dataset(*validation_data, found, None, None)
         return training.fit(
             self._network,
-            sequences,
-            targets,
+            dataset,
             epochs=epochs,
             batch_size=batch_size,
             optimizer=optimizer,
             loss=found,
             clipping=clipping,
+            bptt=bptt,
             shuffle=shuffle,
             rng=self._rng if seed is None else checks.generator(seed),
             validation=validation,
@@ -596,9 +789,7 @@ class RNN:
             "format": FILE_FORMAT,
             "version": FILE_VERSION,
             "cell": "RNN",
-            "input_size": self.input_size,
-            "hidden_size": self.hidden_size,
-            "output_size": self.output_size,
+            **self._network.architecture._asdict(),
             "dtype": self.dtype.name,
         }
         files.write(path, description, {"parameters": self.flat_params})
@@ -609,30 +800,128 @@ class RNN:
         return checks.floats(name, value, shapes, sizes, self.flat_params, self._kernels)
 
     def _inputs(self, x: Any, h0: Any) -> tuple[Array, Array | None, bool]:
-        """Return x (batch, time, inputs), h0 (batch, hidden) or None, and if x is one sequence."""
+        """Return x (batch, time, ...), states to start from or None, and if x is one sequence."""
         network = self._network
         # The usual case first: these few lines cost less than the arithmetic of a small network.
         if h0 is None and network.kernels.is_plain(x, network.flat, network.x_shape):
             return x, None, False
-        sequences = self._floats(
-            "x", x, ("batch time inputs", "time inputs"), {"inputs": self.input_size}
-        )
-        single = sequences.ndim == 2
+        I = self.input_size
+        categories = _categories(x, I)
+        if categories is None:
+            sequences = self._floats("x", x, ("batch time inputs", "time inputs"), {"inputs": I})
+            single = sequences.ndim == 2
+        else:
+            sequences = checks.classes("x", categories, ("batch time", "time"), {}, I)
+            single = sequences.ndim == 1
         if single:
             sequences = sequences[None]
         if h0 is not None:
-            sizes = {"batch": len(sequences), "hidden": self.hidden_size}
-            axes = "hidden" if single else "batch hidden"
-            h0 = self._floats("h0", h0, (axes,), sizes).reshape(-1, self.hidden_size)
+            h0 = self._states("h0", h0, len(sequences), single)
         return sequences, h0, single
 
-    def _examples(self, x: Any, y: Any, loss: losses.Loss) -> tuple[Array, Array]:
-        """Return x (batch, time, inputs) and the targets of its outputs."""
-        network = self._network
+    def _states(self, name: str, value: Any, B: int, single: bool) -> Array:
+        """Return states (layers * directions, batch, hidden) of what users pass as some."""
+        states, H = self._network.architecture.states, self.hidden_size
+        axes = ("" if states == 1 else "states ") + ("" if single else "batch ") + "hidden"
+        sizes = {"states": states, "batch": B, "hidden": H}
+        return self._floats(name, value, (axes,), sizes).reshape(states, B, H)
+
+    def _room_for_states(self, B: int) -> Array:
+        return np.empty((self._network.architecture.states, B, self.hidden_size), self.dtype)
+
+    def _lengths(self, lengths: Any, sequences: Array) -> Array | None:
+        if lengths is None:
+            return None
+        return checks.lengths(lengths, *sequences.shape[:2])
+
+    def _ragged(self, x: Any) -> list[Array]:
+        """Return a list of sequences (time_i, inputs) or (time_i,)."""
+        sequences, kinds = [], set()
+        for number, sequence in enumerate(x):
+            with checks.within(f"x[{number}]"):
+                found, _, single = self._inputs(sequence, None)
+                if not single:
+                    raise ValueError(
+                        f"x: expected one sequence (time, inputs={self.input_size}), "
+                        f"got {np.shape(sequence)}"
+                    )
+            sequences.append(found[0])
+            kinds.add(found.ndim)
+        if len(kinds) > 1:
+            raise TypeError("x: expected sequences of floats or of category numbers, got both")
+        return sequences
+
+    def _dataset(self, x: Any, y: Any, loss: losses.Loss, lengths: Any, mask: Any) -> Dataset:
+        """Return checked sequences and targets."""
+        of = self._network.architecture
+        if _is_ragged(x):
+            return self._ragged_dataset(x, y, loss, lengths, mask)
         sequences, _, single = self._inputs(x, None)
-        B, T, _ = sequences.shape
-        shape = (T, network.output_size) if single else (B, T, network.output_size)
-        return sequences, loss.targets(y, shape, network.flat, network.kernels)
+        B, T = sequences.shape[:2]
+        ends = self._lengths(lengths, sequences)
+        sizes = {} if single else {"batch": B}
+        if of.return_sequences:
+            sizes["time"] = T
+        targets = loss.targets(y, sizes | {"outputs": of.outputs}, self.flat_params, self._kernels)
+        if mask is not None:
+            mask = checks.weights("mask", mask, (" ".join(sizes),), sizes)
+        if single:
+            targets, mask = targets[None], None if mask is None else mask[None]
+        return Dataset(sequences, targets, ends, mask, return_sequences=of.return_sequences)
+
+    def _ragged_dataset(
+        self, x: Any, y: Any, loss: losses.Loss, lengths: Any, mask: Any
+    ) -> Dataset:
+        """Return checked sequences of different lengths, and their targets."""
+        if lengths is not None:
+            raise ValueError(
+                "lengths: expected None with a list of sequences, which have their own"
+            )
+        of = self._network.architecture
+        sequences = self._ragged(x)
+        if not of.return_sequences:
+            sizes = {"batch": len(sequences), "outputs": of.outputs}
+            targets: Any = loss.targets(y, sizes, self.flat_params, self._kernels)
+            if mask is not None:
+                mask = checks.weights("mask", mask, ("batch",), {"batch": len(sequences)})
+            return Dataset(sequences, targets, None, mask, return_sequences=False)
+        for name, values in (("y", y), ("mask", mask)):
+            if values is not None and not (
+                isinstance(values, (list, tuple)) and len(values) == len(sequences)
+            ):
+                raise ValueError(
+                    f"{name}: expected a list of {len(sequences)} arrays, as x is, "
+                    f"got {type(values).__name__}"
+                    + (f" of {len(values)}" if isinstance(values, (list, tuple)) else "")
+                )
+        targets, weights = [], []
+        for number, sequence in enumerate(sequences):
+            T = len(sequence)
+            with checks.within(f"sequence {number}"):
+                like, kernels = self.flat_params, self._kernels
+                sizes = {"time": T, "outputs": of.outputs}
+                targets.append(loss.targets(y[number], sizes, like, kernels))
+                if mask is not None:
+                    weights.append(checks.weights("mask", mask[number], ("time",), {"time": T}))
+        return Dataset(sequences, targets, None, weights or None, return_sequences=True)
+
+    def _batch(self, x: Any, y: Any, loss: losses.Loss, lengths: Any, mask: Any) -> Batch:
+        """Return all of it as one batch."""
+        network = self._network
+        if (
+            lengths is None
+            and mask is None
+            and network.is_simple
+            and network.kernels.is_plain(x, network.flat, network.x_shape)
+        ):
+            sizes = {
+                "batch": x.shape[0],
+                "time": x.shape[1],
+                "outputs": network.architecture.outputs,
+            }
+            return Batch(x, loss.targets(y, sizes, network.flat, network.kernels), None, None)
+        dataset = self._dataset(x, y, loss, lengths, mask)
+        return dataset.take(np.arange(len(dataset)))
 
     def _check_optimizer(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
@@ -676,9 +965,7 @@ def load(path: str | os.PathLike[str], *, implementation: str | None = None) -> 
 
     description, arrays = files.read(path, _shapes_of)
     net = RNN(
-        description["input_size"],
-        description["hidden_size"],
-        description["output_size"],
+        **{name: description[name] for name in Architecture._fields},
         dtype=description["dtype"],
         init="uniform",
         implementation=implementation,
@@ -701,26 +988,58 @@ def _shapes_of(description: Any) -> dict[str, tuple[np.dtype[Any], tuple[int, ..
         )
     if description.get("cell") != "RNN":
         raise ModelFileError(f"cell: expected 'RNN', got {description.get('cell')!r}")
-    sizes = [description.get(name) for name in ("input_size", "hidden_size", "output_size")]
-    for size in sizes[:2] if sizes[2] is None else sizes:
-        if type(size) is not int or size < 1:
-            raise ModelFileError(f"sizes: expected whole numbers of at least 1, got {sizes}")
+    settings: Any = {name: description.get(name) for name in Architecture._fields}
+    of = Architecture(**settings)
+    for name, size in of._asdict().items():
+        if name.endswith("_size") or name == "num_layers":
+            if not (type(size) is int and size >= 1) and (name, size) != ("output_size", None):
+                raise ModelFileError(f"{name}: expected a whole number of at least 1, got {size!r}")
+        elif name == "dropout":
+            if type(size) is not float or not 0 <= size < 1 or (size and of.num_layers == 1):
+                raise ModelFileError(f"dropout: expected a share below 1, got {size!r}")
+        elif type(size) is not bool:
+            raise ModelFileError(f"{name}: expected true or false, got {size!r}")
+    if of.num_layers > MOST_LAYERS:
+        raise ModelFileError(f"num_layers: expected at most {MOST_LAYERS}, got {of.num_layers}")
     if description.get("dtype") not in ("float32", "float64"):
         raise ModelFileError(
             f"dtype: expected 'float32' or 'float64', got {description.get('dtype')!r}"
         )
-    I, H, O = (size or 0 for size in sizes)
-    n = sum(math.prod(shape) for shape in contracts.parameters(I, H, O).values())
+    n = sum(math.prod(shape) for shape in of.parameters().values())
     return {"parameters": (np.dtype(description["dtype"]), (n,))}
 
 
+def _is_ragged(x: Any) -> bool:
+    """Whether it is a list of sequences of different lengths, which no array can be."""
+    if not isinstance(x, (list, tuple)) or not x:
+        return False
+    try:
+        lengths = {len(sequence) for sequence in x}
+    except TypeError:
+        return False
+    return len(lengths) > 1
+
+
+def _categories(x: Any, input_size: int) -> Array | None:
+    """Return x as an array if it is whole numbers that stand for one-hot vectors, or None."""
+    if input_size == 1 or (isinstance(x, np.ndarray) and x.dtype.kind not in "iu"):
+        return None
+    if not isinstance(x, (np.ndarray, list, tuple, int, np.integer)) or isinstance(x, bool):
+        return None
+    try:
+        array = np.asarray(x)
+    except ValueError:
+        return None
+    return array if array.dtype.kind in "iu" and array.ndim <= 2 else None
+
+
 def _initialise(params: dict[str, Array], init: str, rng: "np.random.Generator") -> None:
-    """Fill the weights; biases stay zero. Drawn in float64, so that both dtypes start alike."""
+    """Fill the weights; the rest stays zero. Drawn in float64, so that both dtypes start alike."""
     hidden_size = len(params["b_h"])
     for name, view in params.items():
-        if name.startswith("b_"):
+        if not name.startswith("W_"):
             continue
-        if init == "orthogonal" and name == "W_hh":
+        if init == "orthogonal" and name.startswith("W_hh"):
             Q, R = np.linalg.qr(rng.standard_normal(view.shape))
             # With R's diagonal positive, Q is distributed uniformly (Mezzadri 2007).
             view[...] = Q * np.sign(np.diag(R))

@@ -14,6 +14,7 @@ from crnn.history import History
 from crnn.losses import Loss
 from crnn.network import Network
 from crnn.optimizers import Optimizer
+from crnn.sequences import Batch, Dataset
 
 
 class Clipping(NamedTuple):
@@ -42,46 +43,132 @@ NO_CLIPPING = Clipping(None, None)
 
 def train_step(
     network: Network,
-    x: Array,
-    y: Array,
+    batch: Batch,
     optimizer: Optimizer,
     loss: Loss,
     clipping: Clipping,
+    rng: "np.random.Generator",
     epoch: int | None = None,
 ) -> tuple[float, float]:
     """Take one step and return the loss and the gradient's norm, both of before it.
 
     Either the step is taken as a whole or, whatever is raised, not at all.
     """
+    # What one kernel can do as a whole, one kernel does.
+    if (
+        network.is_simple
+        and loss.has_kernel
+        and batch.lengths is None
+        and batch.weights is None
+        and batch.x.ndim == 3
+    ):
+        value, norm, gradient = network.gradient(
+            batch.x, batch.y, loss.name, clipping.norm, clipping.value
+        )
+        _update(network, optimizer, value, norm, gradient, epoch)
+    else:
+        value, norm, _ = _general_step(
+            network, batch, optimizer, loss, clipping, rng, epoch, states=None
+        )
+    return value, norm
+
+
+def _general_step(
+    network: Network,
+    batch: Batch,
+    optimizer: Optimizer,
+    loss: Loss,
+    clipping: Clipping,
+    rng: "np.random.Generator",
+    epoch: int | None,
+    states: Array | None,
+) -> tuple[float, float, Array]:
+    """Take a step from these states, and return the last ones too."""
+    value, gradient, states = network.gradient_of_batch(batch, loss, states, rng)
+    norm = network.clip(gradient, clipping.norm, clipping.value)
+    _update(network, optimizer, value, norm, gradient, epoch)
+    return value, norm, states
+
+
+def _update(
+    network: Network,
+    optimizer: Optimizer,
+    value: float,
+    norm: float,
+    gradient: Array,
+    epoch: int | None,
+) -> None:
+    """Change the parameters, or raise where anything is not finite."""
     step = optimizer.steps + 1
-    value, norm, gradient = network.gradient(x, y, loss.name, clipping.norm, clipping.value)
     if not math.isfinite(value):
         raise DivergenceError(f"the loss is {value}", epoch, step)
     if not math.isfinite(norm):
         raise DivergenceError(f"the gradient's norm is {norm}", epoch, step)
     if not optimizer.step(network.kernels, network.flat, gradient):
         raise DivergenceError("the new parameters are not finite", epoch, step)
-    return value, norm
 
 
-def evaluate(network: Network, x: Array, y: Array, loss: Loss) -> float:
-    """Return the loss of predictions for x."""
-    return loss.value(network.kernels, network.predict(x, None), y)
+def train_in_chunks(
+    network: Network,
+    batch: Batch,
+    bptt: int,
+    optimizer: Optimizer,
+    loss: Loss,
+    clipping: Clipping,
+    rng: "np.random.Generator",
+    epoch: int,
+) -> tuple[float, list[float]]:
+    """Take a step for each chunk of steps, and return the mean loss and the gradients' norms."""
+    total, size, norms = 0.0, 0.0, []
+    states: Array | None = None
+    for chunk in batch.chunks(bptt):
+        if chunk.size == 0:
+            # Nothing to learn from, but the states go on.
+            h_n = np.empty_like(network.first_states(states, len(chunk.x)))
+            network.predict(chunk.x, states, h_n, chunk.lengths)
+            states = h_n
+            continue
+        value, norm, states = _general_step(
+            network, chunk, optimizer, loss, clipping, rng, epoch, states
+        )
+        counts = chunk.size * (chunk.x.shape[1] if chunk.weights is None else 1)
+        total += value * counts if loss.is_mean else value
+        size += counts
+        norms.append(norm)
+    return total / size if loss.is_mean else total, norms
+
+
+# Sequences that are predicted at a time, to look at their loss
+EVALUATED = 256
+
+
+def evaluate(network: Network, dataset: Dataset, loss: Loss) -> float:
+    """Return the loss of predictions."""
+    total = size = 0.0
+    for rows in dataset.rows(EVALUATED, None):
+        batch = dataset.take(rows)
+        if batch.size == 0:
+            continue
+        y_hat = network.predict(batch.x, lengths=batch.lengths)
+        value = loss.value(network.kernels, y_hat, batch.y, batch.weights)
+        total += value * batch.size if loss.is_mean else value
+        size += batch.size
+    return total / size if loss.is_mean else total
 
 
 def fit(
     network: Network,
-    x: Array,
-    y: Array,
+    dataset: Dataset,
     *,
     epochs: int,
     batch_size: int,
     optimizer: Optimizer,
     loss: Loss,
     clipping: Clipping,
+    bptt: int | None,
     shuffle: bool,
     rng: "np.random.Generator",
-    validation: tuple[Array, Array] | None,
+    validation: Dataset | None,
     progress: bool | None,
 ) -> History:
     """Train for some epochs of mini-batches and return what happened."""
@@ -91,19 +178,27 @@ def fit(
     try:
         with _ProgressBar(progress, epochs) as (epoch_numbers, show):
             for epoch in epoch_numbers:
-                order = rng.permutation(len(x)) if shuffle else np.arange(len(x))
-                total, norms = 0.0, []
-                for start in range(0, len(x), batch_size):
-                    rows = order[start : start + batch_size]
-                    value, norm = train_step(
-                        network, x[rows], y[rows], optimizer, loss, clipping, epoch
-                    )
-                    total += value * len(rows) / len(x) if loss.is_mean else value
-                    norms.append(norm)
-                history.loss.append(total)
+                total, size, norms = 0.0, 0.0, []
+                for rows in dataset.rows(batch_size, rng if shuffle else None):
+                    batch = dataset.take(rows)
+                    if batch.size == 0:
+                        continue
+                    if bptt is None:
+                        value, norm = train_step(
+                            network, batch, optimizer, loss, clipping, rng, epoch
+                        )
+                        norms.append(norm)
+                    else:
+                        value, of_chunks = train_in_chunks(
+                            network, batch, bptt, optimizer, loss, clipping, rng, epoch
+                        )
+                        norms += of_chunks
+                    total += value * batch.size if loss.is_mean else value
+                    size += batch.size
+                history.loss.append(total / size if loss.is_mean else total)
                 history.grad_norm.append(math.fsum(norms) / len(norms))
                 if validation is not None:
-                    history.val_loss.append(evaluate(network, *validation, loss))
+                    history.val_loss.append(evaluate(network, validation, loss))
                 show(history)
     finally:
         np.seterr(**warnings_of_numpy)

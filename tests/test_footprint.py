@@ -8,8 +8,8 @@ import pytest
 
 IMPORT_MILLISECONDS = 20
 # Of tape and parameters, where the tape is the larger of the two. Where it is not, the gradient and
-# packed W_hh, each as large as the parameters, weigh more: up to 2.1. The gradient has to stand whole
-# before the first parameter moves, for its norm may be clipped.
+# packed W_hh, each as large as the parameters, weigh more: up to 2.1. The gradient has to stand
+# whole before the first parameter moves, for its norm may be clipped.
 PEAK = 1.5
 
 IMPORTS = """

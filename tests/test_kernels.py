@@ -303,6 +303,32 @@ def test_repeated_input_rows(kernels, assert_close, dtype):
 
 
 @dtypes
+def test_inputs_that_are_in_the_states_already(kernels, assert_close, dtype):
+    """Without x the kernels find W_xh x_t + b_h where h_t will be, and leave dW_xh alone."""
+    problem = Problem(**SIZES, dtype=dtype, seed=16)
+    expected = run_all(kernels, problem)
+    T, B, I, H, _ = problem.sizes
+    h = np.empty((B, T + 1, H), dtype)
+    h[:, 0] = problem.h0
+    h[:, 1:] = problem.x @ problem.W_xh.T + problem.b_h
+    workspace, guard = workspace_for(kernels, problem)
+    kernels.rnn_forward(None, problem.W_xh, problem.W_hh, problem.b_h, h, workspace)
+    assert_close(h, expected["h"], dtype=dtype)
+
+    grads = {name: values.copy() for name, values in problem.before.items()}
+    da, dx, dh0 = problem.dh.copy(), np.empty((B, T, I), dtype), np.empty((B, H), dtype)
+    kernels.rnn_backward(
+        None, expected["h"], problem.W_xh, problem.W_hh, da, grads["W_xh"], grads["W_hh"],
+        grads["b_h"], dx, dh0, workspace,
+    )  # fmt: skip
+    assert np.array_equal(grads["W_xh"], problem.before["W_xh"])
+    for name, values in {"da": da, "dx": dx, "dh0": dh0, "dW_hh": grads["W_hh"]}.items():
+        assert np.array_equal(values, expected[name]), name
+    assert np.array_equal(grads["b_h"], expected["db_h"])
+    assert np.all(guard == 7.0)
+
+
+@dtypes
 def test_initial_state_is_read_not_written(kernels, dtype):
     problem = Problem(**SIZES, dtype=dtype, seed=14)
     assert np.array_equal(run_all(kernels, problem)["h"][:, 0], problem.h0)
@@ -758,7 +784,10 @@ def test_good_arguments_are_good(kernels, name, dtype):
 FIRST = ("x", "y_hat", "values", "theta", "h")
 
 # What may be None; the velocity only without momentum, which has a test of its own.
-OPTIONAL = [("rnn_backward", "dx"), ("mse", "dy"), ("sse", "dy"), ("cross_entropy", "dy")]
+OPTIONAL = [
+    *[("rnn_forward", "x"), ("rnn_backward", "x"), ("rnn_backward", "dx")],
+    *[("mse", "dy"), ("sse", "dy"), ("cross_entropy", "dy")],
+]
 
 
 @pytest.mark.parametrize(("name", "argument"), array_arguments(but=FIRST))

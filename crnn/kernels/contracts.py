@@ -10,7 +10,7 @@ import numpy as np
 # contiguous. `optional` arrays may be None. P is the number of a network's parameters, n any size.
 ARGUMENTS: dict[str, dict[str, str]] = {
     "rnn_forward": {
-        "x": "B T I",
+        "x": "optional B T I",
         "W_hh": "contiguous H H",
         "W_xh": "contiguous H I",
         "b_h": "contiguous H",
@@ -18,7 +18,7 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "workspace": "out contiguous n",
     },
     "rnn_backward": {
-        "x": "B T I",
+        "x": "optional B T I",
         "W_hh": "contiguous H H",
         "W_xh": "contiguous H I",
         "h": "B T+1 H",
@@ -251,7 +251,10 @@ def _check_shape(
         letters = ["workspace"]
     if array.ndim == len(letters):
         for letter, size in zip(letters, array.shape, strict=True):
-            sizes.setdefault(letter, size)
+            if letter == "T+1":
+                sizes.setdefault("T", size - 1)
+            else:
+                sizes.setdefault(letter, size)
     expected = [sizes["T"] + 1 if letter == "T+1" else sizes.get(letter) for letter in letters]
     if list(array.shape) != expected:
         described = ", ".join(
@@ -259,5 +262,5 @@ def _check_shape(
             for letter, size in zip(letters, expected, strict=True)
         )
         raise ValueError(f"{name}: expected shape ({described}), got {array.shape}")
-    if 0 in array.shape and name != "workspace":
+    if (0 in array.shape or sizes.get("T") == 0) and name != "workspace":
         raise ValueError(f"{name}: expected sizes of at least 1, got shape {array.shape}")

@@ -159,9 +159,20 @@ cdef inline bint below(const Py_ssize_t* classes, Py_ssize_t n, Py_ssize_t limit
     return True
 
 
+cdef inline Sizes sizes_with_states(x, h, W_xh, int dtype) noexcept:
+    """B, T and I, of the states where there is no x."""
+    cdef Sizes s
+    if x is not None:
+        return sizes_of(x, dtype)
+    s = sizes_of(h, dtype)
+    s.T -= 1
+    s.I = np.PyArray_DIMS(<np.ndarray> W_xh)[1] if is_array(W_xh, dtype, 2, 0) else 0
+    return s
+
+
 def rnn_forward(x, W_xh, W_hh, b_h, h, workspace):
-    cdef int dtype = float_type(x)
-    cdef Sizes s = sizes_of(x, dtype)
+    cdef int dtype = float_type(h)
+    cdef Sizes s = sizes_with_states(x, h, W_xh, dtype)
     cdef Call c
     s.H = length(b_h)
     c.sizes = s
@@ -170,7 +181,8 @@ def rnn_forward(x, W_xh, W_hh, b_h, h, workspace):
     c.W_hh = matrix(W_hh, dtype, s.H, s.H, READ)
     c.b_h = vector(b_h, dtype, s.H, READ)
     c.h = sequences(h, dtype, s.B, s.T + 1, s.H, WRITTEN)
-    if not (positive(s) and c.x.data and c.W_xh and c.W_hh and c.b_h and c.h.data):
+    if not (positive(s) and (c.x.data or x is None) and c.W_xh and c.W_hh and c.b_h
+            and c.h.data):
         c.workspace = NULL
     else:
         c.workspace = scratch(workspace, dtype, table(dtype).workspace_size(NULL, s))
@@ -182,8 +194,8 @@ def rnn_forward(x, W_xh, W_hh, b_h, h, workspace):
 
 
 def rnn_backward(x, h, W_xh, W_hh, dh, dW_xh, dW_hh, db_h, dx, dh0, workspace):
-    cdef int dtype = float_type(x)
-    cdef Sizes s = sizes_of(x, dtype)
+    cdef int dtype = float_type(h)
+    cdef Sizes s = sizes_with_states(x, h, W_xh, dtype)
     cdef Call c
     s.H = length(db_h)
     c.sizes = s
@@ -197,8 +209,9 @@ def rnn_backward(x, h, W_xh, W_hh, dh, dW_xh, dW_hh, db_h, dx, dh0, workspace):
     c.db_h = vector(db_h, dtype, s.H, WRITTEN)
     c.dx = sequences(dx, dtype, s.B, s.T, s.I, WRITTEN)
     c.dh0 = matrix(dh0, dtype, s.B, s.H, WRITTEN)
-    if not (positive(s) and c.x.data and c.h.data and c.W_xh and c.W_hh and c.dh.data and c.dW_xh
-            and c.dW_hh and c.db_h and (c.dx.data or dx is None) and c.dh0):
+    if not (positive(s) and (c.x.data or x is None) and c.h.data and c.W_xh and c.W_hh
+            and c.dh.data and c.dW_xh and c.dW_hh and c.db_h and (c.dx.data or dx is None)
+            and c.dh0):
         c.workspace = NULL
     else:
         c.workspace = scratch(workspace, dtype, table(dtype).workspace_size(NULL, s))

@@ -53,30 +53,34 @@ def workspace_size(T: int, B: int, I: int, H: int, O: int, dtype: Any) -> int:
     return 0
 
 
-def rnn_forward(x: Array, W_xh: Array, W_hh: Array, b_h: Array, h: Array, workspace: Array) -> None:
+def rnn_forward(
+    x: Array | None, W_xh: Array, W_hh: Array, b_h: Array, h: Array, workspace: Array
+) -> None:
     """Run the tanh layer: h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h).
 
     Parameters
     ----------
-    x : array (B, T, I)
-        Inputs.
+    x : array (B, T, I) or None
+        Inputs. None: W_xh x_t + b_h is in h already.
     W_xh : array (H, I)
     W_hh : array (H, H)
     b_h : array (H,)
     h : array (B, T+1, H)
-        On entry ``h[:, 0]`` holds h_0; the other steps are written.
+        On entry ``h[:, 0]`` holds h_0, and without x ``h[:, t + 1]`` holds W_xh x_t + b_h; the
+        states h_t are written.
     workspace : array (n,)
         Scratch of at least `workspace_size` scalars.
     """
     contracts.check("rnn_forward", locals())
     with np.errstate(over="ignore", invalid="ignore"):
-        h[:, 1:] = x @ W_xh.T + b_h
-        for t in range(x.shape[1]):
+        if x is not None:
+            h[:, 1:] = x @ W_xh.T + b_h
+        for t in range(h.shape[1] - 1):
             h[:, t + 1] = np.tanh(h[:, t + 1] + h[:, t] @ W_hh.T)
 
 
 def rnn_backward(
-    x: Array,
+    x: Array | None,
     h: Array,
     W_xh: Array,
     W_hh: Array,
@@ -92,7 +96,7 @@ def rnn_backward(
 
     Parameters
     ----------
-    x : array (B, T, I)
+    x : array (B, T, I) or None
         Inputs, as given to `rnn_forward`.
     h : array (B, T+1, H)
         States, as left by `rnn_forward`.
@@ -101,7 +105,7 @@ def rnn_backward(
     dh : array (B, T, H)
         On entry dL/dh_t through the outputs of step t alone; on return da_t.
     dW_xh : array (H, I)
-        The sum over all steps of da_t x_t^T is added.
+        The sum over all steps of da_t x_t^T is added; nothing without x.
     dW_hh : array (H, H)
         The sum of da_t h_{t-1}^T is added.
     db_h : array (H,)
@@ -117,12 +121,13 @@ def rnn_backward(
     with np.errstate(over="ignore", invalid="ignore"):
         # W_hh^T da_{t+1}: what reaches h_t through the recurrence
         carried = np.zeros_like(dh0)
-        for t in reversed(range(x.shape[1])):
+        for t in reversed(range(dh.shape[1])):
             dh[:, t] = (dh[:, t] + carried) * (1 - h[:, t + 1] ** 2)
             carried = dh[:, t] @ W_hh
         dh0[...] = carried
         da = dh  # in place: every step holds da_t now
-        dW_xh += np.tensordot(da, x, axes=([0, 1], [0, 1]))
+        if x is not None:
+            dW_xh += np.tensordot(da, x, axes=([0, 1], [0, 1]))
         dW_hh += np.tensordot(da, h[:, :-1], axes=([0, 1], [0, 1]))
         db_h += da.sum(axis=(0, 1))
         if dx is not None:

@@ -36,7 +36,7 @@ cdef void run_forward(Call* c, const Packed* p, const vec* dtype, bint room,
                       Share mine) noexcept nogil:
     """All steps of this member's sequences, and their outputs where there is an output layer.
 
-    `room`: b_h and the states of one sequence alone have room for whole registers.
+    Without inputs, W_xh x_t + b_h is where h_t will be. `room`: b_h and the states of one sequence alone have room for whole registers.
     """
     cdef Sizes s = c.sizes
     cdef const vec* b_h = <const vec*> p.b_h
@@ -44,7 +44,7 @@ cdef void run_forward(Call* c, const Packed* p, const vec* dtype, bint room,
     cdef Py_ssize_t ahead = PROJECTED_BYTES // of_a_step
     cdef Py_ssize_t block, first, steps, b, t
     cdef vec* h_t
-    if by_rows(dtype, s, s.I, s.H) and (p.W_hy == NULL or by_rows(dtype, s, s.H, s.O)):
+    if c.x.data != NULL and by_rows(dtype, s, s.I, s.H) and (p.W_hy == NULL or by_rows(dtype, s, s.H, s.O)):
         # Nothing of a step's inputs and outputs waits for the states before it, so the processor
         # works on them while it waits for those.
         for t in range(s.T):
@@ -56,7 +56,7 @@ cdef void run_forward(Call* c, const Packed* p, const vec* dtype, bint room,
         first = block * ahead
         steps = min(ahead, s.T - first)
         # W_xh x_t + b_h does not recur: all these steps of a sequence are one product.
-        for b in range(mine.first, mine.last):
+        for b in range(mine.first, mine.last if c.x.data != NULL else mine.first):
             h_t = step_of(dtype, c.h, b, first + 1)
             affine(steps, s.H, s.I, step_of(dtype, c.x, b, first), c.x.per_step,
                    <const vec*> p.W_xh, by_rows(dtype, s, s.I, s.H), b_h, h_t, c.h.per_step)
@@ -126,7 +126,9 @@ cdef void rnn_forward(vec* dtype, Team team) noexcept nogil:
     cdef vec* W_xh = aligned(<const vec*> c.workspace)
     p.W_xh, p.W_hh, p.b_h = W_xh, at(W_xh, inputs_size(dtype, s)), <void*> c.b_h
     p.W_hy = p.b_y = NULL
-    pack_weights(W_xh, <const vec*> c.W_xh, 1, s.I, s.I, s.H, by_rows(dtype, s, s.I, s.H), team)
+    if c.x.data != NULL:
+        pack_weights(W_xh, <const vec*> c.W_xh, 1, s.I, s.I, s.H, by_rows(dtype, s, s.I, s.H),
+                     team)
     pack_weights(<vec*> p.W_hh, <const vec*> c.W_hh, 1, s.H, s.H, s.H, s.B == 1, team)
     team_wait(team)
     run_forward(c, &p, <const vec*> dtype, False, share(team, s.B, DEALT))
@@ -145,7 +147,8 @@ cdef void rnn_backward(vec* dtype, Team team) noexcept nogil:
     run_backward(c, W_hh_packed, 0, s.T, False, False, mine)
     team_wait(team)
     add_rows(<vec*> c.db_h, da, s.H, s.B * s.T, s.H, team)
-    add_outer_products(<vec*> c.dW_xh, s.H, s.I, s.B, s.T, da, s.H, c.x, panels, steps, team)
+    if c.x.data != NULL:
+        add_outer_products(<vec*> c.dW_xh, s.H, s.I, s.B, s.T, da, s.H, c.x, panels, steps, team)
     add_outer_products(<vec*> c.dW_hh, s.H, s.H, s.B, s.T, da, s.H, c.h, panels, steps, team)
     if c.dx.data != NULL:
         # dx_t = W_xh^T da_t

@@ -1,0 +1,122 @@
+"""Training data as it comes: sequences of one length, of several in one array, or ragged ones."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from crnn.checks import Array
+
+
+class Batch(NamedTuple):
+    """Sequences side by side, as a network takes them."""
+
+    x: Array
+    """(B, T, I), or category numbers (B, T)."""
+    y: Array
+    """Targets, (B, T, ...) or without return_sequences (B, ...)."""
+    lengths: Array | None
+    """Steps of each sequence (B,); None: all of them."""
+    weights: Array | None
+    """What each step counts in the loss, (B, T) or (B,); 0 past a sequence's end. None: 1."""
+
+    @property
+    def size(self) -> float:
+        """What the batch counts in an epoch's loss."""
+        return len(self.x) if self.weights is None else float(self.weights.sum())
+
+    def chunks(self, steps: int) -> Iterator["Batch"]:
+        """Yield the batch cut into so many steps at a time, as far as there are sequences left."""
+        longest = self.x.shape[1] if self.lengths is None else int(self.lengths.max())
+        for first in range(0, longest, steps):
+            part = slice(first, min(first + steps, longest))
+            lengths = None
+            if self.lengths is not None:
+                lengths = np.clip(self.lengths - first, 0, part.stop - first)
+            weights = None if self.weights is None else self.weights[:, part]
+            y = np.ascontiguousarray(self.y[:, part])
+            yield Batch(np.ascontiguousarray(self.x[:, part]), y, lengths, weights)
+
+
+class Dataset:
+    """Checked sequences and targets.
+
+    Parameters
+    ----------
+    x : array (n, T, I) or (n, T), or list of n arrays (T_i, I) or (T_i,)
+    y : array (n, T, ...) or (n, ...), or list of n arrays (T_i, ...)
+        A list only where x is one.
+    lengths : array (n,) of intp or None
+    mask : array (n, T) or (n,), or list of n arrays (T_i,), or None
+        What each step counts in the loss.
+    return_sequences : bool
+        Whether targets belong to steps.
+    """
+
+    def __init__(
+        self,
+        x: Array | list[Array],
+        y: Array | list[Array],
+        lengths: Array | None,
+        mask: Array | list[Array] | None,
+        *,
+        return_sequences: bool,
+    ) -> None:
+        self.x = x
+        self.y = y
+        self.lengths = np.array([len(a) for a in x]) if isinstance(x, list) else lengths
+        self.mask = mask
+        self.return_sequences = return_sequences
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, rows: Array) -> Batch:
+        """Return these sequences as a batch, no longer than the longest of them."""
+        lengths = None if self.lengths is None else self.lengths[rows]
+        T = None if lengths is None else int(lengths.max())
+        of_targets = T if self.return_sequences else None
+        weights = None if self.mask is None else _taken(self.mask, rows, of_targets)
+        if lengths is not None and self.return_sequences:
+            inside = np.arange(lengths.max()) < lengths[:, None]
+            weights = inside.astype(np.float64) if weights is None else np.where(inside, weights, 0)
+        return Batch(_taken(self.x, rows, T), _taken(self.y, rows, of_targets), lengths, weights)
+
+    def rows(self, batch_size: int, rng: "np.random.Generator | None") -> Iterator[Array]:
+        """Yield the rows of each batch of an epoch, shuffled where there is a generator.
+
+        Sequences of several lengths are batched with others of about theirs, so that little is
+        padded.
+        """
+        n = len(self)
+        if rng is None:
+            order = np.arange(n)
+            yield from np.split(order, range(batch_size, n, batch_size))
+            return
+        order = rng.permutation(n)
+        if self.lengths is None:
+            yield from np.split(order, range(batch_size, n, batch_size))
+            return
+        order = order[np.argsort(self.lengths[order], kind="stable")]
+        batches = np.split(order, range(batch_size, n, batch_size))
+        for number in rng.permutation(len(batches)):
+            yield batches[number]
+
+
+def padded(arrays: list[Array], T: int) -> Array:
+    """Return arrays (T_i, ...) side by side (n, T, ...), zeros past the end of each."""
+    side_by_side = np.zeros((len(arrays), T, *arrays[0].shape[1:]), arrays[0].dtype)
+    for row, array in zip(side_by_side, arrays, strict=True):
+        row[: len(array)] = array
+    return side_by_side
+
+
+def _taken(values: Array | list[Array], rows: Array, T: int | None) -> Array:
+    """Return these rows, the first T steps of each; contiguous, and a view where that can be."""
+    if isinstance(values, list):
+        return padded([values[row] for row in rows], T or 0)
+    if len(rows) == rows[-1] - rows[0] + 1 and (np.diff(rows) == 1).all():
+        values = values[rows[0] : rows[-1] + 1]
+    else:
+        values = values[rows]
+    return np.ascontiguousarray(values if T is None else values[:, :T])
