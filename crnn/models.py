@@ -20,7 +20,7 @@ from crnn.kernels import contracts
 from crnn.layers import Architecture
 from crnn.network import Network, Tape
 from crnn.optimizers import SGD, Optimizer
-from crnn.sequences import Batch, Dataset, padded
+from crnn.sequences import Dataset, padded
 from crnn.training import Clipping
 
 FILE_FORMAT, FILE_VERSION = "crnn network", 1
@@ -420,10 +420,13 @@ class RNN:
         if return_state is not False:
             return_state = checks.boolean("return_state", return_state)
         network = self._network
-        if _is_ragged(x):
+        if isinstance(x, (list, tuple)) and _is_ragged(x):
             return self._predict_ragged(x, h0, return_state, lengths)
         sequences, start, single = self._inputs(x, h0)
-        ends = None if lengths is None else self._lengths(lengths, sequences)
+        if lengths is None and not return_state:
+            y = network.predict(sequences, start)
+            return y[0] if single else y
+        ends = self._lengths(lengths, sequences)
         h_n = self._room_for_states(len(sequences)) if return_state else None
         y = network.predict(sequences, start, h_n, ends)
         if single:
@@ -652,9 +655,25 @@ class RNN:
         found = losses.find(loss)
         clipping = Clipping.checked(clip_norm, clip_value)
         self._check_optimizer(optimizer)
-        batch = self._batch(x, y, found, lengths, mask)
-        value, _ = training.train_step(self._network, batch, optimizer, found, clipping, self._rng)
-        return value
+        network = self._network
+        # The usual case first: these few lines cost less than the arithmetic of a small network.
+        if (
+            lengths is None
+            and mask is None
+            and network.is_simple
+            and found.has_kernel
+            and network.kernels.is_plain(x, network.flat, network.x_shape)
+        ):
+            outputs = network.architecture.outputs
+            if found.of_classes or not network.kernels.is_plain(
+                y, network.flat, (x.shape[0], x.shape[1], outputs)
+            ):
+                sizes = {"batch": x.shape[0], "time": x.shape[1], "outputs": outputs}
+                y = found.targets(y, sizes, network.flat, network.kernels)
+            return training.fused_step(network, x, y, optimizer, found, clipping)[0]
+        dataset = self._dataset(x, y, found, lengths, mask)
+        batch = dataset.take(np.arange(len(dataset)))
+        return training.train_step(network, batch, optimizer, found, clipping, self._rng)[0]
 
     def fit(
         self,
@@ -854,7 +873,7 @@ class RNN:
     def _dataset(self, x: Any, y: Any, loss: losses.Loss, lengths: Any, mask: Any) -> Dataset:
         """Return checked sequences and targets."""
         of = self._network.architecture
-        if _is_ragged(x):
+        if isinstance(x, (list, tuple)) and _is_ragged(x):
             return self._ragged_dataset(x, y, loss, lengths, mask)
         sequences, _, single = self._inputs(x, None)
         B, T = sequences.shape[:2]
@@ -904,24 +923,6 @@ class RNN:
                 if mask is not None:
                     weights.append(checks.weights("mask", mask[number], ("time",), {"time": T}))
         return Dataset(sequences, targets, None, weights or None, return_sequences=True)
-
-    def _batch(self, x: Any, y: Any, loss: losses.Loss, lengths: Any, mask: Any) -> Batch:
-        """Return all of it as one batch."""
-        network = self._network
-        if (
-            lengths is None
-            and mask is None
-            and network.is_simple
-            and network.kernels.is_plain(x, network.flat, network.x_shape)
-        ):
-            sizes = {
-                "batch": x.shape[0],
-                "time": x.shape[1],
-                "outputs": network.architecture.outputs,
-            }
-            return Batch(x, loss.targets(y, sizes, network.flat, network.kernels), None, None)
-        dataset = self._dataset(x, y, loss, lengths, mask)
-        return dataset.take(np.arange(len(dataset)))
 
     def _check_optimizer(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
@@ -1009,15 +1010,12 @@ def _shapes_of(description: Any) -> dict[str, tuple[np.dtype[Any], tuple[int, ..
     return {"parameters": (np.dtype(description["dtype"]), (n,))}
 
 
-def _is_ragged(x: Any) -> bool:
-    """Whether it is a list of sequences of different lengths, which no array can be."""
-    if not isinstance(x, (list, tuple)) or not x:
-        return False
+def _is_ragged(x: list[Any] | tuple[Any, ...]) -> bool:
+    """Whether these are sequences of different lengths, which no array can be."""
     try:
-        lengths = {len(sequence) for sequence in x}
+        return len({len(sequence) for sequence in x}) > 1
     except TypeError:
         return False
-    return len(lengths) > 1
 
 
 def _categories(x: Any, input_size: int) -> Array | None:

@@ -109,7 +109,8 @@ class Network:
     ) -> None:
         self.architecture = architecture
         self.kernels = kernels
-        # What the kernels call the output size: 0 without an output layer
+        # What the kernels call the sizes: H, and O, which is 0 without an output layer
+        self._hidden_size = architecture.hidden_size
         self._layer_size = architecture.output_size or 0
         # Of inputs, as `is_plain` takes it
         self.x_shape = (-1, -1, architecture.input_size)
@@ -252,7 +253,7 @@ class Network:
     ) -> Array:
         """Return what one layer makes of x: outputs, or states where output_size is 0."""
         B, T, I = x.shape
-        H = self.architecture.hidden_size
+        H = self._hidden_size
         O = output_size or H
         y = np.empty((B, T, O), theta.dtype)
         workspace = self._scratch.take(self.kernels.predict_workspace_size, T, B, I, H, O)

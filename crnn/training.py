@@ -41,6 +41,21 @@ class Clipping(NamedTuple):
 NO_CLIPPING = Clipping(None, None)
 
 
+def fused_step(
+    network: Network,
+    x: Array,
+    y: Array,
+    optimizer: Optimizer,
+    loss: Loss,
+    clipping: Clipping,
+    epoch: int | None = None,
+) -> tuple[float, float]:
+    """Take one step, as `train_step` does, of a simple network, whose gradient is one kernel."""
+    value, norm, gradient = network.gradient(x, y, loss.name, clipping.norm, clipping.value)
+    _update(network, optimizer, value, norm, gradient, epoch)
+    return value, norm
+
+
 def train_step(
     network: Network,
     batch: Batch,
@@ -54,7 +69,6 @@ def train_step(
 
     Either the step is taken as a whole or, whatever is raised, not at all.
     """
-    # What one kernel can do as a whole, one kernel does.
     if (
         network.is_simple
         and loss.has_kernel
@@ -62,15 +76,8 @@ def train_step(
         and batch.weights is None
         and batch.x.ndim == 3
     ):
-        value, norm, gradient = network.gradient(
-            batch.x, batch.y, loss.name, clipping.norm, clipping.value
-        )
-        _update(network, optimizer, value, norm, gradient, epoch)
-    else:
-        value, norm, _ = _general_step(
-            network, batch, optimizer, loss, clipping, rng, epoch, states=None
-        )
-    return value, norm
+        return fused_step(network, batch.x, batch.y, optimizer, loss, clipping, epoch)
+    return _general_step(network, batch, optimizer, loss, clipping, rng, epoch, None)[:2]
 
 
 def _general_step(
@@ -117,9 +124,9 @@ def train_in_chunks(
     clipping: Clipping,
     rng: "np.random.Generator",
     epoch: int,
-) -> tuple[float, list[float]]:
-    """Take a step for each chunk of steps, and return the mean loss and the gradients' norms."""
-    total, size, norms = 0.0, 0.0, []
+) -> tuple[float, float, int]:
+    """Take a step for each chunk; return the mean loss, the sum of the norms, and the steps."""
+    total, size, norms, steps = 0.0, 0.0, 0.0, 0
     states: Array | None = None
     for chunk in batch.chunks(bptt):
         if chunk.size == 0:
@@ -134,8 +141,9 @@ def train_in_chunks(
         counts = chunk.size * (chunk.x.shape[1] if chunk.weights is None else 1)
         total += value * counts if loss.is_mean else value
         size += counts
-        norms.append(norm)
-    return total / size if loss.is_mean else total, norms
+        norms += norm
+        steps += 1
+    return total / size if loss.is_mean else total, norms, steps
 
 
 # Sequences that are predicted at a time, to look at their loss
@@ -178,7 +186,7 @@ def fit(
     try:
         with _ProgressBar(progress, epochs) as (epoch_numbers, show):
             for epoch in epoch_numbers:
-                total, size, norms = 0.0, 0.0, []
+                total, size, norms, steps = 0.0, 0.0, 0.0, 0
                 for rows in dataset.rows(batch_size, rng if shuffle else None):
                     batch = dataset.take(rows)
                     if batch.size == 0:
@@ -187,16 +195,16 @@ def fit(
                         value, norm = train_step(
                             network, batch, optimizer, loss, clipping, rng, epoch
                         )
-                        norms.append(norm)
+                        norms, steps = norms + norm, steps + 1
                     else:
-                        value, of_chunks = train_in_chunks(
+                        value, of_chunks, chunks = train_in_chunks(
                             network, batch, bptt, optimizer, loss, clipping, rng, epoch
                         )
-                        norms += of_chunks
+                        norms, steps = norms + of_chunks, steps + chunks
                     total += value * batch.size if loss.is_mean else value
                     size += batch.size
                 history.loss.append(total / size if loss.is_mean else total)
-                history.grad_norm.append(math.fsum(norms) / len(norms))
+                history.grad_norm.append(norms / steps)
                 if validation is not None:
                     history.val_loss.append(evaluate(network, validation, loss))
                 show(history)

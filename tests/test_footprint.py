@@ -75,6 +75,39 @@ print((highest() - before) / ((tape + net.flat_params.size) * np.dtype(dtype).it
 """
 
 
+TRUNCATED = """
+import sys
+import numpy as np
+import crnn
+
+T = int(sys.argv[1])
+rng = np.random.default_rng(0)
+x, y = rng.random((1, T, 2), dtype="float32"), rng.random((1, T, 1), dtype="float32")
+net = crnn.RNN(2, 32, 1, seed=0)
+net.fit(x[:, :300], y[:, :300], epochs=1, bptt=100)
+
+def highest():
+    with open("/proc/self/status") as status:
+        return 1024 * next(int(l.split()[1]) for l in status if l.startswith("VmHWM"))
+
+with open("/proc/self/clear_refs", "w") as file:
+    file.write("5")
+before = highest()
+net.fit(x, y, epochs=1, bptt=100)
+print(highest() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads /proc")
+def test_memory_of_truncated_bptt_does_not_grow(both_kernels, run_python):
+    """The states of 10^6 steps would take 128 MB."""
+    for T in (10**4, 10**5, 10**6):
+        done = run_python(f"import sys\nsys.argv[1:] = ['{T}']\n{TRUNCATED}")
+        assert done.returncode == 0, done.stderr
+        print(f"{T} steps in chunks of 100: {int(done.stdout) / 1024:.0f} KiB", file=sys.stderr)
+        assert int(done.stdout) < 1 << 20
+
+
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads /proc")
 @pytest.mark.parametrize("threads", ["1", "2"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
