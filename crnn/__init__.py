@@ -11,9 +11,10 @@ from crnn._implementation import implementation, show_config
 from crnn.embedding import get_include
 from crnn.errors import DivergenceError, ModelFileError
 from crnn.history import History
-from crnn.models import RNN, Gradients, load
+from crnn.models import RNN, load
 from crnn.network import Tape
 from crnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+from crnn.parameters import Gradients
 from crnn.threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"

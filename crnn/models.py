@@ -6,13 +6,13 @@ y_t = W_hy h_t + b_y
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from crnn import _implementation, checks, losses, training
+from crnn import _implementation, checks, inputs, losses, training
 from crnn.checks import Array
 from crnn.errors import ModelFileError
 from crnn.history import History
@@ -20,7 +20,8 @@ from crnn.kernels import contracts
 from crnn.layers import Architecture
 from crnn.network import Network, Tape
 from crnn.optimizers import SGD, Optimizer
-from crnn.sequences import Dataset, padded
+from crnn.parameters import Gradients, Parameters
+from crnn.sequences import padded
 from crnn.training import Clipping
 
 FILE_FORMAT, FILE_VERSION = "crnn network", 1
@@ -28,59 +29,6 @@ FILE_FORMAT, FILE_VERSION = "crnn network", 1
 MOST_LAYERS = 1000
 # Sequences of different lengths that are predicted side by side
 RAGGED_BATCH = 64
-
-
-class Parameters(Mapping[str, Array]):
-    """Named views of one vector: assigning into a view changes the vector.
-
-    Attributes
-    ----------
-    flat : array (n,)
-        The vector.
-    """
-
-    def __init__(self, flat: Array, views: dict[str, Array]) -> None:
-        self.flat = flat
-        self._views = views
-
-    def __getitem__(self, name: str) -> Array:
-        return self._views[name]
-
-    def __setitem__(self, name: str, value: Array) -> None:
-        # What `params[name] *= 2` assigns when it has changed the view already
-        if value is not self._views.get(name):
-            raise TypeError(
-                f"{name}: expected an assignment into the view, [{name!r}][...] = values"
-            )
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._views)
-
-    def __len__(self) -> int:
-        return len(self._views)
-
-    def __repr__(self) -> str:
-        shapes = ", ".join(f"{name} {view.shape}" for name, view in self.items())
-        return f"{type(self).__name__}({shapes})"
-
-
-class Gradients(Parameters):
-    """dL/d(parameter) by the parameter's name.
-
-    Attributes
-    ----------
-    flat : array (n,)
-        The vector that the named gradients are views of, in the order of `RNN.flat_params`.
-    x : array or None
-        dL/dx, of the shape of x; None of category numbers.
-    h0 : array
-        dL/dh_0, of the shape of h0. Where h0 is a parameter, its own gradient is ``["h0"]``.
-    """
-
-    def __init__(self, flat: Array, views: dict[str, Array], x: Array | None, h0: Array) -> None:
-        super().__init__(flat, views)
-        self.x = x
-        self.h0 = h0
 
 
 class RNN:
@@ -334,8 +282,8 @@ class RNN:
         ValueError, TypeError
             A shape, dtype or value does not fit.
         """
-        sequences, start, single = self._inputs(x, h0)
-        ends = self._lengths(lengths, sequences)
+        network = self._network
+        sequences, start, ends, single = inputs.sequences(network, x, h0, lengths)
         if checkpoint_every is not None:
             checkpoint_every = checks.integer("checkpoint_every", checkpoint_every, at_least=1)
             if self.bidirectional:
@@ -344,7 +292,7 @@ class RNN:
                     f"sequences from both ends, got {checkpoint_every}"
                 )
         # BPTT reads x again: a buffer that its owner fills anew must not change the gradient.
-        return self._network.forward(sequences.copy(), start, ends, checkpoint_every, single=single)
+        return network.forward(sequences.copy(), start, ends, checkpoint_every, single=single)
 
     def backward(self, tape: Tape, dy: Any, dh_n: Any = None) -> Gradients:
         """Backpropagate through time. Nothing of the network changes.
@@ -377,10 +325,10 @@ class RNN:
         B, T = tape._x.shape[:2]
         sizes = {"batch": B, "time": T, "outputs": of.outputs}
         axes = ("" if single else "batch ") + ("time " if of.return_sequences else "") + "outputs"
-        dy = self._floats("dy", dy, (axes,), sizes)
+        dy = inputs.floats(network, "dy", dy, axes, sizes)
         dy = dy.reshape((B, T, of.outputs) if of.return_sequences else (B, of.outputs))
         if dh_n is not None:
-            dh_n = self._states("dh_n", dh_n, B, single)
+            dh_n = inputs.states(self._network, "dh_n", dh_n, B, single)
         flat = np.zeros_like(self.flat_params)
         dx, dh0 = network.backward(tape, dy, dh_n, flat)
         views = contracts.views(flat, network.shapes)
@@ -420,14 +368,13 @@ class RNN:
         if return_state is not False:
             return_state = checks.boolean("return_state", return_state)
         network = self._network
-        if isinstance(x, (list, tuple)) and _is_ragged(x):
+        if isinstance(x, (list, tuple)) and inputs.is_ragged(x):
             return self._predict_ragged(x, h0, return_state, lengths)
-        sequences, start, single = self._inputs(x, h0)
-        if lengths is None and not return_state:
+        sequences, start, ends, single = inputs.sequences(network, x, h0, lengths)
+        if ends is None and not return_state:
             y = network.predict(sequences, start)
             return y[0] if single else y
-        ends = self._lengths(lengths, sequences)
-        h_n = self._room_for_states(len(sequences)) if return_state else None
+        h_n = network.room_for_states(len(sequences)) if return_state else None
         y = network.predict(sequences, start, h_n, ends)
         if single:
             y = y[0]
@@ -440,15 +387,17 @@ class RNN:
                 "lengths: expected None with a list of sequences, which have their own"
             )
         network, of = self._network, self._network.architecture
-        sequences = self._ragged(x)
-        start = None if h0 is None else self._states("h0", h0, len(sequences), single=False)
-        states = self._room_for_states(len(sequences))
+        sequences = inputs.ragged(network, x)
+        start = None
+        if h0 is not None:
+            start = inputs.states(network, "h0", h0, len(sequences), single=False)
+        states = network.room_for_states(len(sequences))
         y: list[Array] = [np.empty(0)] * len(sequences)
         ends = np.array([len(sequence) for sequence in sequences])
         order = np.argsort(ends, kind="stable")
         for rows in np.split(order, range(RAGGED_BATCH, len(order), RAGGED_BATCH)):
             together = padded([sequences[row] for row in rows], int(ends[rows].max()))
-            h_n = self._room_for_states(len(rows))
+            h_n = network.room_for_states(len(rows))
             first = None if start is None else np.ascontiguousarray(start[:, rows])
             for row, y_row in zip(
                 rows, network.predict(together, first, h_n, ends[rows]), strict=True
@@ -497,18 +446,18 @@ class RNN:
             batch_size = checks.integer("batch_size", batch_size, at_least=1)
         like = np.empty(0, self.dtype)
 
-        def converter(inputs: int) -> Callable[[str, Any, str], Array]:
-            sizes = {"inputs": inputs, "hidden": of.hidden_size, "batch": batch_size or 1}
+        def converter(I: int) -> Callable[[str, Any, str], Array]:
+            sizes = {"inputs": I, "hidden": of.hidden_size, "batch": batch_size or 1}
 
             def convert(name: str, value: Any, axes: str) -> Array:
                 shape = axes if batch_size is None else f"batch {axes}"
-                numbers = _categories(value, inputs)
+                numbers = inputs.categories(value, I)
                 # Here the axes tell features from categories.
                 if numbers is None or numbers.ndim == len(shape.split()):
                     return checks.floats(name, value, (shape,), sizes, like, kernels)
                 shape = shape.removesuffix("inputs").strip()
-                numbers = checks.classes(name, numbers, (shape,), sizes, inputs)
-                one_hot = np.zeros((*numbers.shape, inputs), like.dtype)
+                numbers = checks.classes(name, numbers, (shape,), sizes, I)
+                one_hot = np.zeros((*numbers.shape, I), like.dtype)
                 np.put_along_axis(one_hot, numbers[..., None], 1, axis=-1)
                 return one_hot
 
@@ -526,7 +475,7 @@ class RNN:
         return LayeredStream(
             streams,
             self._network.first_states(None, B)[self._network.states_index(single)],
-            lambda value: self._states("state", value, B, single)[
+            lambda value: inputs.states(self._network, "state", value, B, single)[
                 self._network.states_index(single)
             ],
         )
@@ -564,10 +513,10 @@ class RNN:
                 "forecast: expected a network that reads in one direction and has an output for "
                 f"each step, got {self!r}"
             )
-        sequences, start, single = self._inputs(x, None)
+        sequences, start, _, single = inputs.sequences(network, x)
         if sequences.ndim == 2:
             raise TypeError("x: expected floats, which outputs are too, got category numbers")
-        state = self._room_for_states(len(sequences))
+        state = network.room_for_states(len(sequences))
         y = network.predict(sequences, start, state)
         forecast = np.empty((len(y), steps, outputs), self.dtype)
         forecast[:, 0] = y[:, -1]
@@ -608,7 +557,7 @@ class RNN:
             A shape, dtype or value does not fit, or there is no such loss.
         """
         found = losses.find(loss)
-        dataset = self._dataset(x, y, found, lengths, mask)
+        dataset = inputs.dataset(self._network, x, y, found, lengths, mask)
         return training.evaluate(self._network, dataset, found)
 
     def train_step(
@@ -671,7 +620,7 @@ class RNN:
                 sizes = {"batch": x.shape[0], "time": x.shape[1], "outputs": outputs}
                 y = found.targets(y, sizes, network.flat, network.kernels)
             return training.fused_step(network, x, y, optimizer, found, clipping)[0]
-        dataset = self._dataset(x, y, found, lengths, mask)
+        dataset = inputs.dataset(self._network, x, y, found, lengths, mask)
         batch = dataset.take(np.arange(len(dataset)))
         return training.train_step(network, batch, optimizer, found, clipping, self._rng)[0]
 
@@ -759,7 +708,7 @@ class RNN:
                     "bptt: expected None unless the network reads in one direction and has an "
                     f"output for each step, got {bptt}"
                 )
-        dataset = self._dataset(x, y, found, lengths, mask)
+        dataset = inputs.dataset(self._network, x, y, found, lengths, mask)
         validation = None
         if validation_data is not None:
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
@@ -770,7 +719,7 @@ class RNN:
                     f"got a {type(validation_data).__name__}{length}"
                 )
             with checks.within("validation_data"):
-                validation = self._dataset(*validation_data, found, None, None)
+                validation = inputs.dataset(self._network, *validation_data, found, None, None)
         return training.fit(
             self._network,
             dataset,
@@ -812,117 +761,6 @@ class RNN:
             "dtype": self.dtype.name,
         }
         files.write(path, description, {"parameters": self.flat_params})
-
-    def _floats(
-        self, name: str, value: Any, shapes: tuple[str, ...], sizes: dict[str, int]
-    ) -> Array:
-        return checks.floats(name, value, shapes, sizes, self.flat_params, self._kernels)
-
-    def _inputs(self, x: Any, h0: Any) -> tuple[Array, Array | None, bool]:
-        """Return x (batch, time, ...), states to start from or None, and if x is one sequence."""
-        network = self._network
-        # The usual case first: these few lines cost less than the arithmetic of a small network.
-        if h0 is None and network.kernels.is_plain(x, network.flat, network.x_shape):
-            return x, None, False
-        I = self.input_size
-        categories = _categories(x, I)
-        if categories is None:
-            sequences = self._floats("x", x, ("batch time inputs", "time inputs"), {"inputs": I})
-            single = sequences.ndim == 2
-        else:
-            sequences = checks.classes("x", categories, ("batch time", "time"), {}, I)
-            single = sequences.ndim == 1
-        if single:
-            sequences = sequences[None]
-        if h0 is not None:
-            h0 = self._states("h0", h0, len(sequences), single)
-        return sequences, h0, single
-
-    def _states(self, name: str, value: Any, B: int, single: bool) -> Array:
-        """Return states (layers * directions, batch, hidden) of what users pass as some."""
-        states, H = self._network.architecture.states, self.hidden_size
-        axes = ("" if states == 1 else "states ") + ("" if single else "batch ") + "hidden"
-        sizes = {"states": states, "batch": B, "hidden": H}
-        return self._floats(name, value, (axes,), sizes).reshape(states, B, H)
-
-    def _room_for_states(self, B: int) -> Array:
-        return np.empty((self._network.architecture.states, B, self.hidden_size), self.dtype)
-
-    def _lengths(self, lengths: Any, sequences: Array) -> Array | None:
-        if lengths is None:
-            return None
-        return checks.lengths(lengths, *sequences.shape[:2])
-
-    def _ragged(self, x: Any) -> list[Array]:
-        """Return a list of sequences (time_i, inputs) or (time_i,)."""
-        sequences, kinds = [], set()
-        for number, sequence in enumerate(x):
-            with checks.within(f"x[{number}]"):
-                found, _, single = self._inputs(sequence, None)
-                if not single:
-                    raise ValueError(
-                        f"x: expected one sequence (time, inputs={self.input_size}), "
-                        f"got {np.shape(sequence)}"
-                    )
-            sequences.append(found[0])
-            kinds.add(found.ndim)
-        if len(kinds) > 1:
-            raise TypeError("x: expected sequences of floats or of category numbers, got both")
-        return sequences
-
-    def _dataset(self, x: Any, y: Any, loss: losses.Loss, lengths: Any, mask: Any) -> Dataset:
-        """Return checked sequences and targets."""
-        of = self._network.architecture
-        if isinstance(x, (list, tuple)) and _is_ragged(x):
-            return self._ragged_dataset(x, y, loss, lengths, mask)
-        sequences, _, single = self._inputs(x, None)
-        B, T = sequences.shape[:2]
-        ends = self._lengths(lengths, sequences)
-        sizes = {} if single else {"batch": B}
-        if of.return_sequences:
-            sizes["time"] = T
-        targets = loss.targets(y, sizes | {"outputs": of.outputs}, self.flat_params, self._kernels)
-        if mask is not None:
-            mask = checks.weights("mask", mask, (" ".join(sizes),), sizes)
-        if single:
-            targets, mask = targets[None], None if mask is None else mask[None]
-        return Dataset(sequences, targets, ends, mask, return_sequences=of.return_sequences)
-
-    def _ragged_dataset(
-        self, x: Any, y: Any, loss: losses.Loss, lengths: Any, mask: Any
-    ) -> Dataset:
-        """Return checked sequences of different lengths, and their targets."""
-        if lengths is not None:
-            raise ValueError(
-                "lengths: expected None with a list of sequences, which have their own"
-            )
-        of = self._network.architecture
-        sequences = self._ragged(x)
-        if not of.return_sequences:
-            sizes = {"batch": len(sequences), "outputs": of.outputs}
-            targets: Any = loss.targets(y, sizes, self.flat_params, self._kernels)
-            if mask is not None:
-                mask = checks.weights("mask", mask, ("batch",), {"batch": len(sequences)})
-            return Dataset(sequences, targets, None, mask, return_sequences=False)
-        for name, values in (("y", y), ("mask", mask)):
-            if values is not None and not (
-                isinstance(values, (list, tuple)) and len(values) == len(sequences)
-            ):
-                raise ValueError(
-                    f"{name}: expected a list of {len(sequences)} arrays, as x is, "
-                    f"got {type(values).__name__}"
-                    + (f" of {len(values)}" if isinstance(values, (list, tuple)) else "")
-                )
-        targets, weights = [], []
-        for number, sequence in enumerate(sequences):
-            T = len(sequence)
-            with checks.within(f"sequence {number}"):
-                like, kernels = self.flat_params, self._kernels
-                sizes = {"time": T, "outputs": of.outputs}
-                targets.append(loss.targets(y[number], sizes, like, kernels))
-                if mask is not None:
-                    weights.append(checks.weights("mask", mask[number], ("time",), {"time": T}))
-        return Dataset(sequences, targets, None, weights or None, return_sequences=True)
 
     def _check_optimizer(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
@@ -1008,27 +846,6 @@ def _shapes_of(description: Any) -> dict[str, tuple[np.dtype[Any], tuple[int, ..
         )
     n = sum(math.prod(shape) for shape in of.parameters().values())
     return {"parameters": (np.dtype(description["dtype"]), (n,))}
-
-
-def _is_ragged(x: list[Any] | tuple[Any, ...]) -> bool:
-    """Whether these are sequences of different lengths, which no array can be."""
-    try:
-        return len({len(sequence) for sequence in x}) > 1
-    except TypeError:
-        return False
-
-
-def _categories(x: Any, input_size: int) -> Array | None:
-    """Return x as an array if it is whole numbers that stand for one-hot vectors, or None."""
-    if input_size == 1 or (isinstance(x, np.ndarray) and x.dtype.kind not in "iu"):
-        return None
-    if not isinstance(x, (np.ndarray, list, tuple, int, np.integer)) or isinstance(x, bool):
-        return None
-    try:
-        array = np.asarray(x)
-    except ValueError:
-        return None
-    return array if array.dtype.kind in "iu" and array.ndim <= 2 else None
 
 
 def _initialise(params: dict[str, Array], init: str, rng: "np.random.Generator") -> None:

@@ -136,14 +136,19 @@ class Network:
             0 if single else slice(None),
         )
 
+    def room_for_states(self, B: int) -> Array:
+        """Return an empty array (layers * directions, B, H)."""
+        return np.empty(
+            (self.architecture.states, B, self.architecture.hidden_size), self.flat.dtype
+        )
+
     def first_states(self, h0: Array | None, B: int) -> Array:
         """Return the states that sequences start from: those given, the trained ones, or zero."""
         of = self.architecture
         if h0 is not None:
             return h0
-        states = np.zeros((of.states, B, of.hidden_size), self.flat.dtype)
-        if of.trainable_h0:
-            states[...] = self.params["h0"].reshape(of.states, 1, of.hidden_size)
+        states = self.room_for_states(B)
+        states[...] = self.params["h0"].reshape(of.states, 1, -1) if of.trainable_h0 else 0
         return states
 
     def parts(self, *, with_outputs: bool = True) -> Iterator[tuple[Array, int, int]]:

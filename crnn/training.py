@@ -131,7 +131,7 @@ def train_in_chunks(
     for chunk in batch.chunks(bptt):
         if chunk.size == 0:
             # Nothing to learn from, but the states go on.
-            h_n = np.empty_like(network.first_states(states, len(chunk.x)))
+            h_n = network.room_for_states(len(chunk.x))
             network.predict(chunk.x, states, h_n, chunk.lengths)
             states = h_n
             continue
