@@ -94,6 +94,41 @@ CRNN_INLINE void store_first_f32(float *p, ptrdiff_t n, vec_f32 v) {
 CRNN_INLINE void store_first_f64(double *p, ptrdiff_t n, vec_f64 v) {
     _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
 }
+#elif defined(__AVX2__)
+CRNN_INLINE vec_f32 load_first_f32(const float *p, ptrdiff_t n) {
+    __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return (vec_f32)_mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lanes));
+}
+CRNN_INLINE vec_f64 load_first_f64(const double *p, ptrdiff_t n) {
+    __m256i lanes = _mm256_setr_epi64x(0, 1, 2, 3);
+    return (vec_f64)_mm256_maskload_pd(p, _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), lanes));
+}
+/* By halves: some processors take long over a masked store. */
+CRNN_INLINE void store_first_f32(float *p, ptrdiff_t n, vec_f32 v) {
+    __m128 part = _mm256_castps256_ps128((__m256)v);
+    if (n & 4) {
+        _mm_storeu_ps(p, part);
+        part = _mm256_extractf128_ps((__m256)v, 1);
+        p += 4;
+    }
+    if (n & 2) {
+        _mm_storel_pi((__m64 *)p, part);
+        part = _mm_movehl_ps(part, part);
+        p += 2;
+    }
+    if (n & 1)
+        _mm_store_ss(p, part);
+}
+CRNN_INLINE void store_first_f64(double *p, ptrdiff_t n, vec_f64 v) {
+    __m128d part = _mm256_castpd256_pd128((__m256d)v);
+    if (n & 2) {
+        _mm_storeu_pd(p, part);
+        part = _mm256_extractf128_pd((__m256d)v, 1);
+        p += 2;
+    }
+    if (n & 1)
+        _mm_store_sd(p, part);
+}
 #else
 #define CRNN_DEFINE(SUFFIX, REAL)                                                                  \
     CRNN_INLINE vec_##SUFFIX load_first_##SUFFIX(const REAL *p, ptrdiff_t n) {                     \
