@@ -36,7 +36,8 @@ cdef void run_forward(Call* c, const Packed* p, const vec* dtype, bint room,
                       Share mine) noexcept nogil:
     """All steps of this member's sequences, and their outputs where there is an output layer.
 
-    Without inputs, W_xh x_t + b_h is where h_t will be. `room`: b_h and the states of one sequence alone have room for whole registers.
+    Without inputs, W_xh x_t + b_h stands where h_t will be. `room`: b_h and the states of one
+    sequence alone have room for whole registers.
     """
     cdef Sizes s = c.sizes
     cdef const vec* b_h = <const vec*> p.b_h
@@ -44,7 +45,8 @@ cdef void run_forward(Call* c, const Packed* p, const vec* dtype, bint room,
     cdef Py_ssize_t ahead = PROJECTED_BYTES // of_a_step
     cdef Py_ssize_t block, first, steps, b, t
     cdef vec* h_t
-    if c.x.data != NULL and by_rows(dtype, s, s.I, s.H) and (p.W_hy == NULL or by_rows(dtype, s, s.H, s.O)):
+    if (c.x.data != NULL and by_rows(dtype, s, s.I, s.H)
+            and (p.W_hy == NULL or by_rows(dtype, s, s.H, s.O))):
         # Nothing of a step's inputs and outputs waits for the states before it, so the processor
         # works on them while it waits for those.
         for t in range(s.T):
