@@ -1,4 +1,4 @@
-"""Pictures of a training run and of a forecast, drawn with matplotlib.
+"""Pictures of a training run, a forecast and hidden states, drawn with matplotlib.
 
 matplotlib is imported when a picture is drawn and never before, and only its figure
 objects are used: ``pyplot``, its current figure and its backend stay as the caller left
@@ -16,12 +16,26 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["figure", "forecast", "history"]
+    Values = npt.NDArray[np.float64]
+
+__all__ = ["figure", "forecast", "hidden", "history"]
 
 # Okabe and Ito (2008): told apart by readers with any common form of colour blindness.
 _DATA = "#4d4d4d"
 _PREDICTION = "#0072b2"
 _FORECAST = "#d55e00"
+
+
+# From -1 to 1 with zero white: a unit's sign is seen at once, and so is its saturation.
+_STATES = "RdBu_r"
+
+
+class States(Protocol):
+    """What `hidden` draws: states with the time before last and the units last."""
+
+    @property
+    def h(self) -> npt.NDArray[np.floating]:
+        """The states, h_0 first."""
 
 
 class Losses(Protocol):
@@ -121,6 +135,9 @@ def forecast(
     *,
     predicted: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     ahead: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    band: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    truth: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    band_label: str = "band of the forecast",
     time_label: str = "time (steps)",
     value_label: str = "value",
     ax: Axes | None = None,
@@ -137,6 +154,13 @@ def forecast(
     ahead : tuple of two array_like, shape (k,), optional
         Times and values of the forecast in which the network reads its own outputs. It is
         joined to the last measured value.
+    band : tuple of two array_like, shape (k,), optional
+        Lower and upper end of a band around the forecast, at its times. What it means is
+        the caller's to say in `band_label`.
+    truth : tuple of two array_like, shape (j,), optional
+        Times and values that were measured later, to hold the forecast against.
+    band_label : str
+        What the band means, for the legend.
     time_label, value_label : str
         Labels of the axes, with their units.
     ax : matplotlib.axes.Axes, optional
@@ -152,39 +176,134 @@ def forecast(
     ModuleNotFoundError
         If matplotlib is not installed and `ax` was not given.
     ValueError
-        If times and values are not one-dimensional and equally long, or there are no
-        measured ones.
+        If times and values are not one-dimensional and equally long, there are no
+        measured ones, or there is a band without a forecast or of another length.
     """
     times, values = _series("times and values", times, values)
     if times.size == 0:
         raise ValueError("times and values: expected at least one measured value, got none")
     if predicted is not None:
         predicted = _series("predicted", *predicted)
+    if truth is not None:
+        truth = _series("truth", *truth)
+    around = None if band is None else _band(band, ahead)
     if ahead is not None:
         ahead = _series("ahead", *ahead)
         ahead = np.append(times[-1:], ahead[0]), np.append(values[-1:], ahead[1])
 
     ax = _axes(ax)
     ax.plot(times, values, color=_DATA, linewidth=1.2, marker="o", markersize=2.5, label="measured")
+    if truth is not None:
+        ax.plot(
+            *truth,
+            color=_DATA,
+            linestyle="none",
+            marker="o",
+            markersize=4,
+            markerfacecolor="white",
+            label="measured later",
+        )
     if predicted is not None:
         ax.plot(*predicted, color=_PREDICTION, linewidth=1.6, label="predicted one step ahead")
     if ahead is not None:
         ax.plot(*ahead, color=_FORECAST, linewidth=1.8, linestyle="--", label="forecast")
+    if around is not None:
+        ax.fill_between(*around, color=_FORECAST, alpha=0.2, linewidth=0, label=band_label)
     ax.set_xlabel(time_label)
     ax.set_ylabel(value_label)
     _finish(ax)
     return ax
 
 
-def _series(
-    name: str, times: npt.ArrayLike, values: npt.ArrayLike
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def hidden(
+    tape: States,
+    index: int | tuple[int, ...] | None = None,
+    *,
+    time_label: str = "time t (steps)",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw hidden states as an image: a row for each unit, a column for each step.
+
+    Parameters
+    ----------
+    tape : crnn.Tape
+        What ``forward`` returned. Its first column is h_0, at t = 0.
+    index : int or tuple of int, optional
+        Which states of ``tape.h``: the sequence, or of several layers or directions
+        ``(layer, sequence)``. Without it the first. States of a backward direction stand in
+        the order in which it reads.
+    time_label : str
+        Label of the time axis, with its unit.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        ``ax``, or the axes of the new figure (``.figure.savefig(path)`` writes it). A colour
+        bar stands beside it.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If matplotlib is not installed and `ax` was not given.
+    TypeError
+        If `tape` has no states ``h``.
+    ValueError, IndexError
+        If `index` does not lead to the states of one sequence in one layer.
+    """
+    h = getattr(tape, "h", None)
+    if not isinstance(h, np.ndarray) or h.ndim < 2:
+        raise TypeError(f"tape: expected what forward returned, got {type(tape).__name__}")
+    states = h.reshape(-1, *h.shape[-2:])[0] if index is None else h[index]
+    if states.ndim != 2:
+        raise ValueError(
+            f"index: expected {h.ndim - 2} whole numbers into tape.h {h.shape}, got {index!r}"
+        )
+
+    ax = _axes(ax)
+    from matplotlib import ticker
+
+    steps, units = states.shape
+    image = ax.imshow(
+        states.T,
+        cmap=_STATES,
+        vmin=-1,
+        vmax=1,
+        aspect="auto",
+        interpolation="nearest",
+        extent=(-0.5, steps - 0.5, units - 0.5, -0.5),
+    )
+    # Units have no halves, and no unit is called -0.5.
+    ax.yaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+    ax.set_xlabel(time_label)
+    ax.set_ylabel("hidden unit")
+    ax.figure.colorbar(image, ax=ax, label="hidden state $h_t$ (no unit)", pad=0.02)
+    return ax
+
+
+def _series(name: str, times: npt.ArrayLike, values: npt.ArrayLike) -> tuple[Values, Values]:
     t, v = np.asarray(times, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if t.ndim != 1 or t.shape != v.shape:
         raise ValueError(
             f"{name}: expected two arrays of one shape (n,), got {t.shape} and {v.shape}"
         )
     return t, v
+
+
+def _band(
+    band: tuple[npt.ArrayLike, npt.ArrayLike], ahead: tuple[npt.ArrayLike, npt.ArrayLike] | None
+) -> tuple[Values, Values, Values]:
+    """Return times, lower and upper end of a forecast's band."""
+    if ahead is None:
+        raise ValueError("band: expected None without ahead, got a band")
+    times, _ = _series("ahead", *ahead)
+    lower, upper = _series("band", *band)
+    if lower.shape != times.shape:
+        raise ValueError(f"band: expected the shape of ahead {times.shape}, got {lower.shape}")
+    if not (lower <= upper).all():
+        raise ValueError("band: expected (lower, upper), got a lower end above an upper one")
+    return times, lower, upper
 
 
 def _finish(ax: Axes) -> None:

@@ -63,6 +63,32 @@ def test_forecast_draws_what_it_is_given():
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("year", "sunspot number")
 
 
+def test_forecast_draws_the_band_around_it_and_the_truth_behind_it():
+    ax = plots.forecast(
+        [2000, 2001],
+        [3.0, 5.0],
+        ahead=([2002, 2003], [4.0, 3.0]),
+        band=([3.5, 2.0], [4.5, 6.0]),
+        truth=([2002, 2003], [4.25, 5.5]),
+        band_label="range of 20 networks",
+    )
+    (band,) = ax.collections
+    (path,) = band.get_paths()
+    assert {tuple(corner) for corner in path.vertices} == {
+        (2002, 3.5),
+        (2003, 2.0),
+        (2003, 6.0),
+        (2002, 4.5),
+    }
+    assert band.get_label() == "range of 20 networks"
+    drawn = lines(ax)
+    np.testing.assert_array_equal(drawn["measured later"].get_xdata(), [2002, 2003])
+    np.testing.assert_array_equal(drawn["measured later"].get_ydata(), [4.25, 5.5])
+    assert drawn["measured later"].get_markerfacecolor() != drawn["measured"].get_markerfacecolor()
+    named = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert named == ["measured", "measured later", "forecast", "range of 20 networks"]
+
+
 def test_forecast_of_measured_values_alone():
     ax = plots.forecast([0, 1], [1.0, 2.0])
     assert list(lines(ax)) == ["measured"]
@@ -77,11 +103,66 @@ def test_forecast_of_measured_values_alone():
         ({"times": [], "values": []}, "times and values"),
         ({"times": [1], "values": [1.0], "predicted": ([1, 2], [1.0])}, "predicted"),
         ({"times": [1], "values": [1.0], "ahead": ([2, 3], [1.0])}, "ahead"),
+        ({"times": [1], "values": [1.0], "truth": ([2, 3], [1.0])}, "truth"),
+        ({"times": [1], "values": [1.0], "band": ([1.0], [2.0])}, "band: .* without ahead"),
+        (
+            {"times": [1], "values": [1.0], "ahead": ([2], [1.0]), "band": ([1, 1], [2, 2])},
+            r"band: .*ahead \(1,\), got \(2,\)",
+        ),
+        (
+            {"times": [1], "values": [1.0], "ahead": ([2], [1.0]), "band": ([2.0], [1.0])},
+            "band: .*lower",
+        ),
     ],
 )
 def test_forecast_refuses_series_that_do_not_fit(arguments, name):
     with pytest.raises(ValueError, match=name):
         plots.forecast(**arguments)
+
+
+def colours(ax):
+    """The drawn array, and where its pixels lie."""
+    (image,) = ax.images
+    return np.asarray(image.get_array()), tuple(image.get_extent())
+
+
+def test_hidden_draws_units_over_time(build_network):
+    net = build_network(hidden_size=5)
+    x = np.random.default_rng(1).standard_normal((4, 7, 3))
+    tape = net.forward(x)
+    drawn, extent = colours(plots.hidden(tape))
+    np.testing.assert_array_equal(drawn, tape.h[0].T)
+    # Column t is centred on t, from h_0 on; row 0 is above.
+    assert extent == (-0.5, 7.5, 4.5, -0.5)
+    np.testing.assert_array_equal(colours(plots.hidden(tape, 2))[0], tape.h[2].T)
+    alone = net.forward(x[3])
+    np.testing.assert_array_equal(colours(plots.hidden(alone))[0], alone.h.T)
+
+
+def test_hidden_says_what_its_axes_and_colours_are():
+    ax = plots.hidden(SimpleNamespace(h=np.full((4, 3), 0.25)), time_label="year")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("year", "hidden unit")
+    (bar,) = (other for other in ax.figure.axes if other is not ax)
+    assert "hidden state" in bar.get_ylabel()
+    # However small the states are, the colours span what tanh can give, with zero in the middle.
+    assert ax.images[0].get_clim() == (-1, 1)
+
+
+def test_hidden_of_one_layer_among_several():
+    h = np.random.default_rng(0).uniform(-1, 1, (2, 3, 6, 4))
+    tape = SimpleNamespace(h=h)
+    np.testing.assert_array_equal(colours(plots.hidden(tape))[0], h[0, 0].T)
+    np.testing.assert_array_equal(colours(plots.hidden(tape, (1, 2)))[0], h[1, 2].T)
+    with pytest.raises(ValueError, match=r"index: expected 2 whole numbers .*got 1"):
+        plots.hidden(tape, 1)
+    with pytest.raises(IndexError):
+        plots.hidden(tape, (2, 0))
+
+
+@pytest.mark.parametrize("tape", [None, [[0.5]], SimpleNamespace(h=np.zeros(3))])
+def test_hidden_refuses_what_is_no_tape(tape):
+    with pytest.raises(TypeError, match="tape: expected what forward returned"):
+        plots.hidden(tape)
 
 
 @pytest.mark.parametrize(
@@ -104,10 +185,12 @@ def test_pyplot_and_the_settings_stay_untouched(run_python):
 import sys
 import matplotlib
 before = matplotlib.rcParams.copy()
+import numpy as np
 from types import SimpleNamespace
 from crnn import plots
 plots.history(SimpleNamespace(loss=[1.0, 0.5], val_loss=[]))
 plots.forecast([0, 1], [1.0, 2.0])
+plots.hidden(SimpleNamespace(h=np.zeros((3, 2))))
 assert "matplotlib.pyplot" not in sys.modules
 assert matplotlib.rcParams.copy() == before
 """
