@@ -311,4 +311,5 @@ def _finish(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.margins(x=0.02)
     if len(ax.get_lines()) > 1:
-        ax.legend(frameon=False)
+        # A line that it cannot but cover stays out of its text.
+        ax.legend(framealpha=0.85, edgecolor="none")
