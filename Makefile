@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+SPHINX = --quiet --fail-on-warning --keep-going --doctree-dir build/docs/doctrees
 SOURCES = $(shell find setup.py build_kernels.py pyproject.toml crnn ! -path '*__pycache__*')
 
-.PHONY: demo test bench wheel clean
+.PHONY: demo test bench wheel docs pictures clean
 
 demo: $(VENV)/demo
 	$(VENV)/bin/crnn demo
@@ -25,8 +26,16 @@ wheel: $(VENV)/bin/python
 	CRNN_REQUIRE_NATIVE=1 $(VENV)/bin/pyproject-build --outdir dist
 	$(VENV)/bin/python .ci/finish_wheel.py dist $(PYTEST_ARGS)
 
+# Every warning is an error, and so is an example whose output differs from what it says.
+docs: $(VENV)-docs/docs
+	$(VENV)-docs/bin/sphinx-build $(SPHINX) -b html docs build/docs/html
+	$(VENV)-docs/bin/sphinx-build $(SPHINX) -b doctest docs build/docs/doctest
+
+pictures: $(VENV)-docs/docs
+	$(VENV)-docs/bin/python docs/pictures.py
+
 clean:
-	rm -rf $(VENV) $(VENV)-bench build dist crnn.egg-info
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-docs build dist crnn.egg-info
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -34,9 +43,16 @@ $(VENV)/bin/python:
 $(VENV)-bench/bin/python:
 	$(PYTHON) -m venv $(VENV)-bench
 
-# Each of these two records that the package of the present sources is installed, with its extras.
+$(VENV)-docs/bin/python:
+	$(PYTHON) -m venv $(VENV)-docs
+
+# Each of these records that the package of the present sources is installed, with its extras.
 $(VENV)/demo: $(VENV)/bin/python $(SOURCES)
 	$(PIP) install '.[cli,plot]'
+	@touch $@
+
+$(VENV)-docs/docs: $(VENV)-docs/bin/python $(SOURCES)
+	$(VENV)-docs/bin/python -m pip --disable-pip-version-check --quiet install '.[docs]'
 	@touch $@
 
 $(VENV)/test: $(VENV)/bin/python $(SOURCES)

@@ -7,5 +7,10 @@ def get_include() -> str:
     """Return the folder of crnn.h, for the compiler's include path.
 
     Cython code needs no path: ``from crnn cimport Stream`` finds what it needs in the package.
+
+    Returns
+    -------
+    str
+        An absolute path.
     """
     return os.path.join(os.path.dirname(__file__), "include")

@@ -780,8 +780,14 @@ def load(path: str | os.PathLike[str], *, implementation: str | None = None) -> 
     Parameters
     ----------
     path : path-like
+        What `RNN.save` was given.
     implementation : {"native", "python"}, optional
         As of `RNN`.
+
+    Returns
+    -------
+    RNN
+        With a random generator of its own, seeded by the system.
 
     Raises
     ------

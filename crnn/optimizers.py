@@ -120,6 +120,7 @@ class SGD(Optimizer):
     nesterov : bool, default False
         Needs a momentum above 0.
     weight_decay : float, default 0
+        Not negative.
 
     Raises
     ------
@@ -197,6 +198,7 @@ class RMSprop(Optimizer):
     momentum : float, default 0
         mu, with 0 <= mu < 1.
     weight_decay : float, default 0
+        Not negative.
 
     Raises
     ------
@@ -262,6 +264,7 @@ class Adam(Optimizer):
     eps : float, default 1e-8
         Above 0.
     weight_decay : float, default 0
+        Not negative.
 
     Raises
     ------
@@ -323,9 +326,14 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    lr, beta1, beta2, eps
+    lr : float or function, default 0.001
+        As in `SGD`.
+    beta1, beta2 : float, default 0.9 and 0.999
         As in `Adam`.
+    eps : float, default 1e-8
+        Above 0.
     weight_decay : float, default 0.01
+        Not negative.
 
     Raises
     ------

@@ -40,7 +40,7 @@ class Parameters(Mapping[str, Array]):
 
 
 class Gradients(Parameters):
-    """dL/d(parameter) by the parameter's name.
+    """The gradients of all parameters, dL/d(parameter), by the parameter's name.
 
     Attributes
     ----------

@@ -25,6 +25,23 @@ def exponential(lr: float, factor: float, every: int = 1) -> Callable[[int], flo
         Above 0.
     every : int
         After how many steps the rate has been multiplied once.
+
+    Returns
+    -------
+    function
+        From the number of steps taken so far to the rate of the next one.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument is out of its range or no number.
+
+    Examples
+    --------
+    >>> import crnn
+    >>> rate = crnn.schedules.exponential(0.1, factor=0.5, every=10)
+    >>> rate(0), rate(10), rate(20)
+    (0.1, 0.05, 0.025)
     """
     lr = checks.number("lr", lr, at_least=0.0)
     factor = checks.number("factor", factor, above=0.0)
@@ -42,6 +59,17 @@ def steps(lr: float, factor: float, every: int) -> Callable[[int], float]:
     factor : float
         Above 0.
     every : int
+        How many steps the rate stays as it is.
+
+    Returns
+    -------
+    function
+        From the number of steps taken so far to the rate of the next one.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument is out of its range or no number.
     """
     lr = checks.number("lr", lr, at_least=0.0)
     factor = checks.number("factor", factor, above=0.0)
@@ -54,9 +82,22 @@ def cosine(lr: float, steps: int, final: float = 0.0) -> Callable[[int], float]:
 
     Parameters
     ----------
-    lr, final : float
-        The rate of the first step, and the one after `steps` steps.
+    lr : float
+        The rate of the first step.
     steps : int
+        After how many the rate is `final`.
+    final : float, default 0
+        The rate from then on.
+
+    Returns
+    -------
+    function
+        From the number of steps taken so far to the rate of the next one.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument is out of its range or no number.
     """
     lr = checks.number("lr", lr, at_least=0.0)
     final = checks.number("final", final, at_least=0.0)
@@ -76,6 +117,17 @@ def warmup(lr: float | Callable[[int], float], steps: int) -> Callable[[int], fl
     lr : float or function
         A rate, or another schedule, which counts the same steps.
     steps : int
+        How many steps it takes to get there; the first has 1 / steps of the rate.
+
+    Returns
+    -------
+    function
+        From the number of steps taken so far to the rate of the next one.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument is out of its range or no number.
     """
     schedule = lr
     if not callable(schedule):

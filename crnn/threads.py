@@ -28,7 +28,13 @@ def set_num_threads(n: SupportsIndex) -> None:
 
 
 def get_num_threads() -> int:
-    """Return how many threads one call of the compiled kernels may use; 1 where there are none."""
+    """Return how many threads one call of the compiled kernels may use.
+
+    Returns
+    -------
+    int
+        1 where there are no compiled kernels.
+    """
     number: int = _threaded_kernels().get_num_threads()
     return number
 

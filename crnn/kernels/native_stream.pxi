@@ -346,6 +346,10 @@ cdef class Stream:
     def copy(self):
         """Return a stream that goes on from the same state, independent of this one.
 
+        Returns
+        -------
+        Stream
+
         Raises
         ------
         RuntimeError

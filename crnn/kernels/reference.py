@@ -735,6 +735,10 @@ class Stream:
     def copy(self) -> "Stream":
         """Return a stream that goes on from the same state, independent of this one.
 
+        Returns
+        -------
+        Stream
+
         Raises
         ------
         RuntimeError
