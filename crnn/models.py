@@ -201,12 +201,17 @@ class RNN:
 
     @property
     def params(self) -> Parameters:
-        """Parameters by name, as views of `flat_params`."""
+        """Parameters by name, as views of `flat_params`: assigning into one changes the network.
+
+        W_xh (hidden, inputs), W_hh (hidden, hidden), b_h (hidden,), W_hy (outputs, hidden),
+        b_y (outputs,), h0. Those of deeper layers end in _l1, _l2; those of backward directions in
+        _reverse. Each is an attribute of the network too.
+        """
         return Parameters(self.flat_params, self._network.params)
 
     @property
     def flat_params(self) -> Array:
-        """The vector under all parameters."""
+        """The vector under all parameters, array (n,), in the order of `params`."""
         return self._network.flat
 
     @flat_params.setter

@@ -29,22 +29,19 @@ BLOCK_STEPS = 32
 class Tape:
     """What `RNN.forward` computed, and what `RNN.backward` reads.
 
-    `backward` uses the parameters as they are then: do not change them in between.
+    `backward` uses the parameters as they are then: do not change them in between. For a single
+    sequence no array here has the batch axis. The states are read-only, because `backward` reads
+    them.
 
     Attributes
     ----------
     y : array (batch, time, outputs)
-        Outputs, of the network's dtype like the other two; zero past a sequence's end. Without
+        Outputs, of the network's dtype like the states; zero past a sequence's end. Without
         `return_sequences` (batch, outputs).
     h : array (batch, time + 1, hidden)
-        Hidden states, h_0 first; past a sequence's end, the last. Of several layers or directions
-        (layers * directions, batch, time + 1, hidden), those of a backward direction in the order
-        in which it reads. With `checkpoint_every` they are not kept.
+        Hidden states, h_0 first.
     h_n : array (batch, hidden)
         The last hidden states, or (layers * directions, batch, hidden).
-
-    For a single sequence none of them has the batch axis. The states are read-only, because
-    `backward` reads them.
     """
 
     __slots__ = ("_blocks", "_lengths", "_network", "_single", "_starts", "_x", "h_n", "y")
@@ -75,7 +72,16 @@ class Tape:
 
     @property
     def h(self) -> Array:
-        """Hidden states, h_0 first."""
+        """Hidden states (batch, time + 1, hidden), h_0 first; past a sequence's end, its last.
+
+        Of several layers or directions (layers * directions, batch, time + 1, hidden), those of a
+        backward direction in the order in which it reads.
+
+        Raises
+        ------
+        ValueError
+            The tape was made with `checkpoint_every`, which does not keep them.
+        """
         if not self._blocks:
             raise ValueError("h: expected a tape made without checkpoint_every")
         (block,) = self._blocks
