@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import crnn
 from crnn import plots
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -157,6 +158,15 @@ def test_hidden_of_one_layer_among_several():
         plots.hidden(tape, 1)
     with pytest.raises(IndexError):
         plots.hidden(tape, (2, 0))
+
+
+def test_hidden_of_a_network_of_two_layers():
+    net = crnn.RNN(2, 4, 1, num_layers=2, seed=0)
+    x = np.random.default_rng(0).standard_normal((3, 6, 2))
+    tape = net.forward(x)
+    np.testing.assert_array_equal(colours(plots.hidden(tape, (1, 2)))[0], tape.h[1, 2].T)
+    with pytest.raises(ValueError, match="checkpoint_every"):
+        plots.hidden(net.forward(x, checkpoint_every=2))
 
 
 @pytest.mark.parametrize("tape", [None, [[0.5]], SimpleNamespace(h=np.zeros(3))])
