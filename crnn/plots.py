@@ -123,6 +123,8 @@ def history(history: Losses, ax: Axes | None = None) -> Axes:
             ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
             ax.yaxis.set_major_formatter("{x:g}")
             ax.yaxis.set_minor_formatter(ticker.NullFormatter())
+    # There is no epoch 1.5.
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
     ax.set_xlabel("epoch")
     ax.set_ylabel("loss of an epoch")
     _finish(ax)
@@ -275,7 +277,7 @@ def hidden(
         extent=(-0.5, steps - 0.5, units - 0.5, -0.5),
     )
     # Units have no halves, and no unit is called -0.5.
-    ax.yaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+    ax.yaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
     ax.set_xlabel(time_label)
     ax.set_ylabel("hidden unit")
     ax.figure.colorbar(image, ax=ax, label="hidden state $h_t$ (no unit)", pad=0.02)

@@ -40,6 +40,15 @@ def test_history_with_a_loss_of_zero_keeps_a_linear_axis():
     assert plots.history(run(loss=(0.5, 0.0))).get_yscale() == "linear"
 
 
+@pytest.mark.parametrize("epochs", [1, 3, 40])
+def test_history_labels_whole_epochs_alone(epochs):
+    ax = plots.history(run(loss=[1 / epoch for epoch in range(1, epochs + 1)]))
+    first, last = ax.get_xlim()
+    ticks = [tick for tick in ax.get_xticks() if first <= tick <= last]
+    assert len(ticks) > 0
+    assert all(tick == round(tick) for tick in ticks)
+
+
 def test_history_of_one_epoch_is_visible():
     (line,) = plots.history(run(loss=(0.5,))).get_lines()
     assert line.get_marker() == "o"
@@ -147,6 +156,12 @@ def test_hidden_says_what_its_axes_and_colours_are():
     assert "hidden state" in bar.get_ylabel()
     # However small the states are, the colours span what tanh can give, with zero in the middle.
     assert ax.images[0].get_clim() == (-1, 1)
+
+
+def test_hidden_of_a_single_unit_has_no_halves_of_it():
+    ax = plots.hidden(SimpleNamespace(h=np.zeros((4, 1))))
+    last, first = ax.get_ylim()
+    assert [tick for tick in ax.get_yticks() if first <= tick <= last] == [0]
 
 
 def test_hidden_of_one_layer_among_several():
