@@ -6,7 +6,7 @@
 RNN(input_size=1, hidden_size=32, output_size=1, dtype='float32', implementation='native')
 """
 
-from crnn import schedules
+from crnn import losses, schedules
 from crnn._implementation import implementation, show_config
 from crnn.embedding import get_include
 from crnn.errors import DivergenceError, ModelFileError
@@ -36,6 +36,7 @@ __all__ = [
     "get_num_threads",
     "implementation",
     "load",
+    "losses",
     "schedules",
     "set_num_threads",
     "show_config",

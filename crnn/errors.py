@@ -35,4 +35,4 @@ def _restored(message: str, epoch: int | None, step: int) -> DivergenceError:
 
 
 class ModelFileError(ValueError):
-    """A file holds no network that this crnn can read: damaged, of something else, or newer."""
+    """A file holds no network, or no checkpoint of this run: damaged, something else, or newer."""

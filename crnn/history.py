@@ -1,5 +1,6 @@
 """What happened in a training run, epoch by epoch."""
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,12 +19,46 @@ class History:
         The loss on the validation data after each epoch; empty without them.
     grad_norm : list of float
         The mean over an epoch's steps of the gradient's global norm before clipping.
+    lr : list of float
+        The learning rate of each epoch's last step.
+    metrics : dict of lists of float
+        Each of `fit`'s metrics after each epoch, by name; those of validation data begin with
+        ``val_``.
+    best_epoch : int or None
+        The epoch, from 1, of the lowest `val_loss`, or of the lowest `loss` without validation
+        data; the first of equal ones. None before the first epoch.
     """
 
     def __init__(self) -> None:
         self.loss: list[float] = []
         self.val_loss: list[float] = []
         self.grad_norm: list[float] = []
+        self.lr: list[float] = []
+        self.metrics: dict[str, list[float]] = {}
+        self.best_epoch: int | None = None
+        self._lowest = math.inf
+
+    def add(
+        self,
+        loss: float,
+        val_loss: float | None,
+        grad_norm: float,
+        lr: float,
+        metrics: dict[str, float],
+    ) -> None:
+        """Add an epoch."""
+        self.loss.append(loss)
+        if val_loss is not None:
+            self.val_loss.append(val_loss)
+        self.grad_norm.append(grad_norm)
+        self.lr.append(lr)
+        for name, value in metrics.items():
+            self.metrics.setdefault(name, []).append(value)
+        watched = loss if val_loss is None else val_loss
+        if self.best_epoch is None or watched < self._lowest:
+            self.best_epoch = len(self.loss)
+            # Of validation data it can be NaN, below which nothing would ever be.
+            self._lowest = math.inf if math.isnan(watched) else watched
 
     def __repr__(self) -> str:
         if not self.loss:

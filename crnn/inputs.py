@@ -121,7 +121,11 @@ def dataset(
         mask = checks.weights("mask", mask, (" ".join(sizes),), sizes)
     if single:
         targets, mask = targets[None], None if mask is None else mask[None]
-    return Dataset(found, targets, ends, mask, return_sequences=of.return_sequences)
+    whole = Dataset(found, targets, ends, mask, return_sequences=of.return_sequences)
+    if ends is not None:
+        # A user's loss may take targets that have none.
+        whole.check_time_axis()
+    return whole
 
 
 def _ragged_dataset(network: Network, x: list[Array], y: Any, loss: Loss, mask: Any) -> Dataset:

@@ -7,6 +7,7 @@ y_t = W_hy h_t + b_y
 import math
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -18,11 +19,12 @@ from crnn.errors import ModelFileError
 from crnn.history import History
 from crnn.kernels import contracts
 from crnn.layers import Architecture
+from crnn.metrics import find as find_metrics
 from crnn.network import Network, Tape
 from crnn.optimizers import SGD, Optimizer
 from crnn.parameters import Gradients, Parameters
-from crnn.sequences import padded
-from crnn.training import Clipping
+from crnn.runs import Clipping, Controls, Plan, Run
+from crnn.sequences import Dataset, padded
 
 FILE_FORMAT, FILE_VERSION = "crnn network", 1
 # A file that claims more is no file of ours: to list its parameters would take for ever.
@@ -563,7 +565,7 @@ class RNN:
         """
         found = losses.find(loss)
         dataset = inputs.dataset(self._network, x, y, found, lengths, mask)
-        return training.evaluate(self._network, dataset, found)
+        return training.evaluate(self._network, dataset, found, {})[0]
 
     def train_step(
         self,
@@ -615,7 +617,7 @@ class RNN:
             lengths is None
             and mask is None
             and network.is_simple
-            and found.has_kernel
+            and found.kernel is not None
             and network.kernels.is_plain(x, network.flat, network.x_shape)
         ):
             outputs = network.architecture.outputs
@@ -646,6 +648,13 @@ class RNN:
         shuffle: bool = True,
         seed: Any = None,
         validation_data: tuple[Any, Any] | None = None,
+        validation_fraction: float | None = None,
+        patience: int | None = None,
+        metrics: Any = (),
+        callbacks: Any = (),
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int = 1,
+        resume: bool = False,
         progress: bool | None = None,
     ) -> History:
         """Train for some epochs of mini-batches.
@@ -678,13 +687,37 @@ class RNN:
             seed determines everything.
         validation_data : (x, y), optional
             Data whose loss is recorded after each epoch.
+        validation_fraction : float, optional
+            Or the share of the sequences, the last ones as given, that are such data instead of
+            being trained on; at least one sequence.
+        patience : int, optional
+            Stop after so many epochs in a row without a lower loss than any before, on the
+            validation data or without them in training; and at the end, however it comes, give the
+            network the parameters that it had after the best epoch, ``history.best_epoch``.
+        metrics : list of str or function
+            What else to record after each epoch, of the validation data or without them of the
+            training data: "accuracy" (with "cross_entropy" or "binary_cross_entropy"), "mae", or
+            functions ``f(y_hat, y) -> float`` of all outputs and targets. They take (batch, time,
+            outputs) where every step counts, else (steps, outputs) of those that do.
+        callbacks : list of functions
+            Called as ``f(net, history)`` after each epoch; if one returns True, that was the last.
+        checkpoint : path-like, optional
+            A file for the state of the run after an epoch: written whole or not at all, and
+            replacing the one before.
+        checkpoint_every : int
+            Write it after every so many epochs, and after the last.
+        resume : bool
+            Go on from the checkpoint, where there is one: the parameters, the history and all else
+            become those of a run that was never interrupted, to the bit on the same kind of
+            processor. The arguments have to be those of that run; epochs may be more, and callbacks
+            of the last epoch are called again.
         progress : bool, optional
             Whether to show a tqdm bar; by default where stderr is a terminal.
 
         Returns
         -------
         History
-            With ``loss``, ``val_loss`` and ``grad_norm``, one entry an epoch.
+            With ``loss``, ``val_loss``, ``grad_norm``, ``lr`` and ``metrics``, one entry an epoch.
 
         Raises
         ------
@@ -693,6 +726,11 @@ class RNN:
         DivergenceError
             The loss, the gradient or a new parameter is not finite; the parameters are those of
             before that step.
+        ModelFileError
+            The checkpoint is damaged, holds something else, or is of a run with other arguments;
+            the network is untouched.
+        OSError
+            The checkpoint cannot be written or read.
         ImportError
             ``progress=True`` where tqdm is not installed.
         """
@@ -713,9 +751,53 @@ class RNN:
                     "bptt: expected None unless the network reads in one direction and has an "
                     f"output for each step, got {bptt}"
                 )
+        if patience is not None:
+            patience = checks.integer("patience", patience, at_least=1)
+        checkpoint_every = checks.integer("checkpoint_every", checkpoint_every, at_least=1)
+        resume = checks.boolean("resume", resume)
+        if resume and checkpoint is None:
+            raise ValueError("resume: expected a checkpoint with it, got checkpoint=None")
         dataset = inputs.dataset(self._network, x, y, found, lengths, mask)
+        if bptt is not None:
+            dataset.check_time_axis()
+        dataset, validation = self._split(dataset, found, validation_data, validation_fraction)
+        controls = Controls(
+            validation, find_metrics(metrics, found), patience, self._bound(callbacks)
+        )
+        rng = self._rng if seed is None else checks.generator(seed)
+        run, plan = (
+            Run(self._network, optimizer, rng),
+            Plan(batch_size, found, clipping, bptt, shuffle),
+        )
+        place = None
+        if checkpoint is not None:
+            # A door: the libraries that files need take longer to import than crnn.
+            from crnn import checkpoints
+
+            settings = checkpoints.settings(run, plan, controls, len(dataset))
+            place = checkpoints.Checkpoint(checkpoint, checkpoint_every, settings)
+        return training.fit(
+            run,
+            dataset,
+            epochs=epochs,
+            plan=plan,
+            controls=controls,
+            checkpoint=place,
+            resume=resume,
+            progress=progress,
+        )
+
+    def _split(
+        self, dataset: Dataset, loss: losses.Loss, validation_data: Any, fraction: Any
+    ) -> tuple[Dataset, Dataset | None]:
+        """Return what is trained on and what is validated on, of each of which something counts."""
         validation = None
         if validation_data is not None:
+            if fraction is not None:
+                raise ValueError(
+                    "validation_fraction: expected only one of validation_fraction and "
+                    "validation_data, got both"
+                )
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
                 is_sized = isinstance(validation_data, (tuple, list))
                 length = f" of {len(validation_data)}" if is_sized else ""
@@ -723,22 +805,26 @@ class RNN:
                     "validation_data: expected a pair (x, y), "
                     f"got a {type(validation_data).__name__}{length}"
                 )
+            x, y = validation_data
             with checks.within("validation_data"):
-                validation = inputs.dataset(self._network, *validation_data, found, None, None)
-        return training.fit(
-            self._network,
-            dataset,
-            epochs=epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            loss=found,
-            clipping=clipping,
-            bptt=bptt,
-            shuffle=shuffle,
-            rng=self._rng if seed is None else checks.generator(seed),
-            validation=validation,
-            progress=progress,
-        )
+                validation = inputs.dataset(self._network, x, y, loss)
+        elif fraction is not None:
+            fraction = checks.number("validation_fraction", fraction, above=0.0, below=1.0)
+            n = len(dataset)
+            if n < 2:
+                raise ValueError(f"validation_fraction: expected two sequences or more, got {n}")
+            dataset, validation = dataset.parted(n - min(max(round(n * fraction), 1), n - 1))
+        training.check_counts(dataset, loss)
+        if validation is not None:
+            with checks.within("validation data"):
+                training.check_counts(validation, loss)
+        return dataset, validation
+
+    def _bound(self, callbacks: Any) -> list[Callable[[History], Any]]:
+        """Return callbacks as functions of the history alone."""
+        if not isinstance(callbacks, (list, tuple)) or not all(map(callable, callbacks)):
+            raise TypeError(f"callbacks: expected a list of functions, got {callbacks!r}")
+        return [partial(callback, self) for callback in callbacks]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a file, from which `crnn.load` makes it again.

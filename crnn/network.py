@@ -321,8 +321,8 @@ class Network:
             y_hat = self._outputs(done.top, batch.lengths)
         else:
             y_hat = self._outputs(self._last_features(states), None)[:, 0]
-        value = loss.value(self.kernels, y_hat, batch.y, batch.weights)
-        dy = loss.gradient(self.kernels, y_hat, batch.y, batch.weights)
+        dy = np.empty_like(y_hat)
+        value = loss.compute(self.kernels, y_hat, batch.y, batch.weights, dy)
         gradient = np.zeros_like(self.flat)
         gradients = contracts.views(gradient, self.shapes)
         dtop = dh_n = None

@@ -22,6 +22,8 @@ class Optimizer:
     ----------
     steps : int
         How many steps it has taken.
+    last_lr : float or None
+        The learning rate of the last of them.
     """
 
     # Vectors that it remembers from step to step, by the kernel's argument names; zero at first
@@ -31,6 +33,7 @@ class Optimizer:
         self.lr = lr
         self._weight_decay = checks.number("weight_decay", weight_decay, at_least=0.0)
         self.steps = 0
+        self.last_lr: float | None = None
         self._theta: Array | None = None
         self._memory: dict[str, Array] = {}
 
@@ -59,11 +62,30 @@ class Optimizer:
         return self._lr
 
     def __repr__(self) -> str:
-        lr = "a function" if callable(self._lr) else f"{self._lr:g}"
-        settings = {"lr": lr} | self._settings()
-        if self._weight_decay:
-            settings["weight_decay"] = f"{self._weight_decay:g}"
-        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in settings.items())})"
+        settings = self.settings()
+        if not self._weight_decay:
+            del settings["weight_decay"]
+        shown = {k: f"{v:g}" if type(v) is float else v for k, v in settings.items()}
+        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in shown.items())})"
+
+    def settings(self) -> dict[str, Any]:
+        """Return what it was made with, by argument; a learning rate that changes has no value."""
+        lr = "a function" if callable(self._lr) else self._lr
+        return {"lr": lr} | self._settings() | {"weight_decay": self._weight_decay}
+
+    @property
+    def memory(self) -> dict[str, Array]:
+        """The vectors that it remembers from step to step; none before the first."""
+        return self._memory
+
+    @property
+    def memory_names(self) -> tuple[str, ...]:
+        """The names of these vectors, which it has from the first step taken."""
+        return self._memory_names
+
+    def restore(self, theta: Array, memory: dict[str, Array], steps: int, last_lr: float) -> None:
+        """Belong to these parameters, as after the step that left this memory."""
+        self._theta, self._memory, self.steps, self.last_lr = theta, memory, steps, last_lr
 
     def check_owner(self, theta: Array) -> None:
         """Raise a ValueError if it belongs to another network than the one of these parameters."""
@@ -81,9 +103,10 @@ class Optimizer:
         memory = self._memory
         if self._theta is None:
             memory = {name: np.zeros_like(theta) for name in self._memory_names}
-        taken = self._step(kernels, theta, dtheta, memory, self.current_lr)
+        lr = self.current_lr
+        taken = self._step(kernels, theta, dtheta, memory, lr)
         if taken:
-            self._theta, self._memory, self.steps = theta, memory, self.steps + 1
+            self._theta, self._memory, self.steps, self.last_lr = theta, memory, self.steps + 1, lr
         return taken
 
     def _step(
@@ -98,7 +121,7 @@ class Optimizer:
         raise NotImplementedError
 
     def _settings(self) -> dict[str, Any]:
-        """Return what `repr` shows beside the learning rate and the weight decay."""
+        """Return the settings beside the learning rate and the weight decay."""
         raise NotImplementedError
 
 
@@ -178,7 +201,7 @@ class SGD(Optimizer):
         return taken
 
     def _settings(self) -> dict[str, Any]:
-        return {"momentum": f"{self._momentum:g}", "nesterov": self._nesterov}
+        return {"momentum": self._momentum, "nesterov": self._nesterov}
 
 
 class RMSprop(Optimizer):
@@ -242,11 +265,7 @@ class RMSprop(Optimizer):
         return taken
 
     def _settings(self) -> dict[str, Any]:
-        return {
-            "alpha": f"{self._alpha:g}",
-            "eps": f"{self._eps:g}",
-            "momentum": f"{self._momentum:g}",
-        }
+        return {"alpha": self._alpha, "eps": self._eps, "momentum": self._momentum}
 
 
 class Adam(Optimizer):
@@ -312,11 +331,7 @@ class Adam(Optimizer):
         return taken
 
     def _settings(self) -> dict[str, Any]:
-        return {
-            "beta1": f"{self._beta1:g}",
-            "beta2": f"{self._beta2:g}",
-            "eps": f"{self._eps:g}",
-        }
+        return {"beta1": self._beta1, "beta2": self._beta2, "eps": self._eps}
 
 
 class AdamW(Adam):

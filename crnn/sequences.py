@@ -71,6 +71,14 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.x)
 
+    def check_time_axis(self) -> None:
+        """Raise a ValueError if targets have no time axis like the inputs, to be cut along."""
+        if self.return_sequences and not isinstance(self.x, list):
+            n, T = self.x.shape[:2]
+            shape = np.shape(self.y)
+            if shape[1:2] != (T,):
+                raise ValueError(f"y: expected shape (batch={n}, time={T}, ...), got {shape}")
+
     def take(self, rows: Array) -> Batch:
         """Return these sequences as a batch, no longer than the longest of them."""
         lengths = None if self.lengths is None else self.lengths[rows]
@@ -81,6 +89,20 @@ class Dataset:
             inside = np.arange(lengths.max()) < lengths[:, None]
             weights = inside.astype(np.float64) if weights is None else np.where(inside, weights, 0)
         return Batch(_taken(self.x, rows, T), _taken(self.y, rows, of_targets), lengths, weights)
+
+    def parted(self, count: int) -> tuple["Dataset", "Dataset"]:
+        """Return the first `count` sequences and the others."""
+        first, others = (
+            Dataset(
+                self.x[part],
+                self.y[part],
+                None if self.lengths is None else self.lengths[part],
+                None if self.mask is None else self.mask[part],
+                return_sequences=self.return_sequences,
+            )
+            for part in (slice(count), slice(count, None))
+        )
+        return first, others
 
     def rows(self, batch_size: int, rng: "np.random.Generator | None") -> Iterator[Array]:
         """Yield the rows of each batch of an epoch, shuffled where there is a generator.

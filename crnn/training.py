@@ -1,44 +1,30 @@
 """Training: one step, and the loop of epochs around it, over checked arrays."""
 
 import math
-import sys
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crnn import checks
 from crnn.checks import Array
 from crnn.errors import DivergenceError
 from crnn.history import History
 from crnn.losses import Loss
+from crnn.metrics import Metric, measure
 from crnn.network import Network
 from crnn.optimizers import Optimizer
+from crnn.progress import ProgressBar
+from crnn.runs import Clipping, Controls, Plan, Run
 from crnn.sequences import Batch, Dataset
 
+if TYPE_CHECKING:
+    from crnn.checkpoints import Checkpoint
 
-class Clipping(NamedTuple):
-    """How a gradient is limited: by its global norm, by element, or not at all."""
-
-    norm: float | None
-    value: float | None
-
-    @classmethod
-    def checked(cls, clip_norm: float | None, clip_value: float | None) -> "Clipping":
-        """Return the clipping that a user's arguments name."""
-        if clip_norm is None and clip_value is None:
-            return NO_CLIPPING
-        if clip_norm is not None and clip_value is not None:
-            raise ValueError("clip_norm: expected only one of clip_norm and clip_value, got both")
-        limits = []
-        for name, limit in (("clip_norm", clip_norm), ("clip_value", clip_value)):
-            if limit is not None:
-                limit = checks.number(name, limit, above=0.0)
-            limits.append(limit)
-        return cls(*limits)
-
-
-NO_CLIPPING = Clipping(None, None)
+# Sequences that are predicted at a time, to look at their loss
+EVALUATED = 256
+NOTHING_COUNTS = (
+    "y: expected a step that counts in the loss, got only steps whose weight, by mask or class, is "
+    "0 or that are past a sequence's end"
+)
 
 
 def fused_step(
@@ -51,7 +37,8 @@ def fused_step(
     epoch: int | None = None,
 ) -> tuple[float, float]:
     """Take one step, as `train_step` does, of a simple network, whose gradient is one kernel."""
-    value, norm, gradient = network.gradient(x, y, loss.name, clipping.norm, clipping.value)
+    assert loss.kernel is not None
+    value, norm, gradient = network.gradient(x, y, loss.kernel, clipping.norm, clipping.value)
     _update(network, optimizer, value, norm, gradient, epoch)
     return value, norm
 
@@ -71,7 +58,7 @@ def train_step(
     """
     if (
         network.is_simple
-        and loss.has_kernel
+        and loss.kernel is not None
         and batch.lengths is None
         and batch.weights is None
         and batch.x.ndim == 3
@@ -116,128 +103,150 @@ def _update(
 
 
 def train_in_chunks(
-    network: Network,
-    batch: Batch,
-    bptt: int,
-    optimizer: Optimizer,
-    loss: Loss,
-    clipping: Clipping,
-    rng: "np.random.Generator",
-    epoch: int,
+    run: Run, batch: Batch, bptt: int, plan: Plan, epoch: int
 ) -> tuple[float, float, int]:
     """Take a step for each chunk; return the mean loss, the sum of the norms, and the steps."""
-    total, size, norms, steps = 0.0, 0.0, 0.0, 0
+    network, loss = run.network, plan.loss
+    mean, norms, steps = _Mean(loss), 0.0, 0
     states: Array | None = None
     for chunk in batch.chunks(bptt):
-        if chunk.size == 0:
+        size = _size(chunk, loss, chunk.x.shape[1])
+        if size == 0:
             # Nothing to learn from, but the states go on.
             h_n = network.room_for_states(len(chunk.x))
             network.predict(chunk.x, states, h_n, chunk.lengths)
             states = h_n
             continue
         value, norm, states = _general_step(
-            network, chunk, optimizer, loss, clipping, rng, epoch, states
+            network, chunk, run.optimizer, loss, plan.clipping, run.rng, epoch, states
         )
-        counts = chunk.size * (chunk.x.shape[1] if chunk.weights is None else 1)
-        total += value * counts if loss.is_mean else value
-        size += counts
+        mean.add(value, size)
         norms += norm
         steps += 1
-    return total / size if loss.is_mean else total, norms, steps
+    return mean.value, norms, steps
 
 
-# Sequences that are predicted at a time, to look at their loss
-EVALUATED = 256
+class _Mean:
+    """The loss of all batches together, from that of each: their mean, or of sums the sum."""
+
+    def __init__(self, loss: Loss) -> None:
+        self._is_mean = loss.is_mean
+        self._total = 0.0
+        self._size = 0.0
+
+    def add(self, value: float, size: float) -> None:
+        """Add the loss of a batch that counts so much."""
+        self._total += value * size if self._is_mean else value
+        self._size += size
+
+    @property
+    def value(self) -> float:
+        """The loss of them all."""
+        if self._size == 0:
+            raise ValueError(NOTHING_COUNTS)
+        return self._total / self._size if self._is_mean else self._total
 
 
-def evaluate(network: Network, dataset: Dataset, loss: Loss) -> float:
-    """Return the loss of predictions."""
-    total = size = 0.0
+def _size(batch: Batch, loss: Loss, steps: int = 1) -> float:
+    """Return what a batch counts beside others, whose sequences have as many steps as its own."""
+    counts = loss.counts(batch.y, batch.weights)
+    return len(batch.x) * steps if counts is None else float(counts.sum())
+
+
+def check_counts(dataset: Dataset, loss: Loss) -> None:
+    """Raise a ValueError unless something counts in the loss."""
+    batches = map(dataset.take, dataset.rows(EVALUATED, None))
+    if not any(_size(batch, loss) for batch in batches):
+        raise ValueError(NOTHING_COUNTS)
+
+
+def evaluate(
+    network: Network, dataset: Dataset, loss: Loss, metrics: dict[str, Metric]
+) -> tuple[float, dict[str, float]]:
+    """Return the loss of predictions, and their metrics.
+
+    Metrics are those of whole arrays, or of the steps that count if not all of them do.
+    """
+    mean = _Mean(loss)
+    outputs, targets = [], []
     for rows in dataset.rows(EVALUATED, None):
         batch = dataset.take(rows)
-        if batch.size == 0:
+        size = _size(batch, loss)
+        if size == 0:
             continue
         y_hat = network.predict(batch.x, lengths=batch.lengths)
-        value = loss.value(network.kernels, y_hat, batch.y, batch.weights)
-        total += value * batch.size if loss.is_mean else value
-        size += batch.size
-    return total / size if loss.is_mean else total
+        mean.add(loss.compute(network.kernels, y_hat, batch.y, batch.weights, None), size)
+        if metrics:
+            counts = ... if batch.weights is None else batch.weights > 0
+            outputs.append(y_hat[counts])
+            targets.append(batch.y[counts])
+    if not metrics:
+        return mean.value, {}
+    return mean.value, measure(metrics, np.concatenate(outputs), np.concatenate(targets))
 
 
 def fit(
-    network: Network,
+    run: Run,
     dataset: Dataset,
     *,
     epochs: int,
-    batch_size: int,
-    optimizer: Optimizer,
-    loss: Loss,
-    clipping: Clipping,
-    bptt: int | None,
-    shuffle: bool,
-    rng: "np.random.Generator",
-    validation: Dataset | None,
+    plan: Plan,
+    controls: Controls,
+    checkpoint: "Checkpoint | None",
+    resume: bool,
     progress: bool | None,
 ) -> History:
     """Train for some epochs of mini-batches and return what happened."""
-    history = History()
+    bar = ProgressBar(progress, epochs, len(dataset))
     # An interrupt that comes while a kernel has NumPy's warnings set aside would leave them so.
     warnings_of_numpy = np.geterr()
     try:
-        with _ProgressBar(progress, epochs) as (epoch_numbers, show):
-            for epoch in epoch_numbers:
-                total, size, norms, steps = 0.0, 0.0, 0.0, 0
-                for rows in dataset.rows(batch_size, rng if shuffle else None):
-                    batch = dataset.take(rows)
-                    if batch.size == 0:
-                        continue
-                    if bptt is None:
-                        value, norm = train_step(
-                            network, batch, optimizer, loss, clipping, rng, epoch
-                        )
-                        norms, steps = norms + norm, steps + 1
-                    else:
-                        value, of_chunks, chunks = train_in_chunks(
-                            network, batch, bptt, optimizer, loss, clipping, rng, epoch
-                        )
-                        norms, steps = norms + of_chunks, steps + chunks
-                    total += value * batch.size if loss.is_mean else value
-                    size += batch.size
-                history.loss.append(total / size if loss.is_mean else total)
-                history.grad_norm.append(norms / steps)
-                if validation is not None:
-                    history.val_loss.append(evaluate(network, validation, loss))
-                show(history)
+        resumed = resume and checkpoint is not None and checkpoint.read(run, epochs)
+        epoch = len(run.history.loss)
+        bar.start(epoch)
+        # Callbacks follow the checkpoint, so that a run that goes on from it has yet to call them.
+        is_over = resumed and run.is_over(controls)
+        while not is_over and epoch < epochs:
+            epoch += 1
+            _train_epoch(run, dataset, plan, controls, epoch)
+            if checkpoint is not None and (
+                checkpoint.is_due(epoch) or epoch == epochs or run.has_stalled(controls.patience)
+            ):
+                checkpoint.write(run)
+            bar.show(run.history)
+            is_over = run.is_over(controls)
+        if run.best is not None:
+            run.network.flat[...] = run.best
     finally:
         np.seterr(**warnings_of_numpy)
-    return history
+        bar.close()
+    return run.history
 
 
-class _ProgressBar:
-    """A tqdm bar over the epochs where one is wanted and possible."""
-
-    def __init__(self, progress: bool | None, epochs: int) -> None:
-        self._epochs: Any = range(1, epochs + 1)
-        self._bar: Any = None
-        if sys.stderr is not None and (sys.stderr.isatty() if progress is None else progress):
-            try:
-                from tqdm import tqdm
-            except ImportError:
-                if progress:
-                    raise ImportError("progress=True needs tqdm: pip install 'crnn[cli]'") from None
-            else:
-                self._bar = tqdm(self._epochs, desc="training", unit="epoch")
-
-    def __enter__(self) -> tuple[Iterator[int], Callable[[History], None]]:
-        return iter(self._epochs if self._bar is None else self._bar), self._show
-
-    def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def _show(self, history: History) -> None:
-        if self._bar is not None:
-            shown = {"loss": f"{history.loss[-1]:.4g}"}
-            if history.val_loss:
-                shown["val_loss"] = f"{history.val_loss[-1]:.4g}"
-            self._bar.set_postfix(shown, refresh=False)
+def _train_epoch(run: Run, dataset: Dataset, plan: Plan, controls: Controls, epoch: int) -> None:
+    """Take the steps of an epoch, and note how it went."""
+    network, optimizer, loss = run.network, run.optimizer, plan.loss
+    mean, norms, steps = _Mean(loss), 0.0, 0
+    for rows in dataset.rows(plan.batch_size, run.rng if plan.shuffle else None):
+        batch = dataset.take(rows)
+        size = _size(batch, loss)
+        if size == 0:
+            continue
+        if plan.bptt is None:
+            value, norm = train_step(network, batch, optimizer, loss, plan.clipping, run.rng, epoch)
+            taken = 1
+        else:
+            value, norm, taken = train_in_chunks(run, batch, plan.bptt, plan, epoch)
+        mean.add(value, size)
+        norms, steps = norms + norm, steps + taken
+    val_loss: float | None = None
+    metrics: dict[str, float] = {}
+    if controls.validation is not None:
+        val_loss, metrics = evaluate(network, controls.validation, loss, controls.metrics)
+        metrics = {f"val_{name}": value for name, value in metrics.items()}
+    elif controls.metrics:
+        _, metrics = evaluate(network, dataset, loss, controls.metrics)
+    assert optimizer.last_lr is not None
+    run.history.add(mean.value, val_loss, norms / steps, optimizer.last_lr, metrics)
+    if controls.patience is not None:
+        run.keep_best()

@@ -1,0 +1,194 @@
+"""Checkpoints: a training run in one file, from which it goes on as if never interrupted.
+
+Whoever needs this module imports it then, as `crnn.files`.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crnn import files
+from crnn.errors import ModelFileError
+from crnn.runs import Controls, Plan, Run
+
+FILE_FORMAT, FILE_VERSION = "crnn checkpoint", 1
+# A description has to stay short: longer texts are kept as their checksum.
+LONGEST_TEXT = 1000
+
+
+class Checkpoint:
+    """A place for the state of one run.
+
+    Parameters
+    ----------
+    path : path-like
+    every : int
+        After how many epochs it is written.
+    settings : dict
+        What the run was started with, of what JSON can hold. Only a run of the same settings can
+        go on from it.
+
+    Raises
+    ------
+    FileNotFoundError
+        The path is in no folder that exists.
+    TypeError
+        It is no path.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], every: int, settings: dict[str, Any]) -> None:
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"checkpoint: expected a path, got {path!r}")
+        self._path = Path(path)
+        self._every = every
+        self._settings = json.loads(json.dumps(settings))
+        # Rather now than after an epoch
+        if not self._path.absolute().parent.is_dir():
+            raise FileNotFoundError(
+                f"checkpoint: expected a path in a folder that exists, got {self._path}"
+            )
+
+    def is_due(self, epoch: int) -> bool:
+        """Whether it is written after this epoch, the last one aside."""
+        return epoch % self._every == 0
+
+    def write(self, run: Run) -> None:
+        """Write the run as it is after an epoch, replacing what was there."""
+        history, optimizer = run.history, run.optimizer
+        columns = [history.loss, history.grad_norm, history.lr, *history.metrics.values()]
+        if history.val_loss:
+            columns.append(history.val_loss)
+        arrays = {
+            "parameters": run.network.flat,
+            "history": np.array(columns, np.float64),
+            **{f"optimizer_{name}": array for name, array in optimizer.memory.items()},
+        }
+        if run.best is not None:
+            arrays["best"] = run.best
+        description = {
+            "format": FILE_FORMAT,
+            "version": FILE_VERSION,
+            "settings": self._settings,
+            "epochs": len(history.loss),
+            "steps": optimizer.steps,
+            # Callbacks may have assigned another than the run began with.
+            "lr": None if callable(optimizer.lr) else optimizer.lr,
+            "generator": json.loads(
+                json.dumps(run.rng.bit_generator.state, default=np.ndarray.tolist)
+            ),
+        }
+        files.write(self._path, description, arrays)
+
+    def read(self, run: Run, epochs: int) -> bool:
+        """Make a run that has not begun the one that was written; False where there is none.
+
+        Parameters
+        ----------
+        run : Run
+        epochs : int
+            How many it will have at its end.
+
+        Raises
+        ------
+        ModelFileError
+            The file is damaged, holds something else, or a run of other settings. The run is
+            untouched.
+        OSError
+            It cannot be opened.
+        """
+        if not self._path.exists():
+            return False
+        description, arrays = files.read(self._path, lambda found: self._shapes(found, run, epochs))
+        try:
+            run.rng.bit_generator.state = description["generator"]
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
+            raise ModelFileError(
+                f"{self._path}: expected the state of a generator such as this run's, "
+                f"of which NumPy says: {error}"
+            ) from error
+        names, has_validation = self._settings["metrics"], self._settings["validation"] is not None
+        for row in arrays["history"].T.tolist():
+            loss, grad_norm, lr, *others = row
+            run.history.add(
+                loss,
+                others[-1] if has_validation else None,
+                grad_norm,
+                lr,
+                dict(zip(names, others, strict=False)),
+            )
+        if description["lr"] is not None:
+            run.optimizer.lr = description["lr"]
+        memory = {name: arrays[f"optimizer_{name}"] for name in run.optimizer.memory_names}
+        run.network.flat[...] = arrays["parameters"]
+        run.optimizer.restore(run.network.flat, memory, description["steps"], run.history.lr[-1])
+        run.best = arrays.get("best")
+        return True
+
+    def _shapes(self, description: Any, run: Run, epochs: int) -> files.Shapes:
+        """Return what arrays the checkpoint holds, or raise why this run cannot go on from it."""
+        if not isinstance(description, dict) or description.get("format") != FILE_FORMAT:
+            raise ModelFileError("expected a checkpoint of crnn, got a file of something else")
+        if description.get("version") != FILE_VERSION:
+            raise ModelFileError(
+                f"expected a checkpoint of version {FILE_VERSION}, "
+                f"got version {description.get('version')!r}"
+            )
+        settings = description.get("settings")
+        if not isinstance(settings, dict):
+            raise ModelFileError(f"settings: expected those of a run, got {settings!r}")
+        for name in self._settings | settings:
+            wanted, got = self._settings.get(name), settings.get(name)
+            if wanted != got:
+                raise ModelFileError(f"{name}: expected {wanted!r}, as in this run, got {got!r}")
+        for name in ("epochs", "steps"):
+            number = description.get(name)
+            if type(number) is not int or number < 1:
+                raise ModelFileError(
+                    f"{name}: expected a whole number of at least 1, got {number!r}"
+                )
+        if description["epochs"] > epochs:
+            raise ModelFileError(
+                f"epochs: expected at most {epochs}, as in this run, got {description['epochs']}"
+            )
+        lr = description.get("lr")
+        if lr is not None and not (type(lr) is float and 0 <= lr < np.inf):
+            raise ModelFileError(f"lr: expected a finite number of at least 0, got {lr!r}")
+        flat = run.network.flat
+        of_parameters = (flat.dtype, flat.shape)
+        rows = 3 + len(self._settings["metrics"]) + (self._settings["validation"] is not None)
+        shapes: files.Shapes = {
+            "parameters": of_parameters,
+            "history": (np.dtype(np.float64), (rows, description["epochs"])),
+        }
+        names = [f"optimizer_{name}" for name in run.optimizer.memory_names]
+        if self._settings["patience"] is not None:
+            names.append("best")
+        return shapes | dict.fromkeys(names, of_parameters)
+
+
+def settings(run: Run, plan: Plan, controls: Controls, sequences: int) -> dict[str, Any]:
+    """Return what decides the bits of a run, except the numbers of its data and its generator's."""
+    text = repr(plan.loss)
+    if len(text) > LONGEST_TEXT:
+        text = hashlib.sha256(text.encode()).hexdigest()
+    prefix = "" if controls.validation is None else "val_"
+    return {
+        **run.network.architecture._asdict(),
+        "dtype": run.network.flat.dtype.name,
+        "optimizer": type(run.optimizer).__name__,
+        **run.optimizer.settings(),
+        "batch_size": plan.batch_size,
+        "loss": text,
+        "clip_norm": plan.clipping.norm,
+        "clip_value": plan.clipping.value,
+        "bptt": plan.bptt,
+        "shuffle": plan.shuffle,
+        "sequences": sequences,
+        "validation": None if controls.validation is None else len(controls.validation),
+        "metrics": [prefix + name for name in controls.metrics],
+        "patience": controls.patience,
+    }

@@ -1,0 +1,72 @@
+"""Metrics: what is worth knowing of predictions beside the loss that they are trained on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from crnn.checks import Array
+from crnn.losses import BinaryCrossEntropy, Loss
+
+Metric = Callable[[Array, Array], float]
+
+
+def accuracy_of_classes(y_hat: Array, y: Array) -> float:
+    """Return the share of steps whose largest output is that of the right class."""
+    return float((y_hat.argmax(axis=-1) == y).mean())
+
+
+def accuracy_of_logits(y_hat: Array, y: Array) -> float:
+    """Return the share of outputs on the right side: above 0 where the target is above 1/2."""
+    return float(((y_hat > 0) == (y > 0.5)).mean())
+
+
+def mae(y_hat: Array, y: Array) -> float:
+    """Return the mean of |y_hat - y| over all steps and outputs."""
+    return float(np.abs(y_hat - y).mean(dtype=np.float64))
+
+
+def find(metrics: Any, loss: Loss) -> dict[str, Metric]:
+    """Return the metrics that a user names or passes, by name."""
+    if isinstance(metrics, str) or not isinstance(metrics, (list, tuple)):
+        raise TypeError(f"metrics: expected a list of names and functions, got {metrics!r}")
+    found: dict[str, Metric] = {}
+    for metric in metrics:
+        if callable(metric):
+            name = getattr(metric, "__name__", type(metric).__name__)
+            function = metric
+        else:
+            name, function = metric, _named(metric, loss)
+        if name in found:
+            raise ValueError(f"metrics: expected different names, got {name!r} twice")
+        found[name] = function
+    return found
+
+
+def measure(metrics: dict[str, Metric], y_hat: Array, y: Array) -> dict[str, float]:
+    """Return the value of each metric."""
+    values = {}
+    for name, metric in metrics.items():
+        value: Any = metric(y_hat, y)
+        try:
+            values[name] = float(value)
+        except (TypeError, ValueError):
+            raise TypeError(f"metrics: expected a number from {name}, got {value!r}") from None
+    return values
+
+
+def _named(name: Any, loss: Loss) -> Metric:
+    if name == "accuracy":
+        if loss.of_classes:
+            return accuracy_of_classes
+        if isinstance(loss, BinaryCrossEntropy):
+            return accuracy_of_logits
+        raise ValueError(
+            "metrics: expected a loss of classes with 'accuracy', 'cross_entropy' or "
+            f"'binary_cross_entropy', got {loss}"
+        )
+    if name == "mae":
+        if loss.of_classes:
+            raise ValueError(f"metrics: expected a loss of numbers with 'mae', got {loss}")
+        return mae
+    raise ValueError(f"metrics: expected 'accuracy', 'mae' or a function, got {name!r}")

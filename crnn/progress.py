@@ -1,0 +1,58 @@
+"""The bar that shows how far a training run is."""
+
+import sys
+import time
+from typing import Any
+
+from crnn.history import History
+
+
+class ProgressBar:
+    """A tqdm bar over the epochs where one is wanted and possible.
+
+    Parameters
+    ----------
+    wanted : bool or None
+        None: where stderr is a terminal and tqdm is installed.
+    epochs : int
+    sequences : int
+        Of an epoch.
+    """
+
+    def __init__(self, wanted: bool | None, epochs: int, sequences: int) -> None:
+        self._sequences = sequences
+        self._tqdm: Any = None
+        self._epochs = epochs
+        self._bar: Any = None
+        if sys.stderr is not None and (sys.stderr.isatty() if wanted is None else wanted):
+            try:
+                from tqdm import tqdm
+            except ImportError:
+                if wanted:
+                    raise ImportError("progress=True needs tqdm: pip install 'crnn[cli]'") from None
+            else:
+                self._tqdm = tqdm
+
+    def start(self, done: int) -> None:
+        """Begin, after so many epochs of an earlier run."""
+        if self._tqdm is not None:
+            self._bar = self._tqdm(total=self._epochs, initial=done, desc="training", unit="epoch")
+            self._done, self._started = done, time.perf_counter()
+
+    def show(self, history: History) -> None:
+        """Show another epoch."""
+        if self._bar is None:
+            return
+        sequences = self._sequences * (len(history.loss) - self._done)
+        shown = {"loss": f"{history.loss[-1]:.4g}"}
+        if history.val_loss:
+            shown["val_loss"] = f"{history.val_loss[-1]:.4g}"
+        rate = sequences / (time.perf_counter() - self._started)
+        shown["rate"] = f"{rate:,.0f} sequences/s"
+        self._bar.set_postfix(shown, refresh=False)
+        self._bar.update()
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        if self._bar is not None:
+            self._bar.close()
