@@ -100,6 +100,7 @@ class Checkpoint:
         OSError
             It cannot be opened.
         """
+        files.clear(self._path)
         if not self._path.exists():
             return False
         description, arrays = files.read(self._path, lambda found: self._shapes(found, run, epochs))

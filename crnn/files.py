@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import zipfile
 from collections.abc import Callable
@@ -57,6 +58,18 @@ def write(
         temporary.unlink(missing_ok=True)
         raise
     _settle(target.parent)
+
+
+def clear(path: str | os.PathLike[str]) -> None:
+    """Remove what writes of this file left half done when their process was killed.
+
+    No other process may be writing it.
+    """
+    target = Path(path)
+    names = re.compile(re.escape(target.name) + r"\.[0-9a-f]{8}\.tmp")
+    for leftover in target.absolute().parent.iterdir():
+        if names.fullmatch(leftover.name):
+            leftover.unlink(missing_ok=True)
 
 
 def read(

@@ -130,12 +130,12 @@ rng = np.random.default_rng(0)
 x, y = rng.standard_normal((40, 10, 3)), rng.standard_normal((40, 10, 2))
 net = crnn.RNN(3, 12, 2, num_layers=2, dropout=0.2, seed=4, implementation=implementation)
 where = {"checkpoint": checkpoint, "resume": True} if checkpoint else {}
-# Waiting makes the run long enough to be killed in; the checkpoint was written before.
 print("ready", flush=True)
+# Some sleep, so that no computer is done before it can be killed
 history = net.fit(
-    x, y, epochs=60, batch_size=8, optimizer=crnn.Adam(crnn.schedules.cosine(0.02, steps=240)),
-    clip_norm=1.0, validation_fraction=0.25, patience=60, metrics=["mae"],
-    callbacks=[lambda *_: time.sleep(0.01)], **where,
+    x, y, epochs=300, batch_size=8, optimizer=crnn.Adam(crnn.schedules.cosine(0.02, steps=1200)),
+    clip_norm=1.0, validation_fraction=0.25, patience=300, metrics=["mae"],
+    callbacks=[lambda *_: time.sleep(0.001)], **where,
 )
 lists = [history.loss, history.val_loss, history.grad_norm, history.lr, history.metrics["val_mae"]]
 trained = net.flat_params.copy()
@@ -170,24 +170,29 @@ def test_a_run_that_is_killed_anywhere_ends_with_the_same_bits(implementation, t
     with start("", implementation, tmp_path / "whole.npz") as process:
         assert process.communicate()[1] == b""
     rng = np.random.default_rng()
-    kills = []
+    kills, halves = [], 0
     while len(kills) < 8:
         with start(path, implementation, tmp_path / "resumed.npz") as process:
-            time.sleep(rng.uniform(0.0, 0.3))
+            time.sleep(rng.uniform(0.0, 0.25))
             if process.poll() is not None:
                 break
             process.kill()
             process.communicate()
         kills.append(epochs_in(path))
+        halves += any(path.suffix == ".tmp" for path in tmp_path.iterdir())
     with start(path, implementation, tmp_path / "resumed.npz") as process:
         assert process.communicate()[1] == b""
-    print(f"killed with {kills} of 60 epochs in the checkpoint", file=sys.stderr)
+    print(
+        f"killed with {kills} of 300 epochs in the checkpoint, {halves} times while it was written",
+        file=sys.stderr,
+    )
+    assert not [path for path in tmp_path.iterdir() if path.suffix == ".tmp"]
     assert kills == sorted(kills)
-    assert any(0 < epochs < 60 for epochs in kills)
+    assert any(0 < epochs < 300 for epochs in kills)
     with np.load(tmp_path / "whole.npz") as whole, np.load(tmp_path / "resumed.npz") as resumed:
         for name in whole.files:
             assert whole[name].tobytes() == resumed[name].tobytes(), name
-        assert whole["history"].shape == (5, 60)
+        assert whole["history"].shape == (5, 300)
         print(
             f"the same bits: {whole['trained'].size} parameters, {whole['history'].size} numbers "
             f"of the history, loss {whole['history'][0, 0]:.4f} to {whole['history'][0, -1]:.4f}",
@@ -341,6 +346,14 @@ def test_damaged_checkpoints(tmp_path):
         except crnn.ModelFileError:
             refused += 1
     assert refused > 200
+
+
+def test_what_killed_writes_left_is_removed_and_nothing_else(tmp_path):
+    others = ["run.tmp", "run.0123abcd.tmp2", "run2.0123abcd.tmp", "run.0123abcg.tmp", "rum.npz"]
+    for name in ["run.0123abcd.tmp", "run.ffffffff.tmp", *others]:
+        (tmp_path / name).write_bytes(b"half")
+    run(None, {}, {}, checkpoint=tmp_path / "run", resume=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"run", *others}
 
 
 def test_a_folder_that_is_missing(tmp_path):
