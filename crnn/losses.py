@@ -22,10 +22,10 @@ __all__ = ["MSE", "SSE", "BinaryCrossEntropy", "CrossEntropy", "Huber"]
 
 
 class Loss:
-    """What the losses share.
+    """What all losses have.
 
-    With l_i the loss of step i, of w_i its weight (1 without `weights`), and n steps, the value is
-    sum(w_i l_i) / sum(w_i), or without the division where `is_mean` is False.
+    With l the loss of a step and w its weight, 1 without `weights`, the value is
+    sum(w l) / sum(w); of `SSE` it is sum(w l).
     """
 
     kernel: str | None = None
@@ -65,8 +65,10 @@ class Loss:
 
         Parameters
         ----------
-        y_hat, y, weights
-            As of `value`.
+        y_hat : array (batch, time, outputs) or (batch, outputs)
+        y : array
+        weights : array (batch, time) or (batch,), optional
+            All as of `value`.
 
         Returns
         -------
@@ -290,9 +292,9 @@ class BinaryCrossEntropy(Loss):
 class Huber(Loss):
     """Squared errors where small, absolute ones where large, after Huber (1964).
 
-    l is the mean over the outputs of e^2 / 2 where |e| <= delta, of delta (|e| - delta / 2)
-    elsewhere, with e = y_hat - y, as torch.nn.HuberLoss. The gradient is e between -delta and
-    delta, times w / (outputs sum(w)).
+    With e = y_hat - y, l is the mean over the outputs of `e^2 / 2` where `|e| <= delta` and of
+    `delta (|e| - delta / 2)` elsewhere, as of torch.nn.HuberLoss. The gradient is e, or the nearer
+    of -delta and delta, times w / (outputs sum(w)).
 
     Parameters
     ----------

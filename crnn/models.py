@@ -765,13 +765,11 @@ class RNN:
             validation, find_metrics(metrics, found), patience, self._bound(callbacks)
         )
         rng = self._rng if seed is None else checks.generator(seed)
-        run, plan = (
-            Run(self._network, optimizer, rng),
-            Plan(batch_size, found, clipping, bptt, shuffle),
-        )
+        run = Run(self._network, optimizer, rng)
+        plan = Plan(batch_size, found, clipping, bptt, shuffle)
         place = None
         if checkpoint is not None:
-            # A door: the libraries that files need take longer to import than crnn.
+            # Here and not above: the libraries that files need take longer to import than crnn.
             from crnn import checkpoints
 
             settings = checkpoints.settings(run, plan, controls, len(dataset))

@@ -20,11 +20,6 @@ class Batch(NamedTuple):
     weights: Array | None
     """What each step counts in the loss, (B, T) or (B,); 0 past a sequence's end. None: 1."""
 
-    @property
-    def size(self) -> float:
-        """What the batch counts in an epoch's loss."""
-        return len(self.x) if self.weights is None else float(self.weights.sum())
-
     def chunks(self, steps: int) -> Iterator["Batch"]:
         """Yield the batch cut into so many steps at a time, as far as there are sequences left."""
         longest = self.x.shape[1] if self.lengths is None else int(self.lengths.max())

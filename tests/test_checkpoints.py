@@ -171,7 +171,7 @@ def test_a_run_that_is_killed_anywhere_ends_with_the_same_bits(implementation, t
         assert process.communicate()[1] == b""
     rng = np.random.default_rng()
     kills, halves = [], 0
-    while len(kills) < 8:
+    while len(kills) < 5:
         with start(path, implementation, tmp_path / "resumed.npz") as process:
             time.sleep(rng.uniform(0.0, 0.25))
             if process.poll() is not None:
