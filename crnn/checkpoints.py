@@ -15,7 +15,7 @@ from crnn import files
 from crnn.errors import ModelFileError
 from crnn.runs import Controls, Plan, Run
 
-FILE_FORMAT, FILE_VERSION = "crnn checkpoint", 1
+KIND, FILE_VERSION = "checkpoint", 1
 # A description has to stay short: longer texts are kept as their checksum.
 LONGEST_TEXT = 1000
 
@@ -70,7 +70,7 @@ class Checkpoint:
         if run.best is not None:
             arrays["best"] = run.best
         description = {
-            "format": FILE_FORMAT,
+            "format": f"crnn {KIND}",
             "version": FILE_VERSION,
             "settings": self._settings,
             "epochs": len(history.loss),
@@ -131,13 +131,7 @@ class Checkpoint:
 
     def _shapes(self, description: Any, run: Run, epochs: int) -> files.Shapes:
         """Return what arrays the checkpoint holds, or raise why this run cannot go on from it."""
-        if not isinstance(description, dict) or description.get("format") != FILE_FORMAT:
-            raise ModelFileError("expected a checkpoint of crnn, got a file of something else")
-        if description.get("version") != FILE_VERSION:
-            raise ModelFileError(
-                f"expected a checkpoint of version {FILE_VERSION}, "
-                f"got version {description.get('version')!r}"
-            )
+        files.check_kind(description, KIND, FILE_VERSION)
         settings = description.get("settings")
         if not isinstance(settings, dict):
             raise ModelFileError(f"settings: expected those of a run, got {settings!r}")

@@ -36,7 +36,8 @@ def command() -> click.Group:
     """
     import click
 
-    from crnn import __version__, demo
+    from crnn import __version__
+    from crnn.demos import sunspots as demo
 
     @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
     @click.version_option(__version__, prog_name="crnn")

@@ -29,6 +29,36 @@ MOST_DESCRIPTION_BYTES = 1 << 16
 Shapes = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
 
 
+def kind(path: str | os.PathLike[str]) -> str:
+    """Return what a file is: "network" for one of `RNN.save`, or another of this package's kinds.
+
+    Parameters
+    ----------
+    path : path-like
+        What is in it is not checked.
+
+    Raises
+    ------
+    ModelFileError
+        The file is no file of crnn, or is damaged.
+    OSError
+        It cannot be opened.
+    """
+    found = []
+
+    def look(description: Any) -> Shapes:
+        if isinstance(description, dict):
+            found.append(str(description.get("format")))
+        raise ModelFileError("expected a file of crnn, got a file of something else")
+
+    try:
+        read(path, look)
+    except ModelFileError:
+        if not found or not found[0].startswith("crnn "):
+            raise
+    return found[0].removeprefix("crnn ")
+
+
 def write(
     path: str | os.PathLike[str], description: dict[str, Any], arrays: dict[str, Array]
 ) -> None:
@@ -106,6 +136,23 @@ def read(
                 f"{os.fspath(path)}: expected a file of crnn, got one that is damaged or no such "
                 f"file ({type(error).__name__}: {error})"
             ) from error
+
+
+def check_kind(description: Any, kind: str, newest: int) -> None:
+    """Raise a ModelFileError unless a file is of this kind and of a version up to `newest`."""
+    found = description.get("format") if isinstance(description, dict) else None
+    if found != f"crnn {kind}":
+        known = isinstance(found, str) and found.startswith("crnn ") and len(found) < 40
+        other = found if known else "a file of something else"
+        raise ModelFileError(f"expected a {kind} of crnn, got {other}")
+    version = description.get("version")
+    if type(version) is not int or version < 1:
+        raise ModelFileError(f"version: expected a whole number of at least 1, got {version!r}")
+    if version > newest:
+        raise ModelFileError(
+            f"expected a file of version {newest} at most, got version {version}: "
+            "a newer crnn wrote it"
+        )
 
 
 def _read(

@@ -26,7 +26,7 @@ from crnn.parameters import Gradients, Parameters
 from crnn.runs import Clipping, Controls, Plan, Run
 from crnn.sequences import Dataset, padded
 
-FILE_FORMAT, FILE_VERSION = "crnn network", 1
+KIND, FILE_VERSION = "network", 1
 # A file that claims more is no file of ours: to list its parameters would take for ever.
 MOST_LAYERS = 1000
 # Sequences of different lengths that are predicted side by side
@@ -842,13 +842,7 @@ class RNN:
         """
         from crnn import files
 
-        description = {
-            "format": FILE_FORMAT,
-            "version": FILE_VERSION,
-            "cell": "RNN",
-            **self._network.architecture._asdict(),
-            "dtype": self.dtype.name,
-        }
+        description = {"format": f"crnn {KIND}", "version": FILE_VERSION} | describe(self)
         files.write(path, description, {"parameters": self.flat_params})
 
     def _check_optimizer(self, optimizer: Optimizer) -> None:
@@ -897,29 +891,22 @@ def load(path: str | os.PathLike[str], *, implementation: str | None = None) -> 
     """
     from crnn import files
 
-    description, arrays = files.read(path, _shapes_of)
-    net = RNN(
-        **{name: description[name] for name in Architecture._fields},
-        dtype=description["dtype"],
-        init="uniform",
-        implementation=implementation,
-    )
-    net.flat_params[...] = arrays["parameters"]
-    return net
+    def expected(description: Any) -> files.Shapes:
+        files.check_kind(description, KIND, FILE_VERSION)
+        return shapes_of(description)
+
+    return rebuild(*files.read(path, expected), implementation)
 
 
-def _shapes_of(description: Any) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
-    """Return what arrays the file of a network holds, or raise what its description lacks."""
-    if not isinstance(description, dict) or description.get("format") != FILE_FORMAT:
-        raise ModelFileError("expected a network of crnn, got a file of something else")
-    version = description.get("version")
-    if type(version) is not int or version < 1:
-        raise ModelFileError(f"version: expected a whole number of at least 1, got {version!r}")
-    if version > FILE_VERSION:
-        raise ModelFileError(
-            f"expected a file of version {FILE_VERSION} at most, got version {version}: "
-            "a newer crnn wrote it"
-        )
+def describe(net: RNN) -> dict[str, Any]:
+    """Return what a file says of a network beside its parameters."""
+    return {"cell": "RNN", **net._network.architecture._asdict(), "dtype": net.dtype.name}
+
+
+def shapes_of(description: Any) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+    """Return what arrays belong to a network's description, or raise what is wrong with it."""
+    if not isinstance(description, dict):
+        raise ModelFileError(f"expected the description of a network, got {description!r}")
     if description.get("cell") != "RNN":
         raise ModelFileError(f"cell: expected 'RNN', got {description.get('cell')!r}")
     settings: Any = {name: description.get(name) for name in Architecture._fields}
@@ -941,6 +928,20 @@ def _shapes_of(description: Any) -> dict[str, tuple[np.dtype[Any], tuple[int, ..
         )
     n = sum(math.prod(shape) for shape in of.parameters().values())
     return {"parameters": (np.dtype(description["dtype"]), (n,))}
+
+
+def rebuild(
+    description: dict[str, Any], arrays: dict[str, Array], implementation: str | None
+) -> RNN:
+    """Return the network of a checked description and its arrays."""
+    net = RNN(
+        **{name: description[name] for name in Architecture._fields},
+        dtype=description["dtype"],
+        init="uniform",
+        implementation=implementation,
+    )
+    net.flat_params[...] = arrays["parameters"]
+    return net
 
 
 def _initialise(params: dict[str, Array], init: str, rng: "np.random.Generator") -> None:

@@ -6,7 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 import crnn
-from crnn import cli, demo
+from crnn import cli
+from crnn.demos import sunspots as demo
 
 
 @pytest.fixture
