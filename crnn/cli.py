@@ -270,12 +270,19 @@ def command() -> click.Group:
     @click.argument("file", type=a_table)
     @click.option("--hidden", type=at_least_1, default=256, help="Hidden units of each layer.")
     @click.option("--layers", type=at_least_1, default=1, help="Hidden layers.")
-    @click.option("--epochs", type=at_least_1, default=20, help="Times that the text is read.")
+    @click.option("--epochs", type=at_least_1, help="Times that the text is read.  "
+                  "[default: 20, and up to 200 for short texts]")  # fmt: skip
     @seed
     @with_progress
     @click.option("-o", "--output", type=a_file, required=True, help="File for the model.")
     def text(
-        file: Path, hidden: int, layers: int, epochs: int, seed: int, progress: bool, output: Path
+        file: Path,
+        hidden: int,
+        layers: int,
+        epochs: int | None,
+        seed: int,
+        progress: bool,
+        output: Path,
     ) -> None:
         """Learn to write like a text, character by character.
 

@@ -58,8 +58,9 @@ class Recipe(NamedTuple):
     def __str__(self) -> str:
         parts = ["logarithms"] if self.log else []
         parts += [f"differences of lag {lag}" for lag in self.differences]
-        lags = ", ".join(map(str, self.lags))
-        return ", ".join([*parts, f"linear in lags {lags}"])
+        run = next(lag for lag in range(1, self.lags[-1] + 1) if lag + 1 not in self.lags)
+        lags = [f"1 to {run}" if run > 1 else "1", *(str(lag) for lag in self.lags if lag > run)]
+        return ", ".join([*parts, f"linear in the lags {' and '.join(lags)}"])
 
 
 class Forecaster:
@@ -498,7 +499,7 @@ def _seasons_of(series: Array) -> list[int]:
     t = np.arange(len(series))
     rest = series - np.polyval(np.polyfit(t, series, 1), t)
     # What wanders resembles itself at every small lag, its steps do not.
-    if np.corrcoef(rest[1:], rest[:-1])[0, 1] > 0.9:
+    if (rest[1:] * rest[:-1]).sum() > 0.9 * (rest**2).sum():
         rest = np.diff(series)
     rest = rest - rest.mean()
     most = min(len(rest) // 3, 400)

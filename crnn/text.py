@@ -28,6 +28,8 @@ KIND, FILE_VERSION = "text model", 1
 STREAMS = 32
 # Steps that a gradient goes back, and after which there is an update.
 BPTT = 64
+# Steps of training that a short text gets, as far as 200 epochs make so many
+UPDATES = 2000
 
 
 class TextModel:
@@ -98,7 +100,7 @@ class TextModel:
         self,
         text: str,
         *,
-        epochs: int = 20,
+        epochs: int | None = None,
         learning_rate: float = 0.002,
         bptt: int = BPTT,
         progress: bool | None = None,
@@ -109,8 +111,8 @@ class TextModel:
         Parameters
         ----------
         text : str
-        epochs : int
-            Times that the text is read.
+        epochs : int, optional
+            Times that the text is read; by default 20, and up to 200 for short texts.
         learning_rate : float
             Of Adam in the first epoch; it falls to zero along a cosine.
         bptt : int
@@ -130,7 +132,6 @@ class TextModel:
         ValueError, TypeError
             The text is shorter than two characters or has others, or a setting does not fit.
         """
-        epochs = checks.integer("epochs", epochs, at_least=1)
         bptt = checks.integer("bptt", bptt, at_least=1)
         numbers = self.encode(text)
         if len(numbers) < 2:
@@ -140,7 +141,10 @@ class TextModel:
         steps = (len(numbers) - 1) // streams
         x = numbers[: streams * steps].reshape(streams, steps)
         y = numbers[1 : streams * steps + 1].reshape(streams, steps)
-        updates = epochs * math.ceil(steps / bptt)
+        of_an_epoch = math.ceil(steps / bptt)
+        if epochs is None:
+            epochs = max(20, min(200, math.ceil(UPDATES / of_an_epoch)))
+        updates = checks.integer("epochs", epochs, at_least=1) * of_an_epoch
         return self.net.fit(
             x,
             y,

@@ -1,4 +1,5 @@
 import re
+import subprocess
 import sys
 
 import numpy as np
@@ -198,3 +199,200 @@ def test_python_m_crnn_is_the_same_command(run_python):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"crnn, version {crnn.__version__}\n"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """CSV files, and a model of each kind."""
+    folder = tmp_path_factory.mktemp("cli")
+    t = np.arange(120)
+    passengers = 100 + t + 20 * np.sin(2 * np.pi * t / 12)
+    rows = [f"{value:.6f},{np.cos(number):.6f}" for number, value in enumerate(passengers)]
+    (folder / "data.csv").write_text("passengers, weather\n" + "\n".join(rows) + "\n")
+    (folder / "gap.csv").write_text("a,b\n1,2\n,3\n4,x\n")
+    (folder / "empty.csv").write_text("")
+    (folder / "header.csv").write_text("a,b\n")
+    (folder / "text.txt").write_text("To be, or not to be, that is the question. " * 20)
+    crnn.RNN(2, 5, 3, seed=0).save(folder / "net.npz")
+    runner = CliRunner()
+    arguments = ["--target", "passengers", "--features", "weather", "--horizon", "6"]
+    arguments += ["--epochs", "3", "-o", str(folder / "model.npz"), "--no-progress"]
+    fitted = runner.invoke(cli.command(), ["fit", str(folder / "data.csv"), *arguments])
+    assert fitted.exit_code == 0, fitted.output
+    (folder / "fitted.txt").write_text(fitted.stdout)
+    arguments = ["--hidden", "8", "--epochs", "3", "-o", str(folder / "text.npz"), "--no-progress"]
+    wrote = runner.invoke(cli.command(), ["text", str(folder / "text.txt"), *arguments])
+    assert wrote.exit_code == 0, wrote.output
+    (folder / "wrote.txt").write_text(wrote.stdout)
+    return folder
+
+
+def test_fit_reports_itself_beside_the_usual(folder):
+    report = (folder / "fitted.txt").read_text()
+    assert "120 rows, learned from 96, tried on the last 24, 6 steps ahead" in report
+    assert "a season of 12 steps" in report
+    for row in ("crnn", "persistence", "same as a season before", "AR("):
+        assert re.search(rf"^{re.escape(row)}.* +[\d.e+-]+ +[\d.e+-]+$", report, re.MULTILINE), row
+    assert "trained again on all 120 rows" in report
+
+
+def test_forecast_writes_csv_in_the_units_of_the_column(invoke, folder, tmp_path):
+    pytest.importorskip("matplotlib")
+    arguments = [folder / "model.npz", folder / "data.csv", "--steps", 12]
+    done = invoke("forecast", *arguments, "--plot", tmp_path / "out.png")
+    assert done.exit_code == 0, done.output
+    header, *rows = done.stdout.splitlines()
+    assert header == "step,passengers"
+    assert [int(row.split(",")[0]) for row in rows] == list(range(1, 13))
+    t = np.arange(120, 132)
+    expected = 100 + t + 20 * np.sin(2 * np.pi * t / 12)
+    np.testing.assert_allclose([float(row.split(",")[1]) for row in rows], expected, atol=4)
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+    invoke("forecast", *arguments, "-o", tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text() == done.stdout
+
+
+def test_predict_puts_predictions_beside_the_rows(invoke, folder):
+    done = invoke("predict", folder / "model.npz", folder / "data.csv")
+    assert done.exit_code == 0, done.output
+    header, *rows = done.stdout.splitlines()
+    assert header == "passengers,predicted"
+    assert len(rows) == 120
+    assert rows[0].endswith(",")
+    measured, predicted = map(float, rows[-1].split(","))
+    assert predicted == pytest.approx(measured, abs=3)
+
+
+def test_predict_and_stream_of_a_network(invoke, folder):
+    table = folder / "inputs.csv"
+    x = np.random.default_rng(0).normal(size=(6, 2)).round(6)
+    table.write_text("a,b\n" + "\n".join(f"{a},{b}" for a, b in x) + "\n")
+    expected = crnn.load(folder / "net.npz").predict(x)
+    done = invoke("predict", folder / "net.npz", table)
+    got = [[float(word) for word in row.split(",")] for row in done.stdout.splitlines()[1:]]
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
+    lines = "\n".join(f"{a} {b}" for a, b in x)
+    done = CliRunner().invoke(cli.command(), ["stream", str(folder / "net.npz")], input=lines)
+    got = [[float(word) for word in row.split(",")] for row in done.stdout.splitlines()]
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+def test_stream_answers_as_predict(invoke, folder):
+    predicted = invoke("predict", folder / "model.npz", folder / "data.csv").stdout.splitlines()
+    rows = (folder / "data.csv").read_text().splitlines()[1:]
+    command = ["stream", str(folder / "model.npz")]
+    done = CliRunner().invoke(cli.command(), command, input="\n".join(rows))
+    answers = done.stdout.splitlines()
+    assert len(answers) == 120
+    # The answer to a row is the prediction of the next.
+    expected = [row.split(",")[1] for row in predicted[2:]]
+    assert [bool(answer) for answer in answers[:-1]] == [bool(value) for value in expected]
+    known = [number for number, value in enumerate(expected) if value]
+    np.testing.assert_allclose(
+        [float(answers[number]) for number in known],
+        [float(expected[number]) for number in known],
+        rtol=1e-4,
+    )
+
+
+def test_stream_answers_each_line_at_once(folder):
+    code = "import sys; sys.argv[0] = 'crnn'; from crnn.cli import main; main()"
+    command = [sys.executable, "-P", "-c", code, "stream", str(folder / "net.npz")]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        for _ in range(3):
+            process.stdin.write("0.5, -1\n")
+            process.stdin.flush()
+            assert process.stdout.readline().count(",") == 2  # before the next line is written
+
+
+def test_text_and_generate(invoke, folder):
+    report = (folder / "wrote.txt").read_text()
+    assert re.search(r"bits per character on the last tenth: [\d.]+; trigrams [\d.]+", report)
+    arguments = ["generate", folder / "text.npz", "--prompt", "To be", "--length", 30]
+    first, second = (invoke(*arguments, "--seed", 4).stdout for _ in "ab")
+    assert first == second
+    assert first.startswith("To be")
+    assert len(first.rstrip("\n")) == 35
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("net.npz", ["a network of crnn", "hidden_size=5", "parameters   58"]),
+        ("model.npz", ["a forecaster", "target       passengers", "score        persistence"]),
+        ("text.npz", ["a text model", "vocabulary   ", "hidden_size=8"]),
+    ],
+)
+def test_info(invoke, folder, name, said):
+    done = invoke("info", folder / name)
+    assert done.exit_code == 0, done.output
+    for part in said:
+        assert part in done.stdout
+
+
+BAD = {
+    "no file": (["fit", "no.csv", "--target", "a"], "no.csv: No such file"),
+    "no column": (["fit", "data.csv", "--target", "a"], "expected a column 'a', got 'passengers'"),
+    "a gap": (["fit", "gap.csv", "--target", "a"], "line 3: expected a number in 'a', got a gap"),
+    "no number": (["fit", "gap.csv", "--target", "b"], "line 4: expected a number in 'b', got 'x'"),
+    "empty": (["fit", "empty.csv", "--target", "a"], "empty.csv: expected a CSV file"),
+    "no rows": (["fit", "header.csv", "--target", "a"], "expected rows of numbers, got none"),
+    "features": (["fit", "data.csv", "--target", "passengers", "--features", "x"], "column 'x'"),
+    "no model": (["forecast", "data.csv", "data.csv"], "expected a file of crnn"),
+    "other kind": (["forecast", "text.npz", "data.csv"], "expected a forecaster of crnn, got crnn"),
+    "other table": (["forecast", "model.npz", "gap.csv"], "expected a column 'passengers'"),
+    "picture": (["forecast", "model.npz", "data.csv", "--plot", "a.txt"], "ending in .png"),
+    "prompt": (["generate", "text.npz", "--prompt", "#"], "prompt: expected characters"),
+    "short text": (["text", "gap.csv"], "expected at least 100 characters"),
+    "info": (["info", "data.csv"], "expected a file of crnn"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD)
+def test_what_is_wrong_takes_one_line(invoke, folder, monkeypatch, arguments, message):
+    monkeypatch.chdir(folder)
+    output = ["-o", "never.npz"] if arguments[0] in ("fit", "text") else []
+    done = invoke(*arguments, *output)
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert message in done.stderr
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.count("\n") == 1
+    assert not (folder / "never.npz").exists()
+
+
+def test_a_line_that_is_no_number(folder):
+    command = ["stream", str(folder / "net.npz")]
+    done = CliRunner().invoke(cli.command(), command, input="1 2\n1 x\n")
+    assert done.exit_code == 1
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == "Error: line 2: expected 2 numbers, got '1 x'\n"
+
+
+def test_standard_input(folder):
+    for command in (["fit", "-", "--target", "passengers", "--epochs", "1", "--no-progress"],):
+        table = (folder / "data.csv").read_text()
+        arguments = [*command, "-o", str(folder / "piped.npz")]
+        done = CliRunner().invoke(cli.command(), arguments, input=table)
+        assert done.exit_code == 0, done.output
+        assert (folder / "piped.npz").exists()
+
+
+def test_demo_of_text(monkeypatch):
+    from crnn.demos import text
+
+    monkeypatch.setattr(text, "topics", {"b": RHYME * 40, "a": RHYME * 40})
+    monkeypatch.setattr(text, "HIDDEN_SIZE", 16)
+    monkeypatch.setattr(text, "PROMPT", "one")
+    lines = []
+    bits = text.run(epochs=4, progress=False, echo=lines.append)
+    assert set(bits) == {"crnn", "trigrams"}
+    assert any(line.startswith("  crnn ") for line in lines)
+    assert any(line.startswith("  one") for line in lines)
+
+
+RHYME = (
+    "one for the master, one for the dame, and one for the little boy who lives down the lane.\n"
+)
