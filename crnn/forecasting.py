@@ -39,16 +39,24 @@ RIDGE = 1e-4
 
 
 class Recipe(NamedTuple):
-    """How a series is transformed, and by what it is predicted."""
+    """How a series is transformed, and by what it is predicted.
+
+    Parameters
+    ----------
+    log : bool
+        Whether logarithms are taken.
+    differences : tuple of int
+        Lags of the differences that are taken one after another.
+    lags : tuple of int
+        What the linear part reads: transformed numbers so many steps back, 1 being the last.
+    season : int
+        Steps of a season; 0: none.
+    """
 
     log: bool
-    """Whether logarithms are taken."""
     differences: tuple[int, ...]
-    """Lags of the differences that are taken one after another."""
     lags: tuple[int, ...]
-    """What the linear part reads: transformed numbers so many steps back, 1 being the last."""
     season: int
-    """Steps of a season; 0: none."""
 
     @property
     def needed(self) -> int:
@@ -414,6 +422,12 @@ def load(path: str | os.PathLike[str]) -> tuple[Forecaster, dict[str, Any]]:
     Parameters
     ----------
     path : path-like
+
+    Returns
+    -------
+    model : Forecaster
+    said : dict
+        What `Forecaster.save` was told to say beside it.
 
     Raises
     ------

@@ -88,6 +88,10 @@ class TextModel:
         text : str
         name : str
             What an error calls it.
+
+        Returns
+        -------
+        array (n,) of int
         """
         try:
             return np.array([self._numbers[character] for character in text], np.intp)
@@ -168,6 +172,15 @@ class TextModel:
         before : str
             What is read first, without being counted. Without it the first character is not
             counted, which nothing stands before.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            The text is empty, or has characters that the model does not know.
         """
         read = self.encode(before + text)
         first = len(before) or 1
@@ -194,6 +207,10 @@ class TextModel:
             What the logits are divided by: below 1 the likely becomes likelier; 0 always takes the
             likeliest.
         seed : int, optional
+
+        Returns
+        -------
+        str
 
         Raises
         ------
@@ -253,6 +270,10 @@ def load(path: str | os.PathLike[str], *, implementation: str | None = None) -> 
     implementation : {"native", "python"}, optional
         As of `crnn.RNN`.
 
+    Returns
+    -------
+    TextModel
+
     Raises
     ------
     ModelFileError
@@ -295,6 +316,10 @@ def trigram_bits(training: str, text: str, vocabulary: str) -> float:
         What is counted, and what is then predicted from its third character on.
     vocabulary : str
         All characters there are.
+
+    Returns
+    -------
+    float
     """
     counts: list[dict[str, Counter[str]]] = [{}, {}, {}]
     for place, character in enumerate(training):
