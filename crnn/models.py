@@ -63,7 +63,9 @@ class RNN:
     output_size : int, optional
         Features of y_t. Without it there is no output layer and y_t = h_t.
     num_layers : int
+        Hidden layers, one above the other.
     bidirectional : bool
+        Whether each layer reads sequences from their end too.
     dropout : float
         Share of the numbers between layers that each training step leaves out, scaling the others
         up (Srivastava et al. 2014).
