@@ -142,8 +142,9 @@ def check_kind(description: Any, kind: str, newest: int) -> None:
     """Raise a ModelFileError unless a file is of this kind and of a version up to `newest`."""
     found = description.get("format") if isinstance(description, dict) else None
     if found != f"crnn {kind}":
-        known = isinstance(found, str) and found.startswith("crnn ") and len(found) < 40
-        other = found if known else "a file of something else"
+        other = "a file of something else"
+        if isinstance(found, str) and found.startswith("crnn ") and len(found) < 40:
+            other = f"a {found[5:]}"
         raise ModelFileError(f"expected a {kind} of crnn, got {other}")
     version = description.get("version")
     if type(version) is not int or version < 1:

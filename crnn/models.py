@@ -36,7 +36,7 @@ RAGGED_BATCH = 64
 class RNN:
     """A recurrent network with tanh hidden layers (Elman 1990) and a linear output layer.
 
-    For each step t of a sequence, with h_0 given or zero:
+    For each step t of a sequence, with h_0 given or zero::
 
         h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h)
         y_t = W_hy h_t + b_y

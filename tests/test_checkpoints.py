@@ -313,7 +313,7 @@ def test_files_of_something_else(tmp_path):
     path = tmp_path / "run"
     options = {"epochs": 1, "checkpoint": path, "resume": True}
     net.save(path)
-    with pytest.raises(crnn.ModelFileError, match="expected a checkpoint of crnn, got a file of"):
+    with pytest.raises(crnn.ModelFileError, match="expected a checkpoint of crnn, got a network"):
         net.fit(*data(), **options)
     path.write_bytes(b"text")
     with pytest.raises(crnn.ModelFileError, match="damaged or no such file"):
@@ -321,7 +321,7 @@ def test_files_of_something_else(tmp_path):
     assert np.array_equal(net.flat_params, before)
     path.unlink()
     net.fit(*data(), **options)
-    with pytest.raises(crnn.ModelFileError, match="expected a network of crnn, got a file of"):
+    with pytest.raises(crnn.ModelFileError, match="expected a network of crnn, got a checkpoint"):
         crnn.load(path)
 
 

@@ -341,7 +341,10 @@ BAD = {
     "no rows": (["fit", "header.csv", "--target", "a"], "expected rows of numbers, got none"),
     "features": (["fit", "data.csv", "--target", "passengers", "--features", "x"], "column 'x'"),
     "no model": (["forecast", "data.csv", "data.csv"], "expected a file of crnn"),
-    "other kind": (["forecast", "text.npz", "data.csv"], "expected a forecaster of crnn, got crnn"),
+    "other kind": (
+        ["forecast", "text.npz", "data.csv"],
+        "expected a forecaster of crnn, got a text",
+    ),
     "other table": (["forecast", "model.npz", "gap.csv"], "expected a column 'passengers'"),
     "picture": (["forecast", "model.npz", "data.csv", "--plot", "a.txt"], "ending in .png"),
     "prompt": (["generate", "text.npz", "--prompt", "#"], "prompt: expected characters"),

@@ -66,7 +66,7 @@ def test_files(tmp_path, implementation):
     assert twin.net.implementation == implementation
     assert np.array_equal(twin.net.flat_params, model.net.flat_params)
     assert files.kind(tmp_path / "text.npz") == "text model"
-    with pytest.raises(crnn.ModelFileError, match="expected a network of crnn, got crnn text mo"):
+    with pytest.raises(crnn.ModelFileError, match="expected a network of crnn, got a text mo"):
         crnn.load(tmp_path / "text.npz")
 
 
