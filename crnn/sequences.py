@@ -77,13 +77,19 @@ class Dataset:
     def take(self, rows: Array) -> Batch:
         """Return these sequences as a batch, no longer than the longest of them."""
         lengths = None if self.lengths is None else self.lengths[rows]
+        chosen: Array | slice = rows
+        # A view needs no copy of what may be long.
+        first, last = int(rows[0]), int(rows[-1])
+        if last - first + 1 == len(rows) and (first == last or (np.diff(rows) == 1).all()):
+            chosen = slice(first, last + 1)
         T = None if lengths is None else int(lengths.max())
         of_targets = T if self.return_sequences else None
-        weights = None if self.mask is None else _taken(self.mask, rows, of_targets)
+        weights = None if self.mask is None else _taken(self.mask, chosen, of_targets)
         if lengths is not None and self.return_sequences:
             inside = np.arange(lengths.max()) < lengths[:, None]
             weights = inside.astype(np.float64) if weights is None else np.where(inside, weights, 0)
-        return Batch(_taken(self.x, rows, T), _taken(self.y, rows, of_targets), lengths, weights)
+        x, y = _taken(self.x, chosen, T), _taken(self.y, chosen, of_targets)
+        return Batch(x, y, lengths, weights)
 
     def parted(self, count: int) -> tuple["Dataset", "Dataset"]:
         """Return the first `count` sequences and the others."""
@@ -128,12 +134,10 @@ def padded(arrays: list[Array], T: int) -> Array:
     return side_by_side
 
 
-def _taken(values: Array | list[Array], rows: Array, T: int | None) -> Array:
-    """Return these rows, the first T steps of each; contiguous, and a view where that can be."""
+def _taken(values: Array | list[Array], rows: Array | slice, T: int | None) -> Array:
+    """Return these rows, the first T steps of each; contiguous."""
     if isinstance(values, list):
-        return padded([values[row] for row in rows], T or 0)
-    if len(rows) == rows[-1] - rows[0] + 1 and (np.diff(rows) == 1).all():
-        values = values[rows[0] : rows[-1] + 1]
-    else:
-        values = values[rows]
-    return np.ascontiguousarray(values if T is None else values[:, :T])
+        chosen = values[rows] if isinstance(rows, slice) else [values[row] for row in rows]
+        return padded(chosen, T or 0)
+    taken = values[rows]
+    return taken if T is None else np.ascontiguousarray(taken[:, :T])
