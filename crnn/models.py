@@ -826,6 +826,25 @@ class RNN:
             raise TypeError(f"callbacks: expected a list of functions, got {callbacks!r}")
         return [partial(callback, self) for callback in callbacks]
 
+    def astype(self, dtype: Any) -> "RNN":
+        """Return a copy of the network with parameters of another dtype.
+
+        Parameters
+        ----------
+        dtype : {"float32", "float64"}
+
+        Returns
+        -------
+        RNN
+
+        Raises
+        ------
+        ValueError
+            There is no such dtype.
+        """
+        description = describe(self) | {"dtype": contracts.float_dtype(dtype).name}
+        return rebuild(description, {"parameters": self.flat_params}, self.implementation)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a file, from which `crnn.load` makes it again.
 

@@ -303,20 +303,17 @@ class _RNNEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         """Return each network's outputs for each sequence (networks, n, outputs), in float64."""
         check_is_fitted(self)
         x, lengths = self._sequences(X, reset=False)
-        n = len(x)
-        if n == 1:
-            # One sequence alone is summed in another order; with others, in the same as ever.
-            x, lengths = np.repeat(x, 2, axis=0), np.repeat(lengths, 2)
         x = self._scaled(x, lengths)
         order = np.argsort(lengths, kind="stable")
-        outputs = np.empty((len(self.nets_), len(x), self.nets_[0].params["b_y"].size // 2))
+        # In float64: float32 shows in what order it was summed, which depends on what sequences a
+        # sequence is predicted beside.
+        nets = [net.astype("float64") for net in self.nets_]
+        outputs = np.empty((len(nets), len(x), nets[0].params["b_y"].size // 2))
         for rows in np.array_split(order, math.ceil(len(order) / PREDICTED)):
             ends = lengths[rows]
-            for y, net in zip(outputs, self.nets_, strict=True):
-                of_steps = net.predict(x[rows, : ends.max()], lengths=ends)
-                # Sums in float64 hardly depend on how much is padded.
-                y[rows] = pooled(of_steps.astype(np.float64), ends).y
-        return outputs[:, :n]
+            for y, net in zip(outputs, nets, strict=True):
+                y[rows] = pooled(net.predict(x[rows, : ends.max()], lengths=ends), ends).y
+        return outputs
 
 
 class RNNClassifier(ClassifierMixin, _RNNEstimator):  # type: ignore[misc]

@@ -346,3 +346,18 @@ def test_files_hold_all_of_it(network_of, tmp_path, settings):
     twin = crnn.load(tmp_path / "net.npz", implementation=net.implementation)
     assert repr(twin) == repr(net)
     assert np.array_equal(twin.predict(x, lengths=LENGTHS), net.predict(x, lengths=LENGTHS))
+
+
+@recursions
+def test_other_dtypes(network_of, settings):
+    net, x = network_of("float32", **settings), inputs("features", "float32")
+    wide = net.astype("float64")
+    assert wide.dtype == "float64"
+    assert wide.implementation == net.implementation
+    assert np.array_equal(wide.flat_params, net.flat_params)
+    np.testing.assert_allclose(wide.predict(x), net.predict(x), rtol=0, atol=1e-5)
+    assert np.array_equal(wide.astype("float32").flat_params, net.flat_params)
+    wide.flat_params[...] = 0
+    assert net.flat_params.any()
+    with pytest.raises(ValueError, match=r"^dtype: expected 'float32' or 'float64', got 'int8'"):
+        net.astype("int8")
