@@ -289,10 +289,10 @@ def test_results_are_new_arrays(net_of):
 @pytest.mark.parametrize(
     ("out", "kind"),
     [
-        (np.empty(3, np.float32), ValueError),
-        (np.empty((1, 2), np.float32), ValueError),
-        (np.empty(2, np.float64), TypeError),
-        (np.empty(4, np.float32)[::2], ValueError),
+        (np.zeros(3, np.float32), ValueError),
+        (np.zeros((1, 2), np.float32), ValueError),
+        (np.zeros(2, np.float64), TypeError),
+        (np.zeros(4, np.float32)[::2], ValueError),
         ([0.0, 0.0], TypeError),
         ("y", TypeError),
     ],
@@ -343,7 +343,7 @@ def test_out_of_a_batch(net_of):
     assert stream.step(x, out) is out
     assert np.array_equal(out, expected)
     before, kept = stream.state, out.copy()
-    for unsuitable in (out[:3], out[0], out.T, np.empty((4, 5), np.float32)[:, :2]):
+    for unsuitable in (out[:3], out[0], out.T, np.zeros((4, 5), np.float32)[:, :2]):
         with pytest.raises(ValueError, match=r"^out: expected .* array of shape \(4, 2\), got"):
             stream.step(x, out=unsuitable)
     assert np.array_equal(stream.state, before)
@@ -410,8 +410,8 @@ def test_twins_refuse_alike(both_kernels):
     streams = [crnn.RNN(3, 5, 2, seed=0, implementation=i).stream() for i in ("native", "python")]
     good = np.ones(3, np.float32)
     off_by_a_byte = np.frombuffer(bytearray(9), np.uint8)[1:].view(np.float32)
-    outs = [[0, 0], np.empty(3, np.float32), np.empty(2), np.empty((1, 2), np.float32)]
-    outs += [np.empty(4, np.float32)[::2], np.empty(2, ">f4"), off_by_a_byte, memoryview(good)]
+    outs = [[0, 0], np.zeros(3, np.float32), np.zeros(2), np.zeros((1, 2), np.float32)]
+    outs += [np.zeros(4, np.float32)[::2], np.zeros(2, ">f4"), off_by_a_byte, memoryview(good)]
     calls = {f"step {name}": lambda s, x=x: s.step(x) for name, (x, *_) in BAD_INPUTS.items()}
     calls |= {f"run {name}": lambda s, x=x: s.run([x]) for name, (x, *_) in BAD_INPUTS.items()}
     calls |= {
