@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,7 @@ def read(path: Path) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        It holds no table, or one without rows.
+        It holds no table, one without rows, or rows of more values than there are columns.
     OSError
         It cannot be opened.
     ImportError
@@ -36,9 +37,28 @@ def read(path: Path) -> pd.DataFrame:
     except ImportError:
         raise ImportError("CSV files need pandas: pip install 'crnn[cli]'") from None
     try:
-        table = pd.read_csv(sys.stdin if str(path) == "-" else path)
+        with warnings.catch_warnings():
+            # Rows of more values than the first line has names lose what is over.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(
+                sys.stdin if str(path) == "-" else path,
+                # Else pandas takes the first values of such rows for their names, and shifts the
+                # others by a column.
+                index_col=False,
+                # A blank line is a gap of a table of one column.
+                skip_blank_lines=False,
+                # Types guessed block by block may differ, and pandas warns of that.
+                low_memory=False,
+            )
+    except pd.errors.ParserWarning:
+        raise ValueError(
+            f"{path}: expected no more values in a row than the first line has names, got more"
+        ) from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: expected a CSV file, got {error}") from error
+    # Blank lines at the end are none.
+    filled = np.flatnonzero(table.notna().any(axis=1))
+    table = table.iloc[: filled[-1] + 1 if len(filled) else 0]
     if table.empty:
         raise ValueError(f"{path}: expected rows of numbers, got none")
     table.columns = [str(name).strip() for name in table.columns]
