@@ -113,7 +113,13 @@ def command() -> click.Group:
                     f"{data}: expected more rows than the horizon of {horizon}, got {len(series)}"
                 )
             model = Forecaster(
-                hidden_size=hidden, window=window, season=season, epochs=epochs, seed=seed
+                hidden_size=hidden,
+                window=window,
+                season=season,
+                # Of all rows, since the model has to read them all.
+                logarithms=bool(series.min() > 0),
+                epochs=epochs,
+                seed=seed,
             )
             model.fit(series[:first], columns[:first], horizon=horizon, progress=progress or False)
             scores = model.scores(series, columns, first=first, horizon=horizon)
@@ -241,8 +247,8 @@ def command() -> click.Group:
                     return ",".join(f"{value:.7g}" for value in steps.step(row))
 
             else:
-                forecaster, said = load_forecaster(model)
-                width, rows = 1 + len(said.get("features", [])), []
+                forecaster, _ = load_forecaster(model)
+                width, rows = len(forecaster.means), []
                 enough = forecaster.used_window + 2 * forecaster.needed
 
                 def answer(row: list[float]) -> str:
@@ -293,7 +299,10 @@ def command() -> click.Group:
 
         with complaints():
             _check_folder(output)
-            content = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+            try:
+                content = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{file}: expected text in UTF-8, got {error}") from error
             if len(content) < 100:
                 raise ValueError(f"{file}: expected at least 100 characters, got {len(content)}")
             cut = len(content) * 9 // 10
@@ -345,7 +354,7 @@ def command() -> click.Group:
                 forecaster, said = forecasting.load(model)
                 net = forecaster.net
                 for name, value in said.items():
-                    if name == "scores":
+                    if isinstance(value, dict):
                         for method, (square, absolute) in value.items():
                             click.echo(
                                 f"score        {method}: RMSE {square:.4g}, MAE {absolute:.4g}"
@@ -445,9 +454,14 @@ def _forecaster_and_rows(model: Path, data: Path) -> tuple[Any, dict[str, Any], 
     from crnn.forecasting import load
 
     forecaster, said = load(model)
+    target, features = said.get("target"), said.get("features")
+    if not isinstance(target, str) or not isinstance(features, list):
+        raise ValueError(
+            f"{model}: expected a model that says which columns it reads, as those of crnn fit do"
+        )
     table = tables.read(data)
-    series = tables.numbers(table, said["target"], data)
-    return forecaster, said, series, tables.columns(table, said["features"], data)
+    series = tables.numbers(table, target, data)
+    return forecaster, said, series, tables.columns(table, features, data)
 
 
 def _of_the_network(share: float) -> str:

@@ -81,6 +81,8 @@ class Forecaster:
         Steps that the network reads before each prediction; by default two seasons, from 24 to 200.
     season : int, optional
         Steps of a season, 0 for none; without it, it is looked for.
+    logarithms : bool
+        Whether logarithms may be taken where they pay: not of a series that can reach zero.
     epochs : int, optional
         By default as many as make 1500 steps of training.
     seed : int, optional
@@ -100,12 +102,14 @@ class Forecaster:
         hidden_size: int = 32,
         window: int | None = None,
         season: int | None = None,
+        logarithms: bool = True,
         epochs: int | None = None,
         seed: int | None = 0,
     ) -> None:
         self.hidden_size = checks.integer("hidden_size", hidden_size, at_least=1)
         self.window = None if window is None else checks.integer("window", window, at_least=2)
         self.season = None if season is None else checks.integer("season", season, at_least=0)
+        self.logarithms = checks.boolean("logarithms", logarithms)
         self.epochs = None if epochs is None else checks.integer("epochs", epochs, at_least=1)
         self.seed = seed
 
@@ -144,7 +148,9 @@ class Forecaster:
         n = len(series)
         held = max(min(n // 4, max(4 * horizon, 40)), horizon)
         if n - held < 20:
-            raise ValueError(f"series: expected at least {20 + held} numbers, got {n}")
+            raise ValueError(
+                f"series: expected at least {20 + held} numbers to learn from, got {n}"
+            )
         self.recipe = self._choose(series, n - held, horizon)
         # The network learns from what is before the validation data, to see there what it is worth.
         self._train(series[: n - held], features[: n - held], progress)
@@ -163,8 +169,14 @@ class Forecaster:
         -------
         Forecaster
             Itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            A shape, dtype or value does not fit, or the recipe takes logarithms of what is not
+            above zero.
         """
-        series, features = _checked(series, features)
+        series, features = self._suitable(series, features)
         self._train(series, features, False)
         return self
 
@@ -183,8 +195,14 @@ class Forecaster:
         Returns
         -------
         array (steps,)
+
+        Raises
+        ------
+        ValueError, TypeError
+            The series is too short, a shape, dtype or value does not fit, or the recipe takes
+            logarithms of what is not above zero.
         """
-        series, features = _checked(series, features)
+        series, features = self._suitable(series, features)
         steps = checks.integer("steps", steps, at_least=1)
         if len(series) < self.needed:
             raise ValueError(f"series: expected at least {self.needed} numbers, got {len(series)}")
@@ -202,8 +220,14 @@ class Forecaster:
         Returns
         -------
         array (time,)
+
+        Raises
+        ------
+        ValueError, TypeError
+            A shape, dtype or value does not fit, or the recipe takes logarithms of what is not
+            above zero.
         """
-        series, features = _checked(series, features)
+        series, features = self._suitable(series, features)
         predictions = np.full(len(series), np.nan)
         origins = np.arange(self.needed, len(series))
         for part in np.array_split(origins, max(1, len(origins) // 512)):
@@ -234,8 +258,14 @@ class Forecaster:
         -------
         dict of (float, float)
             By method the root mean square and the mean absolute error, over all steps.
+
+        Raises
+        ------
+        ValueError, TypeError
+            A shape, dtype or value does not fit, or the recipe takes logarithms of what is not
+            above zero.
         """
-        series, features = _checked(series, features)
+        series, features = self._suitable(series, features)
         origins = _origins(first, len(series), horizon, 500)
         truth = series[origins[:, None] + np.arange(horizon)]
         found = {"crnn": self._forecasts(series, features, origins, horizon)}
@@ -260,6 +290,22 @@ class Forecaster:
             for name, values in found.items()
         }
 
+    def _suitable(self, series: Any, features: Any) -> tuple[Array, Array]:
+        """Return a series and its features, checked against what the model has learned."""
+        series, features = _checked(series, features)
+        columns = len(self.means) - 1
+        if features.shape[1] != columns:
+            raise ValueError(
+                f"features: expected {columns} columns, as the model has learned from, "
+                f"got {features.shape[1]}"
+            )
+        if self.recipe.log and len(series) and series.min() <= 0:
+            raise ValueError(
+                "series: expected numbers above 0, for the model takes logarithms, "
+                f"got {series.min():.6g}"
+            )
+        return series, features
+
     def _best_order(self, series: Array, horizon: int) -> int:
         """Return the order of a plain autoregression that is best on validation data."""
         n = len(series)
@@ -273,16 +319,22 @@ class Forecaster:
 
     def _choose(self, series: Array, first: int, horizon: int) -> Recipe:
         """Return the recipe whose linear part is best from `first` on."""
-        learned = series[:first]
         if self.season is None:
-            seasons = _seasons_of(learned)
+            seasons = _seasons_of(series)
         else:
-            seasons = [self.season] if self.season and 2 * self.season + 10 < first else []
+            # As below: what a recipe needs fits three times into what it is learned from.
+            most = first // 3 - 1
+            if self.season > most:
+                raise ValueError(
+                    f"season: expected at most {most} steps, for there are {first} numbers before "
+                    f"the validation data, got {self.season}"
+                )
+            seasons = [self.season] if self.season else []
         best, lowest = None, math.inf
         for season in (0, *seasons):
             lagged = [()] if not season else [(), (season,), (season, 1)]
             for differences in [*lagged, (1,)]:
-                for log in (False, True) if learned.min() > 0 and series.min() > 0 else (False,):
+                for log in (False, True) if self.logarithms and series.min() > 0 else (False,):
                     for order in ORDERS:
                         lags = set(range(1, order + 1))
                         if season:
@@ -413,7 +465,7 @@ class Forecaster:
         files.write(path, description, {"parameters": self.net.flat_params} | arrays)
 
 
-SETTINGS = ("hidden_size", "window", "season", "epochs", "seed")
+SETTINGS = ("hidden_size", "window", "season", "logarithms", "epochs", "seed")
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Forecaster, dict[str, Any]]:
@@ -447,9 +499,10 @@ def load(path: str | os.PathLike[str]) -> tuple[Forecaster, dict[str, Any]]:
         for name in ("share", "residual_scale"):
             if not isinstance(description.get(name), float):
                 raise ModelFileError(f"{name}: expected a number, got {description.get(name)!r}")
-        used_window = description.get("used_window")
-        if type(used_window) is not int or not 1 <= used_window < 1 << 20:
-            raise ModelFileError(f"used_window: expected a whole number, got {used_window!r}")
+        for name, least in (("used_window", 1), ("found_season", 0)):
+            number = description.get(name)
+            if type(number) is not int or not least <= number < 1 << 20:
+                raise ModelFileError(f"{name}: expected a whole number, got {number!r}")
         scaled = (np.dtype(np.float64), (columns - bool(recipe.season),))
         linear = (np.dtype(np.float64), (len(recipe.lags) + 1,))
         return shapes | {"coefficients": linear, "means": scaled, "deviations": scaled}
@@ -567,12 +620,14 @@ def _lagged(z: Array, recipe: Recipe) -> Array:
 
 def _regression(z: Array, recipe: Recipe) -> Array:
     """Return the coefficients of the lags and the constant, by ridge regression."""
-    A = _lagged(z, recipe)[:-1]
+    A = _lagged(z, recipe)[:-1, :-1]
     b = z[-len(A) :]
+    # About their means, for squares of numbers far from zero would leave no digits to what varies.
+    means, mean = A.mean(axis=0), b.mean()
+    A = A - means
     penalty = RIDGE * len(A) * z.var() * np.eye(A.shape[1])
-    penalty[-1, -1] = 0
-    solution: Array = np.linalg.lstsq(A.T @ A + penalty, A.T @ b, rcond=None)[0]
-    return solution
+    slopes = np.linalg.lstsq(A.T @ A + penalty, A.T @ (b - mean), rcond=None)[0]
+    return np.append(slopes, mean - means @ slopes)
 
 
 def _linear(z: Array, recipe: Recipe, coefficients: Array) -> Array:

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 import crnn
 from crnn import cli
 from crnn.demos import sunspots as demo
+from crnn.forecasting import Forecaster
 
 
 @pytest.fixture
@@ -210,10 +211,20 @@ def folder(tmp_path_factory):
     rows = [f"{value:.6f},{np.cos(number):.6f}" for number, value in enumerate(passengers)]
     (folder / "data.csv").write_text("passengers, weather\n" + "\n".join(rows) + "\n")
     (folder / "gap.csv").write_text("a,b\n1,2\n,3\n4,x\n")
+    (folder / "blank.csv").write_text("a\n1\n\n3\n")
+    (folder / "long.csv").write_text("a,b\n1,2,3\n4,5,6\n")
+    (folder / "latin.csv").write_bytes(b"caf\xe9\n1\n")
+    (folder / "latin.txt").write_bytes(b"caf\xe9 " * 30)
+    zeros = [f"{max(0, value - 100):.6f},0" for value in passengers]
+    (folder / "zeros.csv").write_text("passengers,weather\n" + "\n".join(zeros) + "\n")
     (folder / "empty.csv").write_text("")
     (folder / "header.csv").write_text("a,b\n")
     (folder / "text.txt").write_text("To be, or not to be, that is the question. " * 20)
     crnn.RNN(2, 5, 3, seed=0).save(folder / "net.npz")
+    model = Forecaster(hidden_size=2, epochs=1).fit(passengers)
+    model.save(folder / "nameless.npz")
+    model.recipe = model.recipe._replace(log=True)
+    model.save(folder / "logs.npz", target="passengers", features=[])
     runner = CliRunner()
     arguments = ["--target", "passengers", "--features", "weather", "--horizon", "6"]
     arguments += ["--epochs", "3", "-o", str(folder / "model.npz"), "--no-progress"]
@@ -338,6 +349,24 @@ BAD = {
     "a gap": (["fit", "gap.csv", "--target", "a"], "line 3: expected a number in 'a', got a gap"),
     "no number": (["fit", "gap.csv", "--target", "b"], "line 4: expected a number in 'b', got 'x'"),
     "empty": (["fit", "empty.csv", "--target", "a"], "empty.csv: expected a CSV file"),
+    "blank line": (
+        ["fit", "blank.csv", "--target", "a"],
+        "line 3: expected a number in 'a', got a",
+    ),
+    "long rows": (["fit", "long.csv", "--target", "a"], "expected no more values in a row than"),
+    "encoding": (["fit", "latin.csv", "--target", "a"], "latin.csv: expected a CSV file, got 'utf"),
+    "few rows": (
+        ["fit", "data.csv", "--target", "passengers", "--test-size", "0.9"],
+        "series: expected at least 23 numbers to learn from, got 12",
+    ),
+    "horizon": (
+        ["fit", "data.csv", "--target", "passengers", "--horizon", "120"],
+        "expected more rows than the horizon of 120, got 120",
+    ),
+    "season": (
+        ["fit", "data.csv", "--target", "passengers", "--season", "99"],
+        "season: expected at most 23 steps, for there are 72 numbers",
+    ),
     "no rows": (["fit", "header.csv", "--target", "a"], "expected rows of numbers, got none"),
     "features": (["fit", "data.csv", "--target", "passengers", "--features", "x"], "column 'x'"),
     "no model": (["forecast", "data.csv", "data.csv"], "expected a file of crnn"),
@@ -346,6 +375,9 @@ BAD = {
         "expected a forecaster of crnn, got a text",
     ),
     "other table": (["forecast", "model.npz", "gap.csv"], "expected a column 'passengers'"),
+    "no names": (["forecast", "nameless.npz", "data.csv"], "says which columns it reads"),
+    "zeros": (["forecast", "logs.npz", "zeros.csv"], "series: expected numbers above 0, for the"),
+    "text encoding": (["text", "latin.txt"], "latin.txt: expected text in UTF-8, got 'utf-8'"),
     "picture": (["forecast", "model.npz", "data.csv", "--plot", "a.txt"], "ending in .png"),
     "prompt": (["generate", "text.npz", "--prompt", "#"], "prompt: expected characters"),
     "short text": (["text", "gap.csv"], "expected at least 100 characters"),
@@ -364,6 +396,29 @@ def test_what_is_wrong_takes_one_line(invoke, folder, monkeypatch, arguments, me
     assert done.stderr.startswith("Error: ")
     assert done.stderr.count("\n") == 1
     assert not (folder / "never.npz").exists()
+
+
+def test_a_series_that_reaches_zero_after_the_training_rows(invoke, folder, tmp_path):
+    # Growing ever faster, it would be learned in logarithms.
+    t = np.arange(120)
+    series = np.exp(t / 15 + 0.1 * np.sin(t))
+    (tmp_path / "all.csv").write_text("a\n" + "\n".join(map(str, series)))
+    (tmp_path / "stops.csv").write_text("a\n" + "\n".join(map(str, series)) + "\n0\n")
+    options = ["--target", "a", "--epochs", 1, "--no-progress", "-o", tmp_path / "model.npz"]
+    assert "logarithms" in invoke("fit", tmp_path / "all.csv", *options).stdout
+    done = invoke("fit", tmp_path / "stops.csv", *options)
+    assert done.exit_code == 0, done.output
+    assert "logarithms" not in done.stdout
+
+
+def test_commas_and_blank_lines_at_the_end_are_none(invoke, folder, tmp_path):
+    lines = (folder / "data.csv").read_text().splitlines()
+    commas = "\n".join([lines[0], *(line + "," for line in lines[1:])])
+    (tmp_path / "commas.csv").write_text(commas + "\n\n\n")
+    expected = invoke("forecast", folder / "model.npz", folder / "data.csv", "--steps", 3)
+    done = invoke("forecast", folder / "model.npz", tmp_path / "commas.csv", "--steps", 3)
+    assert done.exit_code == 0, done.output
+    assert done.stdout == expected.stdout
 
 
 def test_a_line_that_is_no_number(folder):

@@ -55,6 +55,21 @@ def test_a_random_walk_is_left_alone(seed):
     assert scores["crnn"][0] < 1.15 * scores["persistence"][0]
 
 
+@pytest.mark.parametrize("offset", [0, 1e9])
+def test_numbers_far_from_zero_are_forecast_as_well(offset):
+    rng, series = np.random.default_rng(3), np.zeros(500)
+    for t in range(2, 500):
+        series[t] = 1.6 * series[t - 1] - 0.8 * series[t - 2] + rng.normal()
+    model = Forecaster(epochs=1, season=0).fit(series[:400] + offset, horizon=5)
+    scores = model.scores(series + offset, first=400, horizon=5)
+    # Known coefficients leave an error of the sum of squares of 1, 1.6, 1.76, 1.536 and 1.0496.
+    weights = np.array([1, 1.6, 1.76, 1.536, 1.0496]) ** 2
+    expected = np.sqrt(np.mean(np.cumsum(weights)))
+    for name, (error, _) in scores.items():
+        if name != "persistence":
+            assert error == pytest.approx(expected, rel=0.15), name
+
+
 def test_features_help():
     rng = np.random.default_rng(2)
     u = rng.normal(size=(500, 2))
@@ -119,6 +134,7 @@ CHANGES = {
     "lags": ({"recipe": {"log": False, "differences": [], "lags": [-1], "season": 0}}, "recipe"),
     "share": ({"share": "all"}, "share: expected a number"),
     "window": ({"used_window": 10**12}, "used_window: expected a whole number"),
+    "season": ({"found_season": None}, "found_season: expected a whole number"),
     "settings": ({"settings": {"hidden_size": 0}}, "settings"),
     "network": ({"network": None}, "expected the description of a network"),
     "newer": ({"version": 99}, "a newer crnn wrote it"),
@@ -141,7 +157,9 @@ def test_bad_files(tmp_path, changes, match):
 
 def test_bad_input():
     series = monthly()
-    with pytest.raises(ValueError, match=r"^series: expected at least \d+ numbers, got 10"):
+    with pytest.raises(
+        ValueError, match=r"^series: expected at least 22 numbers to learn from, got 10"
+    ):
         Forecaster().fit(series[:10])
     with pytest.raises(ValueError, match=r"^series: expected finite numbers"):
         Forecaster().fit(np.r_[series, np.nan])
@@ -151,9 +169,26 @@ def test_bad_input():
         Forecaster().fit(series, np.zeros((5, 1)))
     with pytest.raises(ValueError, match=r"^hidden_size: expected at least 1"):
         Forecaster(hidden_size=0)
+    with pytest.raises(TypeError, match=r"^logarithms: expected True or False"):
+        Forecaster(logarithms="no")
+    with pytest.raises(ValueError, match=r"^season: expected at most 45 steps, .*138 num.* got 46"):
+        Forecaster(season=46).fit(series[:178])
     model = Forecaster(epochs=1).fit(series)
+    assert model.recipe.log
     with pytest.raises(ValueError, match=r"^series: expected at least \d+ numbers, got 1"):
         model.forecast(series[:1], 1)
+    below = np.r_[series, -1.0]
+    features = np.zeros((len(series), 1))
+    for use in (model.predict, model.refit, lambda *data: model.forecast(data[0], 1, *data[1:]),
+                lambda *data: model.scores(*data, first=150, horizon=1)):  # fmt: skip
+        with pytest.raises(ValueError, match=r"^series: expected numbers above 0, .* got -1"):
+            use(below)
+        with pytest.raises(ValueError, match=r"^features: expected 0 columns, .* got 1"):
+            use(series, features)
+
+
+def test_logarithms_may_be_forbidden():
+    assert not Forecaster(epochs=1, logarithms=False).fit(monthly()).recipe.log
 
 
 @pytest.mark.parametrize("series", [np.full(80, 3.0), np.arange(80.0), np.r_[np.zeros(79), 1.0]])
