@@ -3,6 +3,25 @@
 X holds one sequence a row: an array (n, time, features), an array (n, time) read as one feature a
 step, or a list of arrays (time_i, features) or (time_i,) of different lengths. There is one output
 per sequence: a class, or one or more numbers.
+
+How the defaults were chosen
+----------------------------
+By the mean test score, accuracy or R^2, on problems of 40 to 600 sequences, 1 to 12 channels and 7
+to 361 steps, some of them ragged. `benchmarks/defaults.py` has most of them and prints how the
+defaults do beside linear models, neighbours and forests. Each list varies one thing:
+
+- 29 problems, one network, rate 0.003, output of the last states, mean of the steps' outputs, mean
+  attended to: 0.72, 0.80, 0.82.
+- 21 of them, mean attended to, rate 0.01, 0.003, 0.001: 0.77, 0.86, 0.88. At 0.001 with the last
+  step's output added, 100 or 200 epochs: 0.89, 0.88; batches of a tenth of the sequences or of 16:
+  0.89, 0.87.
+- 14 of them, so, weight decay 0.0001, 1, 3, 10: 0.91, 0.92, 0.89, 0.76; two layers 0.91; three
+  networks 0.93, and with weight decay 0.5 0.94, to which noise on the inputs added nothing.
+- The 10 hardest, weight decay 0.5, three networks with the mean attended to, with the last step's
+  output added, with both ends' added: 0.89, 0.87, 0.89; four, of the first and the last kind in
+  turn: 0.90. Ends win where something stands at them, and overfit where nothing does.
+
+Differences below 0.01 are noise.
 """
 
 from __future__ import annotations
@@ -74,7 +93,7 @@ class _RNNEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         num_layers: int = 1,
         bidirectional: bool = True,
         dropout: float = 0.0,
-        n_networks: int = 3,
+        n_networks: int = 4,
         learning_rate: float = 0.001,
         batch_size: int | str = "auto",
         max_iter: int = 100,
@@ -185,18 +204,20 @@ class _RNNEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         inside = np.arange(data.x.shape[1]) < data.lengths[:, None]
         of_steps = np.repeat(data.weights, data.lengths)
         self._x_mean, self._x_scale = _scale_of(data.x[inside], of_steps)
+        self._n_outputs = self._count_outputs(data)
         n_networks = checks.integer("n_networks", self.n_networks, at_least=1)
+        seeds = rng.randint(np.iinfo(np.int32).max, size=n_networks)
         self.nets_ = [
             CELLS[self.cell](
                 data.x.shape[2],
                 self.hidden_size,
-                outputs_per_step(self._n_outputs(data)),
+                outputs_per_step(self._n_outputs, with_ends=number % 2 == 1),
                 num_layers=self.num_layers,
                 bidirectional=self.bidirectional,
                 dropout=self.dropout,
                 seed=int(seed),
             )
-            for seed in rng.randint(np.iinfo(np.int32).max, size=n_networks)
+            for number, seed in enumerate(seeds)
         ]
         self.loss_curve_: list[float] = []
         self.n_iter_ = 0
@@ -224,7 +245,7 @@ class _RNNEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
                 epochs=epochs,
                 batch_size=self._batch_size(n_trained),
                 optimizer=optimizer,
-                loss=PooledLoss(self._loss),
+                loss=PooledLoss(self._loss, self._n_outputs),
                 clip_norm=self.clip_norm,
                 progress=bool(self.verbose),
                 **settings,
@@ -308,22 +329,23 @@ class _RNNEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         # In float64: float32 shows in what order it was summed, which depends on what sequences a
         # sequence is predicted beside.
         nets = [net.astype("float64") for net in self.nets_]
-        outputs = np.empty((len(nets), len(x), nets[0].params["b_y"].size // 2))
+        outputs = np.empty((len(nets), len(x), self._n_outputs))
         for rows in np.array_split(order, math.ceil(len(order) / PREDICTED)):
             ends = lengths[rows]
             for y, net in zip(outputs, nets, strict=True):
-                y[rows] = pooled(net.predict(x[rows, : ends.max()], lengths=ends), ends).y
+                of_steps = net.predict(x[rows, : ends.max()], lengths=ends)
+                y[rows] = pooled(of_steps, self._n_outputs, ends).y
         return outputs
 
 
 class RNNClassifier(ClassifierMixin, _RNNEstimator):  # type: ignore[misc]
     """Recurrent networks from sequences to classes.
 
-    Some networks are trained, alike but for their first weights and the order of the sequences, and
-    the mean of their probabilities counts (Lakshminarayanan, Pritzel and Blundell 2017, "Simple and
-    scalable predictive uncertainty estimation using deep ensembles"). Each reads a sequence in both
-    directions, and its output is a mean over the steps, weighted as the network decides, plus one
-    of the last step (`crnn.pooling`). Features are scaled inside.
+    Some networks are trained, and the mean of their probabilities counts (Lakshminarayanan, Pritzel
+    and Blundell 2017, "Simple and scalable predictive uncertainty estimation using deep
+    ensembles"). Each reads a sequence in both directions, and its output is a mean over the steps,
+    weighted as the network decides. Every second one adds outputs of the first and the last step
+    (`crnn.pooling`). Features are scaled inside.
 
     Parameters
     ----------
@@ -465,7 +487,7 @@ class RNNClassifier(ClassifierMixin, _RNNEstimator):  # type: ignore[misc]
         numbers: Array = np.searchsorted(self.classes_, y)
         return numbers
 
-    def _n_outputs(self, data: _Data) -> int:
+    def _count_outputs(self, data: _Data) -> int:
         return len(self.classes_)
 
     def _scaled_targets(self, targets: Array) -> Array:
@@ -576,7 +598,7 @@ class RNNRegressor(RegressorMixin, _RNNEstimator):  # type: ignore[misc]
         targets: Array = y.reshape(len(y), -1)
         return targets
 
-    def _n_outputs(self, data: _Data) -> int:
+    def _count_outputs(self, data: _Data) -> int:
         self._y_mean, self._y_scale = _scale_of(data.targets, data.weights)
         return int(data.targets.shape[1])
 

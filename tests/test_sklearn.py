@@ -24,7 +24,7 @@ SMALL = {
 }
 
 
-# One network each, for the time that three take; the other settings are the defaults. NumPy's
+# One network each, for the time that four take; the other settings are the defaults. NumPy's
 # kernels, on which the estimators do not depend, get less to do.
 CHECKED = {"n_networks": 1}
 if crnn.implementation == "python":
