@@ -227,7 +227,6 @@ class _RNNEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         ]
         self.loss_curve_: list[float] = []
         self.n_iter_ = 0
-        self.__dict__.pop("_optimizers", None)
 
     def _train(
         self,
@@ -238,7 +237,7 @@ class _RNNEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         settings: dict[str, Any],
     ) -> None:
         """Train each network, and note the mean of their losses by epoch."""
-        x, targets = self._scaled(data.x, data.lengths), self._scaled_targets(data.targets)
+        x, targets = self._scaled(data.x), self._scaled_targets(data.targets)
         n, T = x.shape[:2]
         if (data.lengths < T).any() or (data.weights != 1).any():
             inside = np.arange(T) < data.lengths[:, None]
@@ -320,17 +319,16 @@ class _RNNEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
             )
         return x, lengths
 
-    def _scaled(self, x: Array, lengths: Array) -> Array:
-        """Return x with mean 0 and deviation 1, and zeros past the sequences' ends."""
-        scaled = (x - self._x_mean) / self._x_scale
-        scaled[np.arange(x.shape[1]) >= lengths[:, None]] = 0
-        return scaled.astype(np.float32)
+    def _scaled(self, x: Array) -> Array:
+        """Return x with mean 0 and deviation 1 of each feature that was learned from."""
+        scaled: Array = (x - self._x_mean) / self._x_scale
+        return scaled
 
     def _outputs(self, X: Any) -> Array:
         """Return each network's outputs for each sequence (networks, n, outputs), in float64."""
         check_is_fitted(self)
         x, lengths = self._sequences(X, reset=False)
-        x = self._scaled(x, lengths)
+        x = self._scaled(x)
         order = np.argsort(lengths, kind="stable")
         # In float64: float32 shows in what order it was summed, which depends on what sequences a
         # sequence is predicted beside.

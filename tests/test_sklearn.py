@@ -123,7 +123,8 @@ def test_random_state():
 def test_networks_differ_and_their_probabilities_are_averaged():
     X, kinds, _ = waves()
     model = RNNClassifier(**SMALL).fit(X, kinds)
-    assert len(model.nets_) == 2
+    # Of three classes, without the outputs of the ends and with them
+    assert [net.output_size for net in model.nets_] == [4, 10]
     alone = []
     for net in model.nets_:
         one = pickle.loads(pickle.dumps(model))
@@ -190,6 +191,8 @@ def test_partial_fit_goes_on_from_fit():
     moved = np.abs(model.nets_[0].flat_params - before).max()
     # One epoch of 8 steps at a rate of 0.005
     assert 0 < moved < 0.05
+    # And from another, which has networks of its own
+    assert model.fit(X, frequencies).partial_fit(X, frequencies).n_iter_ == 21
 
 
 def test_warm_start():
