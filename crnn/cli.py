@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import sys
 from contextlib import contextmanager
@@ -63,7 +64,8 @@ def command() -> click.Group:
     @crnn.command("fit", context_settings={"show_default": True})
     @click.argument("data", type=a_table)
     @click.option("--target", required=True, help="Column to forecast.")
-    @click.option("--features", default="", help="Columns that help, separated by commas.")
+    @click.option("--features", default="", show_default="none",
+                  help="Columns that help, separated by commas.")  # fmt: skip
     @click.option("--horizon", type=at_least_1, default=1, help="Steps that forecasts go ahead.")
     @click.option("--season", type=click.IntRange(min=0), help="Steps of a season; 0: none.  "
                   "[default: looked for]")  # fmt: skip
@@ -263,7 +265,7 @@ def command() -> click.Group:
                 words = line.replace(",", " ").split()
                 try:
                     row = [float(word) for word in words]
-                    if len(row) != width:
+                    if len(row) != width or not all(map(math.isfinite, row)):
                         raise ValueError
                 except ValueError:
                     raise ValueError(

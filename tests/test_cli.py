@@ -421,12 +421,14 @@ def test_commas_and_blank_lines_at_the_end_are_none(invoke, folder, tmp_path):
     assert done.stdout == expected.stdout
 
 
-def test_a_line_that_is_no_number(folder):
-    command = ["stream", str(folder / "net.npz")]
-    done = CliRunner().invoke(cli.command(), command, input="1 2\n1 x\n")
+@pytest.mark.parametrize("line", ["1 x", "1", "1 2 3", "", "1 nan", "-inf 1"])
+@pytest.mark.parametrize("model", ["net.npz", "model.npz"])
+def test_a_line_that_is_no_number(folder, model, line):
+    command = ["stream", str(folder / model)]
+    done = CliRunner().invoke(cli.command(), command, input=f"1 2\n{line}\n1 2\n")
     assert done.exit_code == 1
     assert len(done.stdout.splitlines()) == 1
-    assert done.stderr == "Error: line 2: expected 2 numbers, got '1 x'\n"
+    assert done.stderr == f"Error: line 2: expected 2 numbers, got {line!r}\n"
 
 
 def test_standard_input(folder):
