@@ -279,7 +279,7 @@ def command() -> click.Group:
     @click.option("--hidden", type=at_least_1, default=256, help="Hidden units of each layer.")
     @click.option("--layers", type=at_least_1, default=1, help="Hidden layers.")
     @click.option("--epochs", type=at_least_1, help="Times that the text is read.  "
-                  "[default: 20, and up to 200 for short texts]")  # fmt: skip
+                  "[default: 15, and up to 40 for short texts]")  # fmt: skip
     @seed
     @with_progress
     @click.option("-o", "--output", type=a_file, required=True, help="File for the model.")
@@ -315,6 +315,8 @@ def command() -> click.Group:
             trigrams = trigram_bits(training, held_out, model.vocabulary)
             click.echo(f"{len(content)} characters, {len(model.vocabulary)} different")
             click.echo(f"bits per character on the last tenth: {bits:.2f}; trigrams {trigrams:.2f}")
+            if bits > trigrams:
+                click.echo("Trigrams read it better: for a network the text is short.")
             model.save(output)
             click.echo(f"written: {output}")
 

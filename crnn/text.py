@@ -28,8 +28,9 @@ KIND, FILE_VERSION = "text model", 1
 STREAMS = 32
 # Steps that a gradient goes back, and after which there is an update.
 BPTT = 64
-# Steps of training that a short text gets, as far as 200 epochs make so many
-UPDATES = 2000
+# What a long text is read, and a short one as far as it takes so many steps of training. More often
+# it would be learned by heart, and what is new be read worse.
+EPOCHS, MOST_EPOCHS, UPDATES = 15, 40, 1500
 
 
 class TextModel:
@@ -105,7 +106,7 @@ class TextModel:
         text: str,
         *,
         epochs: int | None = None,
-        learning_rate: float = 0.002,
+        learning_rate: float = 0.005,
         bptt: int = BPTT,
         progress: bool | None = None,
         **controls: Any,
@@ -116,7 +117,7 @@ class TextModel:
         ----------
         text : str
         epochs : int, optional
-            Times that the text is read; by default 20, and up to 200 for short texts.
+            Times that the text is read; by default 15, and up to 40 for short texts.
         learning_rate : float
             Of Adam in the first epoch; it falls to zero along a cosine.
         bptt : int
@@ -140,14 +141,14 @@ class TextModel:
         numbers = self.encode(text)
         if len(numbers) < 2:
             raise ValueError(f"text: expected at least 2 characters, got {len(numbers)}")
-        # Short texts make fewer pieces, so that each is worth reading.
-        streams = max(1, min(STREAMS, (len(numbers) - 1) // bptt))
+        # Short texts make fewer pieces, so that each takes several steps of training.
+        streams = max(1, min(STREAMS, (len(numbers) - 1) // (4 * bptt)))
         steps = (len(numbers) - 1) // streams
         x = numbers[: streams * steps].reshape(streams, steps)
         y = numbers[1 : streams * steps + 1].reshape(streams, steps)
         of_an_epoch = math.ceil(steps / bptt)
         if epochs is None:
-            epochs = max(20, min(200, math.ceil(UPDATES / of_an_epoch)))
+            epochs = max(EPOCHS, min(MOST_EPOCHS, math.ceil(UPDATES / of_an_epoch)))
         updates = checks.integer("epochs", epochs, at_least=1) * of_an_epoch
         return self.net.fit(
             x,

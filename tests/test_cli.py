@@ -321,6 +321,8 @@ def test_stream_answers_each_line_at_once(folder):
 def test_text_and_generate(invoke, folder):
     report = (folder / "wrote.txt").read_text()
     assert re.search(r"bits per character on the last tenth: [\d.]+; trigrams [\d.]+", report)
+    # Three epochs of 800 characters
+    assert "Trigrams read it better" in report
     arguments = ["generate", folder / "text.npz", "--prompt", "To be", "--length", 30]
     first, second = (invoke(*arguments, "--seed", 4).stdout for _ in "ab")
     assert first == second

@@ -22,6 +22,14 @@ def test_it_learns_a_text_by_heart(implementation):
     assert model.generate("one for the m", 30, temperature=0) == RHYME[:43]
 
 
+def test_short_texts_are_read_more_often():
+    model = TextModel("ab", hidden_size=1, seed=0)
+    assert len(model.fit("abba" * 50, progress=False).loss) == 40
+    # 32 pieces of 103 characters, a step of training after each
+    assert len(model.fit("abba" * 825, bptt=1, progress=False).loss) == 15
+    assert len(model.fit("abba" * 400, bptt=1, progress=False).loss) == 31  # of 49 steps: 1519
+
+
 def test_bits_per_character_are_those_of_the_outputs(implementation):
     model = TextModel("abcd", hidden_size=5, seed=1, implementation=implementation)
     model.net.flat_params[...] = np.random.default_rng(0).normal(size=model.net.flat_params.size)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-EPOCHS = 20
+EPOCHS = 15
 HIDDEN_SIZE = 256
 # What the network goes on from, and how boldly: likely characters are made a little likelier.
 PROMPT = "The "
