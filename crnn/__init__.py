@@ -8,18 +8,21 @@ RNN(input_size=1, hidden_size=32, output_size=1, dtype='float32', implementation
 
 from crnn import losses, schedules
 from crnn._implementation import implementation, show_config
+from crnn.cells import GRU, LSTM, RNN
 from crnn.embedding import get_include
 from crnn.errors import DivergenceError, ModelFileError
 from crnn.history import History
-from crnn.models import RNN, load
 from crnn.network import Tape
 from crnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from crnn.parameters import Gradients
+from crnn.saved import load
 from crnn.threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "RNN",
     "SGD",
     "Adam",

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from crnn import checks, schedules
+from crnn import checks, saved, schedules
+from crnn.cells import RNN
 from crnn.checks import Array
 from crnn.errors import ModelFileError
-from crnn.models import RNN, describe, rebuild, shapes_of
 from crnn.optimizers import AdamW
 
 __all__ = ["Forecaster", "Recipe", "load"]
@@ -452,7 +452,7 @@ class Forecaster:
         description = {
             "format": f"crnn {KIND}",
             "version": FILE_VERSION,
-            "network": describe(self.net),
+            "network": saved.describe(self.net),
             "recipe": self.recipe._asdict(),
             "settings": {name: getattr(self, name) for name in SETTINGS},
             "share": self.share,
@@ -492,7 +492,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Forecaster, dict[str, Any]]:
 
     def expected(description: Any) -> files.Shapes:
         files.check_kind(description, KIND, FILE_VERSION)
-        shapes = shapes_of(description.get("network"))
+        shapes = saved.shapes_of(description.get("network"))
         recipe, columns = _recipe_of(description), description["network"]["input_size"]
         if description["network"]["output_size"] != 1 or columns < 1 + bool(recipe.season):
             raise ModelFileError("network: expected one that belongs to the recipe")
@@ -513,7 +513,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Forecaster, dict[str, Any]]:
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{os.fspath(path)}: settings: {error}") from error
     model.recipe = _recipe_of(description)
-    model.net = rebuild(description["network"], arrays, None)
+    model.net = saved.rebuild(description["network"], arrays, None)
     for name in ("share", "residual_scale", "used_window", "found_season"):
         setattr(model, name, description[name])
     for name in ("coefficients", "means", "deviations"):

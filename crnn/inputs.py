@@ -6,6 +6,7 @@ import numpy as np
 
 from crnn import checks
 from crnn.checks import Array
+from crnn.kernels import contracts
 from crnn.losses import Loss
 from crnn.network import Network
 from crnn.sequences import Dataset
@@ -53,11 +54,18 @@ def floats(
 
 
 def states(network: Network, name: str, value: Any, B: int, single: bool) -> Array:
-    """Return states (layers * directions, batch, hidden) of what users pass as some."""
+    """Return states (layers * directions, batch, S) of what users pass as some."""
     of = network.architecture
     axes = ("" if of.states == 1 else "states ") + ("" if single else "batch ") + "hidden"
     sizes = {"states": of.states, "batch": B, "hidden": of.hidden_size}
-    return floats(network, name, value, axes, sizes).reshape(of.states, B, of.hidden_size)
+    shape = (of.states, B, of.hidden_size)
+    if of.blocks.states == 1:
+        return floats(network, name, value, axes, sizes).reshape(shape)
+    parts = [
+        floats(network, f"{name}[{number}]", part, axes, sizes).reshape(shape)
+        for number, part in enumerate(contracts.pair(name, value))
+    ]
+    return np.concatenate(parts, axis=-1)
 
 
 def categories(x: Any, input_size: int) -> Array | None:

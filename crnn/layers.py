@@ -1,7 +1,7 @@
 """The hidden layers over a block of steps: run upwards, and backpropagated downwards.
 
-States of all layers and directions stand in one array (layers * directions, B, H): layer by layer,
-the forward direction before the backward one. A backward direction reads each sequence from its end
+States of all layers and directions stand in one array (layers * directions, B, S): layer by layer,
+the forward direction before the backward one. S is H, or 2H of an LSTM: h, then c. A backward direction reads each sequence from its end
 to its start, and its states are kept in the order in which it read.
 """
 
@@ -27,6 +27,13 @@ class Architecture(NamedTuple):
     dropout: float = 0.0
     return_sequences: bool = True
     trainable_h0: bool = False
+    cell: str = "tanh"
+    """A name in `contracts.CELLS`."""
+
+    @property
+    def blocks(self) -> contracts.Cell:
+        """How many blocks of H the cell's arrays are made of."""
+        return contracts.CELLS[self.cell]
 
     @property
     def directions(self) -> int:
@@ -35,8 +42,13 @@ class Architecture(NamedTuple):
 
     @property
     def states(self) -> int:
-        """How many states (B, H) there are."""
+        """How many states (B, S) there are."""
         return self.num_layers * self.directions
+
+    @property
+    def state_size(self) -> int:
+        """S, the numbers in a state."""
+        return self.blocks.states * self.hidden_size
 
     @property
     def features(self) -> int:
@@ -58,13 +70,16 @@ class Architecture(NamedTuple):
         shapes: dict[str, tuple[int, ...]] = {}
         for state in range(self.states):
             inputs = self.input_size if state < self.directions else self.features
-            for name, shape in contracts.parameters(inputs, self.hidden_size, 0).items():
+            for name, shape in contracts.parameters(
+                self.cell, inputs, self.hidden_size, 0
+            ).items():
                 shapes[name + self.suffix(state)] = shape
         if self.output_size is not None:
             shapes |= {"W_hy": (self.output_size, self.features), "b_y": (self.output_size,)}
         if self.trainable_h0:
             several = (self.states,) if self.states > 1 else ()
-            shapes["h0"] = (*several, self.hidden_size)
+            for name in ("h0", "c0")[: self.blocks.states]:
+                shapes[name] = (*several, self.hidden_size)
         return shapes
 
 
@@ -75,8 +90,10 @@ class Pass:
     ----------
     inputs : list of array
         What each state's kernel read, (B, T, I) or category numbers (B, T).
-    h : list of array (B, T+1, H)
+    h : list of array (B, T+1, S)
         Each state before the first step and after every step.
+    gates : list of array (B, T, kept * H) or None
+        What else the cell keeps of each step.
     kept : list of array (B, T, features) or None
         By layer: what dropout multiplied its outputs by.
     lengths : array (B,) or None
@@ -84,17 +101,18 @@ class Pass:
         The outputs of the last layer. Past a sequence's end they are unspecified.
     """
 
-    __slots__ = ("h", "inputs", "kept", "lengths", "top")
+    __slots__ = ("gates", "h", "inputs", "kept", "lengths", "top")
 
     def __init__(self, lengths: Array | None) -> None:
         self.lengths = lengths
         self.inputs: list[Array] = []
         self.h: list[Array] = []
+        self.gates: list[Array | None] = []
         self.kept: list[Array | None] = []
         self.top: Array
 
     def last(self) -> Array:
-        """Return the states (layers * directions, B, H) after each sequence's last step."""
+        """Return the states (layers * directions, B, S) after each sequence's last step."""
         return np.stack([h[:, -1] for h in self.h])
 
 
@@ -131,7 +149,7 @@ class Layers:
         Parameters
         ----------
         x : array (B, T, I), or intp (B, T) of category numbers
-        h0 : array (layers * directions, B, H)
+        h0 : array (layers * directions, B, S)
         lengths : array (B,) or None
             Steps of each sequence in this block, from 0 to T; its states stay as they are after
             them.
@@ -145,12 +163,14 @@ class Layers:
             for direction in range(of.directions):
                 state = layer * of.directions + direction
                 inputs = reversed_steps(x, lengths) if direction else x
-                h = self._forward(state, inputs, h0[state])
+                h, gates = self._forward(state, inputs, h0[state])
                 if lengths is not None:
                     _freeze(h, lengths)
                 done.inputs.append(inputs)
                 done.h.append(h)
-                ways.append(reversed_steps(h[:, 1:], lengths) if direction else h[:, 1:])
+                done.gates.append(gates)
+                features = h[:, 1:, : of.hidden_size]
+                ways.append(reversed_steps(features, lengths) if direction else features)
             x = ways[0] if len(ways) == 1 else np.concatenate(ways, axis=-1)
             kept = None
             if rng is not None and of.dropout and layer < of.num_layers - 1:
@@ -177,7 +197,7 @@ class Layers:
         done : Pass
         dtop : array (B, T, features) or None
             dL/d(top), zero past each sequence's end; None: zero everywhere.
-        dh_n : array (layers * directions, B, H) or None
+        dh_n : array (layers * directions, B, S) or None
             What reaches the last states from elsewhere.
         gradients : dict of array
             dL/d(parameter) by name, added to.
@@ -187,12 +207,12 @@ class Layers:
         Returns
         -------
         dx : array (B, T, I) or None
-        dh0 : array (layers * directions, B, H)
+        dh0 : array (layers * directions, B, S)
         """
-        of = self._architecture
+        of, H = self._architecture, self._architecture.hidden_size
         B, T, _ = done.h[0].shape
         T -= 1
-        dh0 = np.empty((of.states, B, of.hidden_size), done.h[0].dtype)
+        dh0 = np.empty((of.states, B, of.state_size), done.h[0].dtype)
         for layer in reversed(range(of.num_layers)):
             kept = done.kept[layer]
             if kept is not None and dtop is not None:
@@ -200,17 +220,21 @@ class Layers:
             dx: Array | None = None
             for direction in range(of.directions):
                 state = layer * of.directions + direction
-                dh = np.zeros((B, T, of.hidden_size), dh0.dtype)
+                dh = np.zeros((B, T, H), dh0.dtype)
+                dc = None
                 if dtop is not None:
-                    part = dtop[..., direction * of.hidden_size :][..., : of.hidden_size]
+                    part = dtop[..., direction * H :][..., :H]
                     dh[...] = reversed_steps(part, done.lengths) if direction else part
                 if dh_n is not None:
-                    _add_last(dh, dh_n[state], done.lengths)
+                    _add_last(dh, dh_n[state, :, :H], done.lengths)
+                    if of.blocks.states == 2:
+                        dc = np.zeros_like(dh)
+                        _add_last(dc, dh_n[state, :, H:], done.lengths)
                 inputs = done.inputs[state]
                 of_inputs = None
                 if (layer or wants_dx) and inputs.ndim == 3:
                     of_inputs = np.empty(inputs.shape, dh.dtype)
-                self._backward(state, inputs, done.h[state], dh, of_inputs, dh0[state], gradients)
+                self._backward(state, done, dh, dc, of_inputs, dh0[state], gradients)
                 if dh_n is not None and done.lengths is not None:
                     # What reaches the last state of a sequence without a step here is h_0's.
                     idle = done.lengths == 0
@@ -222,51 +246,59 @@ class Layers:
             dtop = dx
         return dtop, dh0
 
-    def _forward(self, state: int, x: Array, h0: Array) -> Array:
-        """Return h (B, T+1, H) of one layer in one direction."""
+    def _forward(self, state: int, x: Array, h0: Array) -> tuple[Array, Array | None]:
+        """Return h (B, T+1, S) and the gates of one layer in one direction."""
         of, suffix = self._architecture, self._architecture.suffix(state)
         W_xh, W_hh, b_h = (self._params[name + suffix] for name in ("W_xh", "W_hh", "b_h"))
         B, T = x.shape[:2]
-        h = np.empty((B, T + 1, of.hidden_size), W_hh.dtype)
+        h = np.empty((B, T + 1, of.state_size), W_hh.dtype)
         h[:, 0] = h0
+        gates = None
+        if of.blocks.kept:
+            gates = np.empty((B, T, of.blocks.kept * of.hidden_size), W_hh.dtype)
         inputs: Array | None = x
         if x.ndim == 2:
             # W_xh times a one-hot vector is a column of W_xh.
+            N = len(W_xh)
             with np.errstate(over="ignore"):
-                columns = W_xh.T + b_h
-            for x_b, h_b in zip(x, h, strict=True):
-                np.take(columns, x_b, axis=0, out=h_b[1:], mode="clip")
+                columns = W_xh.T + b_h[:N]
+            projected = h[:, 1:] if gates is None else gates
+            for x_b, projected_b in zip(x, projected, strict=True):
+                np.take(columns, x_b, axis=0, out=projected_b[:, :N], mode="clip")
             inputs = None
         with self._scratch.lent(
-            self._kernels.workspace_size, T, B, W_xh.shape[1], of.hidden_size, 1
+            self._kernels.workspace_size, of.cell, T, B, W_xh.shape[1], of.hidden_size, 1
         ) as workspace:
-            self._kernels.rnn_forward(inputs, W_xh, W_hh, b_h, h, workspace)
-        return h
+            self._kernels.rnn_forward(of.cell, inputs, W_xh, W_hh, b_h, h, gates, workspace)
+        return h, gates
 
     def _backward(
         self,
         state: int,
-        x: Array,
-        h: Array,
+        done: Pass,
         dh: Array,
+        dc: Array | None,
         dx: Array | None,
         dh0: Array,
         gradients: dict[str, Array],
     ) -> None:
         """Backpropagate through one layer in one direction."""
-        suffix = self._architecture.suffix(state)
+        of, suffix = self._architecture, self._architecture.suffix(state)
         W_xh, W_hh = (self._params[name + suffix] for name in ("W_xh", "W_hh"))
         dW_xh, dW_hh, db_h = (gradients[name + suffix] for name in ("W_xh", "W_hh", "b_h"))
         B, T, H = dh.shape
+        x = done.inputs[state]
         inputs = x if x.ndim == 3 else None
+        da = np.empty((B, T, len(db_h)), dh.dtype) if of.blocks.kept else None
         with self._scratch.lent(
-            self._kernels.workspace_size, T, B, W_xh.shape[1], H, 1
+            self._kernels.workspace_size, of.cell, T, B, W_xh.shape[1], H, 1
         ) as workspace:
             self._kernels.rnn_backward(
-                inputs, h, W_xh, W_hh, dh, dW_xh, dW_hh, db_h, dx, dh0, workspace
-            )
+                of.cell, inputs, done.h[state], done.gates[state], W_xh, W_hh, dh, dc, da,
+                dW_xh, dW_hh, db_h, dx, dh0, workspace,
+            )  # fmt: skip
         if inputs is None:
-            _add_by_category(dW_xh, x, dh)
+            _add_by_category(dW_xh, x, (dh if da is None else da)[..., : len(W_xh)])
 
 
 def reversed_steps(x: Array, lengths: Array | None) -> Array:
@@ -287,7 +319,7 @@ def clear_padding(y: Array, lengths: Array) -> None:
 
 
 def _freeze(h: Array, lengths: Array) -> None:
-    """Make the states (B, T+1, H) past each sequence's end those of its end."""
+    """Make the states (B, T+1, S) past each sequence's end those of its end."""
     for b in np.flatnonzero(lengths < h.shape[1] - 1):
         h[b, lengths[b] + 1 :] = h[b, lengths[b]]
 
@@ -303,7 +335,7 @@ def _add_last(dh: Array, dh_n: Array, lengths: Array | None) -> None:
 
 
 def _add_by_category(dW_xh: Array, x: Array, da: Array) -> None:
-    """dW_xh (H, I) += sum over all steps of da_t (B, T, H) times the one-hot x_t^T."""
+    """dW_xh (N, I) += sum over all steps of da_t (B, T, N) times the one-hot x_t^T."""
     categories = x.reshape(-1)
     if dW_xh.shape[1] <= 1 << 16:
         categories = categories.astype(np.uint16)  # which NumPy sorts in linear time

@@ -1,21 +1,16 @@
-"""The models that users build: what they pass is checked here, and handed to the network.
-
-h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h)
-y_t = W_hy h_t + b_y
-"""
+"""What all networks can do: what users pass is checked here, and handed to `crnn.network`."""
 
 import math
 import os
 from collections.abc import Callable, Iterable
 from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from crnn import _implementation, checks, inputs, losses, training
 from crnn.checks import Array
-from crnn.errors import ModelFileError
 from crnn.history import History
 from crnn.kernels import contracts
 from crnn.layers import Architecture
@@ -26,105 +21,35 @@ from crnn.parameters import Gradients, Parameters
 from crnn.runs import Clipping, Controls, Plan, Run
 from crnn.sequences import Dataset, padded
 
-KIND, FILE_VERSION = "network", 1
-# A file that claims more is no file of ours: to list its parameters would take for ever.
-MOST_LAYERS = 1000
 # Sequences of different lengths that are predicted side by side
 RAGGED_BATCH = 64
 
 
-class RNN:
-    """A recurrent network with tanh hidden layers (Elman 1990) and a linear output layer.
+class RecurrentNetwork:
+    """A network with recurrent hidden layers of one cell and a linear output layer.
 
-    For each step t of a sequence, with h_0 given or zero::
-
-        h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h)
-        y_t = W_hy h_t + b_y
-
-    A further layer reads the h_t of the one before as its x_t. With `bidirectional` each layer also
-    reads the sequence from its end, with weights of its own, and hands on both states of a step
-    side by side (Schuster and Paliwal 1997).
-
-    Sequences are arrays (batch, time, features); (time, features) is one sequence and comes back
-    as one. Arrays of either float width are converted to the network's dtype; numbers that do not
-    fit it, NaN and infinities are refused. Whole numbers of shape (batch, time), or (time,), are
-    categories from 0 to input_size - 1, as if they were one-hot vectors (not if input_size is 1).
-
-    Sequences of different lengths stand in one array with `lengths`, in any order; or, in
-    `predict`, `loss`, `train_step` and `fit`, in a list of arrays (time_i, features). Past a
-    sequence's end outputs are zero and its state stays as it is.
-
-    Parameters
-    ----------
-    input_size : int
-        Features of x_t, or categories.
-    hidden_size : int
-        Hidden units of each layer and direction.
-    output_size : int, optional
-        Features of y_t. Without it there is no output layer and y_t = h_t.
-    num_layers : int
-        Hidden layers, one above the other.
-    bidirectional : bool
-        Whether each layer reads sequences from their end too.
-    dropout : float
-        Share of the numbers between layers that each training step leaves out, scaling the others
-        up (Srivastava et al. 2014).
-    return_sequences : bool
-        False: one output per sequence instead of one per step, of its last states; y is (batch,
-        outputs) and the outputs of the other steps are not computed.
-    trainable_h0 : bool
-        Whether the states that sequences start from are a parameter, ``h0``, instead of zero.
-    dtype : {"float32", "float64"}
-        Of all parameters and results.
-    seed : int, numpy Generator or None, optional
-        Seeds the initial weights and, unless `fit` gets its own, the shuffling.
-    init : {"orthogonal", "uniform"}
-        "orthogonal": W_hh is a random orthogonal matrix (Saxe, McClelland and Ganguli 2014);
-        W_xh and W_hy are uniform within ±sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010).
-        "uniform": the three are uniform within ±1/sqrt(hidden_size). Biases are zero.
-    implementation : {"native", "python"}, optional
-        Compiled kernels or NumPy ones; without it, `crnn.implementation`.
-
-    Attributes
-    ----------
-    params : mapping
-        Parameters by name: W_xh (hidden, inputs), W_hh (hidden, hidden), b_h (hidden,),
-        W_hy (outputs, hidden), b_y (outputs,), h0. Those of deeper layers end in _l1, _l2; those
-        of backward directions in _reverse. They are views: assigning into one, as in
-        ``net.W_hh[...] = values``, changes the network. Each is an attribute too.
-    flat_params : array (n,)
-        The vector that all of them are views of, in that order.
-
-    Raises
-    ------
-    ValueError, TypeError
-        An argument is out of its range or of the wrong kind.
-    ImportError
-        ``implementation="native"`` where the compiled kernels are absent.
-
-    Examples
-    --------
-    >>> import crnn
-    >>> net = crnn.RNN(input_size=2, hidden_size=8, output_size=1, seed=0)
-    >>> net.predict([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]).shape
-    (3, 1)
+    `crnn.RNN`, `crnn.GRU` and `crnn.LSTM` are such networks and document their arguments.
     """
+
+    _SETTINGS: ClassVar[dict[str, dict[str, Any]]] = {}
+    """By the cells of a class: the arguments, but for defaults, that choose them."""
 
     def __init__(
         self,
+        cell: str,
         input_size: int,
         hidden_size: int,
-        output_size: int | None = None,
+        output_size: int | None,
         *,
-        num_layers: int = 1,
-        bidirectional: bool = False,
-        dropout: float = 0.0,
-        return_sequences: bool = True,
-        trainable_h0: bool = False,
-        dtype: Any = "float32",
-        seed: Any = None,
-        init: str = "orthogonal",
-        implementation: str | None = None,
+        num_layers: int,
+        bidirectional: bool,
+        dropout: float,
+        return_sequences: bool,
+        trainable_h0: bool,
+        dtype: Any,
+        seed: Any,
+        init: str,
+        implementation: str | None,
     ) -> None:
         if output_size is not None:
             output_size = checks.integer("output_size", output_size, at_least=1)
@@ -137,6 +62,7 @@ class RNN:
             checks.number("dropout", dropout, at_least=0.0, below=1.0),
             checks.boolean("return_sequences", return_sequences),
             checks.boolean("trainable_h0", trainable_h0),
+            cell,
         )
         if architecture.dropout and architecture.num_layers == 1:
             raise ValueError(
@@ -150,7 +76,7 @@ class RNN:
             kernels = _implementation.load(implementation)
         self._rng = checks.generator(seed)
         self._network = Network(architecture, float_dtype, kernels)
-        _initialise(self._network.params, init, self._rng)
+        _initialise(self._network.params, architecture.hidden_size, init, self._rng)
 
     @property
     def input_size(self) -> int:
@@ -254,8 +180,9 @@ class RNN:
         settings = {
             name: value
             for name, value in self._network.architecture._asdict().items()
-            if name not in usual or value != usual[name]
+            if name != "cell" and (name not in usual or value != usual[name])
         }
+        settings |= self._SETTINGS[self._network.architecture.cell]
         settings |= {"dtype": self.dtype.name, "implementation": self.implementation}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in settings.items())})"
 
@@ -343,7 +270,7 @@ class RNN:
         views = contracts.views(flat, network.shapes)
         if single and dx is not None:
             dx = dx[0]
-        return Gradients(flat, views, dx, dh0[network.states_index(single)])
+        return Gradients(flat, views, dx, network.shown(dh0, single=single))
 
     def predict(
         self, x: Any, h0: Any = None, return_state: bool = False, lengths: Any = None
@@ -387,7 +314,7 @@ class RNN:
         y = network.predict(sequences, start, h_n, ends)
         if single:
             y = y[0]
-        return y if h_n is None else (y, h_n[network.states_index(single)])
+        return y if h_n is None else (y, network.shown(h_n, single=single))
 
     def _predict_ragged(self, x: Any, h0: Any, return_state: bool, lengths: Any) -> Any:
         """Predict sequences of different lengths, side by side with others of about theirs."""
@@ -414,7 +341,7 @@ class RNN:
                 y[row] = y_row[: ends[row]].copy() if of.return_sequences else y_row
             states[:, rows] = h_n
         result = y if of.return_sequences else np.array(y)
-        return (result, states[network.states_index(False)]) if return_state else result
+        return (result, network.shown(states, single=False)) if return_state else result
 
     def stream(self, batch_size: int | None = None) -> Any:
         """Return a stream: the network as it is now, for inputs that come one step at a time.
@@ -473,20 +400,19 @@ class RNN:
             return convert
 
         streams = [
-            kernels.Stream(theta, I, of.hidden_size, O, batch_size, converter(I))
+            kernels.Stream(of.cell, theta, I, of.hidden_size, O, batch_size, converter(I))
             for theta, I, O in self._network.parts()
         ]
         if of.states == 1 and not of.trainable_h0:
             return streams[0]
         from crnn.streams import LayeredStream
 
-        B, single = batch_size or 1, batch_size is None
+        network, B, single = self._network, batch_size or 1, batch_size is None
         return LayeredStream(
             streams,
-            self._network.first_states(None, B)[self._network.states_index(single)],
-            lambda value: inputs.states(self._network, "state", value, B, single)[
-                self._network.states_index(single)
-            ],
+            network.first_states(None, B),
+            lambda value: inputs.states(network, "state", value, B, single),
+            partial(network.shown, single=single),
         )
 
     def forecast(self, x: Any, steps: int) -> Array:
@@ -826,7 +752,7 @@ class RNN:
             raise TypeError(f"callbacks: expected a list of functions, got {callbacks!r}")
         return [partial(callback, self) for callback in callbacks]
 
-    def astype(self, dtype: Any) -> "RNN":
+    def astype(self, dtype: Any) -> "RecurrentNetwork":
         """Return a copy of the network with parameters of another dtype.
 
         Parameters
@@ -842,8 +768,10 @@ class RNN:
         ValueError
             There is no such dtype.
         """
-        description = describe(self) | {"dtype": contracts.float_dtype(dtype).name}
-        return rebuild(description, {"parameters": self.flat_params}, self.implementation)
+        from crnn import saved
+
+        description = saved.describe(self) | {"dtype": contracts.float_dtype(dtype).name}
+        return saved.rebuild(description, {"parameters": self.flat_params}, self.implementation)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a file, from which `crnn.load` makes it again.
@@ -861,10 +789,9 @@ class RNN:
         OSError
             The file cannot be written; one that existed is as it was.
         """
-        from crnn import files
+        from crnn import saved
 
-        description = {"format": f"crnn {KIND}", "version": FILE_VERSION} | describe(self)
-        files.write(path, description, {"parameters": self.flat_params})
+        saved.write(self, path)
 
     def _check_optimizer(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
@@ -875,108 +802,22 @@ class RNN:
         optimizer.check_owner(self.flat_params)
 
 
-def load(path: str | os.PathLike[str], *, implementation: str | None = None) -> RNN:
-    """Return the network that `RNN.save` wrote to a file.
-
-    Nothing in a file is executed, and no more room is made than its size: files of unknown origin
-    may be tried.
-
-    Parameters
-    ----------
-    path : path-like
-        What `RNN.save` was given.
-    implementation : {"native", "python"}, optional
-        As of `RNN`.
-
-    Returns
-    -------
-    RNN
-        With a random generator of its own, seeded by the system.
-
-    Raises
-    ------
-    ModelFileError
-        The file is damaged, holds something else, or was written by a newer version.
-    OSError
-        It cannot be opened.
-
-    Examples
-    --------
-    >>> import crnn, os, tempfile
-    >>> net = crnn.RNN(input_size=2, hidden_size=8, output_size=1, seed=0)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     net.save(os.path.join(folder, "net.npz"))
-    ...     twin = crnn.load(os.path.join(folder, "net.npz"))
-    >>> bool((twin.flat_params == net.flat_params).all())
-    True
-    """
-    from crnn import files
-
-    def expected(description: Any) -> files.Shapes:
-        files.check_kind(description, KIND, FILE_VERSION)
-        return shapes_of(description)
-
-    return rebuild(*files.read(path, expected), implementation)
-
-
-def describe(net: RNN) -> dict[str, Any]:
-    """Return what a file says of a network beside its parameters."""
-    return {"cell": "RNN", **net._network.architecture._asdict(), "dtype": net.dtype.name}
-
-
-def shapes_of(description: Any) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
-    """Return what arrays belong to a network's description, or raise what is wrong with it."""
-    if not isinstance(description, dict):
-        raise ModelFileError(f"expected the description of a network, got {description!r}")
-    if description.get("cell") != "RNN":
-        raise ModelFileError(f"cell: expected 'RNN', got {description.get('cell')!r}")
-    settings: Any = {name: description.get(name) for name in Architecture._fields}
-    of = Architecture(**settings)
-    for name, size in of._asdict().items():
-        if name.endswith("_size") or name == "num_layers":
-            if not (type(size) is int and size >= 1) and (name, size) != ("output_size", None):
-                raise ModelFileError(f"{name}: expected a whole number of at least 1, got {size!r}")
-        elif name == "dropout":
-            if type(size) is not float or not 0 <= size < 1 or (size and of.num_layers == 1):
-                raise ModelFileError(f"dropout: expected a share below 1, got {size!r}")
-        elif type(size) is not bool:
-            raise ModelFileError(f"{name}: expected true or false, got {size!r}")
-    if of.num_layers > MOST_LAYERS:
-        raise ModelFileError(f"num_layers: expected at most {MOST_LAYERS}, got {of.num_layers}")
-    if description.get("dtype") not in ("float32", "float64"):
-        raise ModelFileError(
-            f"dtype: expected 'float32' or 'float64', got {description.get('dtype')!r}"
-        )
-    n = sum(math.prod(shape) for shape in of.parameters().values())
-    return {"parameters": (np.dtype(description["dtype"]), (n,))}
-
-
-def rebuild(
-    description: dict[str, Any], arrays: dict[str, Array], implementation: str | None
-) -> RNN:
-    """Return the network of a checked description and its arrays."""
-    net = RNN(
-        **{name: description[name] for name in Architecture._fields},
-        dtype=description["dtype"],
-        init="uniform",
-        implementation=implementation,
-    )
-    net.flat_params[...] = arrays["parameters"]
-    return net
-
-
-def _initialise(params: dict[str, Array], init: str, rng: "np.random.Generator") -> None:
+def _initialise(
+    params: dict[str, Array], hidden_size: int, init: str, rng: "np.random.Generator"
+) -> None:
     """Fill the weights; the rest stays zero. Drawn in float64, so that both dtypes start alike."""
-    hidden_size = len(params["b_h"])
     for name, view in params.items():
         if not name.startswith("W_"):
             continue
-        if init == "orthogonal" and name.startswith("W_hh"):
-            Q, R = np.linalg.qr(rng.standard_normal(view.shape))
-            # With R's diagonal positive, Q is distributed uniformly (Mezzadri 2007).
-            view[...] = Q * np.sign(np.diag(R))
-        else:
-            limit = 1 / math.sqrt(hidden_size)
-            if init == "orthogonal":
-                limit = math.sqrt(6 / sum(view.shape))
-            view[...] = rng.uniform(-limit, limit, view.shape)
+        # Of a gated cell, each gate by itself
+        blocks = [view] if name == "W_hy" else np.split(view, len(view) // hidden_size)
+        for block in blocks:
+            if init == "orthogonal" and name.startswith("W_hh"):
+                Q, R = np.linalg.qr(rng.standard_normal(block.shape))
+                # With R's diagonal positive, Q is distributed uniformly (Mezzadri 2007).
+                block[...] = Q * np.sign(np.diag(R))
+            else:
+                limit = 1 / math.sqrt(hidden_size)
+                if init == "orthogonal":
+                    limit = math.sqrt(6 / sum(block.shape))
+                block[...] = rng.uniform(-limit, limit, block.shape)

@@ -2,7 +2,7 @@
 
 All arrays here are C-contiguous, of the network's dtype and of the right shapes; `models` sees to
 that. Inputs are (B, T, I), or (B, T) of category numbers; states are those of all layers and
-directions, (layers * directions, B, H). The recurrence itself is in the kernels, which take whole
+directions, (layers * directions, B, S), where S is H, or 2H of an LSTM: h, then c. The recurrence itself is in the kernels, which take whole
 sequences in one call.
 """
 
@@ -40,11 +40,14 @@ class Tape:
         `return_sequences` (batch, outputs).
     h : array (batch, time + 1, hidden)
         Hidden states, h_0 first.
+    c : array (batch, time + 1, hidden)
+        Of an LSTM, its memory cells, c_0 first.
     h_n : array (batch, hidden)
-        The last hidden states, or (layers * directions, batch, hidden).
+        The last states, or (layers * directions, batch, hidden); of an LSTM the pair of h_n and
+        c_n.
     """
 
-    __slots__ = ("_blocks", "_lengths", "_network", "_single", "_starts", "_x", "h_n", "y")
+    __slots__ = ("_blocks", "_lengths", "_network", "_single", "_starts", "_states", "_x", "h_n", "y")
 
     def __init__(
         self,
@@ -67,8 +70,9 @@ class Tape:
         self._blocks = blocks
         self._single = single
         self.y = y[0] if single else y
-        self.h_n = self._shown(h_n)
-        self.h_n.flags.writeable = False
+        self._states = h_n
+        h_n.flags.writeable = False
+        self.h_n = network.shown(h_n, single=single)
 
     @property
     def h(self) -> Array:
@@ -82,21 +86,40 @@ class Tape:
         ValueError
             The tape was made with `checkpoint_every`, which does not keep them.
         """
-        if not self._blocks:
-            raise ValueError("h: expected a tape made without checkpoint_every")
-        (block,) = self._blocks
-        h = self._shown(block.h[0][None] if len(block.h) == 1 else np.stack(block.h))
-        h.flags.writeable = False
-        return h
+        return self._kept("h", 0)
 
-    def _shown(self, states: Array) -> Array:
-        """Return states (layers * directions, B, ...) with the axes that users see."""
+    @property
+    def c(self) -> Array:
+        """Memory cells of an LSTM, as `h`, c_0 first.
+
+        Raises
+        ------
+        ValueError
+            The tape was made with `checkpoint_every`, which does not keep them.
+        AttributeError
+            The network has none.
+        """
+        if self._network.architecture.blocks.states == 1:
+            raise AttributeError("c: expected the tape of an LSTM, which has memory cells")
+        return self._kept("c", self._network.architecture.hidden_size)
+
+    def _kept(self, name: str, first: int) -> Array:
+        """Return the part of all states that begins at number `first`."""
+        if not self._blocks:
+            raise ValueError(f"{name}: expected a tape made without checkpoint_every")
+        (block,) = self._blocks
+        H = self._network.architecture.hidden_size
+        parts = [states[..., first : first + H] for states in block.h]
+        states = parts[0][None] if len(parts) == 1 else np.stack(parts)
         shown: Array = states[self._network.states_index(self._single)]
+        shown.flags.writeable = False
         return shown
 
     def __repr__(self) -> str:
         h = f"h {self.h.shape}, " if self._blocks else ""
-        return f"Tape(y {self.y.shape}, {h}h_n {self.h_n.shape})"
+        h_n = self._network.shown(self._states, single=self._single)
+        shape = h_n[0].shape if isinstance(h_n, tuple) else h_n.shape
+        return f"Tape(y {self.y.shape}, {h}h_n {'2 x ' if isinstance(h_n, tuple) else ''}{shape})"
 
 
 class Network:
@@ -115,6 +138,7 @@ class Network:
     ) -> None:
         self.architecture = architecture
         self.kernels = kernels
+        self._cell = architecture.cell
         # What the kernels call the sizes: H, and O, which is 0 without an output layer
         self._hidden_size = architecture.hidden_size
         self._layer_size = architecture.output_size or 0
@@ -142,10 +166,14 @@ class Network:
             0 if single else slice(None),
         )
 
+    def shown(self, states: Array, *, single: bool) -> Any:
+        """Return states (layers * directions, B, S) as users see them: of an LSTM a pair."""
+        return contracts.state_of(states[self.states_index(single)], self._hidden_size)
+
     def room_for_states(self, B: int) -> Array:
-        """Return an empty array (layers * directions, B, H)."""
+        """Return an empty array (layers * directions, B, S)."""
         return np.empty(
-            (self.architecture.states, B, self.architecture.hidden_size), self.flat.dtype
+            (self.architecture.states, B, self.architecture.state_size), self.flat.dtype
         )
 
     def first_states(self, h0: Array | None, B: int) -> Array:
@@ -154,8 +182,20 @@ class Network:
         if h0 is not None:
             return h0
         states = self.room_for_states(B)
-        states[...] = self.params["h0"].reshape(of.states, 1, -1) if of.trainable_h0 else 0
+        states[...] = 0
+        if of.trainable_h0:
+            for part, trained in self._trained_states(states, self.params):
+                part[...] = trained[:, None]
         return states
+
+    def _trained_states(
+        self, states: Array, parameters: dict[str, Array]
+    ) -> Iterator[tuple[Array, Array]]:
+        """Yield parts of states, h and c, with their parameters (layers * directions, H)."""
+        H = self.architecture.hidden_size
+        for number, name in enumerate(("h0", "c0")[: self.architecture.blocks.states]):
+            part = states[..., number * H : (number + 1) * H]
+            yield part, parameters[name].reshape(len(states), H)
 
     def parts(self, *, with_outputs: bool = True) -> Iterator[tuple[Array, int, int]]:
         """Yield by layer its parameters (n,), inputs, and outputs: those of the output layer or 0.
@@ -166,7 +206,7 @@ class Network:
         for layer in range(of.num_layers):
             I = of.hidden_size if layer else of.input_size
             O = self._layer_size if with_outputs and layer == of.num_layers - 1 else 0
-            shapes = contracts.parameters(I, of.hidden_size, O)
+            shapes = contracts.parameters(of.cell, I, of.hidden_size, O)
             end = start + sum(map(math.prod, shapes.values()))
             yield self.flat[start:end], I, O
             start = end
@@ -207,7 +247,7 @@ class Network:
             Of this network's `forward`.
         dy : array (B, T, O), or (B, O) without return_sequences
             dL/dy.
-        dh_n : array (layers * directions, B, H) or None
+        dh_n : array (layers * directions, B, S) or None
             What reaches the last states beside their outputs.
         gradient : array (n,)
             dL/d(parameters) is added, in the order of `flat`.
@@ -215,7 +255,7 @@ class Network:
         Returns
         -------
         dx : array (B, T, I), or None for category numbers
-        dh0 : array (layers * directions, B, H)
+        dh0 : array (layers * directions, B, S)
         """
         x, lengths = tape._x, tape._lengths
         gradients = contracts.views(gradient, self.shapes)
@@ -224,8 +264,7 @@ class Network:
             dy = dy.copy()
             clear_padding(dy, lengths)
         if not self.architecture.return_sequences:
-            h_n = tape.h_n.reshape(-1, len(x), self.architecture.hidden_size)
-            dh_n = self._through_last(h_n, dy, dh_n, gradients)
+            dh_n = self._through_last(tape._states, dy, dh_n, gradients)
         for number in reversed(range(len(tape._starts))):
             first, last, states = tape._starts[number]
             if tape._blocks:
@@ -242,7 +281,8 @@ class Network:
                 dx[:, first:last] = dx_block
         assert dh_n is not None
         if self.architecture.trainable_h0:
-            gradients["h0"].reshape(dh_n.shape[0], -1)[...] += dh_n.sum(axis=1)
+            for part, trained in self._trained_states(dh_n, gradients):
+                trained += part.sum(axis=1)
         return dx, dh_n
 
     def predict(
@@ -264,11 +304,11 @@ class Network:
     ) -> Array:
         """Return what one layer makes of x: outputs, or states where output_size is 0."""
         B, T, I = x.shape
-        H = self._hidden_size
+        H, cell = self._hidden_size, self._cell
         O = output_size or H
         y = np.empty((B, T, O), theta.dtype)
-        workspace = self._scratch.take(self.kernels.predict_workspace_size, T, B, I, H, O)
-        self.kernels.rnn_predict(x, h0, theta, H, output_size, y, h_n, workspace)
+        workspace = self._scratch.take(self.kernels.predict_workspace_size, cell, T, B, I, H, O)
+        self.kernels.rnn_predict(cell, x, h0, theta, H, output_size, y, h_n, workspace)
         self._scratch.give(workspace)
         return y
 
@@ -282,10 +322,12 @@ class Network:
         B, T, I = x.shape
         H, O = self.architecture.hidden_size, self.architecture.outputs
         gradient = np.empty_like(self.flat)
-        workspace = self._scratch.take(self.kernels.gradient_workspace_size, T, B, I, H, O)
+        cell = self._cell
+        workspace = self._scratch.take(self.kernels.gradient_workspace_size, cell, T, B, I, H, O)
         value, norm = self.kernels.rnn_gradient(
-            x, y, self.flat, gradient, H, self._layer_size, loss, max_norm, max_value, workspace
-        )
+            cell, x, y, self.flat, gradient, H, self._layer_size, loss, max_norm, max_value,
+            workspace,
+        )  # fmt: skip
         self._scratch.give(workspace)
         return value, norm, gradient
 
@@ -310,7 +352,7 @@ class Network:
         ----------
         batch : Batch
         loss : Loss
-        h0 : array (layers * directions, B, H) or None
+        h0 : array (layers * directions, B, S) or None
         rng : generator or None
             Decides what dropout leaves out.
         """
@@ -332,7 +374,8 @@ class Network:
             dh_n = self._through_last(states, dy, None, gradients)
         _, dh0 = self._layers.backward(done, dtop, dh_n, gradients, wants_dx=False)
         if of.trainable_h0 and h0 is None:
-            gradients["h0"].reshape(dh0.shape[0], -1)[...] += dh0.sum(axis=1)
+            for part, trained in self._trained_states(dh0, gradients):
+                trained += part.sum(axis=1)
         return value, gradient, states
 
     def _cut(
@@ -385,7 +428,9 @@ class Network:
         else:
             O = self.architecture.output_size
             y = np.empty((B, T, O), top.dtype)
-            with self._scratch.lent(self.kernels.workspace_size, T, B, 1, features, O) as workspace:
+            with self._scratch.lent(
+                self.kernels.workspace_size, "tanh", T, B, 1, features, O
+            ) as workspace:
                 self.kernels.output_forward(
                     top, self.params["W_hy"], self.params["b_y"], y, workspace
                 )
@@ -400,7 +445,7 @@ class Network:
         B, T, features = top.shape
         dtop = np.empty((B, T, features), top.dtype)
         with self._scratch.lent(
-            self.kernels.workspace_size, T, B, 1, features, dy.shape[-1]
+            self.kernels.workspace_size, "tanh", T, B, 1, features, dy.shape[-1]
         ) as workspace:
             self.kernels.output_backward(
                 top, self.params["W_hy"], dy, gradients["W_hy"], gradients["b_y"], dtop, workspace
@@ -409,7 +454,8 @@ class Network:
 
     def _last_features(self, states: Array) -> Array:
         """Return what the last layer hands on after all steps, as one step (B, 1, features)."""
-        top = states[-self.architecture.directions :]
+        of = self.architecture
+        top = states[-of.directions :, :, : of.hidden_size]
         return np.concatenate(list(top), axis=-1)[:, None]
 
     def _through_last(
@@ -421,7 +467,7 @@ class Network:
         dh_n = np.zeros_like(states) if dh_n is None else dh_n.copy()
         parts = last.reshape(len(last), of.directions, of.hidden_size)
         with np.errstate(over="ignore"):
-            dh_n[-of.directions :] += parts.swapaxes(0, 1)
+            dh_n[-of.directions :, :, : of.hidden_size] += parts.swapaxes(0, 1)
         return dh_n
 
     def __getstate__(self) -> dict[str, Any]:

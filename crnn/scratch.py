@@ -21,9 +21,9 @@ class Scratch:
         self._dtype = dtype
         self._idle: list[Array] = []
 
-    def take(self, size_of: Callable[..., int], *sizes: int) -> Array:
+    def take(self, size_of: Callable[..., int], cell: str, *sizes: int) -> Array:
         """Return a workspace for a call of sizes T, B, I, H, O; `give` takes it back."""
-        size = size_of(*sizes, self._dtype)
+        size = size_of(cell, *sizes, self._dtype)
         try:
             workspace = self._idle.pop()
         except IndexError:
@@ -35,8 +35,8 @@ class Scratch:
         self._idle.append(workspace)
 
     @contextmanager
-    def lent(self, size_of: Callable[..., int], *sizes: int) -> Iterator[Array]:
+    def lent(self, size_of: Callable[..., int], cell: str, *sizes: int) -> Iterator[Array]:
         """Lend a workspace for as long as the context lasts."""
-        workspace = self.take(size_of, *sizes)
+        workspace = self.take(size_of, cell, *sizes)
         yield workspace
         self.give(workspace)

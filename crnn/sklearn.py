@@ -39,7 +39,7 @@ import numpy as np
 
 from crnn import checks, schedules
 from crnn.losses import MSE, CrossEntropy
-from crnn.models import RNN
+from crnn.cells import RNN
 from crnn.optimizers import AdamW
 from crnn.pooling import PooledLoss, outputs_per_step, pooled
 from crnn.sequences import padded

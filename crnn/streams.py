@@ -20,26 +20,35 @@ class LayeredStream:
     ----------
     streams : list of Stream
         One a layer, the lowest first.
-    first_state : array (layers, batch, hidden), without axes of one layer or of one sequence
-        What `reset` goes back to.
-    to_state : function
+    first_state : array (layers, batch, S)
+        What `reset` goes back to; S is hidden, or of an LSTM twice as many, h and then c.
+    to_states : function
         Checks a state that is assigned and returns it as an array like `first_state`.
+    shown : function
+        Turns such an array into what users see: without axes of one layer or of one sequence, and
+        of an LSTM a pair.
 
     Attributes
     ----------
     input_size, hidden_size, output_size : int
     batch_size : int or None
     dtype : numpy dtype
-    state : array
-        A copy of the last states, shaped as `first_state`; may be assigned to.
+    state : array (layers, batch, hidden), or of an LSTM a pair of such
+        A copy of the last states, without axes of one layer or of one sequence; may be assigned
+        to.
     """
 
     def __init__(
-        self, streams: list[Any], first_state: Array, to_state: Callable[[Any], Array]
+        self,
+        streams: list[Any],
+        first_state: Array,
+        to_states: Callable[[Any], Array],
+        shown: Callable[[Array], Any],
     ) -> None:
         self._streams = streams
         self._first_state = first_state.copy()
-        self._to_state = to_state
+        self._to_states = to_states
+        self._shown = shown
         self._taken = threading.Lock()
         self.input_size: int = streams[0].input_size
         self.hidden_size: int = streams[0].hidden_size
@@ -111,17 +120,17 @@ class LayeredStream:
         return y
 
     @property
-    def state(self) -> Array:
+    def state(self) -> Any:
         """A copy of the last states; may be assigned to."""
         with self._alone():
-            states = [stream.state for stream in self._streams]
-        return np.stack(states) if len(states) > 1 else states[0]
+            states = self._get()
+        return self._shown(states)
 
     @state.setter
     def state(self, value: Any) -> None:
-        state = self._to_state(value)
+        states = self._to_states(value)
         with self._alone():
-            self._set(state)
+            self._set(states)
 
     def reset(self) -> None:
         """Go back to the states that sequences start from.
@@ -144,10 +153,9 @@ class LayeredStream:
         """
         with self._alone():
             streams = [stream.copy() for stream in self._streams]
-            states = [stream.state for stream in streams]
-        twin = LayeredStream(streams, self._first_state, self._to_state)
-        for stream, state in zip(streams, states, strict=True):
-            stream.state = state
+            states = self._get()
+        twin = LayeredStream(streams, self._first_state, self._to_states, self._shown)
+        twin._set(states)
         return twin
 
     def __copy__(self) -> "LayeredStream":
@@ -162,10 +170,16 @@ class LayeredStream:
     def __repr__(self) -> str:
         return contracts.stream_repr(self)
 
-    def _set(self, state: Array) -> None:
-        several = len(self._streams) > 1
-        for stream, of_layer in zip(self._streams, state if several else [state], strict=True):
-            stream.state = of_layer
+    def _get(self) -> Array:
+        """Return the states (layers, batch, S)."""
+        states = [stream.state for stream in self._streams]
+        parts = [np.concatenate(s, axis=-1) if isinstance(s, tuple) else s for s in states]
+        return np.stack(parts).reshape(self._first_state.shape)
+
+    def _set(self, states: Array) -> None:
+        for stream, of_layer in zip(self._streams, states, strict=True):
+            state = of_layer[0] if self.batch_size is None else of_layer
+            stream.state = contracts.state_of(state, self.hidden_size)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from crnn import checks, schedules
+from crnn import checks, saved, schedules
+from crnn.cells import RNN
 from crnn.checks import Array
 from crnn.errors import ModelFileError
 from crnn.history import History
-from crnn.models import RNN, describe, rebuild, shapes_of
 from crnn.optimizers import Adam
 
 __all__ = ["TextModel", "load", "trigram_bits"]
@@ -257,7 +257,7 @@ class TextModel:
             "format": f"crnn {KIND}",
             "version": FILE_VERSION,
             "vocabulary": self.vocabulary,
-            "network": describe(self.net),
+            "network": saved.describe(self.net),
         }
         files.write(path, description, {"parameters": self.net.flat_params})
 
@@ -287,7 +287,7 @@ def load(path: str | os.PathLike[str], *, implementation: str | None = None) -> 
     def expected(description: Any) -> files.Shapes:
         files.check_kind(description, KIND, FILE_VERSION)
         vocabulary, network = description.get("vocabulary"), description.get("network")
-        shapes = shapes_of(network)
+        shapes = saved.shapes_of(network)
         if not isinstance(vocabulary, str) or vocabulary != "".join(sorted(set(vocabulary))):
             raise ModelFileError(f"vocabulary: expected characters in order, got {vocabulary!r}")
         if not network["input_size"] == network["output_size"] == len(vocabulary) > 1:
@@ -300,7 +300,7 @@ def load(path: str | os.PathLike[str], *, implementation: str | None = None) -> 
 
     description, arrays = files.read(path, expected)
     model = TextModel(description["vocabulary"], hidden_size=1)
-    model.net = rebuild(description["network"], arrays, implementation)
+    model.net = saved.rebuild(description["network"], arrays, implementation)
     return model
 
 

@@ -1,7 +1,7 @@
 """Every kernel against an obviously correct third implementation, and the twins against each other.
 
 The third implementation is float64 einsum with named axes (b batch, t time, i input, h and k
-hidden, o output), one time step after the other. It shares no code with the two twins.
+hidden, o output, g gate), one time step after the other. It shares no code with the two twins.
 """
 
 import inspect
@@ -15,6 +15,18 @@ import pytest
 
 DTYPES = ["float32", "float64"]
 dtypes = pytest.mark.parametrize("dtype", DTYPES)
+
+CELLS = ["tanh", "relu", "gru", "gru_reset_before", "lstm"]
+cells = pytest.mark.parametrize("cell", CELLS)
+
+# By cell: gates, blocks of b_h and da, blocks of a state, blocks kept in `gates`
+BLOCKS = {
+    "tanh": (1, 1, 1, 0),
+    "relu": (1, 1, 1, 0),
+    "gru": (3, 4, 1, 4),
+    "gru_reset_before": (3, 3, 1, 4),
+    "lstm": (4, 4, 2, 4),
+}
 
 KERNELS = [
     "workspace_size",
@@ -42,44 +54,96 @@ LARGEST_SIZE = 70
 SIZES = {"T": 3, "B": 5, "I": 2, "H": 7, "O": 4}
 
 
+def sigmoid(a):
+    return 1 / (1 + np.exp(-a))
+
+
 class Problem:
     """Random asymmetric inputs of one size, and what the third implementation makes of them."""
 
-    def __init__(self, *, T, B, I, H, O, dtype, seed):
+    def __init__(self, *, T, B, I, H, O, dtype, seed, cell="tanh"):
         rng = np.random.default_rng(seed)
 
         def normal(*shape, scale=1.0):
             return (scale * rng.standard_normal(shape)).astype(dtype)
 
+        self.cell = cell
         self.sizes = T, B, I, H, O
         self.dtype = np.dtype(dtype)
+        gates, sums, states, _ = BLOCKS[cell]
         self.x = normal(B, T, I)
         # Scaled by fan-in, so that neither the states saturate nor the gradients explode.
-        self.W_xh = normal(H, I, scale=1 / np.sqrt(I))
-        self.W_hh = normal(H, H, scale=0.9 / np.sqrt(H))
-        self.b_h = normal(H, scale=0.3)
+        self.W_xh = normal(gates * H, I, scale=1 / np.sqrt(I))
+        self.W_hh = normal(gates * H, H, scale=0.9 / np.sqrt(H))
+        self.b_h = normal(sums * H, scale=0.3)
         self.W_hy = normal(O, H, scale=1 / np.sqrt(H))
         self.b_y = normal(O, scale=0.3)
-        self.h0 = np.tanh(normal(B, H))
+        self.h0 = np.tanh(normal(B, states * H))
         self.dy = normal(B, T, O)
         self.dh = normal(B, T, H)
+        self.dc = normal(B, T, H) if states == 2 else None
         # What the accumulated gradients hold before the kernel adds to them.
         self.before = {
-            "W_xh": normal(H, I),
-            "W_hh": normal(H, H),
-            "b_h": normal(H),
+            "W_xh": normal(gates * H, I),
+            "W_hh": normal(gates * H, H),
+            "b_h": normal(sums * H),
             "W_hy": normal(O, H),
             "b_y": normal(O),
         }
 
+    def room(self, layout, name):
+        """An array for `gates` or `da`, or None where the cell has none."""
+        T, B, _, H, _ = self.sizes
+        _, sums, _, kept = BLOCKS[self.cell]
+        if kept == 0:
+            return None
+        return layout((B, T, (sums if name == "da" else kept) * H), self.dtype)
+
+    def _by_gate(self):
+        """Weights (gates, H, ...) and biases (blocks, H) in float64."""
+        H = self.sizes[3]
+        W_xh, W_hh, b_h = wide(self.W_xh, self.W_hh, self.b_h)
+        return W_xh.reshape(-1, H, W_xh.shape[1]), W_hh.reshape(-1, H, H), b_h.reshape(-1, H)
+
+    def _step(self, x_t, state):
+        """One step: the state after it, and all that the gradients are made of."""
+        H = self.sizes[3]
+        W_xh, W_hh, b_h = self._by_gate()
+        h = state[:, :H]
+        from_x = np.einsum("ghi,bi->gbh", W_xh, x_t)
+        from_h = np.einsum("ghk,bk->gbh", W_hh, h)
+        if self.cell in ("tanh", "relu"):
+            a = from_x[0] + from_h[0] + b_h[0]
+            return (np.tanh(a) if self.cell == "tanh" else np.where(a > 0, a, 0)), {}
+        if self.cell == "lstm":
+            a = from_x + from_h + b_h[:, None]
+            kept = {"i": sigmoid(a[0]), "f": sigmoid(a[1]), "g": np.tanh(a[2]), "o": sigmoid(a[3])}
+            c = kept["f"] * state[:, H:] + kept["i"] * kept["g"]
+            return np.concatenate([kept["o"] * np.tanh(c), c], axis=1), kept
+        kept = {"r": sigmoid(from_x[0] + from_h[0] + b_h[0])}
+        kept["z"] = sigmoid(from_x[1] + from_h[1] + b_h[1])
+        if self.cell == "gru":
+            kept["q"] = from_h[2] + b_h[3]
+            kept["n"] = np.tanh(from_x[2] + b_h[2] + kept["r"] * kept["q"])
+        else:
+            kept["q"] = kept["r"] * h
+            inner = np.einsum("hk,bk->bh", W_hh[2], kept["q"])
+            kept["n"] = np.tanh(from_x[2] + b_h[2] + inner)
+        return kept["n"] + kept["z"] * (h - kept["n"]), kept
+
     def hidden_states(self):
-        x, W_xh, W_hh, b_h, h0 = wide(self.x, self.W_xh, self.W_hh, self.b_h, self.h0)
+        x, h0 = wide(self.x, self.h0)
         h = [h0]
         for t in range(x.shape[1]):
-            input_part = np.einsum("hi,bi->bh", W_xh, x[:, t])
-            recurrent_part = np.einsum("hk,bk->bh", W_hh, h[-1])
-            h.append(np.tanh(input_part + recurrent_part + b_h))
+            h.append(self._step(x[:, t], h[-1])[0])
         return np.stack(h, axis=1)
+
+    def kept(self, h):
+        """What the steps keep beside their states, in the order in which the kernels keep it."""
+        x = self.x.astype(np.float64)
+        order = "ifgo" if self.cell == "lstm" else "rznq"
+        steps = [self._step(x[:, t], h[:, t])[1] for t in range(x.shape[1])]
+        return np.stack([np.concatenate([s[name] for name in order], axis=1) for s in steps], 1)
 
     def outputs(self, h):
         W_hy, b_y = wide(self.W_hy, self.b_y)
@@ -93,21 +157,58 @@ class Problem:
             "h": np.einsum("oh,bto->bth", W_hy, dy),
         }
 
+    def _step_back(self, t, h, carried):
+        """By sum: its gradient. And what reaches the state before the step."""
+        H = self.sizes[3]
+        _, W_hh, _ = self._by_gate()
+        before, after, dh = h[:, t], h[:, t + 1], carried[:, :H] + self.dh[:, t]
+        _, kept = self._step(self.x[:, t].astype(np.float64), before)
+
+        def back(gate, da):
+            return np.einsum("hk,bh->bk", W_hh[gate], da)
+
+        if self.cell in ("tanh", "relu"):
+            slope = 1 - after**2 if self.cell == "tanh" else 1.0 * (after > 0)
+            return [dh * slope], back(0, dh * slope)
+        if self.cell == "lstm":
+            i, f, g, o = (kept[name] for name in "ifgo")
+            tanh_c = np.tanh(after[:, H:])
+            dc = carried[:, H:] + self.dc[:, t] + dh * o * (1 - tanh_c**2)
+            da = [dc * g * (i - i**2), dc * before[:, H:] * (f - f**2), dc * i * (1 - g**2)]
+            da.append(dh * tanh_c * (o - o**2))
+            dh_before = sum(back(gate, da_gate) for gate, da_gate in enumerate(da))
+            return da, np.concatenate([dh_before, dc * f], axis=1)
+        r, z, n, q = (kept[name] for name in "rznq")
+        da_z, da_n = dh * (before - n) * (z - z**2), dh * (1 - z) * (1 - n**2)
+        if self.cell == "gru":
+            da_r, da_q = da_n * q * (r - r**2), da_n * r
+            return [da_r, da_z, da_n, da_q], dh * z + back(0, da_r) + back(1, da_z) + back(2, da_q)
+        dq = back(2, da_n)
+        da_r = dq * before * (r - r**2)
+        return [da_r, da_z, da_n], dh * z + dq * r + back(0, da_r) + back(1, da_z)
+
     def hidden_gradients(self, h):
-        x, W_xh, W_hh, dh = wide(self.x, self.W_xh, self.W_hh, self.dh)
-        steps = x.shape[1]
-        da = np.empty_like(dh)
-        carried = np.zeros_like(h[:, 0])
-        for t in reversed(range(steps)):
+        x, W_xh = wide(self.x, self.W_xh)
+        T, H = x.shape[1], self.sizes[3]
+        gates = BLOCKS[self.cell][0]
+        da, carried = [None] * T, np.zeros_like(h[:, 0])
+        for t in reversed(range(T)):
             # h[:, t + 1] is h_t of the formulas, because h[:, 0] is h_0 and t starts at 0.
-            da[:, t] = (dh[:, t] + carried) * (1 - h[:, t + 1] ** 2)
-            carried = np.einsum("hk,bh->bk", W_hh, da[:, t])
+            da[t], carried = self._step_back(t, h, carried)
+        da = np.array(da)  # (T, blocks, B, H)
+        dW_hh = np.einsum("tgbh,btk->ghk", da[:, :gates], h[:, :-1, :H])
+        if self.cell == "gru":
+            dW_hh[2] = np.einsum("tbh,btk->hk", da[:, 3], h[:, :-1])
+        if self.cell == "gru_reset_before":
+            q = self.kept(h)[..., 3 * H :]
+            dW_hh[2] = np.einsum("tbh,btk->hk", da[:, 2], q)
+        into_x = np.einsum("tgbh->btgh", da[:, :gates]).reshape(*x.shape[:2], -1)
         return {
-            "a": da,
-            "W_xh": self.before["W_xh"] + np.einsum("bth,bti->hi", da, x),
-            "W_hh": self.before["W_hh"] + np.einsum("bth,btk->hk", da, h[:, :-1]),
-            "b_h": self.before["b_h"] + np.einsum("bth->h", da),
-            "x": np.einsum("hi,bth->bti", W_xh, da),
+            "a": np.einsum("tgbh->btgh", da).reshape(*x.shape[:2], -1),
+            "W_xh": self.before["W_xh"] + np.einsum("btn,bti->ni", into_x, x),
+            "W_hh": self.before["W_hh"] + dW_hh.reshape(-1, H),
+            "b_h": self.before["b_h"] + np.einsum("tgbh->gh", da).reshape(-1),
+            "x": np.einsum("ni,btn->bti", W_xh, into_x),
             "h0": carried,
         }
 
@@ -118,7 +219,7 @@ def wide(*arrays):
 
 def workspace_for(kernels, problem):
     """Scratch of exactly the promised size, full of NaN, before guard elements."""
-    size = kernels.workspace_size(*problem.sizes, problem.dtype)
+    size = kernels.workspace_size(problem.cell, *problem.sizes, problem.dtype)
     # Guards as long as a cache line of 64 bytes in float32.
     buffer = np.full(size + 16, np.nan, problem.dtype)
     buffer[size:] = 7.0
@@ -155,57 +256,86 @@ def laid_out(values, layout):
     return array
 
 
+def run_forward(kernels, problem, workspace, layout=contiguous, x=None):
+    """The states and the gates, from x in the problem's layout or as given."""
+    T, B, _, H, _ = problem.sizes
+    h = layout((B, T + 1, problem.h0.shape[1]), problem.dtype)
+    h[:, 0] = problem.h0
+    gates = problem.room(layout, "gates")
+    x = laid_out(problem.x, layout) if x is None else x
+    assert (
+        kernels.rnn_forward(
+            problem.cell, x, problem.W_xh, problem.W_hh, problem.b_h, h, gates, workspace
+        )
+        is None
+    )
+    return h, gates
+
+
+def run_backward(kernels, problem, h, gates, workspace, *, dx, x=None):
+    """What the backward kernel writes, by name, with dx where there is room for it."""
+    _, B, _, _, _ = problem.sizes
+    grads = {name: problem.before[name].copy() for name in ("W_xh", "W_hh", "b_h")}
+    dh, da = problem.dh.copy(), problem.room(contiguous, "da")
+    dh0 = np.full((B, problem.h0.shape[1]), np.nan, problem.dtype)
+    kernels.rnn_backward(
+        cell=problem.cell,
+        x=x,
+        h=h,
+        gates=gates,
+        W_xh=problem.W_xh,
+        W_hh=problem.W_hh,
+        dh=dh,
+        dc=problem.dc,
+        da=da,
+        dW_xh=grads["W_xh"],
+        dW_hh=grads["W_hh"],
+        db_h=grads["b_h"],
+        dx=dx,
+        dh0=dh0,
+        workspace=workspace,
+    )
+    results = {"d" + name: values for name, values in grads.items()}
+    return results | {"da": dh if da is None else da, "dx": dx, "dh0": dh0}
+
+
 def run_all(kernels, problem, layout=contiguous):
     """Every sequence kernel on one problem: a dict of what they wrote, by name."""
     T, B, I, H, O = problem.sizes
     dtype = problem.dtype
     workspace, guard = workspace_for(kernels, problem)
-
     x = laid_out(problem.x, layout)
-    h = layout((B, T + 1, H), dtype)
-    h[:, 0] = problem.h0
-    assert kernels.rnn_forward(x, problem.W_xh, problem.W_hh, problem.b_h, h, workspace) is None
+    states, gates = run_forward(kernels, problem, workspace, layout, x)
+    h = states[:, 1:, :H]
 
     y = layout((B, T, O), dtype)
-    assert kernels.output_forward(h[:, 1:], problem.W_hy, problem.b_y, y, workspace) is None
+    assert kernels.output_forward(h, problem.W_hy, problem.b_y, y, workspace) is None
 
-    grads = {name: values.copy() for name, values in problem.before.items()}
+    grads = {name: problem.before[name].copy() for name in ("W_hy", "b_y")}
     dh_outputs = layout((B, T, H), dtype)
     workspace[:] = np.nan
     kernels.output_backward(
-        h[:, 1:], problem.W_hy, problem.dy, grads["W_hy"], grads["b_y"], dh_outputs, workspace
+        h, problem.W_hy, problem.dy, grads["W_hy"], grads["b_y"], dh_outputs, workspace
     )
 
-    da = problem.dh.copy()
-    dx = layout((B, T, I), dtype)
-    dh0 = np.full((B, H), np.nan, dtype)
     workspace[:] = np.nan
-    kernels.rnn_backward(
-        x,
-        h,
-        problem.W_xh,
-        problem.W_hh,
-        da,
-        grads["W_xh"],
-        grads["W_hh"],
-        grads["b_h"],
-        dx,
-        dh0,
-        workspace,
-    )
+    dx = layout((B, T, I), dtype)
+    results = run_backward(kernels, problem, states, gates, workspace, dx=dx, x=x)
     assert np.all(guard == 7.0), "a kernel wrote past the workspace"
-    results = {"d" + name: values for name, values in grads.items()}
-    return results | {"h": h, "y": y, "dh": dh_outputs, "da": da, "dx": dx, "dh0": dh0}
+    results |= {"d" + name: values for name, values in grads.items()}
+    results |= {} if gates is None else {"gates": gates}
+    return results | {"h": states, "y": y, "dh": dh_outputs}
 
 
 def expected_of(problem, h):
     """What the third implementation makes of the problem. Its backward part starts from the h
     that the kernel computed, as the kernel's does."""
     (h,) = wide(h)
-    hidden, output = problem.hidden_gradients(h), problem.output_gradients(h[:, 1:])
-    return {
+    states = h[:, 1:, : problem.sizes[3]]
+    hidden, output = problem.hidden_gradients(h), problem.output_gradients(states)
+    expected = {
         "h": problem.hidden_states(),
-        "y": problem.outputs(h[:, 1:]),
+        "y": problem.outputs(states),
         "dh": output["h"],
         "dW_hy": output["W_hy"],
         "db_y": output["b_y"],
@@ -216,6 +346,7 @@ def expected_of(problem, h):
         "dx": hidden["x"],
         "dh0": hidden["h0"],
     }
+    return expected | ({"gates": problem.kept(h)} if BLOCKS[problem.cell][3] else {})
 
 
 def check_problem(kernels, problem, assert_close, layout=contiguous):
@@ -229,25 +360,38 @@ def check_problem(kernels, problem, assert_close, layout=contiguous):
 
 
 @dtypes
+@cells
 @pytest.mark.parametrize("swept", SIZES)
-def test_sequence_kernels_at_every_size(kernels, assert_close, dtype, swept):
+def test_sequence_kernels_at_every_size(kernels, assert_close, dtype, cell, swept):
     for size in range(1, LARGEST_SIZE + 1):
-        problem = Problem(**(SIZES | {swept: size}), dtype=dtype, seed=size)
+        problem = Problem(**(SIZES | {swept: size}), dtype=dtype, seed=size, cell=cell)
         check_problem(kernels, problem, assert_close)
 
 
 @dtypes
+@cells
+@pytest.mark.parametrize("swept", ["T", "I", "H"])
+def test_one_sequence_at_every_size(kernels, assert_close, dtype, cell, swept):
+    """Alone, a sequence has loops of its own."""
+    for size in range(1, LARGEST_SIZE + 1):
+        sizes = SIZES | {"B": 1, swept: size}
+        check_problem(kernels, Problem(**sizes, dtype=dtype, seed=size, cell=cell), assert_close)
+
+
+@dtypes
+@cells
 @pytest.mark.parametrize("seed", range(12))
-def test_sequence_kernels_at_random_sizes(kernels, assert_close, dtype, seed):
+def test_sequence_kernels_at_random_sizes(kernels, assert_close, dtype, cell, seed):
     # Remainders of two sizes meet here: rows and columns of one tile, tile and chunk of time.
     T, B, I, H, O = (
         int(size) for size in np.random.default_rng(seed).integers(1, LARGEST_SIZE + 1, size=5)
     )
-    problem = Problem(T=T, B=B, I=I, H=H, O=O, dtype=dtype, seed=seed)
+    problem = Problem(T=T, B=B, I=I, H=H, O=O, dtype=dtype, seed=seed, cell=cell)
     check_problem(kernels, problem, assert_close)
 
 
 @dtypes
+@cells
 @pytest.mark.parametrize(
     "sizes",
     [
@@ -259,11 +403,12 @@ def test_sequence_kernels_at_random_sizes(kernels, assert_close, dtype, seed):
         pytest.param({"T": 2, "B": 200, "I": 3, "H": 10, "O": 5}, id="large batch"),
     ],
 )
-def test_sequence_kernels_at_large_sizes(kernels, assert_close, dtype, sizes):
-    check_problem(kernels, Problem(**sizes, dtype=dtype, seed=0), assert_close)
+def test_sequence_kernels_at_large_sizes(kernels, assert_close, dtype, cell, sizes):
+    check_problem(kernels, Problem(**sizes, dtype=dtype, seed=0, cell=cell), assert_close)
 
 
 @dtypes
+@cells
 @layouts
 @pytest.mark.parametrize(
     "sizes",
@@ -272,16 +417,17 @@ def test_sequence_kernels_at_large_sizes(kernels, assert_close, dtype, sizes):
         pytest.param({"T": 5, "B": 13, "I": 19, "H": 37, "O": 23}, id="several vectors"),
     ],
 )
-def test_strides_of_batch_and_time(kernels, assert_close, dtype, layout, sizes):
-    problem = Problem(**sizes, dtype=dtype, seed=11)
+def test_strides_of_batch_and_time(kernels, assert_close, dtype, cell, layout, sizes):
+    problem = Problem(**sizes, dtype=dtype, seed=11, cell=cell)
     check_problem(kernels, problem, assert_close, layout)
 
 
 @dtypes
-def test_nothing_is_written_between_the_rows(kernels, dtype):
-    problem = Problem(**SIZES, dtype=dtype, seed=12)
+@cells
+def test_nothing_is_written_between_the_rows(kernels, dtype, cell):
+    problem = Problem(**SIZES, dtype=dtype, seed=12, cell=cell)
     results = run_all(kernels, problem, padded)
-    for name in ("h", "y", "dh", "dx"):
+    for name in {"h", "gates", "y", "dh", "dx"} & results.keys():
         rows = results[name]
         whole = rows.base
         untouched = np.ones(whole.shape, dtype=bool)
@@ -291,53 +437,59 @@ def test_nothing_is_written_between_the_rows(kernels, dtype):
 
 
 @dtypes
-def test_repeated_input_rows(kernels, assert_close, dtype):
+@cells
+def test_repeated_input_rows(kernels, assert_close, dtype, cell):
     # One sequence seen by all of the batch with a stride of zero.
-    problem = Problem(**SIZES, dtype=dtype, seed=13)
+    problem = Problem(**SIZES, dtype=dtype, seed=13, cell=cell)
     problem.x = np.broadcast_to(problem.x[:1], problem.x.shape)
-    h = np.full((SIZES["B"], SIZES["T"] + 1, SIZES["H"]), np.nan, dtype)
-    h[:, 0] = problem.h0
     workspace, _ = workspace_for(kernels, problem)
-    kernels.rnn_forward(problem.x, problem.W_xh, problem.W_hh, problem.b_h, h, workspace)
+    h, _ = run_forward(kernels, problem, workspace, x=problem.x)
     assert_close(h, problem.hidden_states(), dtype=dtype)
 
 
 @dtypes
-def test_inputs_that_are_in_the_states_already(kernels, assert_close, dtype):
-    """Without x the kernels find W_xh x_t + b_h where h_t will be, and leave dW_xh alone."""
-    problem = Problem(**SIZES, dtype=dtype, seed=16)
+@cells
+@pytest.mark.parametrize("B", [1, 5])
+def test_inputs_that_are_projected_already(kernels, assert_close, dtype, cell, B):
+    """Without x the kernels find W_xh x_t + b_h where they would put it, and leave dW_xh alone."""
+    problem = Problem(**(SIZES | {"B": B}), dtype=dtype, seed=16, cell=cell)
     expected = run_all(kernels, problem)
     T, B, I, H, _ = problem.sizes
-    h = np.empty((B, T + 1, H), dtype)
+    N = len(problem.W_xh)
+    h = np.empty((B, T + 1, problem.h0.shape[1]), dtype)
     h[:, 0] = problem.h0
-    h[:, 1:] = problem.x @ problem.W_xh.T + problem.b_h
+    gates = problem.room(contiguous, "gates")
+    projected = h[:, 1:] if gates is None else gates[..., :N]
+    projected[...] = problem.x @ problem.W_xh.T + problem.b_h[:N]
     workspace, guard = workspace_for(kernels, problem)
-    kernels.rnn_forward(None, problem.W_xh, problem.W_hh, problem.b_h, h, workspace)
+    kernels.rnn_forward(
+        cell, None, problem.W_xh, problem.W_hh, problem.b_h, h, gates, workspace
+    )
     assert_close(h, expected["h"], dtype=dtype)
 
-    grads = {name: values.copy() for name, values in problem.before.items()}
-    da, dx, dh0 = problem.dh.copy(), np.empty((B, T, I), dtype), np.empty((B, H), dtype)
-    kernels.rnn_backward(
-        None, expected["h"], problem.W_xh, problem.W_hh, da, grads["W_xh"], grads["W_hh"],
-        grads["b_h"], dx, dh0, workspace,
+    results = run_backward(
+        kernels, problem, expected["h"], expected.get("gates"), workspace,
+        dx=np.empty((B, T, I), dtype),
     )  # fmt: skip
-    assert np.array_equal(grads["W_xh"], problem.before["W_xh"])
-    for name, values in {"da": da, "dx": dx, "dh0": dh0, "dW_hh": grads["W_hh"]}.items():
-        assert np.array_equal(values, expected[name]), name
-    assert np.array_equal(grads["b_h"], expected["db_h"])
+    assert np.array_equal(results["dW_xh"], problem.before["W_xh"])
+    for name in ("da", "dx", "dh0", "dW_hh", "db_h"):
+        assert np.array_equal(results[name], expected[name]), name
     assert np.all(guard == 7.0)
 
 
 @dtypes
-def test_initial_state_is_read_not_written(kernels, dtype):
-    problem = Problem(**SIZES, dtype=dtype, seed=14)
+@cells
+def test_initial_state_is_read_not_written(kernels, dtype, cell):
+    problem = Problem(**SIZES, dtype=dtype, seed=14, cell=cell)
     assert np.array_equal(run_all(kernels, problem)["h"][:, 0], problem.h0)
 
 
 @dtypes
-def test_inputs_stay_as_they_were_and_may_be_read_only(kernels, dtype):
-    problem = Problem(**SIZES, dtype=dtype, seed=15)
+@cells
+def test_inputs_stay_as_they_were_and_may_be_read_only(kernels, dtype, cell):
+    problem = Problem(**SIZES, dtype=dtype, seed=15, cell=cell)
     inputs = ["x", "W_xh", "W_hh", "b_h", "W_hy", "b_y", "dy"]
+    inputs += [] if problem.dc is None else ["dc"]
     before = {name: getattr(problem, name).copy() for name in inputs}
     for name in inputs:
         getattr(problem, name).flags.writeable = False
@@ -345,14 +497,15 @@ def test_inputs_stay_as_they_were_and_may_be_read_only(kernels, dtype):
     for name in inputs:
         assert np.array_equal(getattr(problem, name), before[name]), name
 
-    # Backward reads h, which forward wrote.
-    h = results["h"]
-    h.flags.writeable = False
-    kept = h.copy()
+    # Backward reads what forward wrote.
+    read = [results["h"]] + ([results["gates"]] if "gates" in results else [])
+    copies = [array.copy() for array in read]
+    for array in read:
+        array.flags.writeable = False
     workspace, _ = workspace_for(kernels, problem)
     grads = {name: np.zeros_like(values) for name, values in problem.before.items()}
     kernels.output_backward(
-        h[:, 1:],
+        results["h"][:, 1:, : SIZES["H"]],
         problem.W_hy,
         problem.dy,
         grads["W_hy"],
@@ -360,51 +513,44 @@ def test_inputs_stay_as_they_were_and_may_be_read_only(kernels, dtype):
         np.empty_like(problem.dh),
         workspace,
     )
-    kernels.rnn_backward(
-        problem.x,
-        h,
-        problem.W_xh,
-        problem.W_hh,
-        problem.dh.copy(),
-        grads["W_xh"],
-        grads["W_hh"],
-        grads["b_h"],
-        None,
-        np.empty_like(problem.h0),
-        workspace,
+    run_backward(
+        kernels, problem, results["h"], results.get("gates"), workspace, dx=None, x=problem.x
     )
-    assert np.array_equal(h, kept)
+    for array, kept in zip(read, copies, strict=True):
+        assert np.array_equal(array, kept)
 
 
 @dtypes
-def test_backward_without_input_gradient(kernels, dtype):
-    problem = Problem(**SIZES, dtype=dtype, seed=16)
+@cells
+def test_backward_without_input_gradient(kernels, dtype, cell):
+    problem = Problem(**SIZES, dtype=dtype, seed=16, cell=cell)
     with_dx = run_all(kernels, problem)
     workspace, _ = workspace_for(kernels, problem)
-    grads = {name: values.copy() for name, values in problem.before.items()}
-    da, dh0 = problem.dh.copy(), np.full_like(problem.h0, np.nan)
-    kernels.rnn_backward(
-        x=problem.x,
-        h=with_dx["h"],
-        W_xh=problem.W_xh,
-        W_hh=problem.W_hh,
-        dh=da,
-        dW_xh=grads["W_xh"],
-        dW_hh=grads["W_hh"],
-        db_h=grads["b_h"],
-        dx=None,
-        dh0=dh0,
-        workspace=workspace,
+    results = run_backward(
+        kernels, problem, with_dx["h"], with_dx.get("gates"), workspace, dx=None, x=problem.x
     )
-    for name in ("W_xh", "W_hh", "b_h"):
-        assert np.array_equal(grads[name], with_dx["d" + name]), name
-    assert np.array_equal(da, with_dx["da"])
-    assert np.array_equal(dh0, with_dx["dh0"])
+    for name in ("dW_xh", "dW_hh", "db_h", "da", "dh0"):
+        assert np.array_equal(results[name], with_dx[name]), name
 
 
 @dtypes
-def test_same_call_same_bits(kernels, dtype):
-    problem = Problem(T=9, B=11, I=21, H=35, O=18, dtype=dtype, seed=17)
+@pytest.mark.parametrize("B", [1, 3])
+def test_no_gradient_from_elsewhere_is_a_gradient_of_zero(kernels, dtype, B):
+    problem = Problem(**(SIZES | {"B": B}), dtype=dtype, seed=18, cell="lstm")
+    workspace, _ = workspace_for(kernels, problem)
+    h, gates = run_forward(kernels, problem, workspace)
+    problem.dc[...] = 0
+    zero = run_backward(kernels, problem, h, gates, workspace, dx=None, x=problem.x)
+    problem.dc = None
+    none = run_backward(kernels, problem, h, gates, workspace, dx=None, x=problem.x)
+    for name in ("dW_xh", "dW_hh", "db_h", "da", "dh0"):
+        assert np.array_equal(zero[name], none[name]), name
+
+
+@dtypes
+@cells
+def test_same_call_same_bits(kernels, dtype, cell):
+    problem = Problem(T=9, B=11, I=21, H=35, O=18, dtype=dtype, seed=17, cell=cell)
     first, second = run_all(kernels, problem), run_all(kernels, problem)
     for name in first:
         assert np.array_equal(first[name], second[name]), name
@@ -414,9 +560,11 @@ def tanh_of(kernels, values):
     """tanh as rnn_forward computes it: one step with W_xh = 1, W_hh = 0, b_h = 0."""
     dtype = values.dtype
     h = np.zeros((len(values), 2, 1), dtype)
-    workspace = np.empty(kernels.workspace_size(1, len(values), 1, 1, 1, dtype), dtype)
+    workspace = np.empty(kernels.workspace_size("tanh", 1, len(values), 1, 1, 1, dtype), dtype)
     one, zero = np.ones((1, 1), dtype), np.zeros((1, 1), dtype)
-    kernels.rnn_forward(values.reshape(-1, 1, 1), one, zero, np.zeros(1, dtype), h, workspace)
+    kernels.rnn_forward(
+        "tanh", values.reshape(-1, 1, 1), one, zero, np.zeros(1, dtype), h, None, workspace
+    )
     return h[:, 1, 0]
 
 
@@ -424,10 +572,39 @@ def wide_tanh_of(kernels, values):
     """The same with the values along the hidden units, where whole vectors are at work."""
     dtype, H = values.dtype, len(values)
     h = np.zeros((1, 2, H), dtype)
-    workspace = np.empty(kernels.workspace_size(1, 1, 1, H, 1, dtype), dtype)
+    workspace = np.empty(kernels.workspace_size("tanh", 1, 1, 1, H, 1, dtype), dtype)
     W_xh, W_hh = np.ascontiguousarray(values.reshape(H, 1)), np.zeros((H, H), dtype)
-    kernels.rnn_forward(np.ones((1, 1, 1), dtype), W_xh, W_hh, np.zeros(H, dtype), h, workspace)
+    kernels.rnn_forward(
+        "tanh", np.ones((1, 1, 1), dtype), W_xh, W_hh, np.zeros(H, dtype), h, None, workspace
+    )
     return h[0, 1]
+
+
+def sigmoid_of(kernels, values):
+    """The sigmoid as the gate r of one GRU unit a sequence, whose weights but W_xr are zero."""
+    dtype, B = values.dtype, len(values)
+    gates = np.empty((B, 1, 4), dtype)
+    workspace = np.empty(kernels.workspace_size("gru", 1, B, 1, 1, 1, dtype), dtype)
+    W_xh, W_hh = np.array([[1], [0], [0]], dtype), np.zeros((3, 1), dtype)
+    h, b_h = np.zeros((B, 2, 1), dtype), np.zeros(4, dtype)
+    kernels.rnn_forward("gru", values.reshape(B, 1, 1), W_xh, W_hh, b_h, h, gates, workspace)
+    return gates[:, 0, 0]
+
+
+@dtypes
+def test_sigmoid_is_accurate_also_where_it_is_small(kernels, dtype):
+    values = np.unique(np.concatenate([tanh_arguments(dtype), -tanh_arguments(dtype)]))
+    # Below, the inverse of 1 + e^-x leaves the range of whole precision.
+    values = values[values > (-87 if dtype == "float32" else -700)]
+    expected = 1 / (1 + np.exp(-values.astype(np.longdouble)))
+    result = sigmoid_of(kernels, values)
+    assert result.dtype == dtype
+    error = np.abs(result - expected) / np.spacing(expected.astype(dtype))
+    assert error.max() <= 3, values[np.argmax(error)]
+    beyond = sigmoid_of(kernels, np.array([-1e30, -1000, 1000, np.inf, -np.inf, np.nan], dtype))
+    assert np.array_equal(beyond[2:4], [1, 1])
+    assert np.all(beyond[[0, 1, 4]] < 1e-37)
+    assert np.isnan(beyond[5])
 
 
 def around(values, steps):
@@ -485,10 +662,11 @@ def test_tanh_of_zeros_keeps_their_sign(both_kernels, dtype):
     # Sums of negative zeros alone, W_xh x = -0 x 1 and W_hh h_0 = -0 x 0, and of more than one
     # sequence: other sums start from a positive zero.
     h = np.zeros((2, 2, 2), dtype)
-    workspace = np.empty(native.workspace_size(1, 2, 1, 2, 1, dtype), dtype)
+    workspace = np.empty(native.workspace_size("tanh", 1, 2, 1, 2, 1, dtype), dtype)
     W_xh, b_h = np.array([[-0.0], [0.0]], dtype), np.array([-0.0, 0.0], dtype)
     x = np.ones((2, 1, 1), dtype)
-    native.rnn_forward(x, W_xh, np.full((2, 2), -0.0, dtype), b_h, h, workspace)
+    W_hh = np.full((2, 2), -0.0, dtype)
+    native.rnn_forward("tanh", x, W_xh, W_hh, b_h, h, None, workspace)
     assert np.array_equal(h[:, 1], np.zeros((2, 2)))
     assert np.array_equal(np.signbit(h[0, 1]), [True, False])
 
@@ -658,11 +836,12 @@ def test_same_signature_in_both(both_kernels, name):
 
 
 SIGNATURES = {
-    "workspace_size": ["T", "B", "I", "H", "O", "dtype"],
-    "rnn_forward": ["x", "W_xh", "W_hh", "b_h", "h", "workspace"],
-    "rnn_backward": (
-        ["x", "h", "W_xh", "W_hh", "dh", "dW_xh", "dW_hh", "db_h", "dx", "dh0", "workspace"]
-    ),
+    "workspace_size": ["cell", "T", "B", "I", "H", "O", "dtype"],
+    "rnn_forward": ["cell", "x", "W_xh", "W_hh", "b_h", "h", "gates", "workspace"],
+    "rnn_backward": [
+        *("cell", "x", "h", "gates", "W_xh", "W_hh", "dh", "dc", "da"),
+        *("dW_xh", "dW_hh", "db_h", "dx", "dh0", "workspace"),
+    ],
     "output_forward": ["h", "W_hy", "b_y", "y", "workspace"],
     "output_backward": ["h", "W_hy", "dy", "dW_hy", "db_y", "dh", "workspace"],
     "mse": ["y_hat", "y", "dy"],
@@ -690,14 +869,15 @@ def test_argument_names(kernels, name):
 
 
 @dtypes
+@cells
 @pytest.mark.parametrize("seed", range(6))
-def test_native_agrees_with_python(both_kernels, assert_close, dtype, seed):
+def test_native_agrees_with_python(both_kernels, assert_close, dtype, cell, seed):
     # Directly, beside both agreeing with the third implementation: the dtype's own tolerance.
     native, reference = both_kernels
     T, B, I, H, O = (
         int(size) for size in np.random.default_rng(seed).integers(1, LARGEST_SIZE + 1, size=5)
     )
-    problem = Problem(T=T, B=B, I=I, H=H, O=O, dtype=dtype, seed=seed)
+    problem = Problem(T=T, B=B, I=I, H=H, O=O, dtype=dtype, seed=seed, cell=cell)
     ours, theirs = run_all(native, problem), run_all(reference, problem)
     for name in theirs:
         assert_close(ours[name], theirs[name], dtype=dtype, label=name)
@@ -711,25 +891,29 @@ def good_arguments(name, kernels, dtype="float64"):
     def normal(*shape):
         return rng.standard_normal(shape).astype(dtype)
 
+    # The cell whose every array there is
     arrays = {
         "x": normal(B, T, I),
-        "W_xh": normal(H, I),
-        "W_hh": normal(H, H),
-        "b_h": normal(H),
+        "W_xh": normal(4 * H, I),
+        "W_hh": normal(4 * H, H),
+        "b_h": normal(4 * H),
+        "gates": normal(B, T, 4 * H),
+        "dc": normal(B, T, H),
+        "da": normal(B, T, 4 * H),
         "W_hy": normal(O, H),
         "b_y": normal(O),
-        "dW_xh": normal(H, I),
-        "dW_hh": normal(H, H),
-        "db_h": normal(H),
+        "dW_xh": normal(4 * H, I),
+        "dW_hh": normal(4 * H, H),
+        "db_h": normal(4 * H),
         "dW_hy": normal(O, H),
         "db_y": normal(O),
         "dx": normal(B, T, I),
-        "dh0": normal(B, H),
+        "dh0": normal(B, 2 * H),
         "dh": normal(B, T, H),
         "dy": normal(B, T, O),
         "y": normal(B, T, O),
         "y_hat": normal(B, T, O),
-        "h": normal(B, T + 1, H) if name.startswith("rnn") else normal(B, T, H),
+        "h": normal(B, T + 1, 2 * H) if name.startswith("rnn") else normal(B, T, H),
         "values": normal(H),
         "theta": normal(H),
         "dtheta": normal(H),
@@ -737,19 +921,19 @@ def good_arguments(name, kernels, dtype="float64"):
         "mean": normal(H),
         "square": normal(H) ** 2,
         # A little more than needed, for NumPy may need none and an empty array has no strides.
-        "workspace": normal(kernels.workspace_size(T, B, I, H, O, dtype) + 8),
+        "workspace": normal(kernels.workspace_size("lstm", T, B, I, H, O, dtype) + 8),
     }
     if name == "cross_entropy":
         arrays["y"] = rng.integers(O, size=(B, T)).astype(np.intp)
     numbers = {"max_norm": 1.0, "limit": 1.0, "lr": 0.1, "momentum": 0.9, "nesterov": False}
     numbers |= {"weight_decay": 0.01, "alpha": 0.9, "eps": 1e-8, "step": 3, "beta1": 0.9}
     numbers |= {"beta2": 0.99, "decoupled": True}
-    numbers |= {"T": T, "B": B, "I": I, "H": H, "O": O, "dtype": dtype}
+    numbers |= {"cell": "lstm", "T": T, "B": B, "I": I, "H": H, "O": O, "dtype": dtype}
     return {key: (arrays | numbers)[key] for key in SIGNATURES[name]}
 
 
 NUMBERS = {"max_norm", "limit", "lr", "momentum", "nesterov", "dtype", "weight_decay", "alpha"}
-NUMBERS |= {"eps", "step", "beta1", "beta2", "decoupled"}
+NUMBERS |= {"eps", "step", "beta1", "beta2", "decoupled", "cell"}
 
 
 def array_arguments(*, but=()):
@@ -785,7 +969,7 @@ FIRST = ("x", "y_hat", "values", "theta", "h")
 
 # What may be None; the velocity only without momentum, which has a test of its own.
 OPTIONAL = [
-    *[("rnn_forward", "x"), ("rnn_backward", "x"), ("rnn_backward", "dx")],
+    *[("rnn_forward", "x"), ("rnn_backward", "x"), ("rnn_backward", "dx"), ("rnn_backward", "dc")],
     *[("mse", "dy"), ("sse", "dy"), ("cross_entropy", "dy")],
 ]
 
@@ -887,6 +1071,7 @@ def test_last_axis_must_be_contiguous(kernels, name, argument):
     ("name", "argument"),
     [
         ("rnn_backward", "dh"),
+        ("rnn_backward", "da"),
         ("rnn_backward", "dh0"),
         ("output_backward", "dy"),
         ("mse", "y_hat"),
@@ -911,8 +1096,8 @@ def test_whole_array_must_be_contiguous(kernels, name, argument):
 
 
 WRITTEN = {
-    "rnn_forward": ["h", "workspace"],
-    "rnn_backward": ["dh", "dW_xh", "dW_hh", "db_h", "dx", "dh0", "workspace"],
+    "rnn_forward": ["h", "gates", "workspace"],
+    "rnn_backward": ["dh", "da", "dW_xh", "dW_hh", "db_h", "dx", "dh0", "workspace"],
     "output_forward": ["y", "workspace"],
     "output_backward": ["dW_hy", "db_y", "dh", "workspace"],
     "mse": ["dy"],
@@ -944,7 +1129,7 @@ def test_results_are_not_written_to_read_only_arrays(kernels, name, argument):
     "name", ["rnn_forward", "rnn_backward", "output_forward", "output_backward"]
 )
 def test_small_workspace(kernels, name):
-    needed = kernels.workspace_size(3, 5, 2, 7, 4, "float64")
+    needed = kernels.workspace_size("lstm", 3, 5, 2, 7, 4, "float64")
     arguments = good_arguments(name, kernels)
     if needed == 0:
         arguments["workspace"] = np.empty(0)
@@ -961,10 +1146,37 @@ def test_small_workspace(kernels, name):
 
 @dtypes
 def test_workspace_size_is_a_number_of_scalars(kernels, dtype):
-    size = kernels.workspace_size(T=3, B=5, I=2, H=7, O=4, dtype=np.dtype(dtype))
+    sizes = {"cell": "gru", "T": 3, "B": 5, "I": 2, "H": 7, "O": 4}
+    size = kernels.workspace_size(**sizes, dtype=np.dtype(dtype))
     assert type(size) is int
     assert size >= 0
-    assert size == kernels.workspace_size(T=3, B=5, I=2, H=7, O=4, dtype=dtype)
+    assert size == kernels.workspace_size(**sizes, dtype=dtype)
+
+
+@pytest.mark.parametrize("name", ["workspace_size", "rnn_forward", "rnn_backward"])
+@pytest.mark.parametrize("cell", ["LSTM", "", None, 3, ["tanh"]])
+def test_cells_that_do_not_exist(kernels, name, cell):
+    kind, message = refusal(kernels, name, good_arguments(name, kernels) | {"cell": cell})
+    assert kind is ValueError
+    assert message == f"cell: expected one of {', '.join(CELLS)}, got {cell!r}"
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [("rnn_forward", "gates"), ("rnn_backward", "gates"), ("rnn_backward", "da")],
+)
+def test_arrays_that_a_cell_has_none_of(kernels, name, argument):
+    problem = Problem(**SIZES, dtype="float64", seed=19)
+    T, B, I, H, O = problem.sizes
+    arguments = good_arguments(name, kernels) | {"cell": "tanh", "gates": None, "da": None}
+    arguments |= {"W_xh": problem.W_xh, "W_hh": problem.W_hh, "b_h": problem.b_h, "dc": None}
+    arguments |= {"dW_xh": problem.W_xh.copy(), "dW_hh": problem.W_hh.copy()}
+    arguments |= {"db_h": problem.b_h.copy(), "dh0": np.empty((B, H)), "h": np.ones((B, T + 1, H))}
+    arguments = {key: arguments[key] for key in SIGNATURES[name]}
+    getattr(kernels, name)(**arguments)
+    kind, message = refusal(kernels, name, arguments | {argument: np.empty((B, T, H))})
+    assert kind is TypeError
+    assert message == f"{argument}: expected None with cell 'tanh', got ndarray"
 
 
 @pytest.mark.parametrize("number", [-1, 4])

@@ -41,7 +41,7 @@ import numpy.typing as npt
 
 from crnn import plots
 from crnn.datasets import sunspots
-from crnn.models import RNN
+from crnn.cells import RNN
 from crnn.optimizers import SGD
 
 if TYPE_CHECKING:

@@ -39,6 +39,7 @@ typedef struct crnn_stream crnn_stream;
 
 typedef struct {
     ptrdiff_t batch, inputs, hidden, outputs;
+    ptrdiff_t state;    /* scalars of one sequence's state: hidden, or of an LSTM twice as many */
     ptrdiff_t itemsize; /* bytes of a scalar: 4, use the _float functions; 8, the _double ones */
 } crnn_sizes;
 
@@ -53,7 +54,8 @@ typedef struct {
     int (*step_float)(crnn_stream *stream, const float *x, float *y);
     int (*step_double)(crnn_stream *stream, const double *x, double *y);
 
-    /* The state, batch * hidden scalars; setting it from NULL makes it zero. */
+    /* The state, batch * state scalars, of an LSTM h and then c of each sequence; setting it from
+       NULL makes it zero. */
     int (*get_state_float)(crnn_stream *stream, float *h);
     int (*get_state_double)(crnn_stream *stream, double *h);
     int (*set_state_float)(crnn_stream *stream, const float *h);

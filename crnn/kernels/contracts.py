@@ -1,33 +1,63 @@
 """What every kernel takes: the one table that both implementations check their arguments by."""
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
+
+class Cell(NamedTuple):
+    """How many blocks of H a cell's arrays are made of."""
+
+    gates: int
+    """Of rows in W_xh and W_hh."""
+    sums: int
+    """In b_h and in da: sums that have a bias and a gradient of their own."""
+    states: int
+    """In a state: h, and of an LSTM c after it."""
+    kept: int
+    """In what a step keeps for BPTT beside its state; 0: the state says all."""
+
+
+# Every cell by name. `reference` and its compiled twin say what each computes; all else, from the
+# packed products to the files, reads this table.
+CELLS = {
+    "tanh": Cell(gates=1, sums=1, states=1, kept=0),
+    "relu": Cell(gates=1, sums=1, states=1, kept=0),
+    "gru": Cell(gates=3, sums=4, states=1, kept=4),
+    "gru_reset_before": Cell(gates=3, sums=3, states=1, kept=4),
+    "lstm": Cell(gates=4, sums=4, states=2, kept=4),
+}
+
 # A kernel's arrays, in the order in which they fix the sizes. `out` marks arrays that are written,
 # `contiguous` those that leave no gap between rows; of the others only the last axis has to be
-# contiguous. `optional` arrays may be None. P is the number of a network's parameters, n any size.
+# contiguous. `optional` arrays may be None, and those of a size that the cell has none of have to
+# be. P is the number of a network's parameters, n any size; gates*H and the like count blocks of H.
 ARGUMENTS: dict[str, dict[str, str]] = {
     "rnn_forward": {
         "x": "optional B T I",
-        "W_hh": "contiguous H H",
-        "W_xh": "contiguous H I",
-        "b_h": "contiguous H",
-        "h": "out B T+1 H",
+        "W_hh": "contiguous gates*H H",
+        "W_xh": "contiguous gates*H I",
+        "b_h": "contiguous sums*H",
+        "h": "out B T+1 states*H",
+        "gates": "out B T kept*H",
         "workspace": "out contiguous n",
     },
     "rnn_backward": {
         "x": "optional B T I",
-        "W_hh": "contiguous H H",
-        "W_xh": "contiguous H I",
-        "h": "B T+1 H",
+        "W_hh": "contiguous gates*H H",
+        "W_xh": "contiguous gates*H I",
+        "h": "B T+1 states*H",
+        "gates": "B T kept*H",
         "dh": "out contiguous B T H",
-        "dW_xh": "out contiguous H I",
-        "dW_hh": "out contiguous H H",
-        "db_h": "out contiguous H",
+        "dc": "optional B T c*H",
+        "da": "out contiguous B T da*H",
+        "dW_xh": "out contiguous gates*H I",
+        "dW_hh": "out contiguous gates*H H",
+        "db_h": "out contiguous sums*H",
         "dx": "out optional B T I",
-        "dh0": "out contiguous B H",
+        "dh0": "out contiguous B states*H",
         "workspace": "out contiguous n",
     },
     "output_forward": {
@@ -62,10 +92,10 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     },
     "rnn_predict": {
         "x": "B T I",
-        "h0": "optional contiguous B H",
+        "h0": "optional contiguous B states*H",
         "theta": "contiguous P",
         "y": "out contiguous B T O",
-        "h_n": "out optional contiguous B H",
+        "h_n": "out optional contiguous B states*H",
         "workspace": "out contiguous n",
     },
     "mse": {
@@ -147,16 +177,61 @@ def stream_repr(stream: Any) -> str:
     )
 
 
-def parameters(I: int, H: int, O: int) -> dict[str, tuple[int, ...]]:
+def find_cell(name: Any) -> Cell:
+    """Return a cell's row of `CELLS`, or raise a ValueError."""
+    if not isinstance(name, str) or name not in CELLS:
+        raise ValueError(f"cell: expected one of {', '.join(CELLS)}, got {name!r}")
+    return CELLS[name]
+
+
+def parameters(cell: str, I: int, H: int, O: int) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the parameters, in the order of the flat vector; O = 0: no output layer.
 
     Parameters
     ----------
+    cell : str
+        A name in `CELLS`.
     I, H, O : int
         Inputs, hidden units, outputs.
     """
-    shapes: dict[str, tuple[int, ...]] = {"W_xh": (H, I), "W_hh": (H, H), "b_h": (H,)}
+    of = CELLS[cell]
+    shapes: dict[str, tuple[int, ...]] = {
+        "W_xh": (of.gates * H, I),
+        "W_hh": (of.gates * H, H),
+        "b_h": (of.sums * H,),
+    }
     return shapes | {"W_hy": (O, H), "b_y": (O,)} if O else shapes
+
+
+def state_of(array: np.ndarray[Any, Any], hidden_size: int) -> Any:
+    """Return a state (..., states * H) as users see it: h, or the pair of h and c."""
+    if array.shape[-1] == hidden_size:
+        return array
+    h, c = array[..., :hidden_size].copy(), array[..., hidden_size:].copy()
+    h.flags.writeable = c.flags.writeable = array.flags.writeable
+    return h, c
+
+
+def state_from(
+    value: Any, states: int, convert: Callable[[str, Any, str], np.ndarray[Any, Any]]
+) -> np.ndarray[Any, Any]:
+    """Return the array (..., states * H) of a state that a user gives."""
+    if states == 1:
+        return convert("state", value, "hidden")
+    parts = pair("state", value)
+    names = ("state[0]", "state[1]")
+    return np.concatenate(
+        [convert(name, part, "hidden") for name, part in zip(names, parts, strict=True)], axis=-1
+    )
+
+
+def pair(name: str, value: Any) -> tuple[Any, Any]:
+    """Return the state of an LSTM as a pair, or raise what is wrong with it."""
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"{name}: expected a pair (h, c), got {type(value).__name__}")
+    if len(value) != 2:
+        raise ValueError(f"{name}: expected a pair (h, c), got {len(value)} of them")
+    return value[0], value[1]
 
 
 def views(
@@ -172,7 +247,11 @@ def views(
 
 
 def check(
-    kernel: str, arrays: dict[str, Any], hidden_size: int | None = None, output_size: int = 0
+    kernel: str,
+    arrays: dict[str, Any],
+    cell: str = "tanh",
+    hidden_size: int | None = None,
+    output_size: int = 0,
 ) -> None:
     """Raise the error that says which array of a kernel's call is wrong, and how.
 
@@ -182,6 +261,8 @@ def check(
         A name in `ARGUMENTS`.
     arrays : dict
         The arrays of the call by argument name.
+    cell : str
+        As far as the kernel takes one: a name in `CELLS`.
     hidden_size, output_size : int
         As far as the kernel takes them; an output_size of 0 means no output layer.
 
@@ -192,6 +273,8 @@ def check(
     ValueError
         A shape, a stride or a class number does not fit, or an output is read-only.
     """
+    of = find_cell(cell)
+    blocks = of._asdict() | {"c": of.states - 1, "da": of.sums if of.kept else 0}
     sizes: dict[str, int] = {}
     if hidden_size is not None:
         sizes |= {"H": hidden_size, "O": output_size or hidden_size}
@@ -199,8 +282,12 @@ def check(
     for name, contract in ARGUMENTS[kernel].items():
         array = arrays[name]
         *flags, shape = _parse(contract)
-        if array is None and "optional" in flags:
+        last = shape.split()[-1]
+        absent = last.endswith("*H") and blocks[last.removesuffix("*H")] == 0
+        if array is None and ("optional" in flags or absent):
             continue
+        if absent:
+            raise TypeError(f"{name}: expected None with cell {cell!r}, got {type(array).__name__}")
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{name}: expected an array, got {type(array).__name__}")
         if dtype is None:
@@ -210,13 +297,13 @@ def check(
         expected = np.dtype(np.intp) if "integer" in flags else dtype
         if array.dtype != expected:
             raise TypeError(f"{name}: expected dtype {expected}, got {array.dtype}")
-        _check_shape(name, array, shape.split(), sizes)
+        _check_shape(name, array, shape.split(), sizes, blocks)
         if name == "x" and hidden_size is not None:
-            shapes = parameters(sizes["I"], hidden_size, output_size)
+            shapes = parameters(cell, sizes["I"], hidden_size, output_size)
             sizes["P"] = sum(math.prod(shape) for shape in shapes.values())
-        last = array.strides[-1] == array.itemsize or array.shape[-1] <= 1
+        dense = array.strides[-1] == array.itemsize or array.shape[-1] <= 1
         regular = all(stride % array.itemsize == 0 for stride in array.strides)
-        if not (last and regular) or ("contiguous" in flags and not array.flags.c_contiguous):
+        if not (dense and regular) or ("contiguous" in flags and not array.flags.c_contiguous):
             raise ValueError(f"{name}: expected a C-contiguous array, got strides {array.strides}")
         if not array.flags.aligned:
             raise ValueError(
@@ -245,7 +332,11 @@ def _parse(contract: str) -> list[str]:
 
 
 def _check_shape(
-    name: str, array: np.ndarray[Any, Any], letters: list[str], sizes: dict[str, int]
+    name: str,
+    array: np.ndarray[Any, Any],
+    letters: list[str],
+    sizes: dict[str, int],
+    blocks: dict[str, int],
 ) -> None:
     if name == "workspace":
         letters = ["workspace"]
@@ -253,9 +344,11 @@ def _check_shape(
         for letter, size in zip(letters, array.shape, strict=True):
             if letter == "T+1":
                 sizes.setdefault("T", size - 1)
-            else:
+            elif "*" not in letter:
                 sizes.setdefault(letter, size)
-    expected = [sizes["T"] + 1 if letter == "T+1" else sizes.get(letter) for letter in letters]
+    known = sizes | {f"{block}*H": n * sizes["H"] for block, n in blocks.items() if "H" in sizes}
+    known |= {"T+1": sizes["T"] + 1} if "T" in sizes else {}
+    expected = [known.get(letter) for letter in letters]
     if list(array.shape) != expected:
         described = ", ".join(
             letter if size is None else f"{letter}={size}"

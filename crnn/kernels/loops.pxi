@@ -5,10 +5,11 @@ from cpython.pycapsule cimport PyCapsule_New
 from libc.string cimport memset
 
 from crnn.kernels.table cimport (
-    CROSS_ENTROPY, MSE, Builds, Call, Packed, Sequences, Sizes, Table, Task, Team,
-    adam_step_function, all_finite_function, clip_value_function, cross_entropy_function,
-    global_norm_function, lay_out_packed_function, rmsprop_step_function, scale_function,
-    sgd_step_function, squared_error_function, team_wait, workspace_size_function,
+    CROSS_ENTROPY, GRU_CELL, GRU_RESET_BEFORE_CELL, LSTM_CELL, MSE, RELU_CELL, Builds, Call, Packed,
+    Sequences, Sizes, Table, Task, Team, adam_step_function, all_finite_function,
+    clip_value_function, cross_entropy_function, global_norm_function, lay_out_packed_function,
+    rmsprop_step_function, scale_function, sgd_step_function, squared_error_function, team_wait,
+    workspace_size_function,
 )
 
 include "simd.pxi"
@@ -16,8 +17,11 @@ include "activations.pxi"
 include "tile.pxi"
 include "sequences.pxi"
 include "row.pxi"
-include "rnn.pxi"
 include "output.pxi"
+include "rnn.pxi"
+include "gru.pxi"
+include "lstm.pxi"
+include "recurrence.pxi"
 include "reductions.pxi"
 include "losses.pxi"
 include "updates.pxi"
@@ -30,7 +34,7 @@ cdef Py_ssize_t workspace_size(const vec* dtype, Sizes s) noexcept nogil:
     """Scalars that any one of the kernels needs, and the slack to align them."""
     cdef Py_ssize_t outputs = max(outputs_size(dtype, s), inputs_size(dtype, s))
     return PANEL_ALIGNMENT // itemsize(dtype) + max(
-        outputs, inputs_size(dtype, s) + packed_size(dtype, s.H, s.H))
+        outputs, inputs_size(dtype, s) + recurrent_size(dtype, s))
 
 
 cdef Py_ssize_t gradient_workspace_size(const vec* dtype, Sizes s) noexcept nogil:

@@ -4,6 +4,7 @@ cdef class Stream:
     cdef void* running      # a crnn_stream, of crnn.h
     cdef object parameters  # packed; shared by copies
     cdef object states
+    cdef object gates
     cdef object convert
     cdef readonly object batch_size
     cdef object __weakref__

@@ -16,7 +16,7 @@ from libc.math cimport INFINITY, isfinite
 from libc.string cimport memset
 
 from crnn.kernels.table cimport (
-    CROSS_ENTROPY, MSE, SSE, Builds, Call, Sequences, Sizes, Table, Task,
+    CROSS_ENTROPY, LSTM_CELL, MSE, SSE, Builds, Call, Cell, CellKind, Sequences, Sizes, Table, Task,
 )
 
 import numpy
@@ -69,12 +69,27 @@ cdef inline Table* table(int dtype) noexcept nogil:
     return &builds.float64 if dtype == np.NPY_DOUBLE else &builds.float32
 
 
+cdef Cell[LSTM_CELL + 1] cells
+cdef dict CELL_KINDS = {}
+for _kind, (_name, _cell) in enumerate(contracts.CELLS.items()):
+    CELL_KINDS[_name] = _kind
+    cells[_kind].kind = <CellKind> <int> _kind
+    cells[_kind].gates, cells[_kind].sums, cells[_kind].states, cells[_kind].kept = _cell
+
+
+cdef inline const Cell* cell_of(name) except NULL:
+    kind = CELL_KINDS.get(name) if type(name) is str else None
+    if kind is None:
+        contracts.find_cell(name)
+    return &cells[<int> kind]
+
+
 include "native_arrays.pxi"
 
 
-def refuse(kernel, arrays, hidden_size=None, output_size=None):
+def refuse(kernel, arrays, cell="tanh", hidden_size=None, output_size=None):
     """Raise what is wrong with a call."""
-    contracts.check(kernel, arrays, hidden_size, output_size)
+    contracts.check(kernel, arrays, cell, hidden_size, output_size)
     # All arrays are right, which leaves the one thing that only this implementation asks for.
     raise ValueError(
         "workspace: expected at least as many scalars as workspace_size says, "
@@ -91,20 +106,23 @@ cdef Table* table_of(dtype) except NULL:
     return &builds.float64 if contracts.float_dtype(dtype) == "float64" else &builds.float32
 
 
-def workspace_size(T, B, I, H, O, dtype):
+def workspace_size(cell, T, B, I, H, O, dtype):
     cdef Sizes s
+    s.cell = cell_of(cell)
     s.T, s.B, s.I, s.H, s.O = T, B, I, H, O
     return table_of(dtype).workspace_size(NULL, s)
 
 
-def gradient_workspace_size(T, B, I, H, O, dtype):
+def gradient_workspace_size(cell, T, B, I, H, O, dtype):
     cdef Sizes s
+    s.cell = cell_of(cell)
     s.T, s.B, s.I, s.H, s.O = T, B, I, H, O
     return table_of(dtype).gradient_workspace_size(NULL, s)
 
 
-def predict_workspace_size(T, B, I, H, O, dtype):
+def predict_workspace_size(cell, T, B, I, H, O, dtype):
     cdef Sizes s
+    s.cell = cell_of(cell)
     s.T, s.B, s.I, s.H, s.O = T, B, I, H, O
     return table_of(dtype).predict_workspace_size(NULL, s)
 
@@ -146,7 +164,7 @@ cdef dict LOSSES = {"mse": MSE, "sse": SSE, "cross_entropy": CROSS_ENTROPY}
 
 cdef inline int team_size(Sizes s) noexcept nogil:
     """How many threads a call of these sizes is worth: no more than one for two sequences."""
-    cdef double work = <double> s.T * s.B * s.H * (s.I + s.H + s.O)
+    cdef double work = <double> s.T * s.B * s.H * (s.cell.gates * (s.I + s.H) + s.O)
     return <int> max(1, min(num_threads, min((s.B + 1) // 2, work / WORTH_A_THREAD)))
 
 
@@ -159,66 +177,75 @@ cdef inline bint below(const Py_ssize_t* classes, Py_ssize_t n, Py_ssize_t limit
     return True
 
 
-cdef inline Sizes sizes_with_states(x, h, W_xh, int dtype) noexcept:
-    """B, T and I, of the states where there is no x."""
-    cdef Sizes s
-    if x is not None:
-        return sizes_of(x, dtype)
-    s = sizes_of(h, dtype)
-    s.T -= 1
-    s.I = np.PyArray_DIMS(<np.ndarray> W_xh)[1] if is_array(W_xh, dtype, 2, 0) else 0
+cdef inline Sizes layer_sizes(x, h, W_hh, W_xh, cell, int dtype) except *:
+    """T, B, I and H of a layer's call; of the states where there is no x."""
+    cdef const Cell* of = cell_of(cell)
+    cdef Sizes s = sizes_of(h if x is None else x, dtype)
+    if x is None:
+        s.T -= 1
+        s.I = np.PyArray_DIMS(<np.ndarray> W_xh)[1] if is_array(W_xh, dtype, 2, 0) else 0
+    s.cell = of
+    s.H = np.PyArray_DIMS(<np.ndarray> W_hh)[1] if is_array(W_hh, dtype, 2, 0) else 0
     return s
 
 
-def rnn_forward(x, W_xh, W_hh, b_h, h, workspace):
+def rnn_forward(cell, x, W_xh, W_hh, b_h, h, gates, workspace):
     cdef int dtype = float_type(h)
-    cdef Sizes s = sizes_with_states(x, h, W_xh, dtype)
+    cdef Sizes s = layer_sizes(x, h, W_hh, W_xh, cell, dtype)
+    cdef Py_ssize_t kept = s.cell.kept * s.H
     cdef Call c
-    s.H = length(b_h)
-    c.sizes = s
+    c.sizes, c.to_c = s, s.H
     c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
-    c.W_xh = matrix(W_xh, dtype, s.H, s.I, READ)
-    c.W_hh = matrix(W_hh, dtype, s.H, s.H, READ)
-    c.b_h = vector(b_h, dtype, s.H, READ)
-    c.h = sequences(h, dtype, s.B, s.T + 1, s.H, WRITTEN)
+    c.W_xh = matrix(W_xh, dtype, s.cell.gates * s.H, s.I, READ)
+    c.W_hh = matrix(W_hh, dtype, s.cell.gates * s.H, s.H, READ)
+    c.b_h = vector(b_h, dtype, s.cell.sums * s.H, READ)
+    c.h = sequences(h, dtype, s.B, s.T + 1, s.cell.states * s.H, WRITTEN)
+    c.gates = sequences(gates, dtype, s.B, s.T, kept, WRITTEN)
     if not (positive(s) and (c.x.data or x is None) and c.W_xh and c.W_hh and c.b_h
-            and c.h.data):
+            and c.h.data and (c.gates.data != NULL if kept else gates is None)):
         c.workspace = NULL
     else:
         c.workspace = scratch(workspace, dtype, table(dtype).workspace_size(NULL, s))
     if not c.workspace:
         refuse("rnn_forward", {"x": x, "W_xh": W_xh, "W_hh": W_hh, "b_h": b_h, "h": h,
-                               "workspace": workspace})
+                               "gates": gates, "workspace": workspace}, cell)
     with nogil:
         run_team(team_size(s), table(dtype).rnn_forward, &c)
 
 
-def rnn_backward(x, h, W_xh, W_hh, dh, dW_xh, dW_hh, db_h, dx, dh0, workspace):
+def rnn_backward(cell, x, h, gates, W_xh, W_hh, dh, dc, da, dW_xh, dW_hh, db_h, dx, dh0, workspace):
     cdef int dtype = float_type(h)
-    cdef Sizes s = sizes_with_states(x, h, W_xh, dtype)
+    cdef Sizes s = layer_sizes(x, h, W_hh, W_xh, cell, dtype)
+    cdef Py_ssize_t kept = s.cell.kept * s.H, N = s.cell.gates * s.H, sums = s.cell.sums * s.H
+    cdef bint has_c = s.cell.states == 2
     cdef Call c
-    s.H = length(db_h)
-    c.sizes = s
+    c.sizes, c.to_c = s, s.H
     c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
-    c.h = sequences(h, dtype, s.B, s.T + 1, s.H, READ)
-    c.W_xh = matrix(W_xh, dtype, s.H, s.I, READ)
-    c.W_hh = matrix(W_hh, dtype, s.H, s.H, READ)
+    c.h = sequences(h, dtype, s.B, s.T + 1, s.cell.states * s.H, READ)
+    c.gates = sequences(gates, dtype, s.B, s.T, kept, READ)
+    c.W_xh = matrix(W_xh, dtype, N, s.I, READ)
+    c.W_hh = matrix(W_hh, dtype, N, s.H, READ)
     c.dh = sequences(dh, dtype, s.B, s.T, s.H, WRITTEN | np.NPY_ARRAY_C_CONTIGUOUS)
-    c.dW_xh = matrix(dW_xh, dtype, s.H, s.I, WRITTEN)
-    c.dW_hh = matrix(dW_hh, dtype, s.H, s.H, WRITTEN)
-    c.db_h = vector(db_h, dtype, s.H, WRITTEN)
+    c.dc = sequences(dc, dtype, s.B, s.T, s.H, READ)
+    c.da = c.dh
+    if kept:
+        c.da = sequences(da, dtype, s.B, s.T, sums, WRITTEN | np.NPY_ARRAY_C_CONTIGUOUS)
+    c.dW_xh = matrix(dW_xh, dtype, N, s.I, WRITTEN)
+    c.dW_hh = matrix(dW_hh, dtype, N, s.H, WRITTEN)
+    c.db_h = vector(db_h, dtype, sums, WRITTEN)
     c.dx = sequences(dx, dtype, s.B, s.T, s.I, WRITTEN)
-    c.dh0 = matrix(dh0, dtype, s.B, s.H, WRITTEN)
+    c.dh0 = matrix(dh0, dtype, s.B, s.cell.states * s.H, WRITTEN)
     if not (positive(s) and (c.x.data or x is None) and c.h.data and c.W_xh and c.W_hh
             and c.dh.data and c.dW_xh and c.dW_hh and c.db_h and (c.dx.data or dx is None)
-            and c.dh0):
+            and c.dh0 and (c.gates.data != NULL if kept else gates is None)
+            and (c.da.data != NULL if kept else da is None) and (dc is None or (has_c and c.dc.data))):
         c.workspace = NULL
     else:
         c.workspace = scratch(workspace, dtype, table(dtype).workspace_size(NULL, s))
     if not c.workspace:
-        refuse("rnn_backward", {"x": x, "h": h, "W_xh": W_xh, "W_hh": W_hh, "dh": dh,
-                                "dW_xh": dW_xh, "dW_hh": dW_hh, "db_h": db_h, "dx": dx, "dh0": dh0,
-                                "workspace": workspace})
+        refuse("rnn_backward", {"x": x, "h": h, "gates": gates, "W_xh": W_xh, "W_hh": W_hh,
+                                "dh": dh, "dc": dc, "da": da, "dW_xh": dW_xh, "dW_hh": dW_hh,
+                                "db_h": db_h, "dx": dx, "dh0": dh0, "workspace": workspace}, cell)
     with nogil:
         run_team(team_size(s), table(dtype).rnn_backward, &c)
 
@@ -270,8 +297,8 @@ cdef inline Py_ssize_t lay_parameters(Call* c, bint has_output_layer, int dtype,
                                       void* dtheta) noexcept nogil:
     """Point the call at the parameters in a flat vector, and return how many there are."""
     cdef Sizes s = c.sizes
-    cdef Py_ssize_t size = itemsize(dtype)
-    cdef Py_ssize_t W_hh = s.H * s.I, b_h = W_hh + s.H * s.H, W_hy = b_h + s.H
+    cdef Py_ssize_t size = itemsize(dtype), N = s.cell.gates * s.H
+    cdef Py_ssize_t W_hh = N * s.I, b_h = W_hh + N * s.H, W_hy = b_h + s.cell.sums * s.H
     cdef Py_ssize_t b_y = W_hy + s.O * s.H
     cdef char* p = <char*> theta
     cdef char* d = <char*> dtheta
@@ -286,7 +313,7 @@ cdef inline Py_ssize_t lay_parameters(Call* c, bint has_output_layer, int dtype,
 
 
 def rnn_gradient(
-    x, y, theta, dtheta, Py_ssize_t hidden_size, Py_ssize_t output_size, loss, max_norm, max_value,
+    cell, x, y, theta, dtheta, Py_ssize_t hidden_size, Py_ssize_t output_size, loss, max_norm, max_value,
     workspace
 ):
     cdef double norm_limit = INFINITY if max_norm is None else max_norm
@@ -299,6 +326,7 @@ def rnn_gradient(
     cdef double value = 0, norm
     cdef void* theta_data
     cdef void* d
+    s.cell = cell_of(cell)
     s.H, s.O = hidden_size, output_size or hidden_size
     memset(&c.packed, 0, sizeof(c.packed))
     c.sizes, c.loss = s, LOSSES[loss]
@@ -320,7 +348,7 @@ def rnn_gradient(
     if not c.workspace:
         kernel = "rnn_gradient of classes" if c.loss == CROSS_ENTROPY else "rnn_gradient"
         refuse(kernel, {"x": x, "y": y, "theta": theta, "dtheta": dtheta, "workspace": workspace},
-               hidden_size, output_size)
+               cell, hidden_size, output_size)
     with nogil:
         memset(d, 0, n * itemsize(dtype))
         run_team(team_size(s), f.gradient, &c)
@@ -336,21 +364,24 @@ def rnn_gradient(
     return value / (s.B * s.T * (s.O if c.loss == MSE else 1)), norm
 
 
-def rnn_predict(x, h0, theta, Py_ssize_t hidden_size, Py_ssize_t output_size, y, h_n, workspace):
+def rnn_predict(
+    cell, x, h0, theta, Py_ssize_t hidden_size, Py_ssize_t output_size, y, h_n, workspace
+):
     cdef int dtype = float_type(x)
     cdef Table* f = table(dtype)
     cdef Sizes s = sizes_of(x, dtype)
     cdef Call c
     cdef void* theta_data
+    s.cell = cell_of(cell)
     s.H, s.O = hidden_size, output_size or hidden_size
     memset(&c.packed, 0, sizeof(c.packed))
     c.sizes = s
     c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
-    c.h0 = matrix(h0, dtype, s.B, s.H, READ)
+    c.h0 = matrix(h0, dtype, s.B, s.cell.states * s.H, READ)
     theta_data = vector(theta, dtype, lay_parameters(&c, output_size != 0, dtype, NULL, NULL), READ)
     lay_parameters(&c, output_size != 0, dtype, theta_data, NULL)
     c.y = sequences(y, dtype, s.B, s.T, s.O, WRITTEN | np.NPY_ARRAY_C_CONTIGUOUS)
-    c.h_n = matrix(h_n, dtype, s.B, s.H, WRITTEN)
+    c.h_n = matrix(h_n, dtype, s.B, s.cell.states * s.H, WRITTEN)
     if not (positive(s) and c.x.data and (c.h0 or h0 is None) and theta_data and c.y.data
             and (c.h_n or h_n is None)):
         c.workspace = NULL
@@ -358,7 +389,7 @@ def rnn_predict(x, h0, theta, Py_ssize_t hidden_size, Py_ssize_t output_size, y,
         c.workspace = scratch(workspace, dtype, f.predict_workspace_size(NULL, s))
     if not c.workspace:
         refuse("rnn_predict", {"x": x, "h0": h0, "theta": theta, "y": y, "h_n": h_n,
-                               "workspace": workspace}, hidden_size, output_size)
+                               "workspace": workspace}, cell, hidden_size, output_size)
     with nogil:
         run_team(team_size(s), f.predict, &c)
 

@@ -74,6 +74,7 @@ cdef inline Sizes sizes_of(object array, int dtype) noexcept:
     cdef Sizes s
     cdef np.npy_intp* shape
     memset(&s, 0, sizeof(s))
+    s.cell = &cells[0]
     if is_array(array, dtype, 3, 0):
         shape = np.PyArray_DIMS(<np.ndarray> array)
         s.B, s.T, s.I, s.H, s.O = shape[0], shape[1], shape[2], 1, 1

@@ -12,7 +12,7 @@ cdef extern from "crnn.h":
     ctypedef struct crnn_stream:
         pass
     ctypedef struct crnn_sizes:
-        ptrdiff_t batch, inputs, hidden, outputs, itemsize
+        ptrdiff_t batch, inputs, hidden, outputs, state, itemsize
     ctypedef struct crnn_api:
         int version
         crnn_stream* (*get_stream)(void*) noexcept
@@ -53,17 +53,19 @@ cdef inline int step_alone(Running* r, int dtype, const void* x, void* y) noexce
 
 
 cdef void move_state(Running* r, const void* source, void* target) noexcept nogil:
-    """Copy the state to (B, H) scalars, or from them; from neither, make it zero."""
-    cdef Py_ssize_t b, size = itemsize(r.dtype), row = r.call.sizes.H * size
+    """Copy the state to (B, states * H) scalars, or from them; from neither, make it zero."""
+    cdef Py_ssize_t b, k, size = itemsize(r.dtype), row = r.call.sizes.H * size
+    cdef Py_ssize_t states = r.call.sizes.cell.states
     cdef char* h
     for b in range(r.call.sizes.B):
-        h = <char*> r.call.h.data + b * r.call.h.per_sequence * size
-        if target:
-            memcpy(<char*> target + b * row, h, row)
-        elif source:
-            memcpy(h, <const char*> source + b * row, row)
-        else:
-            memset(h, 0, row)
+        for k in range(states):
+            h = <char*> r.call.h.data + (b * r.call.h.per_sequence + k * r.call.to_c) * size
+            if target:
+                memcpy(<char*> target + (b * states + k) * row, h, row)
+            elif source:
+                memcpy(h, <const char*> source + (b * states + k) * row, row)
+            else:
+                memset(h, 0, row)
 
 
 cdef int move_state_alone(Running* r, int dtype, const void* source, void* target) noexcept nogil:
@@ -94,20 +96,23 @@ cdef start(Stream self, int dtype, const Call* call):
     # Two states a sequence, in whole cache lines, and an odd number of those from one sequence to
     # the next: a power of two would put the rows that a tile reads side by side into the same few
     # sets of the cache.
-    cdef Py_ssize_t line = 64 // itemsize(dtype)
-    cdef Py_ssize_t state = (s.H + line - 1) // line * line
-    cdef Py_ssize_t stride = 2 * state + line
+    cdef Py_ssize_t line = 64 // itemsize(dtype), kept = s.cell.kept * s.H
+    cdef Py_ssize_t block = (s.H + line - 1) // line * line
+    cdef Py_ssize_t state = s.cell.states * block, stride = 2 * state + line
     # One row more than there are sequences, to start at a cache line. NumPy refuses a size that
     # overflows; a product of our own would not.
     self.states = numpy.zeros((s.B + 1, stride), self.parameters.dtype)
     r.call = call[0]
     r.call.h.data = <void*> (<size_t> np.PyArray_DATA(<np.ndarray> self.states) + 63
                              & ~<size_t> 63)
-    r.call.h.per_sequence, r.call.h.per_step = stride, state
+    r.call.h.per_sequence, r.call.h.per_step, r.call.to_c = stride, state, block
+    self.gates = numpy.empty((s.B, kept), self.parameters.dtype)
+    r.call.gates.data = np.PyArray_DATA(<np.ndarray> self.gates)
+    r.call.gates.per_sequence, r.call.gates.per_step = kept, kept
     r.call.x.per_sequence, r.call.x.per_step = s.I, s.I
     r.call.y.per_sequence, r.call.y.per_step = s.O, s.O
     r.table = table(dtype)
-    r.is_long = s.B * s.H * (s.I + s.H + s.O) >= LONG_STEP
+    r.is_long = s.B * s.H * (s.cell.gates * (s.I + s.H) + s.O) >= LONG_STEP
     r.dtype = dtype
 
 
@@ -154,9 +159,9 @@ CONVERT = "convert: expected to return an array that the stream can take"
 
 
 cdef state_for(Stream self):
-    """A new array (batch, hidden) for the state."""
+    """A new array (batch, states * hidden) for the state."""
     cdef Sizes s = (<Running*> self.running).call.sizes
-    return numpy.empty((s.B, s.H), self.dtype)
+    return numpy.empty((s.B, s.cell.states * s.H), self.dtype)
 
 
 cdef class Stream:
@@ -171,7 +176,7 @@ cdef class Stream:
     batch_size : int or None
         None: one sequence, whose arrays have no batch axis.
     dtype : numpy dtype
-    state : array (batch, hidden) or (hidden,)
+    state : array (batch, hidden) or (hidden,); of an LSTM the pair of h and c
         A copy of the last hidden state; may be assigned to.
     """
 
@@ -184,7 +189,7 @@ cdef class Stream:
     def __dealloc__(self):
         PyMem_Free(self.running)
 
-    def __init__(self, theta, Py_ssize_t input_size, Py_ssize_t hidden_size,
+    def __init__(self, cell, theta, Py_ssize_t input_size, Py_ssize_t hidden_size,
                  Py_ssize_t output_size, batch_size, convert):
         cdef Running* r = <Running*> self.running
         cdef Call c
@@ -193,6 +198,7 @@ cdef class Stream:
         if r.dtype >= 0:
             raise RuntimeError("stream: expected to be made once, got a second __init__")
         memset(&c, 0, sizeof(c))
+        c.sizes.cell = cell_of(cell)
         c.sizes.T, c.sizes.B, c.sizes.I = 1, 1 if batch_size is None else batch_size, input_size
         c.sizes.H, c.sizes.O = hidden_size, output_size or hidden_size
         if not positive(c.sizes):
@@ -304,23 +310,21 @@ cdef class Stream:
 
     @property
     def state(self):
-        """A copy of the last hidden state (batch, hidden) or (hidden,); may be assigned to."""
-        h = state_for(self)
+        """A copy of the last state (batch, hidden) or (hidden,), or a pair; may be assigned to."""
+        state = state_for(self)
         take(<Running*> self.running)
-        move_state(<Running*> self.running, NULL, np.PyArray_DATA(<np.ndarray> h))
+        move_state(<Running*> self.running, NULL, np.PyArray_DATA(<np.ndarray> state))
         give(<Running*> self.running)
-        return h[0] if self.batch_size is None else h
+        return contracts.state_of(state[0] if self.batch_size is None else state, self.hidden_size)
 
     @state.setter
     def state(self, value):
         cdef Running* r = <Running*> self.running
         cdef Sizes s = r.call.sizes
-        cdef void* data
-        h = self.convert("state", value, "hidden")
+        state = contracts.state_from(value, s.cell.states, self.convert)
         if self.batch_size is None:
-            data = vector(h, r.dtype, s.H, READ)
-        else:
-            data = matrix(h, r.dtype, s.B, s.H, READ)
+            state = state[None]
+        cdef void* data = matrix(state, r.dtype, s.B, s.cell.states * s.H, READ)
         if not data:
             raise TypeError(CONVERT)
         take(r)
@@ -357,11 +361,14 @@ cdef class Stream:
         """
         cdef Stream twin = Stream.__new__(Stream)
         cdef Running* r = <Running*> self.running
-        h = self.state
+        state = state_for(self)
+        take(r)
+        move_state(r, NULL, np.PyArray_DATA(<np.ndarray> state))
+        give(r)
         twin.parameters, twin.convert = self.parameters, self.convert
         twin.batch_size = self.batch_size
         start(twin, r.dtype, &r.call)
-        move_state(<Running*> twin.running, np.PyArray_DATA(<np.ndarray> h), NULL)
+        move_state(<Running*> twin.running, np.PyArray_DATA(<np.ndarray> state), NULL)
         return twin
 
     def __copy__(self):
@@ -415,6 +422,7 @@ cdef crnn_sizes get_sizes(const crnn_stream* stream) noexcept nogil:
     cdef crnn_sizes sizes
     sizes.batch, sizes.inputs = r.call.sizes.B, r.call.sizes.I
     sizes.hidden, sizes.outputs = r.call.sizes.H, r.call.sizes.O
+    sizes.state = r.call.sizes.cell.states * r.call.sizes.H
     sizes.itemsize = itemsize(r.dtype)
     return sizes
 

@@ -2,14 +2,21 @@
 
 Functions on arrays, of one dtype a call (float32 or float64), that keep no state. The compiled
 `native` module has the same functions with the same signatures and errors; `contracts` holds the
-shapes. Sizes are T (time steps), B (sequences), I (inputs), H (hidden units), O (outputs). At step
-t, counted from 0:
+shapes, and the cells. Sizes are T (time steps), B (sequences), I (inputs), H (hidden units), O
+(outputs). At step t, counted from 0:
 
     x[:, t]       x_t
-    h[:, t]       h_{t-1}, the state the step starts from; h[:, 0] is h_0
-    h[:, t + 1]   h_t, the state it leaves
-    dh[:, t]      dL/dh_t through the outputs of step t; overwritten by da_t, the gradient towards
-                  the sum inside the tanh
+    h[:, t]       the state the step starts from, h_{t-1} and of an LSTM c_{t-1} after it; h[:, 0]
+                  is the first one
+    h[:, t + 1]   the state it leaves
+    gates[:, t]   what else BPTT needs of the step: of an LSTM i, f, g and o, of a GRU r, z, n and
+                  q, which is W_hn h_{t-1} + b_hn, or r h_{t-1} where the reset comes before
+    dh[:, t]      dL/dh_t through the outputs of step t
+    da[:, t]      the gradient towards the step's sums, blocks of H in the order of b_h; without
+                  gates it overwrites dh[:, t]
+
+Blocks of H rows in W_xh, W_hh and b_h follow PyTorch's order: i, f, g, o of an LSTM; r, z, n of a
+GRU, and in b_h last b_hn, unless the reset comes before.
 
 Numbers that leave the range of the dtype become infinite without a warning: whoever trains looks
 at the loss and the gradient norm.
@@ -19,6 +26,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -39,52 +47,198 @@ def get_num_threads() -> int:
     return 1
 
 
-def workspace_size(T: int, B: int, I: int, H: int, O: int, dtype: Any) -> int:
+def workspace_size(cell: str, T: int, B: int, I: int, H: int, O: int, dtype: Any) -> int:
     """Return how many scalars of scratch the kernels below need: none in NumPy.
 
     Parameters
     ----------
+    cell : str
+        A name in `contracts.CELLS`.
     T, B, I, H, O : int
         Time steps, sequences, inputs, hidden units, outputs.
     dtype : dtype-like
         float32 or float64.
     """
+    contracts.find_cell(cell)
     contracts.float_dtype(dtype)
     return 0
 
 
+def sigmoid(a: Array) -> Array:
+    """Return 1 / (1 + e^-a)."""
+    # Where e^-a is infinite, its inverse is zero, as it should be.
+    return 1 / (1 + np.exp(-a))
+
+
+def _plain_step(
+    f: Callable[..., Array], a: Array, h: Array, W_hh: Array, b_h: Array
+) -> tuple[Array, Array]:
+    """h_t = f(W_xh x_t + W_hh h_{t-1} + b_h)."""
+    return f(a + h @ W_hh.T), a[:, :0]
+
+
+def _relu(a: Array) -> Array:
+    return np.maximum(a, 0)
+
+
+def _gru_step(
+    a: Array, h: Array, W_hh: Array, b_h: Array, *, reset_after: bool
+) -> tuple[Array, Array]:
+    """h_t = (1 - z) n + z h_{t-1}."""
+    H = h.shape[1]
+    W_rz, W_hn = W_hh[: 2 * H], W_hh[2 * H :]
+    rz = sigmoid(a[:, : 2 * H] + h @ W_rz.T)
+    r, z = rz[:, :H], rz[:, H:]
+    if reset_after:
+        q = h @ W_hn.T + b_h[3 * H :]
+        n = np.tanh(a[:, 2 * H :] + r * q)
+    else:
+        q = r * h
+        n = np.tanh(a[:, 2 * H :] + q @ W_hn.T)
+    return (1 - z) * n + z * h, np.concatenate([r, z, n, q], axis=1)
+
+
+def _lstm_step(a: Array, state: Array, W_hh: Array, b_h: Array) -> tuple[Array, Array]:
+    """c_t = f c_{t-1} + i g;  h_t = o tanh(c_t)."""
+    H = W_hh.shape[1]
+    h, c = state[:, :H], state[:, H:]
+    i, f, g, o = np.split(a + h @ W_hh.T, 4, axis=1)
+    i, f, g, o = sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)
+    c = f * c + i * g
+    return np.concatenate([o * np.tanh(c), c], axis=1), np.concatenate([i, f, g, o], axis=1)
+
+
+# From W_xh x_t + b_h (B, gates * H), the state before, W_hh and b_h: the state after, and the gates
+_STEPS: dict[str, Callable[[Array, Array, Array, Array], tuple[Array, Array]]] = {
+    "tanh": partial(_plain_step, np.tanh),
+    "relu": partial(_plain_step, _relu),
+    "gru": partial(_gru_step, reset_after=True),
+    "gru_reset_before": partial(_gru_step, reset_after=False),
+    "lstm": _lstm_step,
+}
+
+
+def _plain_step_back(
+    derivative: Callable[[Array], Array],
+    dstate: Array,
+    before: Array,
+    after: Array,
+    gates: Array,
+    W_hh: Array,
+) -> tuple[Array, Array]:
+    da = dstate * derivative(after)
+    return da, da @ W_hh
+
+
+def _tanh_derivative(h: Array) -> Array:
+    return 1 - h**2
+
+
+def _relu_derivative(h: Array) -> Array:
+    return (h > 0).astype(h.dtype)
+
+
+def _gru_step_back(
+    dh: Array, h: Array, after: Array, gates: Array, W_hh: Array, *, reset_after: bool
+) -> tuple[Array, Array]:
+    H = h.shape[1]
+    W_rz, W_hn = W_hh[: 2 * H], W_hh[2 * H :]
+    r, z, n, q = np.split(gates, 4, axis=1)
+    da_n = dh * (1 - z) * (1 - n**2)
+    da_z = dh * (h - n) * z * (1 - z)
+    if reset_after:
+        dr, dq = da_n * q, da_n * r
+        through_n = dq @ W_hn
+    else:
+        dq = da_n @ W_hn
+        dr, through_n = dq * h, dq * r
+    da_r = dr * r * (1 - r)
+    da = np.concatenate([da_r, da_z, da_n, *([dq] if reset_after else [])], axis=1)
+    return da, dh * z + through_n + da[:, : 2 * H] @ W_rz
+
+
+def _lstm_step_back(
+    dstate: Array, before: Array, after: Array, gates: Array, W_hh: Array
+) -> tuple[Array, Array]:
+    H = W_hh.shape[1]
+    i, f, g, o = np.split(gates, 4, axis=1)
+    dh, tanh_c = dstate[:, :H], np.tanh(after[:, H:])
+    dc = dstate[:, H:] + dh * o * (1 - tanh_c**2)
+    da = np.concatenate(
+        [
+            dc * g * i * (1 - i),
+            dc * before[:, H:] * f * (1 - f),
+            dc * i * (1 - g**2),
+            dh * tanh_c * o * (1 - o),
+        ],
+        axis=1,
+    )
+    return da, np.concatenate([da @ W_hh, dc * f], axis=1)
+
+
+# From the gradient towards the state after a step, the states before and after, the gates and
+# W_hh: da_t, and the gradient towards the state before
+_STEPS_BACK: dict[str, Callable[[Array, Array, Array, Array, Array], tuple[Array, Array]]] = {
+    "tanh": partial(_plain_step_back, _tanh_derivative),
+    "relu": partial(_plain_step_back, _relu_derivative),
+    "gru": partial(_gru_step_back, reset_after=True),
+    "gru_reset_before": partial(_gru_step_back, reset_after=False),
+    "lstm": _lstm_step_back,
+}
+
+
 def rnn_forward(
-    x: Array | None, W_xh: Array, W_hh: Array, b_h: Array, h: Array, workspace: Array
+    cell: str,
+    x: Array | None,
+    W_xh: Array,
+    W_hh: Array,
+    b_h: Array,
+    h: Array,
+    gates: Array | None,
+    workspace: Array,
 ) -> None:
-    """Run the tanh layer: h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h).
+    """Run a layer.
 
     Parameters
     ----------
+    cell : str
+        A name in `contracts.CELLS`, which says how many blocks of H the arrays have.
     x : array (B, T, I) or None
-        Inputs. None: W_xh x_t + b_h is in h already.
-    W_xh : array (H, I)
-    W_hh : array (H, H)
-    b_h : array (H,)
-    h : array (B, T+1, H)
-        On entry ``h[:, 0]`` holds h_0, and without x ``h[:, t + 1]`` holds W_xh x_t + b_h; the
-        states h_t are written.
+        Inputs. None: W_xh x_t + b_h is in the gates already, or without gates in h.
+    W_xh : array (gates * H, I)
+    W_hh : array (gates * H, H)
+    b_h : array (sums * H,)
+    h : array (B, T+1, states * H)
+        On entry ``h[:, 0]`` holds the first states, and without x and gates ``h[:, t + 1]`` holds
+        W_xh x_t + b_h; the states after each step are written.
+    gates : array (B, T, kept * H) or None
+        Written. Without x, the first gates * H of a step hold W_xh x_t + b_h on entry. None where
+        nothing is kept.
     workspace : array (n,)
         Scratch of at least `workspace_size` scalars.
     """
-    contracts.check("rnn_forward", locals())
+    contracts.check("rnn_forward", locals(), cell)
+    step, N = _STEPS[cell], len(W_xh)
     with np.errstate(over="ignore", invalid="ignore"):
+        projected = h[:, 1:] if gates is None else gates[..., :N]
         if x is not None:
-            h[:, 1:] = x @ W_xh.T + b_h
+            projected[...] = x @ W_xh.T + b_h[:N]
         for t in range(h.shape[1] - 1):
-            h[:, t + 1] = np.tanh(h[:, t + 1] + h[:, t] @ W_hh.T)
+            h[:, t + 1], kept = step(projected[:, t], h[:, t], W_hh, b_h)
+            if gates is not None:
+                gates[:, t] = kept
 
 
 def rnn_backward(
+    cell: str,
     x: Array | None,
     h: Array,
+    gates: Array | None,
     W_xh: Array,
     W_hh: Array,
     dh: Array,
+    dc: Array | None,
+    da: Array | None,
     dW_xh: Array,
     dW_hh: Array,
     db_h: Array,
@@ -92,46 +246,71 @@ def rnn_backward(
     dh0: Array,
     workspace: Array,
 ) -> None:
-    """Backpropagate through time: da_t = (dh_t + W_hh^T da_{t+1}) (1 - h_t^2), da_{T+1} = 0.
+    """Backpropagate through time.
 
     Parameters
     ----------
+    cell : str
+        A name in `contracts.CELLS`.
     x : array (B, T, I) or None
         Inputs, as given to `rnn_forward`.
-    h : array (B, T+1, H)
+    h : array (B, T+1, states * H)
         States, as left by `rnn_forward`.
-    W_xh : array (H, I)
-    W_hh : array (H, H)
+    gates : array (B, T, kept * H) or None
+        As left by `rnn_forward`.
+    W_xh : array (gates * H, I)
+    W_hh : array (gates * H, H)
     dh : array (B, T, H)
-        On entry dL/dh_t through the outputs of step t alone; on return da_t.
-    dW_xh : array (H, I)
+        dL/dh_t through the outputs of step t alone; overwritten by da_t where da is None.
+    dc : array (B, T, H) or None
+        What reaches the c_t of an LSTM from elsewhere than later steps and h_t; None: nothing.
+    da : array (B, T, sums * H) or None
+        da_t is written. None where the cell keeps no gates.
+    dW_xh : array (gates * H, I)
         The sum over all steps of da_t x_t^T is added; nothing without x.
-    dW_hh : array (H, H)
+    dW_hh : array (gates * H, H)
         The sum of da_t h_{t-1}^T is added.
-    db_h : array (H,)
+    db_h : array (sums * H,)
         The sum of da_t is added.
     dx : array (B, T, I) or None
         dL/dx_t = W_xh^T da_t is written, where wanted.
-    dh0 : array (B, H)
-        dL/dh_0 = W_hh^T da_1 is written.
+    dh0 : array (B, states * H)
+        The gradient towards the first states is written.
     workspace : array (n,)
         Scratch of at least `workspace_size` scalars.
     """
-    contracts.check("rnn_backward", locals())
+    contracts.check("rnn_backward", locals(), cell)
+    step_back, N, H = _STEPS_BACK[cell], len(W_xh), W_hh.shape[1]
+    kept = h[:, 1:, :0] if gates is None else gates
+    da = dh if da is None else da
     with np.errstate(over="ignore", invalid="ignore"):
-        # W_hh^T da_{t+1}: what reaches h_t through the recurrence
+        # What reaches a state from the step after it
         carried = np.zeros_like(dh0)
         for t in reversed(range(dh.shape[1])):
-            dh[:, t] = (dh[:, t] + carried) * (1 - h[:, t + 1] ** 2)
-            carried = dh[:, t] @ W_hh
+            carried[:, :H] += dh[:, t]
+            if dc is not None:
+                carried[:, H:] += dc[:, t]
+            da[:, t], carried = step_back(carried, h[:, t], h[:, t + 1], kept[:, t], W_hh)
         dh0[...] = carried
-        da = dh  # in place: every step holds da_t now
         if x is not None:
-            dW_xh += np.tensordot(da, x, axes=([0, 1], [0, 1]))
-        dW_hh += np.tensordot(da, h[:, :-1], axes=([0, 1], [0, 1]))
+            dW_xh += np.tensordot(da[..., :N], x, axes=([0, 1], [0, 1]))
+        dW_hh += _recurrent_gradient(cell, da, h[:, :-1, :H], kept)
         db_h += da.sum(axis=(0, 1))
         if dx is not None:
-            dx[...] = da @ W_xh
+            dx[...] = da[..., :N] @ W_xh
+
+
+def _recurrent_gradient(cell: str, da: Array, h: Array, gates: Array) -> Array:
+    """Return dL/dW_hh of da_t, h_{t-1} and the gates of all steps."""
+    H = h.shape[2]
+    if not cell.startswith("gru"):
+        sums: Array = np.tensordot(da, h, axes=([0, 1], [0, 1]))
+        return sums
+    dW_rz = np.tensordot(da[..., : 2 * H], h, axes=([0, 1], [0, 1]))
+    # The rows of n meet h_{t-1} on their way to q, or q = r h_{t-1} on the way to n.
+    read = h if cell == "gru" else gates[..., 3 * H :]
+    dW_hn = np.tensordot(da[..., -H:], read, axes=([0, 1], [0, 1]))
+    return np.concatenate([dW_rz, dW_hn])
 
 
 def output_forward(h: Array, W_hy: Array, b_y: Array, y: Array, workspace: Array) -> None:
@@ -181,19 +360,26 @@ def output_backward(
         dh[...] = dy @ W_hy
 
 
-def gradient_workspace_size(T: int, B: int, I: int, H: int, O: int, dtype: Any) -> int:
+def gradient_workspace_size(
+    cell: str, T: int, B: int, I: int, H: int, O: int, dtype: Any
+) -> int:
     """Return how many scalars of scratch `rnn_gradient` needs: none in NumPy."""
+    contracts.find_cell(cell)
     contracts.float_dtype(dtype)
     return 0
 
 
-def predict_workspace_size(T: int, B: int, I: int, H: int, O: int, dtype: Any) -> int:
+def predict_workspace_size(
+    cell: str, T: int, B: int, I: int, H: int, O: int, dtype: Any
+) -> int:
     """Return how many scalars of scratch `rnn_predict` needs: none in NumPy."""
+    contracts.find_cell(cell)
     contracts.float_dtype(dtype)
     return 0
 
 
 def rnn_gradient(
+    cell: str,
     x: Array,
     y: Array,
     theta: Array,
@@ -209,6 +395,8 @@ def rnn_gradient(
 
     Parameters
     ----------
+    cell : str
+        A name in `contracts.CELLS`.
     x : array (B, T, I)
         Inputs.
     y : array (B, T, O), or for "cross_entropy" (B, T) of intp
@@ -233,25 +421,31 @@ def rnn_gradient(
     """
     arrays = {"x": x, "y": y, "theta": theta, "dtheta": dtheta, "workspace": workspace}
     kernel = "rnn_gradient of classes" if loss == "cross_entropy" else "rnn_gradient"
-    contracts.check(kernel, arrays, hidden_size, output_size)
+    contracts.check(kernel, arrays, cell, hidden_size, output_size)
+    of = contracts.find_cell(cell)
     B, T, I = x.shape
-    shapes = contracts.parameters(I, hidden_size, output_size)
+    shapes = contracts.parameters(cell, I, hidden_size, output_size)
     W, dW = contracts.views(theta, shapes), contracts.views(dtheta, shapes)
-    h = np.zeros((B, T + 1, hidden_size), theta.dtype)
-    rnn_forward(x, W["W_xh"], W["W_hh"], W["b_h"], h, workspace)
-    y_hat = np.ascontiguousarray(h[:, 1:])
+    h = np.zeros((B, T + 1, of.states * hidden_size), theta.dtype)
+    gates = da = None
+    if of.kept:
+        gates = np.empty((B, T, of.kept * hidden_size), theta.dtype)
+        da = np.empty((B, T, of.sums * hidden_size), theta.dtype)
+    rnn_forward(cell, x, W["W_xh"], W["W_hh"], W["b_h"], h, gates, workspace)
+    states = h[:, 1:, :hidden_size]
+    y_hat = np.ascontiguousarray(states)
     if output_size:
         y_hat = np.empty((B, T, output_size), theta.dtype)
-        output_forward(h[:, 1:], W["W_hy"], W["b_y"], y_hat, workspace)
+        output_forward(states, W["W_hy"], W["b_y"], y_hat, workspace)
     dy = np.empty_like(y_hat)
     value = {"mse": mse, "sse": sse, "cross_entropy": cross_entropy}[loss](y_hat, y, dy)
     dtheta[...] = 0
     dh = dy
     if output_size:
         dh = np.empty((B, T, hidden_size), theta.dtype)
-        output_backward(h[:, 1:], W["W_hy"], dy, dW["W_hy"], dW["b_y"], dh, workspace)
+        output_backward(states, W["W_hy"], dy, dW["W_hy"], dW["b_y"], dh, workspace)
     rnn_backward(
-        x, h, W["W_xh"], W["W_hh"], dh, dW["W_xh"], dW["W_hh"], dW["b_h"], None,
+        cell, x, h, gates, W["W_xh"], W["W_hh"], dh, None, da, dW["W_xh"], dW["W_hh"], dW["b_h"], None,
         np.empty_like(h[:, 0]), workspace,
     )  # fmt: skip
     norm = global_norm(dtheta) if max_norm is None else clip_norm(dtheta, max_norm)
@@ -261,6 +455,7 @@ def rnn_gradient(
 
 
 def rnn_predict(
+    cell: str,
     x: Array,
     h0: Array | None,
     theta: Array,
@@ -274,9 +469,11 @@ def rnn_predict(
 
     Parameters
     ----------
+    cell : str
+        A name in `contracts.CELLS`.
     x : array (B, T, I)
         Inputs.
-    h0 : array (B, H) or None
+    h0 : array (B, states * H) or None
         The states to start from, or zero.
     theta : array (P,)
         The parameters, as `contracts.parameters` lays them out.
@@ -284,28 +481,32 @@ def rnn_predict(
         H and O; an output_size of 0 means no output layer, and outputs that are the states.
     y : array (B, T, O)
         The outputs are written.
-    h_n : array (B, H) or None
+    h_n : array (B, states * H) or None
         The last states are written, where wanted.
     workspace : array (n,)
         Scratch of at least `predict_workspace_size` scalars.
     """
-    contracts.check("rnn_predict", locals(), hidden_size, output_size)
-    W = contracts.views(theta, contracts.parameters(x.shape[2], hidden_size, output_size))
-    h = np.zeros((x.shape[0], hidden_size), theta.dtype) if h0 is None else h0
+    contracts.check("rnn_predict", locals(), cell, hidden_size, output_size)
+    W = contracts.views(theta, contracts.parameters(cell, x.shape[2], hidden_size, output_size))
+    states = contracts.find_cell(cell).states
+    h = np.zeros((x.shape[0], states * hidden_size), theta.dtype) if h0 is None else h0
     for t in range(x.shape[1]):
-        y[:, t], h = _step(W, np.ascontiguousarray(x[:, t]), h)
+        y[:, t], h = _step(cell, W, np.ascontiguousarray(x[:, t]), h)
     if h_n is not None:
         h_n[...] = h
 
 
-def _step(W: dict[str, Array], x_t: Array, h: Array) -> tuple[Array, Array]:
-    """Return the outputs (B, O) and states (B, H) of one step.
+def _step(cell: str, W: dict[str, Array], x_t: Array, state: Array) -> tuple[Array, Array]:
+    """Return the outputs (B, O) and states (B, states * H) of one step.
 
     A product for all steps at once would be faster, and of other bits than a stream's.
     """
+    W_hh = W["W_hh"]
     with np.errstate(over="ignore", invalid="ignore"):
-        h_t = np.tanh(x_t @ W["W_xh"].T + W["b_h"] + h @ W["W_hh"].T)
-        return (h_t @ W["W_hy"].T + W["b_y"] if "W_hy" in W else h_t), h_t
+        projected = x_t @ W["W_xh"].T + W["b_h"][: len(W_hh)]
+        state, _ = _STEPS[cell](projected, state, W_hh, W["b_h"])
+        h_t = state[:, : W_hh.shape[1]]
+        return (h_t @ W["W_hy"].T + W["b_y"] if "W_hy" in W else h_t), state
 
 
 def mse(y_hat: Array, y: Array, dy: Array | None) -> float:
@@ -612,12 +813,13 @@ class Stream:
     batch_size : int or None
         None: one sequence, whose arrays have no batch axis.
     dtype : numpy dtype
-    state : array (batch, hidden) or (hidden,)
+    state : array (batch, hidden) or (hidden,); of an LSTM the pair of h and c
         A copy of the last hidden state; may be assigned to.
     """
 
     def __init__(
         self,
+        cell: str,
         theta: Array,
         input_size: int,
         hidden_size: int,
@@ -630,11 +832,13 @@ class Stream:
         self.output_size = output_size or hidden_size
         self.batch_size = batch_size
         self.dtype = theta.dtype
+        self._cell = cell
+        self._states = contracts.find_cell(cell).states
         self._W = contracts.views(
-            theta.copy(), contracts.parameters(input_size, hidden_size, output_size)
+            theta.copy(), contracts.parameters(cell, input_size, hidden_size, output_size)
         )
         self._convert = convert
-        self._h = np.zeros((batch_size or 1, hidden_size), theta.dtype)
+        self._h = np.zeros((batch_size or 1, self._states * hidden_size), theta.dtype)
         self._taken = threading.Lock()
 
     def step(self, x: Any, out: Array | None = None) -> Array:
@@ -671,7 +875,7 @@ class Stream:
         ):
             contracts.check_out(out, y)
         with self._alone():
-            y, h = _step(self._W, x.reshape(-1, self.input_size), self._h)
+            y, h = _step(self._cell, self._W, x.reshape(-1, self.input_size), self._h)
             out[...] = y.reshape(out.shape)
             self._h = h
         return out
@@ -700,22 +904,24 @@ class Stream:
         with self._alone():
             h = self._h
             for t, x_t in enumerate(steps):
-                y_t, h = _step(self._W, x_t, h)
+                y_t, h = _step(self._cell, self._W, x_t, h)
                 y[..., t, :] = y_t.reshape(y[..., t, :].shape)
             self._h = h
         return y
 
     @property
-    def state(self) -> Array:
-        """A copy of the last hidden state (batch, hidden) or (hidden,); may be assigned to."""
+    def state(self) -> Any:
+        """A copy of the last state (batch, hidden) or (hidden,), or a pair; may be assigned to."""
         with self._alone():
-            return self._h[0].copy() if self.batch_size is None else self._h.copy()
+            state = self._h[0].copy() if self.batch_size is None else self._h.copy()
+        return contracts.state_of(state, self.hidden_size)
 
     @state.setter
     def state(self, value: Any) -> None:
-        h = self._convert("state", value, "hidden").reshape(self._h.shape).copy()
+        state = contracts.state_from(value, self._states, self._convert)
+        state = state.reshape(self._h.shape).copy()
         with self._alone():
-            self._h = h
+            self._h = state
 
     @state.deleter
     def state(self) -> None:

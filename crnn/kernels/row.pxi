@@ -18,10 +18,6 @@ cdef void pack_rows(vec* W, const vec* B, Py_ssize_t B_k, Py_ssize_t B_n, Py_ssi
         copy_scalars(at(W, k * width), 1, at(B, k * B_k), B_n, N)
 
 
-cdef inline vec ended(vec sum, const vec* h, Py_ssize_t offset, int epilogue) noexcept nogil:
-    return with_epilogue(sum, load(h, offset) if epilogue == TANH_GRADIENT else sum, epilogue)
-
-
 cdef inline void row_columns(Py_ssize_t K, Py_ssize_t N, Py_ssize_t width, const vec* a,
                              const vec* W, const vec* start, vec* z, bint room, int epilogue,
                              const vec* h) noexcept nogil:
@@ -87,10 +83,8 @@ cdef inline void row_columns(Py_ssize_t K, Py_ssize_t N, Py_ssize_t width, const
         c0 = (c0 + c1) + (c2 + c3)
         if part == L:
             store(z, n, ended(c0, h, n, epilogue))
-        elif epilogue == TANH_GRADIENT:
-            store_first(z, n, part, with_epilogue(c0, load_first(h, n, part), epilogue))
         else:
-            store_first(z, n, part, with_epilogue(c0, c0, epilogue))
+            store_first(z, n, part, ended_first(c0, h, n, part, epilogue))
         n += L
 
 
@@ -108,6 +102,93 @@ cdef void row_product(Py_ssize_t K, Py_ssize_t N, const vec* a, const vec* W, co
         row_columns(64, 64, padded(a, 64), a, W, start, z, room, epilogue, h)
     else:
         row_columns(K, N, padded(a, N), a, W, start, z, room, epilogue, h)
+
+
+# The gates of a unit are wanted together: then their weights stand in panels of one register of
+# units,
+#
+#     W[p, k, g, lane]   from unit p * lanes + lane of gate g to input k, zero past the last unit
+#
+# and the sums of all gates of a panel's units stay in registers until they have become states.
+
+cdef inline Py_ssize_t units_size(const vec* dtype, Py_ssize_t K, Py_ssize_t gates,
+                                  Py_ssize_t H) noexcept nogil:
+    """Scalars that the weights of K inputs take in panels of units."""
+    return packed_size(dtype, K, gates * padded(dtype, H))
+
+
+cdef void pack_units(vec* W, const vec* B, Py_ssize_t B_k, Py_ssize_t B_n, Py_ssize_t K,
+                     Py_ssize_t gates, Py_ssize_t H) noexcept nogil:
+    """Lay B[k, g H + u], which stands at B + k * B_k + (g H + u) * B_n, out in panels of units."""
+    cdef Py_ssize_t L = lanes(B), j, u, k, g, part
+    for j in range(blocks(H, L)):
+        u = j * L
+        part = min(L, H - u)
+        for k in range(K):
+            for g in range(gates):
+                store(W, 0, splat(B, 0))
+                copy_scalars(W, 1, at(B, k * B_k + (g * H + u) * B_n), B_n, part)
+                W = at(W, L)
+
+
+cdef inline void add_units(int gates, Py_ssize_t K, const vec* a, const vec* W, vec* sum0, vec* sum1,
+                           vec* sum2, vec* sum3) noexcept nogil:
+    """Add a W to the sums of as many gates; W is one panel of units."""
+    cdef Py_ssize_t L = lanes(a), k
+    cdef vec a0, a1, a2, a3, c0, c1, c2, c3, d0, d1, d2, d3
+    c0 = c1 = c2 = c3 = d0 = d1 = d2 = d3 = splat(a, 0)
+    if gates == 1:
+        for k in range(0, K - 3, 4):
+            c0 = c0 + broadcast(a, k) * load(W, k * L)
+            c1 = c1 + broadcast(a, k + 1) * load(W, (k + 1) * L)
+            c2 = c2 + broadcast(a, k + 2) * load(W, (k + 2) * L)
+            c3 = c3 + broadcast(a, k + 3) * load(W, (k + 3) * L)
+        for k in range(K // 4 * 4, K):
+            c0 = c0 + broadcast(a, k) * load(W, k * L)
+        sum0[0] = sum0[0] + ((c0 + c1) + (c2 + c3))
+    elif gates == 2:
+        for k in range(0, K - 3, 4):
+            a0, a1 = broadcast(a, k), broadcast(a, k + 1)
+            a2, a3 = broadcast(a, k + 2), broadcast(a, k + 3)
+            c0 = c0 + a0 * load(W, 2 * k * L)
+            c1 = c1 + a0 * load(W, (2 * k + 1) * L)
+            c2 = c2 + a1 * load(W, (2 * k + 2) * L)
+            c3 = c3 + a1 * load(W, (2 * k + 3) * L)
+            d0 = d0 + a2 * load(W, (2 * k + 4) * L)
+            d1 = d1 + a2 * load(W, (2 * k + 5) * L)
+            d2 = d2 + a3 * load(W, (2 * k + 6) * L)
+            d3 = d3 + a3 * load(W, (2 * k + 7) * L)
+        for k in range(K // 4 * 4, K):
+            a0 = broadcast(a, k)
+            c0 = c0 + a0 * load(W, 2 * k * L)
+            c1 = c1 + a0 * load(W, (2 * k + 1) * L)
+        sum0[0] = sum0[0] + ((c0 + c2) + (d0 + d2))
+        sum1[0] = sum1[0] + ((c1 + c3) + (d1 + d3))
+    else:
+        for k in range(0, K - 1, 2):
+            a0, a1 = broadcast(a, k), broadcast(a, k + 1)
+            c0 = c0 + a0 * load(W, gates * k * L)
+            c1 = c1 + a0 * load(W, (gates * k + 1) * L)
+            c2 = c2 + a0 * load(W, (gates * k + 2) * L)
+            if gates == 4:
+                c3 = c3 + a0 * load(W, (gates * k + 3) * L)
+            d0 = d0 + a1 * load(W, gates * (k + 1) * L)
+            d1 = d1 + a1 * load(W, (gates * (k + 1) + 1) * L)
+            d2 = d2 + a1 * load(W, (gates * (k + 1) + 2) * L)
+            if gates == 4:
+                d3 = d3 + a1 * load(W, (gates * (k + 1) + 3) * L)
+        if K % 2:
+            a0 = broadcast(a, K - 1)
+            c0 = c0 + a0 * load(W, gates * (K - 1) * L)
+            c1 = c1 + a0 * load(W, (gates * (K - 1) + 1) * L)
+            c2 = c2 + a0 * load(W, (gates * (K - 1) + 2) * L)
+            if gates == 4:
+                c3 = c3 + a0 * load(W, (gates * (K - 1) + 3) * L)
+        sum0[0] = sum0[0] + (c0 + d0)
+        sum1[0] = sum1[0] + (c1 + d1)
+        sum2[0] = sum2[0] + (c2 + d2)
+        if gates == 4:
+            sum3[0] = sum3[0] + (c3 + d3)
 
 
 cdef enum:

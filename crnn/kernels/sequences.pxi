@@ -24,6 +24,15 @@ cdef inline void clear(vec* p, Py_ssize_t n) noexcept nogil:
     memset(p, 0, n * itemsize(p))
 
 
+cdef inline void add_scalars(vec* to, const vec* terms, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        if vec is vec_f32:
+            (<float*> to)[i] += (<const float*> terms)[i]
+        else:
+            (<double*> to)[i] += (<const double*> terms)[i]
+
+
 cdef void pack_steps(vec* panels, Sequences s, Py_ssize_t T, Py_ssize_t first, Py_ssize_t K,
                      Share features) noexcept nogil:
     """Pack K steps as the rows of a (K, features) matrix, from number `first` of all B * T on."""

@@ -1,7 +1,8 @@
 # One step of sequences whose inputs come one at a time, from packed parameters.
 #
-#     h[:, 0]   h_{t-1}
-#     h[:, 1]   h_t, written; the caller exchanges the two before the next step
+#     h[:, 0]       h_{t-1}
+#     h[:, 1]       h_t, written; the caller exchanges the two before the next step
+#     gates[:, 0]   scratch
 #
 # States have room for whole registers.
 #
@@ -10,19 +11,22 @@
 cdef void stream_step(vec* dtype, Team team) noexcept nogil:
     cdef Call* c = <Call*> dtype
     cdef Sizes s = c.sizes
+    cdef const Packed* p = &c.packed
     cdef Share mine = share(team, s.B, DEALT)
     cdef Py_ssize_t rows = mine.last - mine.first, b
+    cdef Sequences z = projected(c, <const vec*> dtype)
     cdef vec* h_t = step_of(dtype, c.h, mine.first, 1)
     cdef vec* y_t = step_of(dtype, c.y, mine.first, 0)
-    cdef const vec* x_t = step_of(dtype, c.x, mine.first, 0)
-    if by_rows(dtype, s, s.I, s.H) and by_rows(dtype, s, s.H, s.O):
-        forward_row(s, &c.packed, x_t, <const vec*> c.h.data, h_t, True, y_t)
+    if reads_inputs(dtype, s, p.W_hy != NULL):
+        forward_step(c, p, <const vec*> dtype, 0, True, True, mine)
+        output_step(c, p, <const vec*> dtype, 0)
     else:
-        affine(rows, s.H, s.I, x_t, c.x.per_sequence, <const vec*> c.packed.W_xh,
-               by_rows(dtype, s, s.I, s.H), <const vec*> c.packed.b_h, h_t, c.h.per_sequence)
-        recurrent_step(s, mine, c.h, 0, <const vec*> c.packed.W_hh, c.h, 1, True, TANH, c.h, 1)
-        if c.packed.W_hy != NULL:
-            affine(rows, s.O, s.H, h_t, c.h.per_sequence, <const vec*> c.packed.W_hy,
-                   by_rows(dtype, s, s.H, s.O), <const vec*> c.packed.b_y, y_t, c.y.per_sequence)
-    for b in range(rows if c.packed.W_hy == NULL else 0):
+        affine(rows, s.cell.gates * s.H, s.I, step_of(dtype, c.x, mine.first, 0), c.x.per_sequence,
+               <const vec*> p.W_xh, inputs_by_rows(dtype, s), <const vec*> p.b_h,
+               step_of(dtype, z, mine.first, 0), z.per_sequence)
+        forward_step(c, p, <const vec*> dtype, 0, False, True, mine)
+        if p.W_hy != NULL:
+            affine(rows, s.O, s.H, h_t, c.h.per_sequence, <const vec*> p.W_hy,
+                   by_rows(dtype, s, s.H, s.O), <const vec*> p.b_y, y_t, c.y.per_sequence)
+    for b in range(rows if p.W_hy == NULL else 0):
         copy_scalars(at(y_t, b * c.y.per_sequence), 1, at(h_t, b * c.h.per_sequence), 1, s.H)

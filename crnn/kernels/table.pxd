@@ -18,12 +18,29 @@ cdef struct Sequences:
     Py_ssize_t per_sequence
     Py_ssize_t per_step
 
+cdef enum CellKind:
+    # In the order of contracts.CELLS
+    TANH_CELL
+    RELU_CELL
+    GRU_CELL
+    GRU_RESET_BEFORE_CELL
+    LSTM_CELL
+
+cdef struct Cell:
+    # A row of contracts.CELLS, which says what the numbers of blocks mean
+    CellKind kind
+    Py_ssize_t gates
+    Py_ssize_t sums
+    Py_ssize_t states
+    Py_ssize_t kept
+
 cdef struct Sizes:
     Py_ssize_t T    # time steps
     Py_ssize_t B    # sequences
     Py_ssize_t I    # inputs
     Py_ssize_t H    # hidden units
     Py_ssize_t O    # outputs
+    const Cell* cell
 
 cdef enum Loss:
     MSE
@@ -41,7 +58,8 @@ cdef struct Packed:
 cdef struct Call:
     # One call's arrays, named as the kernels name them; those a kernel does not use are NULL.
     Sizes sizes
-    Sequences x, h, y, dh, dx
+    Sequences x, h, gates, y, dh, dc, da, dx
+    Py_ssize_t to_c         # scalars from h_t to c_t in the state of an LSTM
     const void* W_xh
     const void* W_hh
     const void* b_h

@@ -17,7 +17,9 @@ cdef enum:
     # what becomes of a sum
     PLAIN
     TANH            # C = tanh(sum)
+    RELU            # C = max(sum, 0)
     TANH_GRADIENT   # C = sum * (1 - h^2), with the rows of h h_m apart
+    RELU_GRADIENT   # C = sum where h > 0, else 0
 
 cdef enum:
     PANEL_ALIGNMENT = 64
@@ -299,29 +301,55 @@ cdef inline vec with_epilogue(vec sum, vec h, int epilogue) noexcept nogil:
         return vector_tanh(sum)
     if epilogue == TANH_GRADIENT:
         return sum * (splat(&h, 1) - h * h)
+    if epilogue == RELU:
+        return vector_relu(sum)
+    if epilogue == RELU_GRADIENT:
+        return through_relu(sum, h)
     return sum
+
+
+cdef inline bint reads_states(int epilogue) noexcept nogil:
+    return epilogue == TANH_GRADIENT or epilogue == RELU_GRADIENT
+
+
+cdef inline vec ended(vec sum, const vec* h, Py_ssize_t offset, int epilogue) noexcept nogil:
+    return with_epilogue(sum, load(h, offset) if reads_states(epilogue) else sum, epilogue)
+
+
+cdef inline vec ended_first(vec sum, const vec* h, Py_ssize_t offset, Py_ssize_t n,
+                            int epilogue) noexcept nogil:
+    """The same of the first n lanes."""
+    return with_epilogue(sum, load_first(h, offset, n) if reads_states(epilogue) else sum, epilogue)
+
+
+cdef inline void finish_rows(int epilogue, Py_ssize_t M, Py_ssize_t columns, vec* C,
+                             Py_ssize_t C_m, const vec* h, Py_ssize_t h_m) noexcept nogil:
+    cdef Py_ssize_t L = lanes(C), m, n, i
+    cdef Py_ssize_t whole = columns // L, part = columns % L
+    cdef vec sum
+    for m in range(M):
+        for i in range(whole):
+            n = i * L
+            sum = load(C, m * C_m + n)
+            store(C, m * C_m + n, ended(sum, h, m * h_m + n, epilogue))
+        n = whole * L
+        if part:
+            sum = load_first(C, m * C_m + n, part)
+            store_first(C, m * C_m + n, part, ended_first(sum, h, m * h_m + n, part, epilogue))
 
 
 cdef void finish(int epilogue, Py_ssize_t M, Py_ssize_t columns, vec* C, Py_ssize_t C_m,
                  const vec* h, Py_ssize_t h_m) noexcept nogil:
     """The epilogue of sums that stand in C and in L1."""
-    cdef Py_ssize_t L = lanes(C), m, n, i
-    cdef Py_ssize_t whole = columns // L, part = columns % L
-    for m in range(M):
-        for i in range(whole):
-            n = i * L
-            if epilogue == TANH:
-                store(C, m * C_m + n, vector_tanh(load(C, m * C_m + n)))
-            else:
-                store(C, m * C_m + n, with_epilogue(load(C, m * C_m + n), load(h, m * h_m + n),
-                                                    TANH_GRADIENT))
-        n = whole * L
-        if part and epilogue == TANH:
-            store_first(C, m * C_m + n, part, vector_tanh(load_first(C, m * C_m + n, part)))
-        elif part:
-            store_first(C, m * C_m + n, part,
-                        with_epilogue(load_first(C, m * C_m + n, part),
-                                      load_first(h, m * h_m + n, part), TANH_GRADIENT))
+    # A literal in each call: the loops then hold no branch.
+    if epilogue == TANH:
+        finish_rows(TANH, M, columns, C, C_m, h, h_m)
+    elif epilogue == TANH_GRADIENT:
+        finish_rows(TANH_GRADIENT, M, columns, C, C_m, h, h_m)
+    elif epilogue == RELU:
+        finish_rows(RELU, M, columns, C, C_m, h, h_m)
+    else:
+        finish_rows(RELU_GRADIENT, M, columns, C, C_m, h, h_m)
 
 
 cdef void product(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const vec* A, Py_ssize_t A_m,
