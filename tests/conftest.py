@@ -95,13 +95,23 @@ def tolerances():
 def build_network(implementation):
     """Make a network whose every parameter, biases included, is random and asymmetric."""
 
-    def build(*, input_size=3, hidden_size=5, output_size=2, dtype="float64", seed=0):
-        net = crnn.RNN(
+    def build(
+        *,
+        family="RNN",
+        input_size=3,
+        hidden_size=5,
+        output_size=2,
+        dtype="float64",
+        seed=0,
+        **settings,
+    ):
+        net = getattr(crnn, family)(
             input_size=input_size,
             hidden_size=hidden_size,
             output_size=output_size,
             dtype=dtype,
             implementation=implementation,
+            **settings,
         )
         rng = np.random.default_rng(seed)
         for name, values in net.params.items():

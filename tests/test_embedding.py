@@ -1,6 +1,7 @@
 """The doors for C and Cython: extensions built against the installed crnn step trained networks."""
 
 import ctypes
+import itertools
 import platform
 import shutil
 import subprocess
@@ -78,8 +79,8 @@ def steppers(both_kernels, tmp_path_factory):
 def trained(both_kernels):
     """Build a network that a few steps of training have moved away from where it started."""
 
-    def build(I, H, O, dtype="float32"):
-        net = crnn.RNN(I, H, O, dtype=dtype, seed=0, implementation="native")
+    def build(I, H, O, dtype="float32", family=crnn.RNN):
+        net = family(I, H, O, dtype=dtype, seed=0, implementation="native")
         rng = np.random.default_rng(1)
         x, y = rng.standard_normal((4, 20, I)), rng.standard_normal((4, 20, O))
         net.fit(x, y, epochs=3, optimizer=crnn.SGD(0.1))
@@ -105,11 +106,15 @@ CASES = [
 ]
 
 
+families = pytest.mark.parametrize("family", [crnn.RNN, crnn.GRU, crnn.LSTM])
+
+
+@families
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("I", "H", "O", "batch"), CASES)
-def test_numbers_are_those_of_predict(steppers, trained, dtype, I, H, O, batch):
+def test_numbers_are_those_of_predict(steppers, trained, family, dtype, I, H, O, batch):
     c, cython = steppers
-    net = trained(I, H, O, dtype)
+    net = trained(I, H, O, dtype, family)
     T, B = 40, batch or 1
     x = np.random.default_rng(2).standard_normal((B, T, I)).astype(dtype)
     expected, h_n = net.predict(x, return_state=True)
@@ -118,7 +123,8 @@ def test_numbers_are_those_of_predict(steppers, trained, dtype, I, H, O, batch):
     stream = net.stream(batch)
     assert c.run(stream, by_step, y, T) == 0
     assert np.array_equal(y.reshape(T, B, O).swapaxes(0, 1), expected)
-    assert np.array_equal(stream.state.reshape(B, H), h_n)
+    # Of an LSTM both are pairs.
+    assert np.array_equal(np.reshape(stream.state, np.shape(h_n)), h_n)
     stream.reset()
     y[...] = np.nan
     run = cython.run_float if dtype == "float32" else cython.run_double
@@ -136,10 +142,10 @@ def test_sizes_and_the_wrong_dtype(steppers, trained, dtype, itemsize):
     stream.step(np.ones((4, 3)))
     before = stream.state
     scratch = np.ones(20)
-    assert steppers[0].codes(stream, True, scratch) == (-2, -2, -2, 4, 3, 5, 2, itemsize)
+    assert steppers[0].codes(stream, True, scratch) == (-2, -2, -2, 4, 3, 5, 2, 5, itemsize)
     assert np.array_equal(stream.state, before)
     assert np.array_equal(scratch, np.ones(20))
-    assert steppers[0].codes(stream, False, scratch) == (0, 0, 0, 4, 3, 5, 2, itemsize)
+    assert steppers[0].codes(stream, False, scratch) == (0, 0, 0, 4, 3, 5, 2, 5, itemsize)
     cython_run = steppers[1].run_double if dtype == "float32" else steppers[1].run_float
     other = np.float64 if dtype == "float32" else np.float32
     assert cython_run(stream, np.ones((1, 12), other), np.ones((1, 8), other)) == -2
@@ -158,6 +164,21 @@ def test_state(steppers, trained, dtype):
     assert np.array_equal(stream.state, h[::-1])
     assert c.state(stream, None, True) == 0
     assert not stream.state.any()
+
+
+@pytest.mark.parametrize("batch", [None, 2])
+def test_state_of_an_lstm_is_h_and_then_c(steppers, trained, batch):
+    c, _ = steppers
+    stream = trained(3, 5, 2, "float64", crnn.LSTM).stream(batch)
+    stream.step(np.random.default_rng(0).standard_normal((3,) if batch is None else (batch, 3)))
+    assert c.codes(stream, False, np.ones(20))[3:] == (batch or 1, 3, 5, 2, 10, 8)
+    stream.step(np.ones(3) if batch is None else np.ones((batch, 3)))
+    state = np.full((batch or 1, 10), np.nan)
+    assert c.state(stream, state, False) == 0
+    h, cells = (np.reshape(part, (-1, 5)) for part in stream.state)
+    assert np.array_equal(state, np.concatenate([h, cells], axis=1))
+    assert c.state(stream, 2 * state, True) == 0
+    assert np.array_equal(np.reshape(stream.state[1], (-1, 5)), 2 * cells)
 
 
 def test_no_stream(steppers, trained):
@@ -332,8 +353,9 @@ def test_two_threads_in_one_stream_are_told(steppers, trained):
 def test_time_of_a_step(steppers, trained, capsys):
     """Print it; the bound is ten times what it takes, for machines that are busy."""
     c, cython = steppers
-    for I, H, O in ((1, 8, 1), (8, 8, 4), (1, 32, 1), (8, 32, 4)):
-        stream = trained(I, H, O).stream()
+    sizes = ((1, 8, 1), (8, 8, 4), (1, 32, 1), (8, 32, 4), (8, 64, 4))
+    for family, (I, H, O) in itertools.product((crnn.RNN, crnn.GRU, crnn.LSTM), sizes):
+        stream = trained(I, H, O, family=family).stream()
         x, y = np.ones(I, np.float32), np.empty(O, np.float32)
         samples = np.empty(20_000)
         c.nanoseconds(stream, x, y, samples)
@@ -341,7 +363,7 @@ def test_time_of_a_step(steppers, trained, capsys):
         from_cython = cython.nanoseconds(stream, x, y, 1_000_000)
         with capsys.disabled():
             print(
-                f"\na step with output from C, I = {I}, H = {H}, O = {O}: median {median:.0f} ns, "
+                f"\na step of {family.__name__} with output from C, I = {I}, H = {H}, O = {O}: median {median:.0f} ns, "
                 f"p99 {high:.0f} ns, p99.9 {tail:.0f} ns (of means of 100 steps); "
                 f"from Cython {from_cython:.0f} ns on average"
             )

@@ -143,7 +143,10 @@ CHANGES = {
     "newer": ({"version": 2}, "version 2: a newer crnn wrote it"),
     "no version": ({"version": "1"}, "version: expected a whole number"),
     "format": ({"format": "other"}, "a file of something else"),
-    "cell": ({"cell": "LSTM"}, "cell: expected 'RNN', got 'LSTM'"),
+    "cell": (
+        {"cell": "LSTM"},
+        "cell: expected one of tanh, relu, gru, gru_reset_before, lstm, got 'LSTM'",
+    ),
     "dtype": ({"dtype": "object"}, "dtype: expected 'float32' or 'float64', got 'object'"),
     "other dtype": ({"dtype": "float64"}, "expected float64"),
     "sizes": ({"hidden_size": 6}, r"expected float32 \(\d+,\), got float32"),

@@ -10,6 +10,18 @@ import crnn._implementation
 DTYPES = ["float32", "float64"]
 dtypes = pytest.mark.parametrize("dtype", DTYPES)
 
+CELLS = ["tanh", "relu", "gru", "gru_reset_before", "lstm"]
+cells = pytest.mark.parametrize("cell", CELLS)
+
+# By cell: gates, blocks of b_h and da, blocks of a state, blocks kept in `gates`
+BLOCKS = {
+    "tanh": (1, 1, 1, 0),
+    "relu": (1, 1, 1, 0),
+    "gru": (3, 4, 1, 4),
+    "gru_reset_before": (3, 3, 1, 4),
+    "lstm": (4, 4, 2, 4),
+}
+
 LOSSES = ["mse", "sse", "cross_entropy"]
 losses = pytest.mark.parametrize("loss", LOSSES)
 
@@ -50,28 +62,30 @@ def reference():
 class Problem:
     """Random asymmetric inputs of one size; O = 0 means no output layer."""
 
-    def __init__(self, *, T, B, I, H, O, dtype, seed, loss="mse"):
+    def __init__(self, *, T, B, I, H, O, dtype, seed, loss="mse", cell="tanh"):
         rng = np.random.default_rng(seed)
+        gates, sums, states, _ = BLOCKS[cell]
 
         def normal(*shape, scale=1.0):
             return (scale * rng.standard_normal(shape)).astype(dtype)
 
+        self.cell = cell
         self.sizes = T, B, I, H, O
         self.dtype = np.dtype(dtype)
         self.loss = loss
         self.x = normal(B, T, I)
         # Scaled by fan-in, so that neither the states saturate nor the gradients explode.
         self.params = {
-            "W_xh": normal(H, I, scale=1 / np.sqrt(I)),
-            "W_hh": normal(H, H, scale=0.9 / np.sqrt(H)),
-            "b_h": normal(H, scale=0.3),
+            "W_xh": normal(gates * H, I, scale=1 / np.sqrt(I)),
+            "W_hh": normal(gates * H, H, scale=0.9 / np.sqrt(H)),
+            "b_h": normal(sums * H, scale=0.3),
         }
         if O:
             self.params["W_hy"] = normal(O, H, scale=1 / np.sqrt(H))
             self.params["b_y"] = normal(O, scale=0.3)
         self.theta = np.concatenate([values.ravel() for values in self.params.values()])
         self.outputs = O or H
-        self.h0 = np.tanh(normal(B, H))
+        self.h0 = np.tanh(normal(B, states * H))
         if loss == "cross_entropy":
             self.y = rng.integers(self.outputs, size=(B, T)).astype(np.intp)
         else:
@@ -88,7 +102,7 @@ class Problem:
     def scratch(self, size_of):
         """Scratch of exactly the promised size, full of NaN, and the whole with its guards."""
         T, B, I, H, _ = self.sizes
-        size = size_of(T=T, B=B, I=I, H=H, O=self.outputs, dtype=self.dtype)
+        size = size_of(cell=self.cell, T=T, B=B, I=I, H=H, O=self.outputs, dtype=self.dtype)
         whole = np.full(GUARDS_BEFORE + size + GUARDS_AFTER, 7.0, self.dtype)
         workspace = whole[GUARDS_BEFORE : GUARDS_BEFORE + size]
         workspace[:] = np.nan
@@ -106,6 +120,7 @@ def gradient_of(kernels, problem, *, x=None, max_norm=None, max_value=None):
     workspace, whole = problem.scratch(kernels.gradient_workspace_size)
     dtheta = np.full_like(problem.theta, np.nan)
     value, norm = kernels.rnn_gradient(
+        cell=problem.cell,
         x=problem.x if x is None else x,
         y=problem.y,
         theta=problem.theta,
@@ -123,25 +138,30 @@ def gradient_of(kernels, problem, *, x=None, max_norm=None, max_value=None):
     return value, norm, dtheta
 
 
-def states_and_outputs(reference, problem, h0):
-    """What rnn_forward and output_forward make of the problem in float64: h with h_0, and y."""
+def composed(reference, problem, h0):
+    """What rnn_forward and output_forward make of the problem in float64: states, gates and y."""
     T, B, _, H, O = problem.sizes
     W = {name: values.astype(np.float64) for name, values in problem.params.items()}
-    nothing = np.empty(0)
-    h = np.zeros((B, T + 1, H))
+    nothing, kept = np.empty(0), BLOCKS[problem.cell][3]
+    h = np.zeros((B, T + 1, problem.h0.shape[1]))
     if h0 is not None:
         h[:, 0] = h0
-    reference.rnn_forward(problem.x.astype(float), W["W_xh"], W["W_hh"], W["b_h"], h, nothing)
+    gates = np.empty((B, T, kept * H)) if kept else None
+    reference.rnn_forward(
+        problem.cell, problem.x.astype(float), W["W_xh"], W["W_hh"], W["b_h"], h, gates, nothing
+    )
+    states = h[:, 1:, :H]
     if not O:
-        return h, h[:, 1:].copy()
+        return h, gates, states.copy()
     y = np.empty((B, T, O))
-    reference.output_forward(h[:, 1:], W["W_hy"], W["b_y"], y, nothing)
-    return h, y
+    reference.output_forward(states, W["W_hy"], W["b_y"], y, nothing)
+    return h, gates, y
 
 
-def composed_gradient(reference, problem, h, y_hat):
+def composed_gradient(reference, problem):
     """(loss, gradients by name) of the single kernels, one after the other, in float64."""
-    _, B, _, H, O = problem.sizes
+    T, B, _, H, O = problem.sizes
+    h, gates, y_hat = composed(reference, problem, None)
     W = {name: values.astype(np.float64) for name, values in problem.params.items()}
     grads = {name: np.zeros_like(values) for name, values in W.items()}
     nothing = np.empty(0)
@@ -150,20 +170,25 @@ def composed_gradient(reference, problem, h, y_hat):
     value = getattr(reference, problem.loss)(y_hat, y, dy)
     dh = dy
     if O:
-        dh = np.empty_like(h[:, 1:])
-        reference.output_backward(h[:, 1:], W["W_hy"], dy, grads["W_hy"], grads["b_y"], dh, nothing)
+        states = h[:, 1:, :H]
+        dh = np.empty((B, T, H))
+        reference.output_backward(states, W["W_hy"], dy, grads["W_hy"], grads["b_y"], dh, nothing)
     reference.rnn_backward(
-        problem.x.astype(np.float64),
-        h,
-        W["W_xh"],
-        W["W_hh"],
-        dh,
-        grads["W_xh"],
-        grads["W_hh"],
-        grads["b_h"],
-        None,
-        np.empty((B, H)),
-        nothing,
+        cell=problem.cell,
+        x=problem.x.astype(np.float64),
+        h=h,
+        gates=gates,
+        W_xh=W["W_xh"],
+        W_hh=W["W_hh"],
+        dh=dh,
+        dc=None,
+        da=None if gates is None else np.empty((B, T, len(W["b_h"]))),
+        dW_xh=grads["W_xh"],
+        dW_hh=grads["W_hh"],
+        db_h=grads["b_h"],
+        dx=None,
+        dh0=np.empty(problem.h0.shape),
+        workspace=nothing,
     )
     return value, grads
 
@@ -174,8 +199,9 @@ def predictions_of(kernels, problem, *, h0=None, x=None):
     x = problem.x if x is None else x
     workspace, whole = problem.scratch(kernels.predict_workspace_size)
     y = np.full((B, x.shape[1], problem.outputs), np.nan, problem.dtype)
-    h_n = np.full((B, H), np.nan, problem.dtype)
+    h_n = np.full(problem.h0.shape, np.nan, problem.dtype)
     result = kernels.rnn_predict(
+        cell=problem.cell,
         x=x,
         h0=h0,
         theta=problem.theta,
@@ -194,11 +220,11 @@ def predictions_of(kernels, problem, *, h0=None, x=None):
 def check(kernels, reference, assert_close, tolerances):
     """Check both fused kernels on one problem, where given with x laid out in another way."""
 
-    def check_gradient(problem, x, h, y_hat):
-        label = f"{problem.loss} {problem.sizes}"
+    def check_gradient(problem, x):
+        label = f"{problem.cell} {problem.loss} {problem.sizes}"
         tolerance = tolerances[problem.dtype.name]
         value, norm, dtheta = gradient_of(kernels, problem, x=x)
-        expected_value, expected = composed_gradient(reference, problem, h, y_hat)
+        expected_value, expected = composed_gradient(reference, problem)
         # The loss of a single class is an exact zero, and so is all of its gradient.
         close = {"rel": tolerance, "abs": 0 if expected_value else tolerance}
         assert value == pytest.approx(expected_value, **close), label
@@ -207,62 +233,66 @@ def check(kernels, reference, assert_close, tolerances):
         for name, values in problem.parts(dtheta).items():
             assert_close(values, expected[name], dtype=problem.dtype, label=f"{name} {label}")
 
-    def check_predictions(problem, x, h0, h, y_hat):
-        label = f"{problem.sizes} from h0 {'None' if h0 is None else 'given'}"
+    def check_predictions(problem, x, h0):
+        h, _, y_hat = composed(reference, problem, h0)
+        label = f"{problem.cell} {problem.sizes} from h0 {'None' if h0 is None else 'given'}"
         y, h_n = predictions_of(kernels, problem, h0=h0, x=x)
         assert_close(y, y_hat, dtype=problem.dtype, label=f"y {label}")
         assert_close(h_n, h[:, -1], dtype=problem.dtype, label=f"h_n {label}")
 
     def check_both(problem, x=None):
-        h, y_hat = states_and_outputs(reference, problem, None)
-        check_gradient(problem, x, h, y_hat)
-        check_predictions(problem, x, None, h, y_hat)
-        h, y_hat = states_and_outputs(reference, problem, problem.h0)
-        check_predictions(problem, x, problem.h0, h, y_hat)
+        check_gradient(problem, x)
+        check_predictions(problem, x, None)
+        check_predictions(problem, x, problem.h0)
 
     return check_both
 
 
+@cells
 @dtypes
 @losses
 @output_layers
 @pytest.mark.parametrize("batch", [1, 5])
-def test_every_loss(check, dtype, loss, output_layer, batch):
+def test_every_loss(check, dtype, cell, loss, output_layer, batch):
     sizes = SIZES | {"B": batch} | ({} if output_layer else {"O": 0})
-    check(Problem(**sizes, dtype=dtype, seed=1, loss=loss))
+    check(Problem(**sizes, dtype=dtype, seed=1, cell=cell, loss=loss))
 
 
+@cells
 @dtypes
 @output_layers
 @pytest.mark.parametrize("batch", [1, 4])
-def test_every_number_of_hidden_units(implementation, check, dtype, output_layer, batch):
+def test_every_number_of_hidden_units(implementation, check, dtype, cell, output_layer, batch):
     # One sequence takes the way of a row times a matrix, with loops of their own for 8, 16, 32, 64.
     for H in every_size(implementation):
         sizes = {"T": 3, "B": batch, "I": 2, "H": H, "O": 5 if output_layer else 0}
-        check(Problem(**sizes, dtype=dtype, seed=H, loss=LOSSES[H % 3]))
+        check(Problem(**sizes, dtype=dtype, seed=H, cell=cell, loss=LOSSES[H % 3]))
 
 
+@cells
 @dtypes
-def test_every_batch_size(implementation, check, dtype):
+def test_every_batch_size(implementation, check, dtype, cell):
     for B in every_size(implementation):
         sizes = {"T": 4, "B": B, "I": 3, "H": 19, "O": 2 if B % 2 else 0}
-        check(Problem(**sizes, dtype=dtype, seed=B, loss=LOSSES[B % 3]))
+        check(Problem(**sizes, dtype=dtype, seed=B, cell=cell, loss=LOSSES[B % 3]))
 
 
+@cells
 @dtypes
 @output_layers
 @pytest.mark.parametrize("seed", range(4))
-def test_random_sizes(check, dtype, output_layer, seed):
+def test_random_sizes(check, dtype, cell, output_layer, seed):
     T, B, I, H, O = (
         int(size) for size in np.random.default_rng(seed).integers(1, LARGEST_SIZE + 1, size=5)
     )
     O = O if output_layer else 0
     loss = LOSSES[seed % 3]
-    check(Problem(T=T, B=B, I=I, H=H, O=O, dtype=dtype, seed=seed, loss=loss))
+    check(Problem(T=T, B=B, I=I, H=H, O=O, dtype=dtype, seed=seed, cell=cell, loss=loss))
 
 
 # The native kernels work through time in chunks of 2^18 bytes of states, of all sequences, and
 # rnn_gradient of at least 256 steps, likewise of all; rnn_predict of at least 24 of each.
+@cells
 @dtypes
 @pytest.mark.parametrize(
     "sizes",
@@ -282,9 +312,9 @@ def test_random_sizes(check, dtype, output_layer, seed):
         pytest.param({"T": 5, "B": 1, "I": 2, "H": 200, "O": 7}, id="one wide sequence"),
     ],
 )
-def test_chunks_of_time(implementation, check, dtype, sizes):
+def test_chunks_of_time(implementation, check, dtype, cell, sizes):
     sizes = with_chunks_of(implementation, sizes)
-    check(Problem(**sizes, dtype=dtype, seed=2, loss="mse" if sizes["O"] else "sse"))
+    check(Problem(**sizes, dtype=dtype, seed=2, cell=cell, loss="mse" if sizes["O"] else "sse"))
 
 
 def padded(values):
@@ -302,6 +332,7 @@ def backwards(values):
     return np.ascontiguousarray(values[::-1, ::-1])[::-1, ::-1]
 
 
+@cells
 @dtypes
 @pytest.mark.parametrize("layout", [padded, time_major, backwards])
 @pytest.mark.parametrize(
@@ -314,17 +345,18 @@ def backwards(values):
     ],
     ids=["small", "one sequence", "chunks"],
 )
-def test_strides_of_batch_and_time_of_x(implementation, check, dtype, layout, sizes):
-    problem = Problem(**with_chunks_of(implementation, sizes), dtype=dtype, seed=3)
+def test_strides_of_batch_and_time_of_x(implementation, check, dtype, cell, layout, sizes):
+    problem = Problem(**with_chunks_of(implementation, sizes), dtype=dtype, seed=3, cell=cell)
     x = layout(problem.x)
     assert np.array_equal(x, problem.x)
     check(problem, x)
 
 
+@cells
 @dtypes
-def test_repeated_input_rows(check, dtype):
+def test_repeated_input_rows(check, dtype, cell):
     # One sequence seen by all of the batch with a stride of zero.
-    problem = Problem(**SIZES, dtype=dtype, seed=4)
+    problem = Problem(**SIZES, dtype=dtype, seed=4, cell=cell)
     problem.x[...] = problem.x[:1]
     check(problem, np.broadcast_to(problem.x[:1], problem.x.shape))
 
@@ -343,10 +375,11 @@ def test_inputs_stay_as_they_were_and_may_be_read_only(kernels, dtype, loss):
         assert np.array_equal(array, kept)
 
 
+@cells
 @dtypes
 @pytest.mark.parametrize("batch", [1, 5])
-def test_same_call_same_bits(kernels, dtype, batch):
-    problem = Problem(T=9, B=batch, I=21, H=35, O=18, dtype=dtype, seed=6)
+def test_same_call_same_bits(kernels, dtype, cell, batch):
+    problem = Problem(T=9, B=batch, I=21, H=35, O=18, dtype=dtype, seed=6, cell=cell)
     first, second = gradient_of(kernels, problem), gradient_of(kernels, problem)
     assert first[:2] == second[:2]
     assert np.array_equal(first[2], second[2])
@@ -361,12 +394,13 @@ STEP = 6e-6
 RELATIVE_ERROR = 1e-7
 
 
+@cells
 @losses
 @output_layers
 @pytest.mark.parametrize("batch", [1, 4])
-def test_gradient_by_finite_differences_of_the_loss(kernels, loss, output_layer, batch):
+def test_gradient_by_finite_differences_of_the_loss(kernels, cell, loss, output_layer, batch):
     sizes = {"T": 7, "B": batch, "I": 3, "H": 6, "O": 2 if output_layer else 0}
-    problem = Problem(**sizes, dtype="float64", seed=7, loss=loss)
+    problem = Problem(**sizes, dtype="float64", seed=7, cell=cell, loss=loss)
     _, _, dtheta = gradient_of(kernels, problem)
     expected = np.empty_like(dtheta)
     for i, kept in enumerate(problem.theta.copy()):
@@ -438,11 +472,12 @@ def test_limits_that_are_kept_change_no_bit(kernels, dtype, limits):
     assert again[2].tobytes() == whole.tobytes()
 
 
+@cells
 @dtypes
 @losses
 @pytest.mark.parametrize("batch", [1, 5])
-def test_nan_reaches_loss_and_norm(kernels, dtype, loss, batch):
-    problem = Problem(**(SIZES | {"B": batch}), dtype=dtype, seed=9, loss=loss)
+def test_nan_reaches_loss_and_norm(kernels, dtype, cell, loss, batch):
+    problem = Problem(**(SIZES | {"B": batch}), dtype=dtype, seed=9, cell=cell, loss=loss)
     problem.x[batch // 2, 4, 1] = np.nan
     value, norm, dtheta = gradient_of(kernels, problem, max_norm=1.0, max_value=1.0)
     assert np.isnan(value)
@@ -450,9 +485,10 @@ def test_nan_reaches_loss_and_norm(kernels, dtype, loss, batch):
     assert np.isnan(dtheta).any()
 
 
+@cells
 @dtypes
-def test_nan_stays_in_its_sequence_and_goes_forward(kernels, dtype):
-    problem = Problem(**SIZES, dtype=dtype, seed=10)
+def test_nan_stays_in_its_sequence_and_goes_forward(kernels, dtype, cell):
+    problem = Problem(**SIZES, dtype=dtype, seed=10, cell=cell)
     problem.x[2, 4, 1] = np.nan
     y, h_n = predictions_of(kernels, problem)
     expected = np.zeros(y.shape, dtype=bool)
@@ -461,6 +497,7 @@ def test_nan_stays_in_its_sequence_and_goes_forward(kernels, dtype):
     assert np.array_equal(np.isnan(h_n).all(axis=1), np.arange(SIZES["B"]) == 2)
 
 
+@cells
 @dtypes
 @output_layers
 @pytest.mark.parametrize(
@@ -473,9 +510,9 @@ def test_nan_stays_in_its_sequence_and_goes_forward(kernels, dtype):
     ],
 )
 def test_predictions_in_two_parts(
-    implementation, kernels, assert_close, dtype, output_layer, sizes
+    implementation, kernels, assert_close, dtype, cell, output_layer, sizes
 ):
-    problem = Problem(**sizes, O=5 if output_layer else 0, dtype=dtype, seed=11)
+    problem = Problem(**sizes, O=5 if output_layer else 0, dtype=dtype, seed=11, cell=cell)
     y, h_n = predictions_of(kernels, problem, h0=problem.h0)
     for t in range(1, sizes["T"]):
         first, carried = predictions_of(kernels, problem, h0=problem.h0, x=problem.x[:, :t])
@@ -526,13 +563,15 @@ def test_step_that_would_not_stay_finite_is_not_taken(kernels, dtype, momentum, 
 
 
 SIGNATURES = {
-    "gradient_workspace_size": ["T", "B", "I", "H", "O", "dtype"],
-    "predict_workspace_size": ["T", "B", "I", "H", "O", "dtype"],
+    "gradient_workspace_size": ["cell", "T", "B", "I", "H", "O", "dtype"],
+    "predict_workspace_size": ["cell", "T", "B", "I", "H", "O", "dtype"],
     "rnn_gradient": [
-        *("x", "y", "theta", "dtheta", "hidden_size", "output_size", "loss"),
+        *("cell", "x", "y", "theta", "dtheta", "hidden_size", "output_size", "loss"),
         *("max_norm", "max_value", "workspace"),
     ],
-    "rnn_predict": ["x", "h0", "theta", "hidden_size", "output_size", "y", "h_n", "workspace"],
+    "rnn_predict": [
+        *("cell", "x", "h0", "theta", "hidden_size", "output_size", "y", "h_n", "workspace"),
+    ],
 }
 
 
@@ -547,17 +586,17 @@ def test_argument_names(kernels, name):
 @pytest.mark.parametrize("name", ["gradient_workspace_size", "predict_workspace_size"])
 def test_workspace_size_is_a_number_of_scalars(kernels, name, dtype):
     size_of = getattr(kernels, name)
-    size = size_of(T=3, B=5, I=2, H=7, O=4, dtype=np.dtype(dtype))
+    size = size_of(cell="gru", T=3, B=5, I=2, H=7, O=4, dtype=np.dtype(dtype))
     assert type(size) is int
     assert size >= 0
-    assert size == size_of(3, 5, 2, 7, 4, dtype)
+    assert size == size_of("gru", 3, 5, 2, 7, 4, dtype)
 
 
 @pytest.mark.parametrize("name", ["gradient_workspace_size", "predict_workspace_size"])
 @pytest.mark.parametrize("dtype", ["float16", "int64", ">f8", None, "text"])
 def test_workspace_size_of_a_wrong_dtype(kernels, name, dtype):
     with pytest.raises(ValueError, match=r"^dtype: expected 'float32' or 'float64'"):
-        getattr(kernels, name)(3, 5, 2, 7, 4, dtype)
+        getattr(kernels, name)("lstm", 3, 5, 2, 7, 4, dtype)
 
 
 # The calls to be spoilt: kernel, loss, output size.
@@ -569,6 +608,9 @@ CALLS = {
     "predict": ("rnn_predict", "mse", 4),
     "predict states": ("rnn_predict", "mse", 0),
 }
+# Of which the arrays have different numbers of blocks
+CELL = "lstm"
+
 calls = pytest.mark.parametrize("call", CALLS)
 WRITTEN = {"rnn_gradient": ["dtheta", "workspace"], "rnn_predict": ["y", "h_n", "workspace"]}
 
@@ -576,12 +618,13 @@ WRITTEN = {"rnn_gradient": ["dtheta", "workspace"], "rnn_predict": ["y", "h_n", 
 def good_arguments(call, native, dtype="float64"):
     """Arguments that both twins accept, by name: the workspace is large enough for either."""
     name, loss, O = CALLS[call]
-    problem = Problem(T=3, B=5, I=2, H=7, O=O, dtype=dtype, seed=13, loss=loss)
+    problem = Problem(T=3, B=5, I=2, H=7, O=O, dtype=dtype, seed=13, loss=loss, cell=CELL)
     size_of = {
         "rnn_gradient": native.gradient_workspace_size,
         "rnn_predict": native.predict_workspace_size,
     }[name]
     arguments = {
+        "cell": CELL,
         "x": problem.x,
         "y": problem.y,
         "h0": problem.h0,
@@ -593,14 +636,14 @@ def good_arguments(call, native, dtype="float64"):
         "max_norm": 1.0,
         "max_value": 0.5,
         "h_n": np.full_like(problem.h0, 0.25),
-        "workspace": np.full(size_of(3, 5, 2, 7, problem.outputs, dtype), 0.25, dtype),
+        "workspace": np.full(size_of(CELL, 3, 5, 2, 7, problem.outputs, dtype), 0.25, dtype),
     }
     return {key: arguments[key] for key in SIGNATURES[name]}
 
 
 def array_arguments(call):
     name, _, _ = CALLS[call]
-    numbers = {"hidden_size", "output_size", "loss", "max_norm", "max_value"}
+    numbers = {"cell", "hidden_size", "output_size", "loss", "max_norm", "max_value"}
     return [argument for argument in SIGNATURES[name] if argument not in numbers]
 
 
@@ -802,15 +845,16 @@ def test_sequence_alone_too_long_to_be_padded(both_kernels, tolerances):
         np.testing.assert_allclose(ours, theirs, rtol=100 * tolerances["float64"])
 
 
+@cells
 @dtypes
-def test_last_states_are_optional(kernels, dtype):
-    problem = Problem(**SIZES, dtype=dtype, seed=5)
+def test_last_states_are_optional(kernels, dtype, cell):
+    problem = Problem(**SIZES, dtype=dtype, seed=5, cell=cell)
     T, B, _, H, O = problem.sizes
     results = []
-    for h_n in (np.full((B, H), np.nan, dtype), None):
+    for h_n in (np.full(problem.h0.shape, np.nan, dtype), None):
         workspace, whole = problem.scratch(kernels.predict_workspace_size)
         y = np.full((B, T, O), np.nan, dtype)
-        kernels.rnn_predict(problem.x, problem.h0, problem.theta, H, O, y, h_n, workspace)
+        kernels.rnn_predict(cell, problem.x, problem.h0, problem.theta, H, O, y, h_n, workspace)
         assert_guards(whole)
         results.append(y.tobytes())
     assert results[0] == results[1]

@@ -38,22 +38,27 @@ SIZES = [
 ]
 
 
-@pytest.fixture
-def net_of(implementation, build_network):
+@pytest.fixture(params=["RNN", "GRU", "LSTM"])
+def net_of(request, implementation, build_network):
     def build(I, H, O, dtype="float32", seed=0):
         return build_network(
-            input_size=I, hidden_size=H, output_size=O or None, dtype=dtype, seed=seed
+            family=request.param,
+            input_size=I,
+            hidden_size=H,
+            output_size=O or None,
+            dtype=dtype,
+            seed=seed,
         )
 
     return build
 
 
-@pytest.fixture
-def native_net(both_kernels):
+@pytest.fixture(params=[crnn.RNN, crnn.GRU, crnn.LSTM])
+def native_net(request, both_kernels):
     """Build networks for what concerns the compiled kernels alone."""
 
     def build(I, H, O, dtype="float32"):
-        return crnn.RNN(I, H, O, dtype=dtype, seed=0, implementation="native")
+        return request.param(I, H, O, dtype=dtype, seed=0, implementation="native")
 
     return build
 
@@ -61,6 +66,17 @@ def native_net(both_kernels):
 def inputs(net, *, batch, steps, seed=1):
     shape = (steps, net.input_size) if batch is None else (batch, steps, net.input_size)
     return np.random.default_rng(seed).standard_normal(shape).astype(net.dtype)
+
+
+def parts_of(state):
+    """h, or h and c of an LSTM."""
+    return state if isinstance(state, tuple) else (state,)
+
+
+def state_like(stream, values):
+    """A state of that stream's kind, each part of which has these values."""
+    pair = isinstance(stream.state, tuple)
+    return (values.copy(), values.copy()) if pair else values.copy()
 
 
 def in_steps(stream, x):
@@ -91,7 +107,7 @@ def test_bits_of_predict(net_of, dtype, batch, sizes):
     net = net_of(*sizes, dtype)
     x = inputs(net, batch=batch, steps=23)
     expected, h_n = net.predict(x, return_state=True)
-    assert np.abs(expected).max() > 0.1
+    assert np.abs(expected).max() > 0.05
     for run in (in_steps, lambda stream, x: stream.run(x), lambda s, x: in_blocks(s, x, seed=7)):
         stream = net.stream(batch)
         y = run(stream, x)
@@ -228,8 +244,8 @@ def test_state(net_of, batch):
     x = inputs(net, batch=batch, steps=8)
     stream = net.stream(batch)
     shape = (5,) if batch is None else (3, 5)
-    assert stream.state.shape == shape
-    assert not stream.state.any()
+    assert all(part.shape == shape for part in parts_of(stream.state))
+    assert not np.any(stream.state)
     stream.run(x)
     kept = stream.state
     second = stream.run(x)
@@ -238,15 +254,17 @@ def test_state(net_of, batch):
     expected = net.predict(x, h0=kept)
     assert np.array_equal(second, expected)
     stream.reset()
-    assert not stream.state.any()
-    stream.state[...] = 9  # a copy: nobody else's
-    assert not stream.state.any()
-    given = np.full(shape, 0.25, net.dtype)
+    assert not np.any(stream.state)
+    for part in parts_of(stream.state):
+        part[...] = 9  # a copy: nobody else's
+    assert not np.any(stream.state)
+    given = state_like(stream, np.full(shape, 0.25, net.dtype))
     stream.state = given
-    given[...] = 9
-    assert np.array_equal(stream.state, np.full(shape, 0.25))
-    stream.state = np.full(shape, 0.5, np.float64)  # of another dtype
-    assert np.array_equal(stream.state, np.full(shape, 0.5, np.float32))
+    for part in parts_of(given):
+        part[...] = 9
+    assert np.all(np.equal(stream.state, 0.25))
+    stream.state = state_like(stream, np.full(shape, 0.5))  # of another dtype
+    assert all(np.array_equal(p, np.full(shape, 0.5, "f")) for p in parts_of(stream.state))
 
 
 @pytest.mark.parametrize("copier", [lambda s: s.copy(), copy.copy, copy.deepcopy])
@@ -390,12 +408,20 @@ def test_bad_blocks_and_states(net_of):
         stream.run(np.ones((2, 0, 3)))
     with pytest.raises(ValueError, match=r"^x: expected finite numbers, got nan"):
         stream.run(np.full((2, 4, 3), np.nan))
-    with pytest.raises(ValueError, match=r"^state: expected shape \(batch=2, hidden=5\), got"):
-        stream.state = np.ones(5)
-    with pytest.raises(ValueError, match=r"^state: expected finite numbers, got nan at index"):
-        stream.state = np.full((2, 5), np.nan)
-    with pytest.raises(TypeError, match=r"^state: expected an array, got None"):
+    name = r"state(\[0\])?"
+    with pytest.raises(ValueError, match=rf"^{name}: expected shape \(batch=2, hidden=5\), got"):
+        stream.state = state_like(stream, np.ones(5))
+    with pytest.raises(ValueError, match=rf"^{name}: expected finite numbers, got nan at index"):
+        stream.state = state_like(stream, np.full((2, 5), np.nan))
+    with pytest.raises(TypeError, match=r"^state: expected (an array|a pair \(h, c\)), got None"):
         stream.state = None
+    if isinstance(before, tuple):
+        with pytest.raises(ValueError, match=r"^state\[1\]: expected shape \(batch=2, hidden=5\)"):
+            stream.state = np.ones((2, 5)), np.ones((2, 4))
+        with pytest.raises(ValueError, match=r"^state: expected a pair \(h, c\), got 3 of them"):
+            stream.state = np.ones((2, 5)), np.ones((2, 5)), np.ones((2, 5))
+        with pytest.raises(TypeError, match=r"^state: expected a pair \(h, c\), got ndarray"):
+            stream.state = np.ones((2, 2, 5))
     assert np.array_equal(stream.state, before)
     # The last number of the last step is looked at too.
     x = np.ones((2, 4, 3), np.float32)
@@ -538,12 +564,13 @@ def test_weak_references(net_of):
 
 def calls_of(stream, x, out):
     """Everything that uses a stream's state, by name."""
+    given = state_like(stream, np.zeros(stream.hidden_size))
     return {
         "step": lambda: stream.step(x[0]),
         "step to out": lambda: stream.step(x[0], out=out),
         "run": lambda: stream.run(x[:2]),
         "state": lambda: stream.state,
-        "assign": lambda: setattr(stream, "state", np.zeros(stream.hidden_size)),
+        "assign": lambda: setattr(stream, "state", given),
         "reset": stream.reset,
         "copy": stream.copy,
         "copy.copy": lambda: copy.copy(stream),
@@ -740,16 +767,17 @@ def beside(values, at_end):
     return part
 
 rng = np.random.default_rng(0)
-for dtype in ("float32", "float64"):
+for family, dtype in [(f, d) for f in (crnn.RNN, crnn.GRU, crnn.LSTM) for d in ("f4", "f8")]:
     for H in (*range(1, 35), 64, 70):
         I, O = (int(n) for n in rng.integers([1, 0], 36))
-        net = crnn.RNN(I, H, O or None, dtype=dtype, seed=0, implementation="native")
+        net = family(I, H, O or None, dtype=dtype, seed=0, implementation="native")
+        cell = {"RNN": "tanh", "GRU": "gru", "LSTM": "lstm"}[family.__name__]
         for batch in (None, 1, 3, 16):
             axes = () if batch is None else (batch,)
             x = rng.standard_normal((*axes, 4, I)).astype(dtype)
             expected = net.predict(x)
             for at_end in (False, True):
-                stream = Stream(beside(net.flat_params, at_end), I, H, O, batch, None)
+                stream = Stream(cell, beside(net.flat_params, at_end), I, H, O, batch, None)
                 x_t = beside(x[..., 0, :], at_end)
                 y_t = beside(expected[..., 0, :], at_end)
                 for t in range(4):
@@ -804,7 +832,7 @@ def test_objects_without_init_do_not_crash(both_kernels):
         lambda: empty.dtype,
         lambda: repr(empty),
         lambda: native.Stream(),
-        lambda: native.Stream(np.zeros(9), 3, 5),
+        lambda: native.Stream("tanh", np.zeros(9), 3, 5),
     ):
         with pytest.raises((TypeError, AttributeError, ValueError)):
             use()
@@ -813,28 +841,30 @@ def test_objects_without_init_do_not_crash(both_kernels):
     assert empty.batch_size is None
     # A failed __init__ leaves as much, and the next one may succeed.
     with pytest.raises(ValueError, match="theta"):
-        empty.__init__(np.zeros(9), 3, 5, 2, None, None)
+        empty.__init__("tanh", np.zeros(9), 3, 5, 2, None, None)
     with pytest.raises((TypeError, AttributeError)):
         empty.step(np.ones(3))
     theta = np.ones(3 * 5 + 5 * 5 + 5 + 2 * 5 + 2)
-    empty.__init__(theta, 3, 5, 2, None, None)
+    empty.__init__("tanh", theta, 3, 5, 2, None, None)
     assert np.array_equal(empty.step(np.zeros(3)), np.full(2, 1 + 5 * np.tanh(1)))
 
 
 def test_native_refuses_what_would_crash_it(both_kernels):
     native, _ = both_kernels
     theta = np.zeros(3 * 5 + 5 * 5 + 5 + 2 * 5 + 2, np.float32)
-    stream = native.Stream(theta, 3, 5, 2, None, None)
+    stream = native.Stream("tanh", theta, 3, 5, 2, None, None)
     with pytest.raises(RuntimeError, match="second __init__"):
-        stream.__init__(theta, 3, 5, 2, None, None)
+        stream.__init__("tanh", theta, 3, 5, 2, None, None)
     for sizes in ((3, 5, 1), (0, 5, 2), (3, -5, 2)):
         with pytest.raises(ValueError, match="expected"):
-            native.Stream(theta, *sizes, None, None)
+            native.Stream("tanh", theta, *sizes, None, None)
+    with pytest.raises(ValueError, match="^cell: expected one of tanh, "):
+        native.Stream("LSTM", theta, 3, 5, 2, None, None)
     with pytest.raises(ValueError, match="theta"):
-        native.Stream(theta.astype(int), 3, 5, 2, None, None)
+        native.Stream("tanh", theta.astype(int), 3, 5, 2, None, None)
     # A converter that returns nonsense
     for nonsense in (None, np.ones(2, np.float32), np.ones(3, np.float64), "x"):
-        bad = native.Stream(theta, 3, 5, 2, None, lambda *_, value=nonsense: value)
+        bad = native.Stream("tanh", theta, 3, 5, 2, None, lambda *_, value=nonsense: value)
         with pytest.raises((TypeError, ValueError)):
             bad.step([1.0])
         with pytest.raises((TypeError, ValueError)):
@@ -858,6 +888,7 @@ def test_twins_agree(both_kernels):
             assert inspect.cleandoc(ours.__doc__) == inspect.cleandoc(theirs.__doc__), name
     assert inspect.cleandoc(native.Stream.__doc__) == inspect.cleandoc(reference.Stream.__doc__)
     arguments = {
+        "cell": "tanh",
         "theta": np.zeros(3 * 5 + 5 * 5 + 5 + 2 * 5 + 2),
         "input_size": 3,
         "hidden_size": 5,

@@ -22,8 +22,20 @@ dtypes = pytest.mark.parametrize("dtype", DTYPES)
 # More than the processors of some machines, and numbers that deal no size evenly.
 TEAMS = [2, 3, 4, 7]
 
-# A call takes a thread for each 2^20 multiply-adds of its forward pass, T B H (I + H + O), and
-# for every two sequences. All of these are worth 7, and worth_threads checks it.
+CELLS = ["tanh", "relu", "gru", "gru_reset_before", "lstm"]
+cells = pytest.mark.parametrize("cell", CELLS)
+
+# By cell: gates, blocks of b_h and da, blocks of a state, blocks kept in `gates`
+BLOCKS = {
+    "tanh": (1, 1, 1, 0),
+    "relu": (1, 1, 1, 0),
+    "gru": (3, 4, 1, 4),
+    "gru_reset_before": (3, 3, 1, 4),
+    "lstm": (4, 4, 2, 4),
+}
+
+# A call takes a thread for each 2^20 multiply-adds of its forward pass, T B H (I + H + O) of a cell
+# without gates, and for every two sequences. All of these are worth 7, and worth_threads checks it.
 LARGE = {
     # One panel and a piece; the hidden units are shared by rows.
     "narrow": {"T": 151, "B": 17, "I": 3, "H": 53, "O": 5},
@@ -56,27 +68,29 @@ def set_num_threads(native):
     native.set_num_threads(before)
 
 
-def random_arguments(*, T, B, I, H, O, dtype, seed=0):
+def random_arguments(*, T, B, I, H, O, dtype, seed=0, cell="tanh"):
     """What the kernels below read, random and asymmetric, by name."""
     rng = np.random.default_rng(seed)
+    gates, sums, states, _ = BLOCKS[cell]
 
     def normal(*shape, scale=1.0):
         return (scale * rng.standard_normal(shape)).astype(dtype)
 
     W = {
         # Scaled by fan-in, so that neither the states saturate nor the gradients explode.
-        "W_xh": normal(H, I, scale=1 / np.sqrt(I)),
-        "W_hh": normal(H, H, scale=0.9 / np.sqrt(H)),
-        "b_h": normal(H, scale=0.3),
+        "W_xh": normal(gates * H, I, scale=1 / np.sqrt(I)),
+        "W_hh": normal(gates * H, H, scale=0.9 / np.sqrt(H)),
+        "b_h": normal(sums * H, scale=0.3),
         "W_hy": normal(O, H, scale=1 / np.sqrt(H)),
         "b_y": normal(O, scale=0.3),
     }
     return W | {
+        "cell": cell,
         "sizes": (T, B, I, H, O),
         "dtype": dtype,
         "theta": np.concatenate([values.ravel() for values in W.values()]),
         "x": normal(B, T, I),
-        "h0": np.tanh(normal(B, H)),
+        "h0": np.tanh(normal(B, states * H)),
         "y": normal(B, T, O),
         "classes": rng.integers(O, size=(B, T)).astype(np.intp),
         "states": normal(B, T, H),
@@ -89,50 +103,63 @@ def worth_threads(T, B, I, H, O):
     return min((B + 1) // 2, T * B * H * (I + H + O) // 2**20)
 
 
+def without_output_layer(a):
+    """The first of the parameters."""
+    return a["theta"][: a["W_xh"].size + a["W_hh"].size + a["b_h"].size]
+
+
 def gradient(native, a, *, loss="mse", output_layer=True):
     """(loss, norm, bits of dtheta); each call has scratch of its own, full of NaN."""
     T, B, I, H, O = a["sizes"]
-    without = H * I + H * H + H
-    theta = a["theta"] if output_layer else a["theta"][:without]
+    theta = a["theta"] if output_layer else without_output_layer(a)
     y = a["classes"] if loss == "cross_entropy" else a["y"] if output_layer else a["states"]
-    size = native.gradient_workspace_size(T, B, I, H, O if output_layer else H, a["dtype"])
+    outputs = O if output_layer else H
+    size = native.gradient_workspace_size(a["cell"], T, B, I, H, outputs, a["dtype"])
     dtheta = np.full_like(theta, np.nan)
     output_size = O if output_layer else 0
     workspace = np.full(size, np.nan, a["dtype"])
     value, norm = native.rnn_gradient(
-        a["x"], y, theta, dtheta, H, output_size, loss, None, None, workspace
+        a["cell"], a["x"], y, theta, dtheta, H, output_size, loss, None, None, workspace
     )
     return value, norm, dtheta.tobytes()
 
 
 def predictions(native, a, *, output_layer=True):
     T, B, I, H, O = a["sizes"]
-    theta = a["theta"] if output_layer else a["theta"][: H * I + H * H + H]
+    theta = a["theta"] if output_layer else without_output_layer(a)
     y = np.full_like(a["y"] if output_layer else a["states"], np.nan)
     h_n = np.full_like(a["h0"], np.nan)
-    size = native.predict_workspace_size(T, B, I, H, y.shape[-1], a["dtype"])
+    size = native.predict_workspace_size(a["cell"], T, B, I, H, y.shape[-1], a["dtype"])
     workspace = np.full(size, np.nan, a["dtype"])
-    native.rnn_predict(a["x"], a["h0"], theta, H, O if output_layer else 0, y, h_n, workspace)
+    output_size = O if output_layer else 0
+    native.rnn_predict(a["cell"], a["x"], a["h0"], theta, H, output_size, y, h_n, workspace)
     return y.tobytes(), h_n.tobytes()
 
 
 def single_kernels(native, a):
     """Bits of all that rnn_forward, output_forward, output_backward and rnn_backward write."""
     T, B, I, H, O = a["sizes"]
-    workspace = np.full(native.workspace_size(T, B, I, H, O, a["dtype"]), np.nan, a["dtype"])
-    h = np.full((B, T + 1, H), np.nan, a["dtype"])
-    h[:, 0] = a["h0"]
-    native.rnn_forward(a["x"], a["W_xh"], a["W_hh"], a["b_h"], h, workspace)
+    cell, dtype = a["cell"], a["dtype"]
+    _, sums, _, kept = BLOCKS[cell]
+    workspace = np.full(native.workspace_size(cell, T, B, I, H, O, dtype), np.nan, dtype)
+    states = np.full((B, T + 1, a["h0"].shape[1]), np.nan, dtype)
+    states[:, 0] = a["h0"]
+    gates = np.full((B, T, kept * H), np.nan, dtype) if kept else None
+    native.rnn_forward(cell, a["x"], a["W_xh"], a["W_hh"], a["b_h"], states, gates, workspace)
+    h = states[:, 1:, :H]
     y = np.full_like(a["y"], np.nan)
-    native.output_forward(h[:, 1:], a["W_hy"], a["b_y"], y, workspace)
+    native.output_forward(h, a["W_hy"], a["b_y"], y, workspace)
     d = {name: np.full_like(a[name], 0.25) for name in ("W_xh", "W_hh", "b_h", "W_hy", "b_y")}
-    dh = np.full_like(a["dh"], np.nan)
-    native.output_backward(h[:, 1:], a["W_hy"], a["dy"], d["W_hy"], d["b_y"], dh, workspace)
-    da, dx, dh0 = a["dh"].copy(), np.full_like(a["x"], np.nan), np.full_like(a["h0"], np.nan)
+    dh_outputs = np.full_like(a["dh"], np.nan)
+    native.output_backward(h, a["W_hy"], a["dy"], d["W_hy"], d["b_y"], dh_outputs, workspace)
+    dh, dx, dh0 = a["dh"].copy(), np.full_like(a["x"], np.nan), np.full_like(a["h0"], np.nan)
+    da = np.full((B, T, sums * H), np.nan, dtype) if kept else None
     native.rnn_backward(
-        a["x"], h, a["W_xh"], a["W_hh"], da, d["W_xh"], d["W_hh"], d["b_h"], dx, dh0, workspace
-    )
-    written = {"h": h, "y": y, "dh": dh, "da": da, "dx": dx, "dh0": dh0} | d
+        cell, a["x"], states, gates, a["W_xh"], a["W_hh"], dh, None, da, d["W_xh"], d["W_hh"],
+        d["b_h"], dx, dh0, workspace,
+    )  # fmt: skip
+    da = dh if da is None else da
+    written = {"h": states, "y": y, "dh": dh_outputs, "da": da, "dx": dx, "dh0": dh0} | d
     assert all(np.isfinite(array).all() for array in written.values())
     return {name: array.tobytes() for name, array in written.items()}
 
@@ -149,8 +176,9 @@ CALLS = {
 
 @large
 @dtypes
-def test_same_bits_for_every_number_of_threads(native, set_num_threads, dtype, sizes):
-    a = random_arguments(**sizes, dtype=dtype)
+@cells
+def test_same_bits_for_every_number_of_threads(native, set_num_threads, dtype, cell, sizes):
+    a = random_arguments(**sizes, dtype=dtype, cell=cell)
     assert worth_threads(*a["sizes"]) >= max(TEAMS)
     set_num_threads(1)
     alone = {name: call(native, a) for name, call in CALLS.items()}
@@ -285,7 +313,7 @@ def test_keyboard_interrupt_waits_for_the_end_of_a_call(native, set_num_threads)
     set_num_threads(2)
     _, norm, _ = gradient(native, a)
     assert norm > 0.01
-    workspace = np.empty(native.gradient_workspace_size(T, B, I, H, O, "float64"))
+    workspace = np.empty(native.gradient_workspace_size("tanh", T, B, I, H, O, "float64"))
     dtheta = np.full_like(a["theta"], np.nan)
     calling, returned, sent = threading.Event(), [], []
 
@@ -301,7 +329,9 @@ def test_keyboard_interrupt_waits_for_the_end_of_a_call(native, set_num_threads)
     def call():
         interrupter.start()
         calling.set()
-        native.rnn_gradient(a["x"], a["y"], a["theta"], dtheta, H, O, "mse", 0.01, None, workspace)
+        native.rnn_gradient(
+            "tanh", a["x"], a["y"], a["theta"], dtheta, H, O, "mse", 0.01, None, workspace
+        )
         returned.append(True)
         # Where it comes too late, it comes here and is told from one that did not.
         interrupter.join()
@@ -333,8 +363,9 @@ def gradient(T=151, B=17, I=3, H=53, O=5):
     x, y = rng.standard_normal((B, T, I)), rng.standard_normal((B, T, O))
     theta = 0.1 * rng.standard_normal(H * (I + H + 1) + O * (H + 1))
     dtheta = np.full_like(theta, np.nan)
-    workspace = np.full(native.gradient_workspace_size(T, B, I, H, O, "float64"), np.nan)
-    result = native.rnn_gradient(x, y, theta, dtheta, H, O, "mse", None, None, workspace)
+    size = native.gradient_workspace_size("tanh", T, B, I, H, O, "float64")
+    workspace = np.full(size, np.nan)
+    result = native.rnn_gradient("tanh", x, y, theta, dtheta, H, O, "mse", None, None, workspace)
     return result, dtheta.tobytes()
 
 def tasks():

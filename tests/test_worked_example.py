@@ -138,13 +138,14 @@ def test_kernels(kernels, example, dtype, loss):
     }
     x = np.array(X, dtype=dtype)
     hidden_size = len(example["b_h"])
-    workspace = np.full(kernels.workspace_size(2, 1, 1, hidden_size, 1, dtype), np.nan, dtype)
+    workspace = np.full(
+        kernels.workspace_size("tanh", 2, 1, 1, hidden_size, 1, dtype), np.nan, dtype
+    )
 
     h = np.full((1, 3, hidden_size), np.nan, dtype)
     h[:, 0] = example["h"][0][0]
-    kernels.rnn_forward(
-        x=x, W_xh=given["W_xh"], W_hh=given["W_hh"], b_h=given["b_h"], h=h, workspace=workspace
-    )
+    W = {name: given[name] for name in ("W_xh", "W_hh", "b_h")}
+    kernels.rnn_forward(cell="tanh", x=x, **W, h=h, gates=None, workspace=workspace)
     assert_equal_numbers(h, example["h"], dtype)
 
     y = np.full((1, 2, 1), np.nan, dtype)
@@ -175,11 +176,15 @@ def test_kernels(kernels, example, dtype, loss):
     dx = np.full((1, 2, 1), np.nan, dtype)
     dh0 = np.full((1, hidden_size), np.nan, dtype)
     kernels.rnn_backward(
+        cell="tanh",
         x=x,
         h=h,
+        gates=None,
         W_xh=given["W_xh"],
         W_hh=given["W_hh"],
         dh=dh,
+        dc=None,
+        da=None,
         dW_xh=dW_xh,
         dW_hh=dW_hh,
         db_h=db_h,

@@ -185,6 +185,7 @@ cdef class Stream:
         if not self.running:
             raise MemoryError
         (<Running*> self.running).dtype = -1
+        (<Running*> self.running).call.sizes.cell = &cells[0]
 
     def __dealloc__(self):
         PyMem_Free(self.running)

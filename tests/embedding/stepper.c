@@ -112,8 +112,8 @@ static PyObject *codes(PyObject *self, PyObject *args) {
         set = crnn->set_state_double(stream, scratch);
     }
     PyBuffer_Release(&view);
-    return Py_BuildValue("iiinnnnn", step, get, set, sizes.batch, sizes.inputs, sizes.hidden,
-                         sizes.outputs, sizes.itemsize);
+    return Py_BuildValue("iiinnnnnn", step, get, set, sizes.batch, sizes.inputs, sizes.hidden,
+                         sizes.outputs, sizes.state, sizes.itemsize);
 }
 
 /* state(stream, buffer or None, set): read the state into a buffer, or set it from one; None: 0. */
