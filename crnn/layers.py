@@ -70,9 +70,7 @@ class Architecture(NamedTuple):
         shapes: dict[str, tuple[int, ...]] = {}
         for state in range(self.states):
             inputs = self.input_size if state < self.directions else self.features
-            for name, shape in contracts.parameters(
-                self.cell, inputs, self.hidden_size, 0
-            ).items():
+            for name, shape in contracts.parameters(self.cell, inputs, self.hidden_size, 0).items():
                 shapes[name + self.suffix(state)] = shape
         if self.output_size is not None:
             shapes |= {"W_hy": (self.output_size, self.features), "b_y": (self.output_size,)}

@@ -47,7 +47,17 @@ class Tape:
         c_n.
     """
 
-    __slots__ = ("_blocks", "_lengths", "_network", "_single", "_starts", "_states", "_x", "h_n", "y")
+    __slots__ = (
+        "_blocks",
+        "_lengths",
+        "_network",
+        "_single",
+        "_starts",
+        "_states",
+        "_x",
+        "h_n",
+        "y",
+    )
 
     def __init__(
         self,

@@ -38,8 +38,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from crnn import checks, schedules
-from crnn.losses import MSE, CrossEntropy
 from crnn.cells import RNN
+from crnn.losses import MSE, CrossEntropy
 from crnn.optimizers import AdamW
 from crnn.pooling import PooledLoss, outputs_per_step, pooled
 from crnn.sequences import padded

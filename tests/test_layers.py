@@ -1,10 +1,13 @@
-"""Layers, directions, lengths, one output per sequence, categories and trained first states.
+"""Cells, layers, directions, lengths, one output per sequence, categories, trained first states.
 
 Outputs are held to a version that takes one sequence and one step at a time, and gradients to
-finite differences of it.
+finite differences of it. States are packed here: of an LSTM h and then c in one row.
 """
 
+import copy
+import functools
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -27,17 +30,44 @@ kinds = pytest.mark.parametrize("kind", ["features", "categories"])
 LENGTHS = np.array([5, 2, 7, 1])
 
 
+CELLS = {
+    "tanh": (crnn.RNN, {}),
+    "relu": (crnn.RNN, {"nonlinearity": "relu"}),
+    "gru": (crnn.GRU, {}),
+    "gru reset before": (crnn.GRU, {"reset_after": False}),
+    "lstm": (crnn.LSTM, {}),
+}
+
+
+@pytest.fixture(params=CELLS.values(), ids=CELLS)
+def make(request, implementation):
+    """Make a network of each cell."""
+    family, of_cell = request.param
+    return functools.partial(family, **of_cell, implementation=implementation)
+
+
 @pytest.fixture
-def network_of(implementation):
+def network_of(make):
     """Make a network whose every parameter is random and asymmetric."""
 
     def build(dtype="float64", seed=0, **settings):
         settings = {"output_size": 2} | settings
-        net = crnn.RNN(3, 4, **settings, dtype=dtype, seed=seed, implementation=implementation)
+        net = make(3, 4, **settings, dtype=dtype, seed=seed)
         net.flat_params[...] = np.random.default_rng(seed).normal(0, 0.5, net.flat_params.size)
         return net
 
     return build
+
+
+def as_given(net, states):
+    """States (..., S) as users give them."""
+    if states is None or states.shape[-1] == net.hidden_size:
+        return states
+    return states[..., : net.hidden_size], states[..., net.hidden_size :]
+
+
+def packed(states):
+    return np.concatenate(states, axis=-1) if isinstance(states, tuple) else states
 
 
 def inputs(kind, dtype="float64", batch=4, time=7, seed=1):
@@ -49,8 +79,34 @@ def inputs(kind, dtype="float64", batch=4, time=7, seed=1):
 
 def first_states(net, batch, seed=2):
     states = net.num_layers * (2 if net.bidirectional else 1)
-    h0 = np.random.default_rng(seed).normal(size=(states, batch, net.hidden_size))
+    S = net.hidden_size * (2 if isinstance(net, crnn.LSTM) else 1)
+    h0 = np.random.default_rng(seed).normal(size=(states, batch, S))
     return h0 if states > 1 else h0[0]
+
+
+def sigmoid(a):
+    return 1 / (1 + np.exp(-a))
+
+
+def step_of(net, x_t, state, W_xh, W_hh, b_h):
+    """The state after a step."""
+    H = net.hidden_size
+    h = state[:H]
+    from_x, from_h = (W_xh @ x_t).reshape(-1, H), (W_hh @ h).reshape(-1, H)
+    b = b_h.reshape(-1, H)
+    if isinstance(net, crnn.RNN):
+        a = from_x[0] + from_h[0] + b[0]
+        return np.tanh(a) if net.nonlinearity == "tanh" else np.maximum(a, 0)
+    if isinstance(net, crnn.LSTM):
+        i, f, g, o = from_x + from_h + b
+        c = sigmoid(f) * state[H:] + sigmoid(i) * np.tanh(g)
+        return np.concatenate([sigmoid(o) * np.tanh(c), c])
+    r, z = sigmoid(from_x[:2] + from_h[:2] + b[:2])
+    if net.reset_after:
+        n = np.tanh(from_x[2] + b[2] + r * (from_h[2] + b[3]))
+    else:
+        n = np.tanh(from_x[2] + b[2] + W_hh[2 * H :] @ (r * h))
+    return (1 - z) * n + z * h
 
 
 def step_by_step(net, x, h0=None):
@@ -59,8 +115,11 @@ def step_by_step(net, x, h0=None):
     values = list(np.eye(3)[x]) if x.ndim == 1 else list(x.astype(float))
     states = 2 if net.bidirectional else 1
     if h0 is None:
-        h0 = params.get("h0", np.zeros((net.num_layers * states, net.hidden_size)))
-    starts = list(np.reshape(h0, (-1, net.hidden_size)))
+        zero = np.zeros((net.num_layers * states, net.hidden_size))
+        h0 = params.get("h0", zero)
+        if isinstance(net, crnn.LSTM):
+            h0 = np.concatenate([h0, params.get("c0", zero)], axis=-1)
+    starts = list(np.reshape(h0, (net.num_layers * states, -1)))
     lasts = []
     for layer in range(net.num_layers):
         sides = []
@@ -69,13 +128,13 @@ def step_by_step(net, x, h0=None):
             W_xh, W_hh, b_h = (params[name + suffix] for name in ("W_xh", "W_hh", "b_h"))
             h, side = starts[len(lasts)], []
             for x_t in values[::-1] if suffix.endswith("reverse") else values:
-                h = np.tanh(W_xh @ x_t + W_hh @ h + b_h)
-                side.append(h)
+                h = step_of(net, x_t, h, W_xh, W_hh, b_h)
+                side.append(h[: net.hidden_size])
             lasts.append(h)
             sides.append(side[::-1] if suffix.endswith("reverse") else side)
         values = [np.concatenate(step) for step in zip(*sides, strict=True)]
     if not net.return_sequences:
-        values = [np.concatenate(lasts[-states:])]
+        values = [np.concatenate([last[: net.hidden_size] for last in lasts[-states:]])]
     if net.output_size is not None:
         values = [params["W_hy"] @ value + params["b_y"] for value in values]
     h_n = np.array(lasts)
@@ -104,13 +163,14 @@ def test_outputs_and_states(network_of, assert_close, settings, kind, dtype):
     net, x = network_of(dtype, **settings), inputs(kind, dtype)
     for lengths, h0 in itertools.product((None, LENGTHS), (None, first_states(net, 4))):
         y, h_n = expected_of(net, x, [7] * 4 if lengths is None else lengths, h0)
-        tape = net.forward(x, h0, lengths=lengths)
+        given = as_given(net, h0)
+        tape = net.forward(x, given, lengths=lengths)
         assert_close(tape.y, y, dtype=dtype, label="forward")
-        assert_close(tape.h_n, h_n, dtype=dtype, label="h_n")
-        got_y, got_h_n = net.predict(x, h0, return_state=True, lengths=lengths)
+        assert_close(packed(tape.h_n), h_n, dtype=dtype, label="h_n")
+        got_y, got_h_n = net.predict(x, given, return_state=True, lengths=lengths)
         assert_close(got_y, y, dtype=dtype, label="predict")
-        assert_close(got_h_n, h_n, dtype=dtype, label="its h_n")
-        assert_close(net.predict(x, h0, lengths=lengths), y, dtype=dtype)
+        assert_close(packed(got_h_n), h_n, dtype=dtype, label="its h_n")
+        assert_close(net.predict(x, given, lengths=lengths), y, dtype=dtype)
 
 
 @recursions
@@ -119,14 +179,14 @@ def test_one_sequence_alone(network_of, assert_close, settings, kind):
     net, x = network_of(**settings), inputs(kind)[0]
     h0 = first_states(net, 1)[..., 0, :]
     y, h_n = step_by_step(net, x, h0)
-    tape = net.forward(x, h0)
+    tape = net.forward(x, as_given(net, h0))
     assert_close(tape.y, y, dtype="float64")
-    assert_close(tape.h_n, h_n, dtype="float64")
-    got_y, got_h_n = net.predict(x, h0, return_state=True)
+    assert_close(packed(tape.h_n), h_n, dtype="float64")
+    got_y, got_h_n = net.predict(x, as_given(net, h0), return_state=True)
     assert_close(got_y, y, dtype="float64")
-    assert_close(got_h_n, h_n, dtype="float64")
-    grads = net.backward(tape, np.ones_like(tape.y), np.ones_like(tape.h_n))
-    assert grads.h0.shape == h0.shape
+    assert_close(packed(got_h_n), h_n, dtype="float64")
+    grads = net.backward(tape, np.ones_like(tape.y), as_given(net, np.ones_like(h_n)))
+    assert packed(grads.h0).shape == h0.shape
     assert grads.x is None if kind == "categories" else grads.x.shape == x.shape
 
 
@@ -142,10 +202,10 @@ def test_gradients_are_finite_differences(network_of, settings, kind, lengths, e
         return
     # The trained h0 only counts where no other is given.
     h0 = None if net.trainable_h0 else first_states(net, 4)
-    tape = net.forward(x, h0, lengths=lengths, checkpoint_every=every)
+    tape = net.forward(x, as_given(net, h0), lengths=lengths, checkpoint_every=every)
     rng = np.random.default_rng(3)
-    dy, dh_n = rng.normal(size=tape.y.shape), rng.normal(size=tape.h_n.shape)
-    grads = net.backward(tape, dy, dh_n)
+    dy, dh_n = rng.normal(size=tape.y.shape), rng.normal(size=packed(tape.h_n).shape)
+    grads = net.backward(tape, dy, as_given(net, dh_n))
 
     def objective():
         y, h_n = expected_of(net, x, [7] * 4 if lengths is None else lengths, h0)
@@ -164,7 +224,7 @@ def test_gradients_are_finite_differences(network_of, settings, kind, lengths, e
     if kind == "features":
         found["x"] = (x, grads.x)
     if h0 is not None:
-        found["h0"] = (h0, grads.h0)
+        found["h0"] = (h0, packed(grads.h0))
     for name, (array, gradient) in found.items():
         assert gradient.shape == array.shape
         places = list(np.ndindex(array.shape))
@@ -186,7 +246,7 @@ def test_padding_counts_for_nothing(network_of):
         tape = net.forward(values, lengths=LENGTHS)
         dy = np.ones_like(tape.y)
         dy[1, 2:] = 1e6  # past the end, and so left out
-        results.append((tape.y, tape.h_n, net.backward(tape, dy)))
+        results.append((tape.y, packed(tape.h_n), net.backward(tape, dy)))
     (y, h_n, grads), (other_y, other_h_n, other_grads) = results
     assert np.array_equal(y, other_y)
     assert np.array_equal(h_n, other_h_n)
@@ -199,14 +259,24 @@ def test_states_of_a_tape(network_of):
     net, x = network_of(num_layers=2), inputs("features")
     tape = net.forward(x, lengths=LENGTHS)
     assert tape.h.shape == (2, 4, 8, 4)
-    assert np.array_equal(tape.h[:, :, -1], tape.h_n)
-    assert np.array_equal(tape.h[:, 1, 2], tape.h_n[:, 1])
+    h_n = as_given(net, packed(tape.h_n))
+    if isinstance(net, crnn.LSTM):
+        h_n, c_n = h_n
+        assert np.array_equal(tape.c[:, :, -1], c_n)
+        assert np.array_equal(tape.c[:, 1, 2], c_n[:, 1])
+        assert tape.c.shape == (2, 4, 8, 4)
+    else:
+        with pytest.raises(AttributeError, match=r"^c: expected the tape of an LSTM"):
+            _ = tape.c
+    assert np.array_equal(tape.h[:, :, -1], h_n)
+    assert np.array_equal(tape.h[:, 1, 2], h_n[:, 1])
     with pytest.raises(ValueError, match="read-only"):
         tape.h[...] = 0
     checkpointed = net.forward(x, checkpoint_every=2)
     with pytest.raises(ValueError, match=r"^h: expected a tape made without checkpoint_every"):
         _ = checkpointed.h
-    assert repr(checkpointed) == "Tape(y (4, 7, 2), h_n (2, 4, 4))"
+    pair = "2 x " if isinstance(net, crnn.LSTM) else ""
+    assert repr(checkpointed) == f"Tape(y (4, 7, 2), h_n {pair}(2, 4, 4))"
 
 
 @pytest.mark.parametrize("kind", ["features", "categories"])
@@ -216,7 +286,7 @@ def test_ragged_lists(network_of, assert_close, settings, kind):
     ragged = [x_b[:length] for x_b, length in zip(x, LENGTHS, strict=True)]
     y, h_n = expected_of(net, x, LENGTHS)
     got, got_h_n = net.predict(ragged, return_state=True)
-    assert_close(got_h_n, h_n, dtype="float64")
+    assert_close(packed(got_h_n), h_n, dtype="float64")
     for b, length in enumerate(LENGTHS):
         assert_close(got[b], y[b, :length] if net.return_sequences else y[b], dtype="float64")
     if net.return_sequences:
@@ -227,10 +297,12 @@ def test_ragged_lists(network_of, assert_close, settings, kind):
 @pytest.mark.parametrize("kind", ["features", "categories"])
 @pytest.mark.parametrize("batch", [None, 2])
 @pytest.mark.parametrize("hidden", [4, 40])
-def test_streams(implementation, settings, kind, batch, hidden):
-    net = crnn.RNN(3, hidden, 2, **settings, seed=0, implementation=implementation)
+def test_streams(make, implementation, settings, kind, batch, hidden):
+    net = make(3, hidden, 2, **settings, seed=0)
     if net.trainable_h0:
         net.h0[...] = 0.3
+        if isinstance(net, crnn.LSTM):
+            net.c0[...] = -0.2
     x = inputs(kind, "float32", batch=batch or 1)
     x = x if batch else x[0]
     y, h_n = net.predict(x, return_state=True)
@@ -250,8 +322,9 @@ def test_streams(implementation, settings, kind, batch, hidden):
     assert np.array_equal(out, stepped[0])
     twin.state = stream.state
     assert np.array_equal(twin.state, h_n)
-    with pytest.raises(ValueError, match=r"^state: expected"):
-        twin.state = np.zeros(hidden + 1)
+    with pytest.raises(ValueError, match=r"^state(\[0\])?: expected"):
+        wrong = np.zeros(hidden + 1)
+        twin.state = (wrong, wrong) if isinstance(net, crnn.LSTM) else wrong
     with pytest.raises(ValueError, match=r"^x: expected"):
         twin.run(np.full((*(() if batch is None else (2,)), 1, 4), 0.5))
     assert np.array_equal(twin.state, h_n)
@@ -262,25 +335,26 @@ def test_no_stream_in_both_directions(network_of):
         network_of(bidirectional=True).stream()
 
 
-def test_dropout_acts_in_training_alone(implementation):
-    settings = {"num_layers": 2, "implementation": implementation, "dtype": "float64"}
-    net = crnn.RNN(3, 50, 2, dropout=0.4, seed=0, **settings)
+def test_dropout_acts_in_training_alone(make):
+    settings = {"num_layers": 2, "dtype": "float64"}
+    net = make(3, 50, 2, dropout=0.4, seed=0, **settings)
     x, y = inputs("features"), np.zeros((4, 7, 2))
     np.testing.assert_allclose(net.predict(x), net.forward(x).y, rtol=1e-12, atol=1e-14)
-    plain = crnn.RNN(3, 50, 2, seed=0, **settings)
+    plain = make(3, 50, 2, seed=0, **settings)
     assert np.array_equal(net.predict(x), plain.predict(x))
     losses = {net.train_step(x, y, crnn.SGD(0.0)) for _ in range(1)}
     optimizer = crnn.SGD(0.0)
-    net = crnn.RNN(3, 50, 2, dropout=0.4, seed=0, **settings)
+    net = make(3, 50, 2, dropout=0.4, seed=0, **settings)
     drawn = [net.train_step(x, y, optimizer) for _ in range(400)]
     assert drawn[0] in losses  # the seed decides
     assert len(set(drawn)) == 400
     # What is left is scaled up: in the mean the second layer reads what it reads without dropout.
     kept = np.random.default_rng(0)
-    of_layer = net._network._layers.run(x, np.zeros((2, 4, 50)), None, kept)
-    left_out = np.mean(of_layer.inputs[1] == 0)
+    first = net._network.first_states(None, 4)
+    of_layer = net._network._layers.run(x, first, None, kept)
+    sound = net._network._layers.run(x, first, None).inputs[1]
+    left_out = np.mean((of_layer.inputs[1] == 0)[sound != 0])
     assert left_out == pytest.approx(0.4, abs=0.05)
-    sound = net._network._layers.run(x, np.zeros((2, 4, 50)), None).inputs[1]
     touched = of_layer.inputs[1] != 0
     np.testing.assert_allclose(of_layer.inputs[1][touched], sound[touched] / 0.6, rtol=1e-12)
 
@@ -333,8 +407,9 @@ def test_bad_inputs(network_of):
     with pytest.raises(ValueError, match=r"^lengths: expected None with a list"):
         net.predict([x[0], x[1, :3]], lengths=[1, 1])
     deep = network_of(num_layers=2)
-    with pytest.raises(ValueError, match=r"^h0: expected shape \(states=2, batch=4, hidden=4\)"):
-        deep.predict(x, np.zeros((4, 4)))
+    name, shape = r"h0(\[0\])?", r"\(states=2, batch=4, hidden=4\)"
+    with pytest.raises(ValueError, match=rf"^{name}: expected shape {shape}"):
+        deep.predict(x, as_given(deep, np.zeros((4, len(first_states(deep, 1)[0, 0])))))
     with pytest.raises(ValueError, match=r"^forecast: expected a network that reads in one"):
         network_of(output_size=3, bidirectional=True).forecast(x, 2)
 
@@ -361,3 +436,82 @@ def test_other_dtypes(network_of, settings):
     assert net.flat_params.any()
     with pytest.raises(ValueError, match=r"^dtype: expected 'float32' or 'float64', got 'int8'"):
         net.astype("int8")
+
+
+def test_state_of_an_lstm_is_a_pair(implementation):
+    net, x = crnn.LSTM(3, 4, 2, seed=0, implementation=implementation), inputs("features")
+    zero = np.zeros((4, 4))
+    assert np.array_equal(net.predict(x, (zero, zero)), net.predict(x))
+    assert np.array_equal(net.predict(x, [zero, zero]), net.predict(x))
+    for h0, kind, message in (
+        (zero, TypeError, r"h0: expected a pair \(h, c\), got ndarray"),
+        ((zero,), ValueError, r"h0: expected a pair \(h, c\), got 1 of them"),
+        ((zero, zero[:3]), ValueError, r"h0\[1\]: expected shape \(batch=4, hidden=4\)"),
+        ((zero, zero + np.nan), ValueError, r"h0\[1\]: expected finite numbers"),
+    ):
+        with pytest.raises(kind, match=f"^{message}"):
+            net.predict(x, h0)
+    tape = net.forward(x)
+    with pytest.raises(TypeError, match=r"^dh_n: expected a pair \(h, c\), got ndarray"):
+        net.backward(tape, tape.y, zero)
+    for part in tape.h_n:
+        with pytest.raises(ValueError, match="read-only"):
+            part[...] = 0
+
+
+def test_initial_weights_gate_by_gate(make):
+    net = make(5, 6, num_layers=2, seed=3, dtype="float64")
+    for suffix in ("", "_l1"):
+        W_hh = net.params["W_hh" + suffix].reshape(-1, 6, 6)
+        for gate in W_hh:
+            np.testing.assert_allclose(gate @ gate.T, np.eye(6), atol=1e-12)
+        limit = np.sqrt(6 / (6 + net.params["W_xh" + suffix].shape[1]))
+        largest = np.abs(net.params["W_xh" + suffix]).max()
+        assert 0.8 * limit < largest <= limit
+        biases = net.params["b_h" + suffix].reshape(-1, 6)
+        expected = np.zeros_like(biases)
+        if isinstance(net, crnn.LSTM):
+            expected[1] = 1
+        assert np.array_equal(biases, expected)
+    uniform = make(5, 6, seed=3, init="uniform")
+    assert 0.8 / np.sqrt(6) < np.abs(uniform.W_hh).max() <= np.float32(1 / np.sqrt(6))
+
+
+def test_forget_bias():
+    net = crnn.LSTM(3, 4, bidirectional=True, forget_bias=-0.5)
+    for suffix in ("", "_reverse"):
+        assert np.array_equal(net.params["b_h" + suffix].reshape(4, 4)[:, 0], [0, -0.5, 0, 0])
+    with pytest.raises(ValueError, match=r"^forget_bias: expected a finite number"):
+        crnn.LSTM(3, 4, forget_bias=np.inf)
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "kind", "message"),
+    [
+        (crnn.RNN, {"nonlinearity": "elu"}, ValueError, "nonlinearity: expected 'tanh' or 'relu'"),
+        (crnn.RNN, {"nonlinearity": 1}, ValueError, "nonlinearity: expected"),
+        (crnn.GRU, {"reset_after": "yes"}, TypeError, "reset_after: expected True or False"),
+        (crnn.LSTM, {"forget_bias": "one"}, TypeError, "forget_bias: expected"),
+    ],
+)
+def test_bad_settings_of_a_cell(family, settings, kind, message):
+    with pytest.raises(kind, match=f"^{message}"):
+        family(3, 4, **settings)
+
+
+def test_representation(make):
+    net = make(3, 4)
+    assert repr(eval(repr(net), {name: getattr(crnn, name) for name in ("RNN", "GRU", "LSTM")}))
+    assert repr(copy.deepcopy(net)) == repr(pickle.loads(pickle.dumps(net))) == repr(net)
+
+
+def test_every_cell_learns(make):
+    """To say at each step what came two steps before."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (64, 12, 1)).astype(np.float32)
+    y = np.concatenate([np.zeros((64, 2, 1), np.float32), x[:, :-2]], axis=1)
+    net = make(1, 16, 1, seed=1)
+    history = net.fit(
+        x, y, epochs=60, batch_size=16, optimizer=crnn.Adam(0.01), clip_norm=1.0, seed=0
+    )
+    assert history.loss[-1] < 0.1 * np.mean(y**2)

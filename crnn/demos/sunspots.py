@@ -40,8 +40,8 @@ import numpy as np
 import numpy.typing as npt
 
 from crnn import plots
-from crnn.datasets import sunspots
 from crnn.cells import RNN
+from crnn.datasets import sunspots
 from crnn.optimizers import SGD
 
 if TYPE_CHECKING:

@@ -360,18 +360,14 @@ def output_backward(
         dh[...] = dy @ W_hy
 
 
-def gradient_workspace_size(
-    cell: str, T: int, B: int, I: int, H: int, O: int, dtype: Any
-) -> int:
+def gradient_workspace_size(cell: str, T: int, B: int, I: int, H: int, O: int, dtype: Any) -> int:
     """Return how many scalars of scratch `rnn_gradient` needs: none in NumPy."""
     contracts.find_cell(cell)
     contracts.float_dtype(dtype)
     return 0
 
 
-def predict_workspace_size(
-    cell: str, T: int, B: int, I: int, H: int, O: int, dtype: Any
-) -> int:
+def predict_workspace_size(cell: str, T: int, B: int, I: int, H: int, O: int, dtype: Any) -> int:
     """Return how many scalars of scratch `rnn_predict` needs: none in NumPy."""
     contracts.find_cell(cell)
     contracts.float_dtype(dtype)
