@@ -299,16 +299,15 @@ trainable_h0, dtype, seed, implementation
                 view[self.hidden_size : 2 * self.hidden_size] = forget_bias
 
 
-FAMILIES: dict[str, type[RNN] | type[GRU] | type[LSTM]] = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM}
+FAMILIES: dict[str, type[RNN] | type[GRU] | type[LSTM]] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 
 
 def find(name: str) -> type[RNN] | type[GRU] | type[LSTM]:
-    """Return the class of that name.
+    """Return the class that a `cell` argument names: "rnn", "gru" or "lstm".
 
     Raises
     ------
     ValueError
-        There is none.
+        There is none of that name.
     """
-    checks.choice("cell", name, tuple(FAMILIES))
-    return FAMILIES[name]
+    return FAMILIES[checks.choice("cell", name, tuple(FAMILIES))]

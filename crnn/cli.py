@@ -47,6 +47,9 @@ def command() -> click.Group:
     a_file = click.Path(dir_okay=False, path_type=Path)
     a_table = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
     at_least_1 = click.IntRange(min=1)
+    cell = click.option(
+        "--cell", type=click.Choice(["rnn", "gru", "lstm"]), default="rnn", help="Kind of network."
+    )
     seed = click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of all chance.")
     with_progress = click.option(
         "--progress/--no-progress", default=True, help="Whether to show a progress bar."
@@ -71,6 +74,7 @@ def command() -> click.Group:
                   "[default: looked for]")  # fmt: skip
     @click.option("--window", type=click.IntRange(min=2), help="Steps that the network reads.  "
                   "[default: two seasons, 24 to 200]")  # fmt: skip
+    @cell
     @click.option("--hidden", type=at_least_1, default=32, help="Hidden units.")
     @click.option("--epochs", type=at_least_1, help="Passes over the windows.  [default: as many "
                   "as make 1500 steps]")  # fmt: skip
@@ -86,6 +90,7 @@ def command() -> click.Group:
         horizon: int,
         season: int | None,
         window: int | None,
+        cell: str,
         hidden: int,
         epochs: int | None,
         test_size: float,
@@ -115,6 +120,7 @@ def command() -> click.Group:
                     f"{data}: expected more rows than the horizon of {horizon}, got {len(series)}"
                 )
             model = Forecaster(
+                cell=cell,
                 hidden_size=hidden,
                 window=window,
                 season=season,
@@ -276,6 +282,7 @@ def command() -> click.Group:
 
     @crnn.command("text", context_settings={"show_default": True})
     @click.argument("file", type=a_table)
+    @cell
     @click.option("--hidden", type=at_least_1, default=256, help="Hidden units of each layer.")
     @click.option("--layers", type=at_least_1, default=1, help="Hidden layers.")
     @click.option("--epochs", type=at_least_1, help="Times that the text is read.  "
@@ -285,6 +292,7 @@ def command() -> click.Group:
     @click.option("-o", "--output", type=a_file, required=True, help="File for the model.")
     def text(
         file: Path,
+        cell: str,
         hidden: int,
         layers: int,
         epochs: int | None,
@@ -309,7 +317,7 @@ def command() -> click.Group:
                 raise ValueError(f"{file}: expected at least 100 characters, got {len(content)}")
             cut = len(content) * 9 // 10
             training, held_out = content[:cut], content[cut:]
-            model = TextModel(content, hidden_size=hidden, num_layers=layers, seed=seed)
+            model = TextModel(content, hidden_size=hidden, num_layers=layers, cell=cell, seed=seed)
             model.fit(training, epochs=epochs, progress=progress or False)
             bits = model.bits_per_character(held_out[2:], before=training[-1000:] + held_out[:2])
             trigrams = trigram_bits(training, held_out, model.vocabulary)

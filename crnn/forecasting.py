@@ -9,15 +9,17 @@ kept with the model, so that forecasts come back in the units of the series.
 
 import math
 import os
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from crnn import checks, saved, schedules
-from crnn.cells import RNN
+from crnn import cells, checks, saved, schedules
 from crnn.checks import Array
 from crnn.errors import ModelFileError
 from crnn.optimizers import AdamW
+
+if TYPE_CHECKING:
+    from crnn.models import RecurrentNetwork
 
 __all__ = ["Forecaster", "Recipe", "load"]
 
@@ -86,6 +88,8 @@ class Forecaster:
     epochs : int, optional
         By default as many as make 1500 steps of training.
     seed : int, optional
+    cell : {"rnn", "gru", "lstm"}
+        Which network: `crnn.RNN`, `crnn.GRU` or `crnn.LSTM`.
 
     Attributes
     ----------
@@ -93,7 +97,7 @@ class Forecaster:
         After `fit`.
     share : float
         How far the network corrects the linear part: 0 where that did not pay.
-    net : RNN
+    net : RNN, GRU or LSTM
     """
 
     def __init__(
@@ -105,6 +109,7 @@ class Forecaster:
         logarithms: bool = True,
         epochs: int | None = None,
         seed: int | None = 0,
+        cell: str = "rnn",
     ) -> None:
         self.hidden_size = checks.integer("hidden_size", hidden_size, at_least=1)
         self.window = None if window is None else checks.integer("window", window, at_least=2)
@@ -112,6 +117,8 @@ class Forecaster:
         self.logarithms = checks.boolean("logarithms", logarithms)
         self.epochs = None if epochs is None else checks.integer("epochs", epochs, at_least=1)
         self.seed = seed
+        cells.find(cell)
+        self.cell = cell
 
     def fit(
         self,
@@ -365,7 +372,9 @@ class Forecaster:
         self.used_window = min(window, max(2, len(x) // 2))
         starts = np.arange(0, len(x) - self.used_window + 1, max(1, self.used_window // 8))
         steps = starts[:, None] + np.arange(self.used_window)
-        self.net = RNN(x.shape[1], self.hidden_size, 1, seed=self.seed)
+        self.net: RecurrentNetwork = cells.find(self.cell)(
+            x.shape[1], self.hidden_size, 1, seed=self.seed
+        )
         # At first the network corrects nothing.
         self.net.W_hy[...] = 0
         of_an_epoch = math.ceil(len(starts) / BATCH_SIZE)
@@ -465,7 +474,7 @@ class Forecaster:
         files.write(path, description, {"parameters": self.net.flat_params} | arrays)
 
 
-SETTINGS = ("hidden_size", "window", "season", "logarithms", "epochs", "seed")
+SETTINGS = ("hidden_size", "window", "season", "logarithms", "epochs", "seed", "cell")
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Forecaster, dict[str, Any]]:

@@ -1,8 +1,9 @@
 """The hidden layers over a block of steps: run upwards, and backpropagated downwards.
 
 States of all layers and directions stand in one array (layers * directions, B, S): layer by layer,
-the forward direction before the backward one. S is H, or 2H of an LSTM: h, then c. A backward direction reads each sequence from its end
-to its start, and its states are kept in the order in which it read.
+the forward direction before the backward one. S is H, or 2H of an LSTM: h, then c. A backward
+direction reads each sequence from its end to its start, and its states are kept in the order in
+which it read.
 """
 
 from types import ModuleType

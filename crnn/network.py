@@ -2,8 +2,8 @@
 
 All arrays here are C-contiguous, of the network's dtype and of the right shapes; `models` sees to
 that. Inputs are (B, T, I), or (B, T) of category numbers; states are those of all layers and
-directions, (layers * directions, B, S), where S is H, or 2H of an LSTM: h, then c. The recurrence itself is in the kernels, which take whole
-sequences in one call.
+directions, (layers * directions, B, S), where S is H, or 2H of an LSTM: h, then c. The recurrence
+itself is in the kernels, which take whole sequences in one call.
 """
 
 import importlib

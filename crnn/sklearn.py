@@ -37,8 +37,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from crnn import checks, schedules
-from crnn.cells import RNN
+from crnn import cells, checks, schedules
 from crnn.losses import MSE, CrossEntropy
 from crnn.optimizers import AdamW
 from crnn.pooling import PooledLoss, outputs_per_step, pooled
@@ -68,7 +67,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RNNClassifier", "RNNRegressor"]
 
-CELLS = {"rnn": RNN}
 # Sequences that are predicted side by side, at most
 PREDICTED = 256
 
@@ -188,7 +186,7 @@ class _RNNEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         self, X: Any, y: Any, sample_weight: Any, *, goes_on: bool
     ) -> tuple[_Data, np.random.RandomState]:
         """Return the data, checked and merged, and see to it that there are networks."""
-        checks.choice("cell", self.cell, tuple(CELLS))
+        cells.find(self.cell)
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
@@ -214,7 +212,7 @@ class _RNNEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         n_networks = checks.integer("n_networks", self.n_networks, at_least=1)
         seeds = rng.randint(np.iinfo(np.int32).max, size=n_networks)
         self.nets_ = [
-            CELLS[self.cell](
+            cells.find(self.cell)(
                 data.x.shape[2],
                 self.hidden_size,
                 outputs_per_step(self._n_outputs, with_ends=number % 2 == 1),
@@ -355,8 +353,8 @@ class RNNClassifier(ClassifierMixin, _RNNEstimator):  # type: ignore[misc]
     ----------
     hidden_size : int
         Hidden units of each layer and direction.
-    cell : {"rnn"}
-        The kind of network.
+    cell : {"rnn", "gru", "lstm"}
+        Which networks: `crnn.RNN`, `crnn.GRU` or `crnn.LSTM`.
     num_layers : int
     bidirectional : bool
     dropout : float
@@ -390,7 +388,7 @@ class RNNClassifier(ClassifierMixin, _RNNEstimator):  # type: ignore[misc]
     Attributes
     ----------
     classes_ : array (classes,)
-    nets_ : list of RNN
+    nets_ : list of RNN, GRU or LSTM
         The networks, which read scaled features and put out what `crnn.pooling` describes, of
         logits.
     n_iter_ : int
@@ -514,7 +512,7 @@ class RNNRegressor(RegressorMixin, _RNNEstimator):  # type: ignore[misc]
     Parameters
     ----------
     hidden_size : int
-    cell : {"rnn"}
+    cell : {"rnn", "gru", "lstm"}
     num_layers : int
     bidirectional : bool
     dropout : float
@@ -533,7 +531,7 @@ class RNNRegressor(RegressorMixin, _RNNEstimator):  # type: ignore[misc]
 
     Attributes
     ----------
-    nets_ : list of RNN
+    nets_ : list of RNN, GRU or LSTM
         The networks, which read scaled features and put out what `crnn.pooling` describes, of
         scaled targets.
     n_iter_ : int

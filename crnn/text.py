@@ -10,16 +10,18 @@
 import math
 import os
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crnn import checks, saved, schedules
-from crnn.cells import RNN
+from crnn import cells, checks, saved, schedules
 from crnn.checks import Array
 from crnn.errors import ModelFileError
 from crnn.history import History
 from crnn.optimizers import Adam
+
+if TYPE_CHECKING:
+    from crnn.models import RecurrentNetwork
 
 __all__ = ["TextModel", "load", "trigram_bits"]
 
@@ -44,6 +46,8 @@ class TextModel:
     characters : str
         All characters there will be, in any order and number: a text, for example.
     hidden_size, num_layers : int
+    cell : {"rnn", "gru", "lstm"}
+        Which network: `crnn.RNN`, `crnn.GRU` or `crnn.LSTM`.
     seed : int, optional
         Of the first weights, and of `fit`.
     implementation : {"native", "python"}, optional
@@ -53,7 +57,7 @@ class TextModel:
     ----------
     vocabulary : str
         The characters, in order.
-    net : RNN
+    net : RNN, GRU or LSTM
 
     Raises
     ------
@@ -67,6 +71,7 @@ class TextModel:
         *,
         hidden_size: int = 256,
         num_layers: int = 1,
+        cell: str = "rnn",
         seed: Any = None,
         implementation: str | None = None,
     ) -> None:
@@ -76,7 +81,7 @@ class TextModel:
         V = len(self.vocabulary)
         if V < 2:
             raise ValueError(f"characters: expected at least 2 different ones, got {V}")
-        self.net = RNN(
+        self.net: RecurrentNetwork = cells.find(cell)(
             V, hidden_size, V, num_layers=num_layers, seed=seed, implementation=implementation
         )
         self._numbers = {character: number for number, character in enumerate(self.vocabulary)}

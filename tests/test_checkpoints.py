@@ -44,6 +44,11 @@ RUNS = {
     "ragged": ({"dtype": "float64"}, {"data": RAGGED}),
     "bptt": ({}, {"bptt": 2}),
     "mask": ({}, {"mask": np.random.default_rng(1).random((N, T)), "loss": "sse"}),
+    "lstm": (
+        {"family": crnn.LSTM, "trainable_h0": True, "num_layers": 2},
+        {"bptt": 2, "optimizer": lambda: crnn.Adam(0.02)},
+    ),
+    "gru": ({"family": crnn.GRU, "reset_after": False, "bidirectional": True}, {"data": RAGGED}),
     "validation": ({}, {"validation_fraction": 0.4, "metrics": ["mae"]}),
     "patience": (
         {},
@@ -77,7 +82,9 @@ def run(implementation, settings, options, **more):
     for name in ("optimizer", "seed"):
         if name in options:
             options[name] = options[name]()
-    net = crnn.RNN(I, 4, O, **{"seed": 3, "implementation": implementation, **settings})
+    settings = {"family": crnn.RNN, **settings}
+    family = settings.pop("family")
+    net = family(I, 4, O, **{"seed": 3, "implementation": implementation, **settings})
     history = net.fit(x, y, **options)
     trained, loss = net.flat_params.tobytes(), options.get("loss", "mse")
     # An optimizer's memory decides the next step, and the generator the order.

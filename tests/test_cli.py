@@ -228,10 +228,12 @@ def folder(tmp_path_factory):
     runner = CliRunner()
     arguments = ["--target", "passengers", "--features", "weather", "--horizon", "6"]
     arguments += ["--epochs", "3", "-o", str(folder / "model.npz"), "--no-progress"]
+    arguments += ["--cell", "lstm"]
     fitted = runner.invoke(cli.command(), ["fit", str(folder / "data.csv"), *arguments])
     assert fitted.exit_code == 0, fitted.output
     (folder / "fitted.txt").write_text(fitted.stdout)
-    arguments = ["--hidden", "8", "--epochs", "3", "-o", str(folder / "text.npz"), "--no-progress"]
+    arguments = ["--hidden", "8", "--epochs", "3", "--cell", "gru", "--no-progress"]
+    arguments += ["-o", str(folder / "text.npz")]
     wrote = runner.invoke(cli.command(), ["text", str(folder / "text.txt"), *arguments])
     assert wrote.exit_code == 0, wrote.output
     (folder / "wrote.txt").write_text(wrote.stdout)
@@ -334,8 +336,11 @@ def test_text_and_generate(invoke, folder):
     ("name", "said"),
     [
         ("net.npz", ["a network of crnn", "hidden_size=5", "parameters   58"]),
-        ("model.npz", ["a forecaster", "target       passengers", "score        persistence"]),
-        ("text.npz", ["a text model", "vocabulary   ", "hidden_size=8"]),
+        (
+            "model.npz",
+            ["a forecaster", "target       passengers", "score        persistence", "LSTM("],
+        ),
+        ("text.npz", ["a text model", "vocabulary   ", "GRU(", "hidden_size=8"]),
     ],
 )
 def test_info(invoke, folder, name, said):

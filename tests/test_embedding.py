@@ -363,7 +363,8 @@ def test_time_of_a_step(steppers, trained, capsys):
         from_cython = cython.nanoseconds(stream, x, y, 1_000_000)
         with capsys.disabled():
             print(
-                f"\na step of {family.__name__} with output from C, I = {I}, H = {H}, O = {O}: median {median:.0f} ns, "
+                f"\na step of {family.__name__} with output from C, I = {I}, H = {H}, O = {O}: "
+                f"median {median:.0f} ns, "
                 f"p99 {high:.0f} ns, p99.9 {tail:.0f} ns (of means of 100 steps); "
                 f"from Cython {from_cython:.0f} ns on average"
             )

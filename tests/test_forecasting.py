@@ -38,9 +38,11 @@ def test_trend_and_season_are_followed():
     np.testing.assert_allclose(ahead, series[144:], rtol=0.12)  # in the units of the series
 
 
-def test_the_network_learns_what_is_not_linear():
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_the_network_learns_what_is_not_linear(cell):
     series = nonlinear()
-    model = Forecaster().fit(series[:640])
+    model = Forecaster(cell=cell).fit(series[:640])
+    assert type(model.net).__name__ == cell.upper()
     scores = model.scores(series, first=640, horizon=1)
     assert model.share > 0
     assert scores["crnn"][0] < 0.3 * scores["its linear part alone"][0]

@@ -258,7 +258,7 @@ def laid_out(values, layout):
 
 def run_forward(kernels, problem, workspace, layout=contiguous, x=None):
     """The states and the gates, from x in the problem's layout or as given."""
-    T, B, _, H, _ = problem.sizes
+    T, B, _, _, _ = problem.sizes
     h = layout((B, T + 1, problem.h0.shape[1]), problem.dtype)
     h[:, 0] = problem.h0
     gates = problem.room(layout, "gates")
@@ -454,7 +454,7 @@ def test_inputs_that_are_projected_already(kernels, assert_close, dtype, cell, B
     """Without x the kernels find W_xh x_t + b_h where they would put it, and leave dW_xh alone."""
     problem = Problem(**(SIZES | {"B": B}), dtype=dtype, seed=16, cell=cell)
     expected = run_all(kernels, problem)
-    T, B, I, H, _ = problem.sizes
+    T, B, I, _, _ = problem.sizes
     N = len(problem.W_xh)
     h = np.empty((B, T + 1, problem.h0.shape[1]), dtype)
     h[:, 0] = problem.h0
@@ -1166,7 +1166,7 @@ def test_cells_that_do_not_exist(kernels, name, cell):
 )
 def test_arrays_that_a_cell_has_none_of(kernels, name, argument):
     problem = Problem(**SIZES, dtype="float64", seed=19)
-    T, B, I, H, O = problem.sizes
+    T, B, _, H, _ = problem.sizes
     arguments = good_arguments(name, kernels) | {"cell": "tanh", "gates": None, "da": None}
     arguments |= {"W_xh": problem.W_xh, "W_hh": problem.W_hh, "b_h": problem.b_h, "dc": None}
     arguments |= {"dW_xh": problem.W_xh.copy(), "dW_hh": problem.W_hh.copy()}

@@ -322,9 +322,9 @@ def test_streams(make, implementation, settings, kind, batch, hidden):
     assert np.array_equal(out, stepped[0])
     twin.state = stream.state
     assert np.array_equal(twin.state, h_n)
+    wrong = np.zeros((2 if isinstance(net, crnn.LSTM) else 1) * (hidden + 1))
     with pytest.raises(ValueError, match=r"^state(\[0\])?: expected"):
-        wrong = np.zeros(hidden + 1)
-        twin.state = (wrong, wrong) if isinstance(net, crnn.LSTM) else wrong
+        twin.state = tuple(wrong.reshape(2, -1)) if isinstance(net, crnn.LSTM) else wrong
     with pytest.raises(ValueError, match=r"^x: expected"):
         twin.run(np.full((*(() if batch is None else (2,)), 1, 4), 0.5))
     assert np.array_equal(twin.state, h_n)

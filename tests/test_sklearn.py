@@ -49,12 +49,14 @@ def waves(n=60, seed=0):
     return X, kinds, frequencies
 
 
-def test_sequences_of_different_lengths():
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_sequences_of_different_lengths(cell):
     X, kinds, frequencies = waves(160)
-    settings = {"random_state": 0, "max_iter": 20, "learning_rate": 0.003}
+    settings = {"random_state": 0, "max_iter": 20, "learning_rate": 0.003, "cell": cell}
     classifier = RNNClassifier(**settings).fit(X[:100], kinds[:100])
     assert classifier.score(X[100:], kinds[100:]) >= 0.9
     assert classifier.n_features_in_ == 2
+    assert all(type(net).__name__ == cell.upper() for net in classifier.nets_)
     np.testing.assert_allclose(classifier.predict_proba(X).sum(axis=1), 1)
     regressor = RNNRegressor(**settings).fit(X[:100], frequencies[:100])
     assert regressor.score(X[100:], frequencies[100:]) >= 0.95
@@ -259,7 +261,7 @@ X3 = np.random.default_rng(0).normal(size=(4, 5, 2))
 @pytest.mark.parametrize(
     ("settings", "X", "message"),
     [
-        ({"cell": "gru"}, X3, r"cell: expected 'rnn', got 'gru'"),
+        ({"cell": "GRU"}, X3, r"cell: expected 'rnn', 'gru' or 'lstm', got 'GRU'"),
         ({"max_iter": 0}, X3, r"max_iter: expected at least 1, got 0"),
         ({"n_networks": 0}, X3, r"n_networks: expected at least 1, got 0"),
         ({"hidden_size": 0}, X3, r"hidden_size: expected at least 1, got 0"),

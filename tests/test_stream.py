@@ -858,7 +858,7 @@ def test_native_refuses_what_would_crash_it(both_kernels):
     for sizes in ((3, 5, 1), (0, 5, 2), (3, -5, 2)):
         with pytest.raises(ValueError, match="expected"):
             native.Stream("tanh", theta, *sizes, None, None)
-    with pytest.raises(ValueError, match="^cell: expected one of tanh, "):
+    with pytest.raises(ValueError, match=r"^cell: expected one of tanh, "):
         native.Stream("LSTM", theta, 3, 5, 2, None, None)
     with pytest.raises(ValueError, match="theta"):
         native.Stream("tanh", theta.astype(int), 3, 5, 2, None, None)

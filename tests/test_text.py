@@ -14,12 +14,18 @@ from crnn.text import TextModel, trigram_bits
 RHYME = "one for the master, one for the dame, and one for the little boy who lives down the lane. "
 
 
-def test_it_learns_a_text_by_heart(implementation):
-    model = TextModel(RHYME, hidden_size=48, seed=0, implementation=implementation)
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_it_learns_a_text_by_heart(implementation, tmp_path, cell):
+    model = TextModel(RHYME, hidden_size=48, cell=cell, seed=0, implementation=implementation)
+    assert type(model.net).__name__ == cell.upper()
     history = model.fit(RHYME * 12, epochs=60, bptt=32, learning_rate=0.01)
     assert history.loss[-1] < 0.2 < 2 < history.loss[0]
     assert model.bits_per_character(RHYME * 2) < 0.4
     assert model.generate("one for the m", 30, temperature=0) == RHYME[:43]
+    model.save(tmp_path / "text.npz")
+    twin = texts.load(tmp_path / "text.npz")
+    assert repr(twin.net)[:4] == repr(model.net)[:4]
+    assert np.array_equal(twin.net.flat_params, model.net.flat_params)
 
 
 def test_short_texts_are_read_more_often():

@@ -441,8 +441,8 @@ def rnn_gradient(
         dh = np.empty((B, T, hidden_size), theta.dtype)
         output_backward(states, W["W_hy"], dy, dW["W_hy"], dW["b_y"], dh, workspace)
     rnn_backward(
-        cell, x, h, gates, W["W_xh"], W["W_hh"], dh, None, da, dW["W_xh"], dW["W_hh"], dW["b_h"], None,
-        np.empty_like(h[:, 0]), workspace,
+        cell, x, h, gates, W["W_xh"], W["W_hh"], dh, None, da, dW["W_xh"], dW["W_hh"], dW["b_h"],
+        None, np.empty_like(h[:, 0]), workspace,
     )  # fmt: skip
     norm = global_norm(dtheta) if max_norm is None else clip_norm(dtheta, max_norm)
     if max_value is not None:
