@@ -6,6 +6,8 @@
 RNN(input_size=1, hidden_size=32, output_size=1, dtype='float32', implementation='native')
 """
 
+from typing import TYPE_CHECKING, Any
+
 from crnn import losses, schedules
 from crnn._implementation import implementation, show_config
 from crnn.cells import GRU, LSTM, RNN
@@ -17,6 +19,9 @@ from crnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from crnn.parameters import Gradients
 from crnn.saved import load
 from crnn.threads import get_num_threads, set_num_threads
+
+if TYPE_CHECKING:
+    from crnn.torch import from_torch
 
 __version__ = "0.1.0"
 
@@ -35,6 +40,7 @@ __all__ = [
     "RMSprop",
     "Tape",
     "__version__",
+    "from_torch",
     "get_include",
     "get_num_threads",
     "implementation",
@@ -44,3 +50,12 @@ __all__ = [
     "set_num_threads",
     "show_config",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # PyTorch takes seconds to import, and is no part of crnn.
+    if name == "from_torch":
+        from crnn.torch import from_torch
+
+        return from_torch
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -793,6 +793,28 @@ class RecurrentNetwork:
 
         saved.write(self, path)
 
+    def to_torch(self) -> Any:
+        """Return PyTorch's own modules with the weights of this network.
+
+        Returns
+        -------
+        module : torch.nn.RNN, GRU or LSTM
+            ``batch_first``, with all of crnn's bias in ``bias_ih``.
+        linear : torch.nn.Linear or None
+            The output layer, for the outputs of `module`; without `return_sequences` for the last
+            states of its last layer.
+
+        Raises
+        ------
+        ImportError
+            PyTorch is not installed.
+        ValueError
+            PyTorch has no such layer: a GRU with ``reset_after=False``, or one with trainable_h0.
+        """
+        from crnn.torch import to_torch
+
+        return to_torch(self)
+
     def _check_optimizer(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(
