@@ -94,9 +94,7 @@ class _Run(torch.autograd.Function):  # type: ignore[misc]
             *(None, None, None),
             None if dx is None else torch.from_numpy(dx),
             torch.from_numpy(dh0),
-            *_of_weights(
-                architecture, gradients, with_biases=len(weights) == 4 * architecture.states
-            ),
+            *_of_weights(architecture, gradients, len(weights) // architecture.states),
         )
 
 

@@ -1,4 +1,4 @@
-"""Modules in place of PyTorch's: the same numbers and gradients, and everything else of a module."""
+"""Modules in place of PyTorch's: the same numbers and gradients, and all else of a module."""
 
 import copy
 import io
@@ -184,7 +184,7 @@ def test_features_that_are_not_side_by_side(kind):
 
 @kinds
 def test_nothing_is_copied_on_the_way_in(kind):
-    """The kernels read the tensors' own memory: a view of twice as many features is seen as such."""
+    """The kernels read the tensors' own memory."""
     module = getattr(crnn.torch, kind)(3, 5)
     x = torch.zeros(6, 2, 3)
     assert np.shares_memory(crnn.torch._rows(x.transpose(0, 1)), x.numpy())
