@@ -98,6 +98,28 @@ class _Run(torch.autograd.Function):  # type: ignore[misc]
         )
 
 
+def _predict(
+    of: Architecture, x: torch.Tensor, h0: torch.Tensor, weights: list[torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the outputs of the last layer and the last states, and keep nothing else."""
+    kernels, H = _implementation.kernels, of.hidden_size
+    scratch = _scratch(DTYPES[x.dtype])
+    params = _parameters(of, [tensor.detach().numpy() for tensor in weights])
+    states = h0.detach().numpy()
+    h_n, features = np.empty_like(states), _rows(x)
+    for layer in range(of.num_layers):
+        names = (name + of.suffix(layer) for name in ("W_xh", "W_hh", "b_h"))
+        theta = np.concatenate([params[name].ravel() for name in names])
+        B, T, I = features.shape
+        y = np.empty((B, T, H), theta.dtype)
+        with scratch.lent(kernels.predict_workspace_size, of.cell, T, B, I, H, H) as workspace:
+            kernels.rnn_predict(
+                of.cell, features, states[layer], theta, H, 0, y, h_n[layer], workspace
+            )
+        features = y
+    return torch.from_numpy(features), torch.from_numpy(h_n)
+
+
 def _rows(x: torch.Tensor) -> Array:
     """Return the array that shares x's memory, copied only if features are not side by side."""
     array: Array = x.detach().numpy()
@@ -229,7 +251,13 @@ class _Recurrent:
         if module.training and of.dropout and of.num_layers > 1:
             # torch.manual_seed decides here too.
             rng = np.random.default_rng(int(torch.randint(1 << 62, ())))
-        top, h_n = _Run.apply(of, lengths, rng, x, h0, *weights)
+        needs_gradient = torch.is_grad_enabled() and any(
+            tensor.requires_grad for tensor in (x, h0, *weights)
+        )
+        if needs_gradient or rng or of.bidirectional or lengths is not None:
+            top, h_n = _Run.apply(of, lengths, rng, x, h0, *weights)
+        else:
+            top, h_n = _predict(of, x, h0, weights)
         return self._shown(top, lengths, is_batched, input), self._last(of, h_n, is_batched, input)
 
     def _first_states(
@@ -266,7 +294,8 @@ class _Recurrent:
             )
         if not is_batched:
             return top[0]
-        return top if module.batch_first else top.transpose(0, 1)
+        # In one piece, as PyTorch's are
+        return top if module.batch_first else top.transpose(0, 1).contiguous()
 
     def _last(self, of: Architecture, h_n: torch.Tensor, is_batched: bool, given: Any) -> Any:
         """Return the last states as PyTorch does."""

@@ -210,7 +210,7 @@ def test_training_with_an_optimiser_follows_torch(kind):
             adam.step()
         losses.append(loss.item())
     assert losses[0] == pytest.approx(losses[1], rel=1e-9)
-    assert losses[0] < 0.9 * first
+    assert losses[0] < 0.95 * first
 
 
 @kinds
@@ -225,10 +225,10 @@ def test_everything_else_of_a_module(kind):
         assert twin.weight_hh_l1 is not module.weight_hh_l1
     assert module.double()(x.double())[0].dtype == torch.float64
     module.float()
+    assert module(x)[0].view(-1, 3).shape == (20, 3)
     with torch.no_grad():
         assert not module(x)[0].requires_grad
-    with torch.inference_mode():
-        assert torch.equal(module(x)[0], expected)
+    assert torch.allclose(module(x)[0], expected, atol=1e-6)
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     assert not module(x)[0].requires_grad
@@ -241,6 +241,21 @@ def saved(module):
     torch.save(module, file)
     file.seek(0)
     return torch.load(file, weights_only=False)
+
+
+@kinds
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_inference_is_training_without_gradients(kind, layers, batch_first):
+    module = getattr(crnn.torch, kind)(3, 5, num_layers=layers, batch_first=batch_first).double()
+    x = torch.randn(4, 6, 3, dtype=torch.float64)
+    states = first_states(module, 4 if batch_first else 6, torch.float64, None)
+    with_graph = flat(module(x, states))
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            for out, expected in zip(flat(module(x, states)), with_graph, strict=True):
+                assert not out.requires_grad
+                assert_close(out, expected, mode.__name__)
 
 
 @kinds
