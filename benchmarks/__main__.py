@@ -1,13 +1,14 @@
 """Time crnn against its peers in one run: `python -m benchmarks --help` names the options."""
 
 import argparse
+import itertools
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import crnn
 from benchmarks import growth, report
-from benchmarks.cells import CELLS, FLOAT64_CELLS, OPERATIONS
+from benchmarks.cells import CELLS, FLOAT64_CELLS, KINDS, OPERATIONS
 from benchmarks.measure import measure, rivals
 from benchmarks.peak import Peak
 
@@ -46,6 +47,7 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--short", action="store_true", help="three cells and fewer rounds: under two minutes"
     )
+    parser.add_argument("--kinds", type=some_of(KINDS), help=f"some of {','.join(KINDS)}")
     parser.add_argument("--cells", type=some_of(CELLS), help=f"some of {','.join(CELLS)}")
     first_words = [operation.split()[0] for operation in OPERATIONS]
     parser.add_argument(
@@ -65,8 +67,11 @@ def main() -> None:
     """Measure, print, and after a full run write the results and draw the pictures."""
     chosen = options()
     rounds = chosen.rounds or (3 if chosen.short else 9)
-    is_full = not (chosen.short or chosen.cells or chosen.operations or chosen.dtypes)
+    is_full = not (
+        chosen.short or chosen.kinds or chosen.cells or chosen.operations or chosen.dtypes
+    )
     cells = chosen.cells or (SHORT_CELLS if chosen.short else tuple(CELLS))
+    kinds = chosen.kinds or (KINDS[:1] if chosen.short else KINDS)
     dtypes = chosen.dtypes or (DTYPES[:1] if chosen.short else DTYPES)
     wanted = [
         operation
@@ -80,17 +85,17 @@ def main() -> None:
     if peak.missing:
         print(f"shares of the peak are left out: {peak.missing}")
     measured = []
-    for operation in wanted:
+    for kind, operation in itertools.product(kinds, wanted):
         for dtype in dtypes:
             chosen_cells = [
                 cell
                 for cell in cells
                 if dtype == "float32" or cell in FLOAT64_CELLS or chosen.cells
             ]
-            print(report.heading(operation, dtype))
+            print(report.heading(operation, kind, dtype))
             for cell in chosen_cells:
                 m = measure(
-                    operation, cell, CELLS[cell], dtype, rounds=rounds,
+                    operation, kind, cell, CELLS[cell], dtype, rounds=rounds,
                     sample_seconds=0.02 if chosen.short else 0.05, peak=peak,
                 )  # fmt: skip
                 measured.append(m)

@@ -1,4 +1,4 @@
-"""The grid of network sizes that every measurement runs over, and what is aimed at on it."""
+"""The grid of networks that every measurement runs over, and what is aimed at on it."""
 
 from typing import NamedTuple
 
@@ -28,27 +28,43 @@ OPERATIONS = ("train step", "inference", "streaming step")
 
 FLOAT64_CELLS = ("tiny", "medium", "large")
 
-# Best peer's median over crnn's, float32, by operation in the order above
+# By kind of network: rows of W_xh and W_hh for each hidden unit
+GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+KINDS = tuple(GATES)
+
+# Best peer's median over crnn's, float32, by operation in the order above; 0: none
+OF_GATED = {
+    **dict.fromkeys(("nano", "tiny", "long"), (3, 3, 8)),
+    **dict.fromkeys(("small", "medium"), (3, 3, 0)),
+    "charlm": (2.5, 2.5, 0),
+    "large": (1.4, 1.4, 0),
+    "xl": (1.4, 1.4, 0),
+}
 TARGETS = {
-    "nano": (3, 8, 8),
-    "tiny": (5, 6, 8),
-    "small": (5, 5, 6),
-    "medium": (4, 2.5, 2.5),
-    "charlm": (3, 2.2, 2),
-    "large": (1.5, 1.5, 1.2),
-    "xl": (1.4, 1.4, 1.2),
-    "long": (7, 6, 8),
+    "RNN": {
+        "nano": (3, 8, 8),
+        "tiny": (5, 6, 8),
+        "small": (5, 5, 6),
+        "medium": (4, 2.5, 2.5),
+        "charlm": (3, 2.2, 2),
+        "large": (1.5, 1.5, 1.2),
+        "xl": (1.4, 1.4, 1.2),
+        "long": (7, 6, 8),
+    },
+    "GRU": OF_GATED,
+    "LSTM": OF_GATED,
 }
 
 
-def flops(operation: str, cell: Cell) -> int:
+def flops(operation: str, kind: str, cell: Cell) -> int:
     """Return the floating-point operations of the products that crnn computes; tanh not counted."""
     T, B, I, H, O = cell
-    forward = 2 * B * H * (I + H + O)
+    G = GATES[kind]
+    forward = 2 * B * H * (G * (I + H) + O)
     if operation == "streaming step":
         return forward
     if operation == "inference":
         return T * forward
     # The weight gradients take as many as the forward pass; towards h there are W_hy and W_hh, and
     # nothing goes on towards x.
-    return T * (2 * forward + 2 * B * H * (H + O))
+    return T * (2 * forward + 2 * B * H * (G * H + O))

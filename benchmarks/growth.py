@@ -28,7 +28,7 @@ def series(short: bool) -> Iterator[tuple[str, Measurement]]:
             yield (
                 axis,
                 measure(
-                    "train step", f"{axis}={size}", cell, "float32",
+                    "train step", "RNN", f"{axis}={size}", cell, "float32",
                     rounds=ROUNDS, sample_seconds=SAMPLE_SECONDS, peak=peak, only=PEERS,
                 ),
             )  # fmt: skip

@@ -25,6 +25,9 @@ PEERS = {
     "ONNX Runtime": "with_onnxruntime",
 }
 
+# Nobody writes the other kinds out by hand.
+OF_RNN_ALONE = ("lists", "Numba")
+
 # Of the largest update or output, by which a rival's may differ: some hundred roundings.
 TOLERANCES = {"float32": 1e-3, "float64": 1e-9}
 
@@ -37,6 +40,7 @@ class Measurement(NamedTuple):
     """The samples of one operation on one cell, in seconds a call."""
 
     operation: str
+    kind: str
     cell: str
     sizes: Cell
     dtype: str
@@ -60,7 +64,7 @@ class Measurement(NamedTuple):
         """Return crnn's share of the machine's peak."""
         if self.peak is None:
             return None
-        return flops(self.operation, self.sizes) / self.median(OURS) / self.peak
+        return flops(self.operation, self.kind, self.sizes) / self.median(OURS) / self.peak
 
 
 @functools.cache
@@ -79,10 +83,11 @@ def rivals() -> tuple[dict[str, Any], list[str]]:
 
 
 @functools.lru_cache(maxsize=1)
-def _truth(cell: Cell, dtype: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def _truth(kind: str, cell: Cell, dtype: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Return the update of a step with rate 1 and the outputs, in float64 by the NumPy kernels."""
-    problem = problem_of(cell, dtype)
+    problem = problem_of(kind, cell, dtype)
     exact = Problem(
+        kind,
         cell,
         {name: values.astype(np.float64) for name, values in problem.params.items()},
         problem.x.astype(np.float64),
@@ -110,7 +115,7 @@ def _check(name: str, actual: np.ndarray, expected: np.ndarray, dtype: str) -> N
 def _job(rival: Any, name: str, operation: str, problem: Problem) -> Callable[[], object]:
     """Return the job of one rival, which has shown that it computes the same."""
     dtype = problem.dtype.name
-    update, y = _truth(problem.cell, dtype)
+    update, y = _truth(problem.kind, problem.cell, dtype)
     if operation == "train step":
         for parameter, change in _update(rival, problem).items():
             _check(f"{name}: {parameter}", change, update[parameter], dtype)
@@ -133,6 +138,7 @@ def _job(rival: Any, name: str, operation: str, problem: Problem) -> Callable[[]
 
 def measure(
     operation: str,
+    kind: str,
     cell_name: str,
     sizes: Cell,
     dtype: str,
@@ -143,10 +149,10 @@ def measure(
     only: tuple[str, ...] = (),
 ) -> Measurement:
     """Measure all rivals, or only some of the peers."""
-    problem = problem_of(sizes, dtype)
+    problem = problem_of(kind, sizes, dtype)
     jobs = {}
     for name, rival in rivals()[0].items():
-        if only and name not in (OURS, *only):
+        if (only and name not in (OURS, *only)) or (kind != "RNN" and name in OF_RNN_ALONE):
             continue
         try:
             jobs[name] = _job(rival, name, operation, problem)
@@ -156,4 +162,4 @@ def measure(
     samples = interleaved(jobs, rounds, sample_seconds)
     after = peak.measure(dtype)
     highest = None if before is None or after is None else max(before, after)
-    return Measurement(operation, cell_name, sizes, dtype, samples, highest)
+    return Measurement(operation, kind, cell_name, sizes, dtype, samples, highest)

@@ -1,5 +1,6 @@
 """The two pictures that README shows, drawn from the measurements."""
 
+import itertools
 from pathlib import Path
 
 import matplotlib as mpl
@@ -7,7 +8,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-from benchmarks.cells import CELLS, OPERATIONS
+from benchmarks.cells import CELLS, KINDS, OPERATIONS
 from benchmarks.measure import OURS, PEERS, Measurement
 
 # Okabe and Ito's palette, which people with any colour vision can tell apart
@@ -33,17 +34,23 @@ def _finish(figure: plt.Figure, path: Path) -> None:
     figure.legend(
         handles.values(), handles.keys(), ncols=len(handles), loc="lower center", frameon=False
     )
-    figure.tight_layout(rect=(0, 0.06, 1, 1))
+    figure.tight_layout(rect=(0, 0.25 / figure.get_figheight(), 1, 1))
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
 
 def draw_cells(measurements: list[Measurement], path: Path) -> None:
-    """Draw every rival's time as a multiple of crnn's: one panel an operation, one row a cell."""
+    """Draw every rival's time as a multiple of crnn's: a panel for each operation and kind."""
     shown = [m for m in measurements if m.dtype == "float32"]
-    figure, panels = plt.subplots(1, len(OPERATIONS), figsize=(11, 4.6), sharex=True, sharey=True)
-    for panel, operation in zip(panels, OPERATIONS, strict=True):
-        of_cell = {m.cell: m for m in shown if m.operation == operation}
+    kinds = [kind for kind in KINDS if any(m.kind == kind for m in shown)]
+    figure, panels = plt.subplots(
+        len(kinds), len(OPERATIONS), figsize=(11, 1 + 3.6 * len(kinds)), sharex=True, sharey=True,
+        squeeze=False,
+    )  # fmt: skip
+    for panel, (kind, operation) in zip(
+        panels.flat, itertools.product(kinds, OPERATIONS), strict=True
+    ):
+        of_cell = {m.cell: m for m in shown if (m.kind, m.operation) == (kind, operation)}
         for name in PEERS:
             points = [
                 (m.ratio(name), row)
@@ -58,14 +65,15 @@ def draw_cells(measurements: list[Measurement], path: Path) -> None:
         panel.axvline(1, color=COLOURS[OURS], linewidth=2)
         panel.set_xscale("log")
         panel.xaxis.set_major_formatter("{x:g}")
-        panel.set_title(operation, fontsize=11)
-        panel.set_xlabel("time / crnn's time")
+        panel.set_title(f"{kind}, {operation}", fontsize=11)
+        if kind == kinds[-1]:
+            panel.set_xlabel("time / crnn's time")
         panel.grid(axis="x", which="major", color="0.85")
         panel.set_axisbelow(True)
         panel.spines[["top", "right"]].set_visible(False)
     labels = [f"{name}\nH={cell.H}, B={cell.B}" for name, cell in CELLS.items()]
-    panels[0].set_yticks(range(len(CELLS)), labels, fontsize=9)
-    panels[0].invert_yaxis()
+    panels[0, 0].set_yticks(range(len(CELLS)), labels, fontsize=9)
+    panels[0, 0].invert_yaxis()
     figure.suptitle("Right of the black line: slower than crnn (float32)", fontsize=12)
     _finish(figure, path)
 

@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 import crnn
-from benchmarks.cells import CELLS, OPERATIONS, TARGETS
+from benchmarks.cells import CELLS, KINDS, OPERATIONS, TARGETS
 from benchmarks.measure import OURS, PEERS, Measurement
 from benchmarks.timing import spread
 from crnn import _implementation
@@ -44,11 +44,11 @@ def _time(seconds: float) -> str:
     return f"{microseconds:.{digits}f}"
 
 
-def heading(operation: str, dtype: str) -> str:
+def heading(operation: str, kind: str, dtype: str) -> str:
     """Return the two lines above a table."""
     names = "".join(f"{name:>14}" for name in COLUMNS)
     return (
-        f"\n{operation}, {dtype}: microseconds, median of the rounds\n"
+        f"\n{kind}, {operation}, {dtype}: microseconds, median of the rounds\n"
         f"{'cell':<8}{'T, B, I, H, O':>24}{names}{'best/crnn':>11}{'spread':>14}{'target':>8}"
         f"{'of peak':>9}"
     )
@@ -69,29 +69,39 @@ def row(m: Measurement) -> str:
 
 
 def _target(m: Measurement) -> str:
-    if m.dtype != "float32" or m.cell not in TARGETS:
+    if m.dtype != "float32" or m.cell not in TARGETS[m.kind]:
         return ""
-    return f"{TARGETS[m.cell][OPERATIONS.index(m.operation)]:g}"
+    target = TARGETS[m.kind][m.cell][OPERATIONS.index(m.operation)]
+    return f"{target:g}" if target else ""
 
 
 def markdown(measurements: list[Measurement]) -> str:
-    """Return README's table: crnn's time, and how many times as long the best peer takes."""
-    lines = [
-        "| cell: T, B, I, H, O | " + " | ".join(OPERATIONS) + " |",
-        "|---|" + "---|" * len(OPERATIONS),
-    ]
-    float32 = {(m.cell, m.operation): m for m in measurements if m.dtype == "float32"}
-    for cell, sizes in CELLS.items():
-        entries = [f"{cell}: {', '.join(map(str, sizes))}"]
-        for operation in OPERATIONS:
-            m = float32.get((cell, operation))
-            if m is None:
-                entries.append("")
-                continue
-            best = m.best_peer()
-            entries.append(f"{_time(m.median(OURS))} µs; {best} {m.ratio(best):.1f} times")
-        lines.append("| " + " | ".join(entries) + " |")
-    return "\n".join(lines)
+    """Return README's tables: crnn's time, and how many times as long the best peer takes."""
+    tables = []
+    for kind in KINDS:
+        float32 = {
+            (m.cell, m.operation): m
+            for m in measurements
+            if m.dtype == "float32" and m.kind == kind
+        }
+        if not float32:
+            continue
+        lines = [
+            f"| {kind}: T, B, I, H, O | " + " | ".join(OPERATIONS) + " |",
+            "|---|" + "---|" * len(OPERATIONS),
+        ]
+        for cell, sizes in CELLS.items():
+            entries = [f"{cell}: {', '.join(map(str, sizes))}"]
+            for operation in OPERATIONS:
+                m = float32.get((cell, operation))
+                if m is None:
+                    entries.append("")
+                    continue
+                best = m.best_peer()
+                entries.append(f"{_time(m.median(OURS))} µs; {best} {m.ratio(best):.1f} times")
+            lines.append("| " + " | ".join(entries) + " |")
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables)
 
 
 def behind(measurements: list[Measurement]) -> list[str]:
@@ -102,14 +112,14 @@ def behind(measurements: list[Measurement]) -> list[str]:
         best = m.best_peer()
         if target and m.ratio(best) < float(target):
             lines.append(
-                f"{m.cell} {m.operation}: {m.ratio(best):.2f} times as fast as {best}, "
+                f"{m.kind} {m.cell} {m.operation}: {m.ratio(best):.2f} times as fast as {best}, "
                 f"target {target}"
             )
         if m.operation == "train step" and m.dtype == "float32":
             share = m.share()
             if m.cell in ("large", "xl") and share is not None and share < 0.6:
-                lines.append(f"{m.cell} training: {share:.0%} of the peak, target 60%")
-            if m.cell in ("nano", "tiny", "long") and "PyTorch" in m.samples:
+                lines.append(f"{m.kind} {m.cell} training: {share:.0%} of the peak, target 60%")
+            if m.kind == "RNN" and m.cell in ("nano", "tiny", "long") and "PyTorch" in m.samples:
                 ratio = m.ratio("PyTorch")
                 if ratio < 100:
                     lines.append(
@@ -126,6 +136,7 @@ def _record(m: Measurement) -> dict[str, object]:
     best = m.best_peer()
     return {
         "operation": m.operation,
+        "kind": m.kind,
         "cell": m.cell,
         "sizes": m.sizes._asdict(),
         "dtype": m.dtype,
@@ -147,8 +158,3 @@ def write(path: Path, cells: list[Measurement], growth: list[tuple[str, Measurem
     }
     rounded = json.loads(json.dumps(results), parse_float=lambda text: float(f"{float(text):.4g}"))
     path.write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
-
-
-def order(m: Measurement) -> tuple[int, str, int]:
-    """Return where a measurement stands in the report."""
-    return OPERATIONS.index(m.operation), m.dtype, list(CELLS).index(m.cell)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from benchmarks.cells import Cell
+from benchmarks.cells import GATES, Cell
 
 NAMES = ("W_xh", "W_hh", "b_h", "W_hy", "b_y")
 
@@ -26,6 +26,8 @@ class UnsuitedError(Exception):
 class Problem(NamedTuple):
     """One cell's numbers, the same for all."""
 
+    kind: str
+    """The network: "RNN", of tanh units; "GRU", which resets after the product; or "LSTM"."""
     cell: Cell
     params: dict[str, np.ndarray]
     x: np.ndarray
@@ -51,15 +53,18 @@ class TrainStep(Protocol):
         """Return the parameters as they are now."""
 
 
-def problem_of(cell: Cell, dtype: str) -> Problem:
+def problem_of(kind: str, cell: Cell, dtype: str) -> Problem:
     """Return random numbers of a cell's sizes; weights scaled so that tanh works in its curve."""
     rng = np.random.default_rng(0)
     T, B, I, H, O = cell
-    shapes = {"W_xh": (H, I), "W_hh": (H, H), "b_h": (H,), "W_hy": (O, H), "b_y": (O,)}
+    G = GATES[kind]
+    # As crnn has them: last in the b_h of a GRU stands what is added to W_hn h.
+    b_h = 4 * H if kind == "GRU" else G * H
+    shapes = {"W_xh": (G * H, I), "W_hh": (G * H, H), "b_h": (b_h,), "W_hy": (O, H), "b_y": (O,)}
     params = {
         name: (0.9 / np.sqrt(shape[-1]) * rng.standard_normal(shape)).astype(dtype)
         for name, shape in shapes.items()
     }
     x = rng.standard_normal((B, T, I)).astype(dtype)
     y = rng.standard_normal((B, T, O)).astype(dtype)
-    return Problem(cell, params, x, y)
+    return Problem(kind, cell, params, x, y)

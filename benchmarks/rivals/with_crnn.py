@@ -9,7 +9,7 @@ from benchmarks.rivals import NAMES, Problem
 
 
 class _Train:
-    def __init__(self, problem: Problem, net: crnn.RNN) -> None:
+    def __init__(self, problem: Problem, net: crnn.RNN | crnn.GRU | crnn.LSTM) -> None:
         self._net, self._sgd = net, crnn.SGD(0.0)
         self._step = functools.partial(net.train_step, problem.x, problem.y, self._sgd)
 
@@ -34,9 +34,10 @@ class Crnn:
     def __init__(self, implementation: str) -> None:
         self._implementation = implementation
 
-    def _net(self, problem: Problem) -> crnn.RNN:
+    def _net(self, problem: Problem) -> crnn.RNN | crnn.GRU | crnn.LSTM:
         _, _, I, H, O = problem.cell
-        net = crnn.RNN(I, H, O, dtype=problem.dtype, implementation=self._implementation)
+        family = getattr(crnn, problem.kind)
+        net = family(I, H, O, dtype=problem.dtype, implementation=self._implementation)
         for name in NAMES:
             net.params[name][...] = problem.params[name]
         return net

@@ -1,4 +1,4 @@
-"""ONNX Runtime: its RNN operator and the output layer; it runs networks and trains none.
+"""ONNX Runtime: its RNN, GRU or LSTM operator and the output layer; it trains none.
 
 One thread or all cores, whichever is faster. Its I/O binding, for a state that stays inside, takes
 longer than the arrays of `run`: five times as long a step on the smallest network, half as long
@@ -18,29 +18,44 @@ from benchmarks.timing import fastest
 
 def _session(problem: Problem, threads: int) -> onnxruntime.InferenceSession:
     _, B, I, H, O = problem.cell
-    p = problem.params
+    p, kind = problem.params, problem.kind
     real = TensorProto.DOUBLE if problem.dtype == np.float64 else TensorProto.FLOAT
+    # Its gates stand in another order.
+    order = {"RNN": [0], "GRU": [1, 0, 2], "LSTM": [0, 3, 1, 2]}[kind]
+
+    def ordered(values):
+        blocks = values.reshape(-1, H, *values.shape[1:])
+        return np.concatenate([blocks[gate] for gate in order])
+
+    of_h = np.zeros(len(order) * H, p["b_h"].dtype)
+    if kind == "GRU":
+        of_h[2 * H :] = p["b_h"][3 * H :]
     constants = {
-        "W": p["W_xh"][None],
-        "R": p["W_hh"][None],
-        "bias": np.concatenate([p["b_h"], np.zeros_like(p["b_h"])])[None],
+        "W": ordered(p["W_xh"])[None],
+        "R": ordered(p["W_hh"])[None],
+        "bias": np.concatenate([ordered(p["b_h"]), of_h])[None],
         "W_hy_T": np.ascontiguousarray(p["W_hy"].T),
         "b_y": p["b_y"],
         "directions": np.array([1], np.int64),
     }
+    states = ["h0", "c0"] if kind == "LSTM" else ["h0"]
+    lasts = ["h_n", "c_n"] if kind == "LSTM" else ["h_n"]
+    form = {"linear_before_reset": 1} if kind == "GRU" else {}
     nodes = [
-        helper.make_node("RNN", ["x", "W", "R", "bias", "", "h0"], ["h", "h_n"], hidden_size=H),
+        helper.make_node(
+            kind, ["x", "W", "R", "bias", "", *states], ["h", *lasts], hidden_size=H, **form
+        ),
         helper.make_node("Squeeze", ["h", "directions"], ["states"]),
         helper.make_node("MatMul", ["states", "W_hy_T"], ["product"]),
         helper.make_node("Add", ["product", "b_y"], ["y"]),
     ]
-    values = {"x": ["T", B, I], "h0": [1, B, H], "y": ["T", B, O], "h_n": [1, B, H]}
+    values = {"x": ["T", B, I], "y": ["T", B, O]} | {name: [1, B, H] for name in states + lasts}
     infos = {name: helper.make_tensor_value_info(name, real, s) for name, s in values.items()}
     graph = helper.make_graph(
         nodes,
         "rnn",
-        [infos["x"], infos["h0"]],
-        [infos["y"], infos["h_n"]],
+        [infos[name] for name in ("x", *states)],
+        [infos[name] for name in ("y", *lasts)],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -53,7 +68,7 @@ def _session(problem: Problem, threads: int) -> onnxruntime.InferenceSession:
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
     except onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented:
-        raise UnsuitedError(f"ONNX Runtime has no RNN of {problem.dtype}") from None
+        raise UnsuitedError(f"ONNX Runtime has no {kind} of {problem.dtype}") from None
 
 
 def _sessions(problem: Problem) -> list[onnxruntime.InferenceSession]:
@@ -64,25 +79,28 @@ def train_step(problem: Problem):
     raise UnsuitedError("ONNX Runtime runs networks and trains none")
 
 
+def _zero(problem: Problem) -> dict[str, np.ndarray]:
+    names = ("h0", "c0") if problem.kind == "LSTM" else ("h0",)
+    return {name: np.zeros((1, problem.cell.B, problem.cell.H), problem.dtype) for name in names}
+
+
 def inference(problem: Problem):
-    feed = {
-        "x": np.ascontiguousarray(problem.x.swapaxes(0, 1)),
-        "h0": np.zeros((1, problem.cell.B, problem.cell.H), problem.dtype),
-    }
+    feed = {"x": np.ascontiguousarray(problem.x.swapaxes(0, 1))} | _zero(problem)
     jobs = [lambda s=s: s.run(["y"], feed)[0] for s in _sessions(problem)]
     return fastest(*jobs)
 
 
 def streaming_step(problem: Problem):
     sessions = _sessions(problem)
-    h = np.zeros((1, problem.cell.B, problem.cell.H), problem.dtype)
-    feed = {"x": problem.x[:, 0][None].copy(), "h0": h}
-    jobs = {(lambda s=s: s.run(["y", "h_n"], feed)): s for s in sessions}
+    states = _zero(problem)
+    results = ["y", *(name[0] + "_n" for name in states)]
+    feed = {"x": problem.x[:, 0][None].copy()} | states
+    jobs = {(lambda s=s: s.run(results, feed)): s for s in sessions}
     session = jobs[fastest(*jobs)]
 
     def step(x_t):
-        nonlocal h
-        y, h = session.run(["y", "h_n"], {"x": x_t[None], "h0": h})
+        y, *lasts = session.run(results, {"x": x_t[None], **states})
+        states.update(zip(states, lasts, strict=True))
         return y[0]
 
     return step

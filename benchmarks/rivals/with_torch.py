@@ -1,7 +1,8 @@
-"""PyTorch: torch.nn.RNN and Linear, its fused form for whole sequences, or products by hand.
+"""PyTorch: torch.nn.RNN, GRU or LSTM and Linear, its fused form for whole sequences.
 
-On one thread or all cores, whichever is faster. `torch.compile` leaves nn.RNN as it is; a loop
-written out takes it a minute for 50 time steps, and then is no faster than nn.RNN.
+Or, of the plain network, products by hand. On one thread or all cores, whichever is faster.
+`torch.compile` leaves nn.RNN as it is; a loop written out takes it a minute for 50 time steps, and
+then is no faster than nn.RNN.
 """
 
 import functools
@@ -33,7 +34,7 @@ class _Model(torch.nn.Module):
         super().__init__()
         _, _, I, H, O = problem.cell
         dtype = torch.float64 if problem.dtype == np.float64 else torch.float32
-        self.rnn = torch.nn.RNN(I, H, dtype=dtype)
+        self.rnn = getattr(torch.nn, problem.kind)(I, H, dtype=dtype)
         self.linear = torch.nn.Linear(H, O, dtype=dtype)
         self.named = {
             "W_xh": self.rnn.weight_ih_l0,
@@ -42,12 +43,17 @@ class _Model(torch.nn.Module):
             "W_hy": self.linear.weight,
             "b_y": self.linear.bias,
         }
+        G_H = len(self.rnn.bias_ih_l0)
         with torch.no_grad():
             for name in NAMES:
-                self.named[name].copy_(torch.from_numpy(problem.params[name]))
+                values = torch.from_numpy(problem.params[name])
+                self.named[name].copy_(values[:G_H] if name == "b_h" else values)
             self.rnn.bias_hh_l0.zero_()
-        # crnn has one bias, so one of the two is held at zero.
-        self.rnn.bias_hh_l0.requires_grad_(False)
+            if problem.kind == "GRU":
+                self.rnn.bias_hh_l0[2 * H :] = torch.from_numpy(problem.params["b_h"][3 * H :])
+        # crnn has one bias, so one of the two is held at zero; but what a GRU adds to W_hn h.
+        self.rnn.bias_hh_l0.requires_grad_(problem.kind == "GRU")
+        self.kind, self.H = problem.kind, H
 
     def forward(self, x):
         return self.linear(self.rnn(x)[0])
@@ -80,7 +86,11 @@ class _Train:
         self._sgd.step()
 
     def parameters(self) -> dict[str, np.ndarray]:
-        return {name: self._model.named[name].detach().numpy().copy() for name in NAMES}
+        found = {name: self._model.named[name].detach().numpy().copy() for name in NAMES}
+        if self._model.kind == "GRU":
+            of_n = self._model.rnn.bias_hh_l0.detach().numpy()[2 * self._model.H :]
+            found["b_h"] = np.concatenate([found["b_h"], of_n])
+        return found
 
 
 def train_step(problem: Problem) -> _Train:
@@ -89,8 +99,15 @@ def train_step(problem: Problem) -> _Train:
 
 def inference(problem: Problem):
     model = _Model(problem).eval()
-    W_xh, W_hh, b_h, W_hy, b_y = (model.named[name].detach() for name in NAMES)
     x = _time_major(problem.x)
+    if problem.kind != "RNN":
+
+        def by_fused_module():
+            with torch.inference_mode():
+                return model(x)
+
+        return _best(by_fused_module)
+    W_xh, W_hh, b_h, W_hy, b_y = (model.named[name].detach() for name in NAMES)
     T, B, _, H, _ = problem.cell
 
     def by_module():
@@ -111,20 +128,31 @@ def inference(problem: Problem):
 def streaming_step(problem: Problem):
     model = _Model(problem).eval()
     W_xh, W_hh, b_h, W_hy, b_y = (model.named[name].detach() for name in NAMES)
-    cell = torch.nn.RNNCell(problem.cell.I, problem.cell.H, dtype=W_xh.dtype)
+    cell = getattr(torch.nn, f"{problem.kind}Cell")(
+        problem.cell.I, problem.cell.H, dtype=W_xh.dtype
+    )
     cell.load_state_dict({k.removesuffix("_l0"): v for k, v in model.rnn.state_dict().items()})
     x_t = torch.from_numpy(problem.x[:, 0].copy())
 
     def by_cell(x, h):
         h = cell(x, h)
-        return model.linear(h), h
+        return model.linear(h[0] if problem.kind == "LSTM" else h), h
+
+    def by_module(x, h):
+        y, h = model.rnn(x[None], h)
+        return model.linear(y[0]), h
 
     def by_products(x, h):
         h = torch.addmm(b_h, x, W_xh.T).addmm_(h, W_hh.T).tanh_()
         return torch.addmm(b_y, h, W_hy.T), h
 
+    def zero(form):
+        layers = (1,) if form is by_module else ()
+        h = torch.zeros(*layers, problem.cell.B, problem.cell.H, dtype=W_xh.dtype)
+        return (h, h.clone()) if problem.kind == "LSTM" else h
+
     def job(form):
-        h = torch.zeros(problem.cell.B, problem.cell.H, dtype=W_xh.dtype)
+        h = zero(form)
 
         def run():
             with torch.inference_mode():
@@ -132,9 +160,10 @@ def streaming_step(problem: Problem):
 
         return run
 
-    jobs = {job(by_cell): by_cell, job(by_products): by_products}
+    forms = (by_cell, by_products) if problem.kind == "RNN" else (by_cell, by_module)
+    jobs = {job(form): form for form in forms}
     form = jobs[_best(*jobs)]
-    h = torch.zeros(problem.cell.B, problem.cell.H, dtype=W_xh.dtype)
+    h = zero(form)
 
     def step(x):
         nonlocal h
