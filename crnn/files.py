@@ -15,7 +15,7 @@ import secrets
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -62,7 +62,7 @@ def kind(path: str | os.PathLike[str]) -> str:
 def write(
     path: str | os.PathLike[str], description: dict[str, Any], arrays: dict[str, Array]
 ) -> None:
-    """Write a file beside the place where it belongs, then move it there in one go.
+    """Write a file of named arrays, whole or not at all.
 
     Parameters
     ----------
@@ -73,14 +73,27 @@ def write(
     arrays : dict
         By names that are not "crnn".
     """
-    target = Path(path)
     checksums = {name: _checksum(array) for name, array in arrays.items()}
     text = json.dumps(description | {"sha256": checksums}).encode()
     members: dict[str, Any] = {DESCRIPTION: np.frombuffer(text, np.uint8)} | arrays
+    write_whole(path, lambda file: np.savez(file, **members))
+
+
+def write_whole(path: str | os.PathLike[str], fill: Callable[[BinaryIO], Any]) -> None:
+    """Write a file beside the place where it belongs, then move it there in one go.
+
+    Parameters
+    ----------
+    path : path-like
+        An existing file is replaced, and stays as it is if anything fails.
+    fill : function
+        Writes into an open file.
+    """
+    target = Path(path)
     temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
-            np.savez(file, **members)
+            fill(file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
