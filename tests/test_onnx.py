@@ -1,6 +1,7 @@
 """Exchange with ONNX: what other runtimes make of exported models, and models of other tools."""
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -133,7 +134,7 @@ def test_onnx_itself_computes_the_same(tmp_path, cell, dtype):
         pytest.skip("the reference knows no activations but the usual ones")
     crnn.onnx.export(net, tmp_path / "net.onnx")
     h0, named = first_states(net)
-    evaluator = ReferenceEvaluator(tmp_path / "net.onnx")
+    evaluator = ReferenceEvaluator(str(tmp_path / "net.onnx"))
     found = dict(zip(evaluator.output_names, evaluator.run(None, {"x": x} | named), strict=True))
     expected = expected_of(net, x, h0)
     assert_close({"y": found["y"]}, {"y": expected["y"]}, dtype)
@@ -263,12 +264,12 @@ def recurrent_model(
         name: np.array(v, np.int64 if np.asarray(v).dtype.kind == "i" else dtype, order="C")
         for name, v in constants.items()
     }
-    last = nodes[-1].output[0]
+    last, has_time = nodes[-1].output[0], output not in ("Gemm", "last step")
     graph = helper.make_graph(
         nodes,
         "by hand",
         graph_inputs,
-        [helper.make_tensor_value_info(last, real, None)],
+        [helper.make_tensor_value_info(last, real, ["a", "b", "c"][: 2 + has_time])],
         [numpy_helper.from_array(array, name) for name, array in arrays.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -352,7 +353,8 @@ def test_models_that_torch_writes(tmp_path, kind, settings, batch_first):
     model, x = Model().eval(), torch.from_numpy(inputs())
     x = x if batch_first else x.transpose(0, 1)
     path = tmp_path / "net.onnx"
-    with pytest.warns(DeprecationWarning):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         torch.onnx.export(
             model, (x,), path, dynamo=False, input_names=["x"], output_names=["y"],
             dynamic_axes={"x": {0: "a", 1: "b"}},
@@ -470,12 +472,12 @@ def test_damaged_files(tmp_path):
         try:
             net = crnn.onnx.load(path)
         except crnn.ModelFileError as error:
-            assert str(error).startswith(f"{path}: ")
-            outcomes.append("refused")
+            outcomes.append("refused" if str(error).startswith(f"{path}: ") else str(error))
         else:
             assert net.flat_params.nbytes <= 4 * len(content)
             outcomes.append("read")
-    assert 100 < outcomes.count("refused") < len(outcomes)
+    assert set(outcomes) == {"read", "refused"}
+    assert outcomes.count("refused") > 100
 
 
 def test_no_onnx(run_python):

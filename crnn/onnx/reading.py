@@ -19,7 +19,7 @@ from crnn.checks import Array
 from crnn.errors import ModelFileError
 from crnn.onnx.operators import OPERATORS, from_onnx
 
-NUMBERS = {
+NUMBERS: dict[int, tuple[np.dtype[Any], str]] = {
     TensorProto.FLOAT: (np.dtype("<f4"), "float_data"),
     TensorProto.DOUBLE: (np.dtype("<f8"), "double_data"),
     TensorProto.INT64: (np.dtype("<i8"), "int64_data"),
@@ -143,7 +143,8 @@ def _array(tensor: Any) -> Array:
     if has != count or (tensor.raw_data and len(values) % dtype.itemsize):
         raise ModelFileError(f"{name}: expected {count} numbers of shape {shape}, got {has}")
     flat = np.frombuffer(values, dtype) if tensor.raw_data else np.array(values, dtype)
-    return flat.reshape(shape).astype(dtype.newbyteorder("="))
+    array: Array = flat.reshape(shape).astype(dtype.newbyteorder("="))
+    return array
 
 
 class _Walk:
@@ -194,7 +195,7 @@ class _Walk:
         if self._output is not None:
             output_size = self._output[0].shape[0]
         trains = any(first is not None and first.any() for x in self._layers for first in x.firsts)
-        settings = {
+        settings: dict[str, Any] = {
             "num_layers": len(self._layers),
             "bidirectional": len(of.sides) == 2,
             "return_sequences": isinstance(result, Steps),
@@ -465,9 +466,9 @@ class _Walk:
             raise ModelFileError(f"{operator}: expected no peepholes, got an input P")
         if isinstance(lengths, np.ndarray):
             raise ModelFileError(f"{operator}: expected lengths that are an input, got constants")
-        for name, array, axes in (("W", W, 3), ("R", R, 3)):
-            if not isinstance(array, np.ndarray) or array.ndim != axes:
-                raise ModelFileError(f"{operator}: expected a constant {name} of {axes} axes")
+        for name, array in (("W", W), ("R", R)):
+            if not isinstance(array, np.ndarray) or array.ndim != 3:
+                raise ModelFileError(f"{operator}: expected a constant {name} of three axes")
         gates, (D, rows, H) = len(OPERATORS[cell].gates), R.shape
         directions = 2 if _text(attributes, "direction", "forward") == "bidirectional" else 1
         if directions != D or rows != gates * H or W.shape[:2] != (D, rows) or 0 in W.shape:

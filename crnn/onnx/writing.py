@@ -1,17 +1,19 @@
 """A network as an ONNX model."""
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from crnn import checks, files
-from crnn.checks import Array
-from crnn.layers import Architecture
 from crnn.models import RecurrentNetwork
 from crnn.onnx.operators import OPERATORS, to_onnx
+
+if TYPE_CHECKING:
+    from crnn.checks import Array
+    from crnn.layers import Architecture
 
 # Of 2022; its recurrent operators are those of all versions since.
 OPSET, IR_VERSION = 17, 8
