@@ -21,6 +21,8 @@ html_copy_source = False
 # `x` in a docstring or on a page is code: an argument, a method, a formula's name.
 default_role = "code"
 autodoc_member_order = "bysource"
+# PyTorch takes gigabytes, and its modules document what crnn's have of them.
+autodoc_mock_imports = ["torch"]
 # Types stand in the docstrings, with shapes and dtypes, which signatures cannot say.
 autodoc_typehints = "none"
 # The pages list their members by themselves.
