@@ -21,7 +21,7 @@ from crnn.saved import load
 from crnn.threads import get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
-    from crnn.torch import from_torch
+    from crnn.torch import from_torch as from_torch
 
 __version__ = "0.1.0"
 
@@ -40,7 +40,6 @@ __all__ = [
     "RMSprop",
     "Tape",
     "__version__",
-    "from_torch",
     "get_include",
     "get_num_threads",
     "implementation",

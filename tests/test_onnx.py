@@ -125,13 +125,11 @@ def test_there_and_back(tmp_path, cell, form, dtype):
             np.testing.assert_array_equal(twin.flat_params, net.flat_params)
 
 
-@pytest.mark.parametrize("cell", ["tanh", "relu", "gru", "gru reset before", "lstm"])
+@pytest.mark.parametrize("cell", ["tanh", "gru", "gru reset before", "lstm"])
 @dtypes
 def test_onnx_itself_computes_the_same(tmp_path, cell, dtype):
-    """Its reference takes one direction, in either dtype."""
+    """Its reference takes one direction and the usual activations, in either dtype."""
     net, x = network(CELLS[cell], {}, dtype), inputs(dtype)
-    if cell == "relu":
-        pytest.skip("the reference knows no activations but the usual ones")
     crnn.onnx.export(net, tmp_path / "net.onnx")
     h0, named = first_states(net)
     evaluator = ReferenceEvaluator(str(tmp_path / "net.onnx"))
@@ -215,7 +213,9 @@ def recurrent_model(
             "x", real, ["time", "batch", I] if layout == 0 else ["batch", "time", I]
         )
     ]
-    if lengths:
+    if lengths == "constant":
+        constants["lengths"] = np.array([2, 3, 4])
+    elif lengths:
         graph_inputs.append(helper.make_tensor_value_info("lengths", TensorProto.INT32, ["batch"]))
     given = [""] * len(names)
     if states == "inputs":
@@ -229,13 +229,17 @@ def recurrent_model(
             if states == "different":
                 repeated = repeated + rng.normal(size=(1, B, 1))
             constants[name] = repeated if layout == 0 else repeated.transpose(1, 0, 2)
+    nodes = []
+    if states == "computed":
+        nodes.append(helper.make_node("Mul", ["initial_h", "initial_h"], ["squares"]))
+        given = ["squares"]
     if bidirectional:
         attributes["direction"] = "bidirectional"
     if layout:
         attributes["layout"] = layout
     results = ["Y", "Y_h"] + (["Y_c"] if operator == "LSTM" else [])
     fields = ["x", "W", "R", "B" if bias else "", "lengths" if lengths else "", *given, *inputs]
-    nodes = [helper.make_node(operator, fields, results, hidden_size=H, **attributes)]
+    nodes.append(helper.make_node(operator, fields, results, hidden_size=H, **attributes))
     constants["side"] = np.array([0, 0, D * H])
     if layout == 0:
         nodes.append(helper.make_node("Transpose", ["Y"], ["by_time"], perm=[0, 2, 1, 3]))
@@ -370,6 +374,25 @@ def node(*args, **attributes):
 
 
 REFUSED = {
+    "computed first states": (
+        {"operator": "RNN", "states": "computed"},
+        "RNN: expected first states that are an input of the model, or constants",
+    ),
+    "constant lengths": (
+        {"operator": "RNN", "lengths": "constant"},
+        "RNN: expected sequence_lens that are an input of the model",
+    ),
+    "a mask of something else": (
+        {
+            "operator": "RNN",
+            "extra": [
+                node("Constant", [], ["zero"], value_float=0.0),
+                node("Greater", ["y", "zero"], ["is_large"]),
+                node("Where", ["is_large", "y", "zero"], ["z"]),
+            ],
+        },
+        "Greater: expected nothing after the output layer",
+    ),
     "peepholes": (
         {"operator": "LSTM", "inputs": ["W_hy"]},
         "LSTM: expected no peepholes, got an input P",

@@ -35,10 +35,20 @@ OF_SIZES = {
 }
 
 
+# Of them, what keeps numbers as they are
+MOVES = {
+    *("Gather", "Slice", "Split", "Squeeze", "Unsqueeze", "Reshape", "Concat", "Transpose"),
+    *("Identity", "Expand"),
+}
+
+
 class Given(NamedTuple):
-    """Something of run time; where it is a repetition of numbers, of these."""
+    """Something of run time."""
 
     repeated: Array | None = None
+    """The numbers that it repeats, where it does."""
+    is_input: bool = False
+    """Whether it is an input of the model, or parts of some, as they are."""
 
 
 class Steps(NamedTuple):
@@ -155,6 +165,7 @@ class _Walk:
         self._known: dict[str, Any] = {"": None}
         self._layers: list[Layer] = []
         self._output: tuple[Array, Array | None] | None = None
+        self._has_lengths = False
         if graph.sparse_initializer:
             raise ModelFileError("expected dense tensors, got a sparse one")
         for tensor in graph.initializer:
@@ -165,7 +176,7 @@ class _Walk:
                 self._known[info.name] = Steps(0, ("0", "1", "F"))
             else:
                 # An input with a default is what the default is, unless the user gives another.
-                self._known[info.name] = Given(default)
+                self._known[info.name] = Given(default, default is None)
         for node in graph.node:
             self._take(node)
 
@@ -293,14 +304,19 @@ class _Walk:
                 return self._reshaped(node.op_type, array, others, attributes)
             if node.op_type == "Slice":
                 return Given(self._slice(array, others))
-        if node.op_type in ("Expand", "Tile", "Identity"):
+        is_input = isinstance(inputs[0], Given) and inputs[0].is_input if inputs else False
+        if node.op_type in ("Expand", "Tile", "Identity") and not is_input:
             repeated = array if array is not None else getattr(inputs[0], "repeated", None)
             return Given(repeated)
-        if node.op_type == "Slice" and isinstance(inputs[0], Given):
+        if node.op_type == "Slice" and isinstance(inputs[0], Given) and not is_input:
             repeated = inputs[0].repeated
             if repeated is None or repeated.size <= 1:
                 return Given(repeated)
             return Given(self._slice(repeated, others))
+        # The first of its inputs is what it moves; of Concat all are.
+        parts = inputs if node.op_type == "Concat" else inputs[:1]
+        if node.op_type in MOVES and all(isinstance(i, Given) and i.is_input for i in parts):
+            return Given(is_input=True)
         if node.op_type in ("Unsqueeze", "Squeeze", "Transpose") and isinstance(inputs[0], Given):
             repeated = inputs[0].repeated
             return Given(repeated if repeated is not None and not repeated.any() else None)
@@ -338,6 +354,7 @@ class _Walk:
             return value
         if (
             operator == "Where"
+            and self._has_lengths
             and isinstance(inputs[0], Given)
             and not self._has_numbers(inputs[2])
         ):
@@ -464,8 +481,11 @@ class _Walk:
             raise ModelFileError(f"{operator}: expected axes {expected}, got {x.axes}")
         if peepholes is not None:
             raise ModelFileError(f"{operator}: expected no peepholes, got an input P")
-        if isinstance(lengths, np.ndarray):
-            raise ModelFileError(f"{operator}: expected lengths that are an input, got constants")
+        if lengths is not None and not (isinstance(lengths, Given) and lengths.is_input):
+            raise ModelFileError(
+                f"{operator}: expected sequence_lens that are an input of the model"
+            )
+        self._has_lengths |= lengths is not None
         for name, array in (("W", W), ("R", R)):
             if not isinstance(array, np.ndarray) or array.ndim != 3:
                 raise ModelFileError(f"{operator}: expected a constant {name} of three axes")
@@ -553,8 +573,12 @@ def _cell_of(operator: str, attributes: dict[str, Any]) -> str:
 
 def _first(operator: str, value: Any, D: int, H: int, layout: int) -> Array | None:
     """Return the first states (D, H) that a model holds; None where they are zero or given."""
-    if value is None or (isinstance(value, Given) and value.repeated is None):
+    if value is None or (isinstance(value, Given) and value.is_input):
         return None
+    if not isinstance(value, np.ndarray) and getattr(value, "repeated", None) is None:
+        raise ModelFileError(
+            f"{operator}: expected first states that are an input of the model, or constants"
+        )
     array = value if isinstance(value, np.ndarray) else value.repeated
     if not array.any():
         return None
