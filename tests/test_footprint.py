@@ -48,12 +48,14 @@ import numpy as np
 import crnn
 
 T, B, I, H, O = map(int, sys.argv[1:6])
-dtype, threads = sys.argv[6], int(sys.argv[7])
+dtype, threads, family = sys.argv[6], int(sys.argv[7]), sys.argv[8]
+# Blocks of H that are kept of a step: states, and what is between them
+kept = {"RNN": 1, "GRU": 1 + 4, "LSTM": 2 + 4}[family]
 crnn.set_num_threads(threads)
 rng = np.random.default_rng(0)
 
 def step(T, B, I, H, O):
-    net = crnn.RNN(I, H, O or None, dtype=dtype, seed=0, implementation="native")
+    net = getattr(crnn, family)(I, H, O or None, dtype=dtype, seed=0, implementation="native")
     x, y = rng.random((B, T, I), dtype=dtype), rng.random((B, T, O or H), dtype=dtype)
     return net, lambda: net.train_step(x, y, crnn.SGD(1e-6))
 
@@ -70,7 +72,7 @@ with open("/proc/self/clear_refs", "w") as file:
     file.write("5")  # the peak starts anew from what is resident now
 before = highest()
 measured()
-tape = B * (T + 1) * H + B * T * O
+tape = B * (T + 1) * kept * H + B * T * O
 print((highest() - before) / ((tape + net.flat_params.size) * np.dtype(dtype).itemsize))
 """
 
@@ -124,10 +126,16 @@ def test_memory_of_truncated_bptt_does_not_grow(both_kernels, run_python):
         "20000 8 1 64 0",
         # States of a sequence alone that would be padded, were they shorter
         "1500000 1 1 8 1",
+        "500 16 4 256 4 GRU",
+        "3000 8 1 64 0 GRU",
+        "500 16 4 256 4 LSTM",
+        "3000 8 1 64 0 LSTM",
+        "60000 1 8 32 4 LSTM",
     ],
 )
 def test_peak_memory_of_a_training_step(both_kernels, run_python, sizes, dtype, threads):
-    arguments = [*sizes.split(), dtype, threads]
+    *numbers, family = [*sizes.split(), "RNN"][:6]
+    arguments = [*numbers, dtype, threads, family]
     code = f"import sys\nsys.argv[1:] = {arguments!r}\n{MEASURE}"
     # glibc's own threshold grows, and arrays set free are then kept and used again, uncounted.
     done = run_python(code, MALLOC_MMAP_THRESHOLD_="65536")
