@@ -50,6 +50,17 @@ KERNELS = [
 # up to four vectors appears; sizes past 64 also leave the first panel of any usual width.
 LARGEST_SIZE = 70
 
+# Around every remainder of the vectors and of a panel of 48, for the cells beside tanh
+REMAINDERS = [*range(1, 19), *range(31, 35), *range(47, 51), *range(63, 67), LARGEST_SIZE]
+
+
+def sizes_of(implementation, cell):
+    """The sizes to sweep through; NumPy has no loops of its own whose remainders could be wrong."""
+    if implementation == "python":
+        return (1, 2, 9, LARGEST_SIZE)
+    return range(1, LARGEST_SIZE + 1) if cell == "tanh" else REMAINDERS
+
+
 # What the other sizes are while one is swept: small, odd and different from each other.
 SIZES = {"T": 3, "B": 5, "I": 2, "H": 7, "O": 4}
 
@@ -362,8 +373,8 @@ def check_problem(kernels, problem, assert_close, layout=contiguous):
 @dtypes
 @cells
 @pytest.mark.parametrize("swept", SIZES)
-def test_sequence_kernels_at_every_size(kernels, assert_close, dtype, cell, swept):
-    for size in range(1, LARGEST_SIZE + 1):
+def test_sequence_kernels_at_every_size(implementation, kernels, assert_close, dtype, cell, swept):
+    for size in sizes_of(implementation, cell):
         problem = Problem(**(SIZES | {swept: size}), dtype=dtype, seed=size, cell=cell)
         check_problem(kernels, problem, assert_close)
 
@@ -371,16 +382,16 @@ def test_sequence_kernels_at_every_size(kernels, assert_close, dtype, cell, swep
 @dtypes
 @cells
 @pytest.mark.parametrize("swept", ["T", "I", "H"])
-def test_one_sequence_at_every_size(kernels, assert_close, dtype, cell, swept):
+def test_one_sequence_at_every_size(implementation, kernels, assert_close, dtype, cell, swept):
     """Alone, a sequence has loops of its own."""
-    for size in range(1, LARGEST_SIZE + 1):
+    for size in sizes_of(implementation, cell):
         sizes = SIZES | {"B": 1, swept: size}
         check_problem(kernels, Problem(**sizes, dtype=dtype, seed=size, cell=cell), assert_close)
 
 
 @dtypes
 @cells
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_sequence_kernels_at_random_sizes(kernels, assert_close, dtype, cell, seed):
     # Remainders of two sizes meet here: rows and columns of one tile, tile and chunk of time.
     T, B, I, H, O = (
