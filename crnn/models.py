@@ -200,7 +200,8 @@ class RecurrentNetwork:
         x : array (batch, time, inputs) or (time, inputs); or whole numbers (batch, time) or (time,)
         h0 : array (batch, hidden), or (hidden,) for one sequence; optional
             The states to start from; without them zero, or the parameter h0. Of several layers or
-            directions (layers * directions, batch, hidden) or (layers * directions, hidden).
+            directions (layers * directions, batch, hidden) or (layers * directions, hidden). Of an
+            LSTM the pair (h, c) of such arrays.
         lengths : array of int (batch,), optional
             Steps of each sequence; without it all of them.
         checkpoint_every : int, optional
@@ -239,7 +240,7 @@ class RecurrentNetwork:
             Of this network's `forward`.
         dy : array, of the shape of ``tape.y``
             dL/dy; what stands past a sequence's end is left out.
-        dh_n : array, of the shape of ``tape.h_n``; optional
+        dh_n : array, of the shape of ``tape.h_n``, or a pair as that is; optional
             What reaches the last states beside their outputs, as from a later part of the sequence.
 
         Returns
@@ -293,7 +294,7 @@ class RecurrentNetwork:
         y : array (batch, time, outputs) or (time, outputs)
             Zero past a sequence's end. Without `return_sequences` (batch, outputs) or (outputs,).
             Of a list, a list of arrays (time_i, outputs).
-        h_n : array, of the shape of h0
+        h_n : array, of the shape of h0; of an LSTM the pair (h, c)
             Only with `return_state`.
 
         Raises
@@ -358,7 +359,7 @@ class RecurrentNetwork:
         -------
         Stream
             With ``step(x, out=None)``, ``run(x)``, ``state``, ``reset()`` and ``copy()``. Its
-            state is zero at first.
+            state, of an LSTM the pair (h, c), is zero at first.
 
         Raises
         ------

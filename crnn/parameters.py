@@ -1,6 +1,7 @@
 """Parameters and gradients by name: views of one vector."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from crnn.checks import Array
 
@@ -48,11 +49,11 @@ class Gradients(Parameters):
         The vector that the named gradients are views of, in the order of `RNN.flat_params`.
     x : array or None
         dL/dx, of the shape of x; None of category numbers.
-    h0 : array
+    h0 : array, or of an LSTM a pair
         dL/dh_0, of the shape of h0. Where h0 is a parameter, its own gradient is ``["h0"]``.
     """
 
-    def __init__(self, flat: Array, views: dict[str, Array], x: Array | None, h0: Array) -> None:
+    def __init__(self, flat: Array, views: dict[str, Array], x: Array | None, h0: Any) -> None:
         super().__init__(flat, views)
         self.x = x
         self.h0 = h0
