@@ -151,13 +151,22 @@ class GRU(RecurrentNetwork):
 
     Parameters
     ----------
-    input_size, hidden_size, output_size, num_layers, bidirectional, dropout, return_sequences, \
-trainable_h0, dtype, seed, implementation
+    input_size, hidden_size : int
+    output_size : int, optional
+    num_layers : int
+    bidirectional : bool
+    dropout : float
+    return_sequences, trainable_h0 : bool
         As of `RNN`.
     reset_after : bool
         Whether the reset gate acts after the product with W_hn, or before it.
+    dtype : {"float32", "float64"}
+    seed : int, numpy Generator or None, optional
+        As of `RNN`.
     init : {"orthogonal", "uniform"}
         As of `RNN`, each gate by itself.
+    implementation : {"native", "python"}, optional
+        As of `RNN`.
 
     Raises
     ------
@@ -236,14 +245,23 @@ class LSTM(RecurrentNetwork):
 
     Parameters
     ----------
-    input_size, hidden_size, output_size, num_layers, bidirectional, dropout, return_sequences, \
-trainable_h0, dtype, seed, implementation
+    input_size, hidden_size : int
+    output_size : int, optional
+    num_layers : int
+    bidirectional : bool
+    dropout : float
+    return_sequences, trainable_h0 : bool
         As of `RNN`.
     forget_bias : float
         What b_f is at first. With 1, memory lasts from the start (Jozefowicz, Zaremba and Sutskever
         2015).
+    dtype : {"float32", "float64"}
+    seed : int, numpy Generator or None, optional
+        As of `RNN`.
     init : {"orthogonal", "uniform"}
         As of `RNN`, each gate by itself.
+    implementation : {"native", "python"}, optional
+        As of `RNN`.
 
     Raises
     ------

@@ -1,10 +1,9 @@
 """PyTorch with crnn's layers: modules in place of `torch.nn.RNN`, `GRU` and `LSTM`, and exchange.
 
->>> import torch, crnn.torch
->>> layer = crnn.torch.LSTM(8, 32, batch_first=True)  # was torch.nn.LSTM
->>> outputs, (h_n, c_n) = layer(torch.zeros(4, 100, 8))
->>> outputs.shape, h_n.shape
-(torch.Size([4, 100, 32]), torch.Size([1, 4, 32]))
+::
+
+    layer = crnn.torch.LSTM(8, 32, batch_first=True)        # was torch.nn.LSTM
+    outputs, (h_n, c_n) = layer(torch.zeros(4, 100, 8))
 
 The modules are subclasses of PyTorch's with another `forward`: arguments, parameters, their names
 and first values, `state_dict` and what else there is are PyTorch's own. They run on a CPU, in
