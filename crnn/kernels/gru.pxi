@@ -66,7 +66,7 @@ cdef inline void gru_reset(Py_ssize_t part, Py_ssize_t H, vec* gates, const vec*
 
 
 cdef inline void gru_row(Py_ssize_t I, Sizes s, const Packed* p, const vec* x_t, vec* gates,
-                         const vec* h, vec* h_t) noexcept nogil:
+                         const vec* h, vec* h_t, bint from_end) noexcept nogil:
     """A step of one sequence; without x_t, W_xh x_t + b_h stands in `gates`."""
     cdef Py_ssize_t L = lanes(h), H = s.H, j, u, part
     cdef const vec* sums = gates if x_t == NULL else <const vec*> p.b_h
@@ -74,7 +74,7 @@ cdef inline void gru_row(Py_ssize_t I, Sizes s, const Packed* p, const vec* x_t,
     cdef const vec* W_hn = at(W_rz, rz_size(h, s, True))
     cdef vec r, z, n, q, unused
     for j in range(blocks(H, L)):
-        u = j * L
+        u = (blocks(H, L) - 1 - j if from_end else j) * L
         part = min(L, H - u)
         r, z = load_some(sums, u, part), load_some(sums, H + u, part)
         n = load_some(sums, 2 * H + u, part)
@@ -110,7 +110,8 @@ cdef inline void gru_forward(Call* c, const Packed* p, const vec* dtype, Py_ssiz
     cdef const vec* W_hn = at(W_rz, rz_size(dtype, s, True))
     cdef const vec* none = NULL
     if s.B == 1:
-        gru_row(s.I, s, p, step_of(dtype, c.x, 0, t) if reads_x else none, gates, h, h_t)
+        gru_row(s.I, s, p, step_of(dtype, c.x, 0, t) if reads_x else none, gates, h, h_t,
+                starts_from_end(c, t))
         return
     product(rows, 2 * H, H, h, h_m, 1, W_rz, gates, gates_m, gates, gates_m, PLAIN, none, 0)
     if resets_after(s):

@@ -41,13 +41,13 @@ cdef inline void lstm_units(Py_ssize_t part, Py_ssize_t H, vec* gates, const vec
 
 
 cdef inline void lstm_row(Py_ssize_t I, Py_ssize_t H, const Packed* p, const vec* x_t, vec* gates,
-                          const vec* h, vec* h_t, Py_ssize_t to_c) noexcept nogil:
+                          const vec* h, vec* h_t, Py_ssize_t to_c, bint from_end) noexcept nogil:
     """A step of one sequence; without x_t, W_xh x_t + b_h stands in `gates`."""
     cdef Py_ssize_t L = lanes(h), j, u, part
     cdef const vec* sums = gates if x_t == NULL else <const vec*> p.b_h
     cdef vec i, f, g, o
     for j in range(blocks(H, L)):
-        u = j * L
+        u = (blocks(H, L) - 1 - j if from_end else j) * L
         part = min(L, H - u)
         i, f = load_some(sums, u, part), load_some(sums, H + u, part)
         g, o = load_some(sums, 2 * H + u, part), load_some(sums, 3 * H + u, part)
@@ -67,7 +67,8 @@ cdef inline void lstm_forward(Call* c, const Packed* p, const vec* dtype, Py_ssi
     cdef vec* h = step_of(dtype, c.h, mine.first, t)
     cdef vec* h_t = step_of(dtype, c.h, mine.first, t + 1)
     if s.B == 1:
-        lstm_row(s.I, s.H, p, step_of(dtype, c.x, 0, t) if reads_x else <const vec*> NULL, gates, h, h_t, c.to_c)
+        lstm_row(s.I, s.H, p, step_of(dtype, c.x, 0, t) if reads_x else <const vec*> NULL, gates, h,
+                 h_t, c.to_c, starts_from_end(c, t))
         return
     product(mine.last - mine.first, 4 * s.H, s.H, h, c.h.per_sequence, 1, <const vec*> p.W_hh,
             gates, c.gates.per_sequence, gates, c.gates.per_sequence, PLAIN, <const vec*> NULL, 0)

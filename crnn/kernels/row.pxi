@@ -111,6 +111,15 @@ cdef void row_product(Py_ssize_t K, Py_ssize_t N, const vec* a, const vec* W, co
 #
 # and the sums of all gates of a panel's units stay in registers until they have become states.
 
+cdef inline bint starts_from_end(const Call* c, Py_ssize_t t) noexcept nogil:
+    """Whether a step goes through the panels from the last one to the first.
+
+    Every second step does, so that what of W is in L1 still is read before it is pushed out. (A
+    stream exchanges its two states after each step.)
+    """
+    return (t % 2 != 0) != (c.h.per_step < 0)
+
+
 cdef inline Py_ssize_t units_size(const vec* dtype, Py_ssize_t K, Py_ssize_t gates,
                                   Py_ssize_t H) noexcept nogil:
     """Scalars that the weights of K inputs take in panels of units."""
