@@ -2,6 +2,8 @@
 
 from typing import Any, ClassVar
 
+import numpy as np
+
 from crnn import checks
 from crnn.models import RecurrentNetwork
 
@@ -312,6 +314,10 @@ class LSTM(RecurrentNetwork):
             init=init,
             implementation=implementation,
         )
+        if abs(forget_bias) > float(np.finfo(self.dtype).max):
+            raise ValueError(
+                f"forget_bias: expected a number that {self.dtype} can hold, got {forget_bias!r}"
+            )
         for name, view in self.params.items():
             if name.startswith("b_h"):
                 view[self.hidden_size : 2 * self.hidden_size] = forget_bias

@@ -54,7 +54,8 @@ def number(
         or (below is not None and converted >= below)
     ):
         named = [f"{word} {limit:g}" for word, limit in limits.items() if limit is not None]
-        raise ValueError(f"{name}: expected a finite number {' and '.join(named)}, got {value!r}")
+        expected = " ".join(["a finite number", *" and ".join(named).split()])
+        raise ValueError(f"{name}: expected {expected}, got {value!r}")
     return converted
 
 

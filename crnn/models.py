@@ -401,8 +401,11 @@ class RecurrentNetwork:
             return convert
 
         streams = [
-            kernels.Stream(of.cell, theta, I, of.hidden_size, O, batch_size, converter(I))
-            for theta, I, O in self._network.parts()
+            # What one layer hands to the next is as it should be, or infinite as an output may be.
+            kernels.Stream(
+                of.cell, theta, I, of.hidden_size, O, batch_size, None if layer else converter(I)
+            )
+            for layer, (theta, I, O) in enumerate(self._network.parts())
         ]
         if of.states == 1 and not of.trainable_h0:
             return streams[0]
@@ -767,11 +770,14 @@ class RecurrentNetwork:
         Raises
         ------
         ValueError
-            There is no such dtype.
+            There is no such dtype, or a parameter is too large for it.
         """
         from crnn import saved
 
-        description = saved.describe(self) | {"dtype": contracts.float_dtype(dtype).name}
+        wanted = contracts.float_dtype(dtype)
+        if np.abs(self.flat_params).max() > np.finfo(wanted).max:
+            raise ValueError(f"dtype: expected one that holds all parameters, got {wanted}")
+        description = saved.describe(self) | {"dtype": wanted.name}
         return saved.rebuild(description, {"parameters": self.flat_params}, self.implementation)
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -49,6 +49,7 @@ class Tape:
 
     __slots__ = (
         "_blocks",
+        "_has_h0",
         "_lengths",
         "_network",
         "_single",
@@ -70,8 +71,11 @@ class Tape:
         blocks: list[Pass],
         *,
         single: bool,
+        has_h0: bool,
     ) -> None:
         self._network = network
+        # Given by the user, so that a trainable one had no part in it
+        self._has_h0 = has_h0
         self._x = x
         self._lengths = lengths
         # Where each block begins and ends, and its first states
@@ -244,7 +248,9 @@ class Network:
         if not self.architecture.return_sequences:
             outputs.append(self._outputs(self._last_features(states), None)[:, 0])
         y = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1)
-        return Tape(self, x, lengths, y, states, starts, blocks, single=single)
+        return Tape(
+            self, x, lengths, y, states, starts, blocks, single=single, has_h0=h0 is not None
+        )
 
     def backward(
         self, tape: Tape, dy: Array, dh_n: Array | None, gradient: Array
@@ -290,7 +296,7 @@ class Network:
             if dx is not None and dx_block is not None:
                 dx[:, first:last] = dx_block
         assert dh_n is not None
-        if self.architecture.trainable_h0:
+        if self.architecture.trainable_h0 and not tape._has_h0:
             for part, trained in self._trained_states(dh_n, gradients):
                 trained += part.sum(axis=1)
         return dx, dh_n

@@ -132,6 +132,12 @@ class LayeredStream:
         with self._alone():
             self._set(states)
 
+    @state.deleter
+    def state(self) -> None:
+        raise AttributeError(
+            "state: expected an assignment, got a deletion; reset() goes back to the first one"
+        )
+
     def reset(self) -> None:
         """Go back to the states that sequences start from.
 

@@ -236,6 +236,39 @@ def test_gradients_are_finite_differences(network_of, settings, kind, lengths, e
             )
 
 
+def test_a_state_that_is_given_leaves_a_trainable_one_alone(network_of):
+    net, x = network_of(trainable_h0=True, num_layers=2), inputs("features")
+    h0 = first_states(net, 4)
+    tape = net.forward(x, as_given(net, h0))
+    grads = net.backward(tape, np.ones_like(tape.y))
+    names = [name for name in net.params if name in ("h0", "c0")]
+    assert names
+    for name in names:
+        assert not grads[name].any()
+    assert packed(grads.h0).any()
+    tape = net.forward(x)
+    grads = net.backward(tape, np.ones_like(tape.y))
+    assert all(grads[name].any() for name in names)
+
+
+@pytest.mark.parametrize("batch", [None, 2])
+def test_a_layer_that_overflows_is_no_bad_input(implementation, batch):
+    settings = {"num_layers": 2, "nonlinearity": "relu", "implementation": implementation}
+    net = crnn.RNN(1, 2, 1, **settings)
+    net.flat_params[...] = 1e20
+    x = np.ones((1,) if batch is None else (batch, 1), np.float32)
+    stream = net.stream(batch)
+    assert np.isinf(stream.step(x)).all()
+    stream.reset()
+    assert np.isinf(stream.run(x[..., None])).all()
+    before = np.array(stream.state)
+    with pytest.raises(ValueError, match=r"^x: expected finite numbers"):
+        stream.step(x * np.nan)
+    assert np.array_equal(stream.state, before)
+    with pytest.raises(AttributeError, match=r"^state: expected an assignment, got a deletion"):
+        del stream.state
+
+
 def test_padding_counts_for_nothing(network_of):
     net, x = network_of(num_layers=2, bidirectional=True), inputs("features")
     other = x.copy()
@@ -481,8 +514,13 @@ def test_forget_bias():
     net = crnn.LSTM(3, 4, bidirectional=True, forget_bias=-0.5)
     for suffix in ("", "_reverse"):
         assert np.array_equal(net.params["b_h" + suffix].reshape(4, 4)[:, 0], [0, -0.5, 0, 0])
-    with pytest.raises(ValueError, match=r"^forget_bias: expected a finite number"):
+    with pytest.raises(ValueError, match=r"^forget_bias: expected a finite number, got inf"):
         crnn.LSTM(3, 4, forget_bias=np.inf)
+    with pytest.raises(ValueError, match=r"^forget_bias: expected a number that float32 can hold"):
+        crnn.LSTM(3, 4, forget_bias=1e300)
+    wide = crnn.LSTM(3, 4, forget_bias=1e300, dtype="float64")
+    with pytest.raises(ValueError, match=r"^dtype: expected one that holds all parameters, got"):
+        wide.astype("float32")
 
 
 @pytest.mark.parametrize(

@@ -213,9 +213,11 @@ def state_of(array: np.ndarray[Any, Any], hidden_size: int) -> Any:
 
 
 def state_from(
-    value: Any, states: int, convert: Callable[[str, Any, str], np.ndarray[Any, Any]]
+    value: Any, states: int, convert: Callable[[str, Any, str], np.ndarray[Any, Any]] | None
 ) -> np.ndarray[Any, Any]:
-    """Return the array (..., states * H) of a state that a user gives."""
+    """Return the array (..., states * H) of a state that is given; without `convert` as it is."""
+    if convert is None:
+        return np.concatenate(value, axis=-1) if states > 1 else np.ascontiguousarray(value)
     if states == 1:
         return convert("state", value, "hidden")
     parts = pair("state", value)

@@ -135,7 +135,10 @@ cdef inline void* inputs_of(Stream self, x, Py_ssize_t* T) noexcept:
     if T:
         T[0] = shape[batch_axes]
         n *= T[0]
-    if n == 0 or not r.table.all_finite(n, np.PyArray_DATA(<np.ndarray> x)):
+    if n == 0:
+        return NULL
+    # Without a converter nobody could say what is wrong: then whoever steps it has looked.
+    if self.convert is not None and not r.table.all_finite(n, np.PyArray_DATA(<np.ndarray> x)):
         return NULL
     return np.PyArray_DATA(<np.ndarray> x)
 

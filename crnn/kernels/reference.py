@@ -821,7 +821,7 @@ class Stream:
         hidden_size: int,
         output_size: int,
         batch_size: int | None,
-        convert: Callable[[str, Any, str], Array],
+        convert: Callable[[str, Any, str], Array] | None,
     ) -> None:
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -860,7 +860,7 @@ class Stream:
         RuntimeError
             Another thread is using this stream.
         """
-        x = self._convert("x", x, "inputs")
+        x = x if self._convert is None else self._convert("x", x, "inputs")
         y = np.empty((*x.shape[:-1], self.output_size), self.dtype)
         if out is None:
             out = y
@@ -894,7 +894,7 @@ class Stream:
         RuntimeError
             Another thread is using this stream.
         """
-        x = self._convert("x", x, "time inputs")
+        x = x if self._convert is None else self._convert("x", x, "time inputs")
         steps = np.ascontiguousarray(np.moveaxis(x, -2, 0)).reshape(x.shape[-2], -1, x.shape[-1])
         y = np.empty((*x.shape[:-1], self.output_size), self.dtype)
         with self._alone():

@@ -8,9 +8,13 @@ cdef enum:
 
 
 cdef inline Py_ssize_t steps_size(const vec* dtype, Sizes s) noexcept nogil:
-    """Scalars for the steps that members pack: of all steps, or of as many as go at a time."""
-    cdef Py_ssize_t width = padded(dtype, max(s.I, s.H))
+    """Scalars for the steps that members pack: of all steps, or of as many as go at a time.
+
+    A step takes whole lines, so that each member of a team, which has a sequence of its own or
+    more, gets room for one.
+    """
     cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(dtype)
+    cdef Py_ssize_t width = blocks(padded(dtype, max(s.I, s.H)), unit) * unit
     return unit * blocks(min(s.B * s.T * width, max(PACKED_BYTES // itemsize(dtype),
                                                     PACKED_STEPS * width)), unit)
 
