@@ -16,7 +16,7 @@ from libc.math cimport INFINITY, isfinite
 from libc.string cimport memset
 
 from crnn.kernels.table cimport (
-    CROSS_ENTROPY, LSTM_CELL, MSE, SSE, Builds, Call, Cell, CellKind, Sequences, Sizes, Table, Task,
+    CELL_COUNT, CROSS_ENTROPY, MSE, SSE, Builds, Call, Cell, CellKind, Sequences, Sizes, Table, Task,
 )
 
 import numpy
@@ -69,8 +69,10 @@ cdef inline Table* table(int dtype) noexcept nogil:
     return &builds.float64 if dtype == np.NPY_DOUBLE else &builds.float32
 
 
-cdef Cell[LSTM_CELL + 1] cells
+cdef Cell[CELL_COUNT] cells
 cdef dict CELL_KINDS = {}
+if len(contracts.CELLS) != CELL_COUNT:
+    raise ImportError(f"CellKind: expected {len(contracts.CELLS)} kinds of cells, got {CELL_COUNT}")
 for _kind, (_name, _cell) in enumerate(contracts.CELLS.items()):
     CELL_KINDS[_name] = _kind
     cells[_kind].kind = <CellKind> <int> _kind

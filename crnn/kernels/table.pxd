@@ -25,6 +25,7 @@ cdef enum CellKind:
     GRU_CELL
     GRU_RESET_BEFORE_CELL
     LSTM_CELL
+    CELL_COUNT
 
 cdef struct Cell:
     # A row of contracts.CELLS, which says what the numbers of blocks mean
