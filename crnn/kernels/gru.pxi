@@ -38,8 +38,8 @@ cdef void gru_pack(vec* packed, const vec* W_hh, Sizes s, bint forward, Team tea
         pack_weights(packed_n, W_hn, s.H, 1, s.H, s.H, s.B == 1, team)
 
 
-cdef inline void gru_finish(Py_ssize_t part, Py_ssize_t H, vec* gates, const vec* h, vec* h_t, vec r,
-                            vec z, vec n) noexcept nogil:
+cdef inline void gru_finish(Py_ssize_t part, Py_ssize_t H, vec* gates, const vec* h, vec* h_t,
+                            vec r, vec z, vec n) noexcept nogil:
     """Store `part` units, of whose gates n is a sum still."""
     n = vector_tanh(n)
     store_some(h_t, 0, part, (splat(h, 1) - z) * n + z * load_some(h, 0, part))

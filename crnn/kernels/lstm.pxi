@@ -32,8 +32,8 @@ cdef inline void lstm_finish(Py_ssize_t part, Py_ssize_t H, vec* gates, const ve
     store_some(gates, 3 * H, part, o)
 
 
-cdef inline void lstm_units(Py_ssize_t part, Py_ssize_t H, vec* gates, const vec* c_before, vec* h_t,
-                            vec* c_t) noexcept nogil:
+cdef inline void lstm_units(Py_ssize_t part, Py_ssize_t H, vec* gates, const vec* c_before,
+                            vec* h_t, vec* c_t) noexcept nogil:
     """The same of sums that stand in `gates`."""
     lstm_finish(part, H, gates, c_before, h_t, c_t, load_some(gates, 0, part),
                 load_some(gates, H, part), load_some(gates, 2 * H, part),
@@ -85,8 +85,8 @@ cdef inline void lstm_forward(Call* c, const Packed* p, const vec* dtype, Py_ssi
 
 
 cdef inline void lstm_through(Py_ssize_t part, Py_ssize_t H, const vec* gates, const vec* c_before,
-                              const vec* c_t, const vec* dh_t, const vec* dc_t, const vec* dh_carried,
-                              vec* dc_carried, vec* da) noexcept nogil:
+                              const vec* c_t, const vec* dh_t, const vec* dc_t,
+                              const vec* dh_carried, vec* dc_carried, vec* da) noexcept nogil:
     """da_t of `part` units from all that reaches h_t and c_t; dc_carried goes on to c_{t-1}."""
     cdef vec i = load_some(gates, 0, part), f = load_some(gates, H, part)
     cdef vec g = load_some(gates, 2 * H, part), o = load_some(gates, 3 * H, part)

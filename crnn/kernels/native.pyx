@@ -16,7 +16,8 @@ from libc.math cimport INFINITY, isfinite
 from libc.string cimport memset
 
 from crnn.kernels.table cimport (
-    CELL_COUNT, CROSS_ENTROPY, MSE, SSE, Builds, Call, Cell, CellKind, Sequences, Sizes, Table, Task,
+    CELL_COUNT, CROSS_ENTROPY, MSE, SSE, Builds, Call, Cell, CellKind, Sequences, Sizes, Table,
+    Task,
 )
 
 import numpy
@@ -240,7 +241,8 @@ def rnn_backward(cell, x, h, gates, W_xh, W_hh, dh, dc, da, dW_xh, dW_hh, db_h, 
     if not (positive(s) and (c.x.data or x is None) and c.h.data and c.W_xh and c.W_hh
             and c.dh.data and c.dW_xh and c.dW_hh and c.db_h and (c.dx.data or dx is None)
             and c.dh0 and (c.gates.data != NULL if kept else gates is None)
-            and (c.da.data != NULL if kept else da is None) and (dc is None or (has_c and c.dc.data))):
+            and (c.da.data != NULL if kept else da is None)
+            and (dc is None or (has_c and c.dc.data))):
         c.workspace = NULL
     else:
         c.workspace = scratch(workspace, dtype, table(dtype).workspace_size(NULL, s))
@@ -315,8 +317,8 @@ cdef inline Py_ssize_t lay_parameters(Call* c, bint has_output_layer, int dtype,
 
 
 def rnn_gradient(
-    cell, x, y, theta, dtheta, Py_ssize_t hidden_size, Py_ssize_t output_size, loss, max_norm, max_value,
-    workspace
+    cell, x, y, theta, dtheta, Py_ssize_t hidden_size, Py_ssize_t output_size, loss, max_norm,
+    max_value, workspace
 ):
     cdef double norm_limit = INFINITY if max_norm is None else max_norm
     cdef double value_limit = INFINITY if max_value is None else max_value

@@ -52,7 +52,8 @@ cdef inline void rnn_backward_steps(Call* c, const vec* W_hh_packed, Py_ssize_t 
                            rnn_gradient_epilogue(s), c.h, t + 1)
             continue
         for b in range(mine.first, mine.last):
-            da_t, h_t = step_of(W_hh_packed, c.da, b, t - first), step_of(W_hh_packed, c.h, b, t + 1)
+            da_t = step_of(W_hh_packed, c.da, b, t - first)
+            h_t = step_of(W_hh_packed, c.h, b, t + 1)
             if carried:
                 add_scalars(da_t, step_of(W_hh_packed, dh0, b, 0), s.H)
             finish(rnn_gradient_epilogue(s), 1, s.H, da_t, 0, h_t, 0)

@@ -140,8 +140,8 @@ cdef void pack_units(vec* W, const vec* B, Py_ssize_t B_k, Py_ssize_t B_n, Py_ss
                 W = at(W, L)
 
 
-cdef inline void add_units(int gates, Py_ssize_t K, const vec* a, const vec* W, vec* sum0, vec* sum1,
-                           vec* sum2, vec* sum3) noexcept nogil:
+cdef inline void add_units(int gates, Py_ssize_t K, const vec* a, const vec* W, vec* sum0,
+                           vec* sum1, vec* sum2, vec* sum3) noexcept nogil:
     """Add a W to the sums of as many gates; W is one panel of units."""
     cdef Py_ssize_t L = lanes(a), k
     cdef vec a0, a1, a2, a3, c0, c1, c2, c3, d0, d1, d2, d3
