@@ -89,8 +89,7 @@ def draw(results: dict[tuple[str, int], tuple[float, np.ndarray]], path: Path) -
         "always answering 1", (0.98, GUESSING), xycoords=("axes fraction", "data"), ha="right",
         va="bottom", fontsize=9, color="0.3",
     )  # fmt: skip
-    # Where the gated cells leave room
-    panels[-1].legend(frameon=False, loc="center right", bbox_to_anchor=(1, 0.62))
+    panels[0].legend(frameon=False, loc="lower left")
     figure.suptitle(
         f"The adding problem: {HIDDEN_SIZE} hidden units, median and range of seeds", fontsize=11
     )
