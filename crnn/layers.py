@@ -175,7 +175,7 @@ class Layers:
             if rng is not None and of.dropout and layer < of.num_layers - 1:
                 # Scaled here, so that nothing has to be where nothing is left out.
                 share = 1 - of.dropout
-                kept = ((rng.random(x.shape) < share) / share).astype(x.dtype)
+                kept = ((rng.random(x.shape) < share) / (share or 1)).astype(x.dtype)
                 x = x * kept
             done.kept.append(kept)
         done.top = x

@@ -212,6 +212,8 @@ class _Recurrent:
             weights; or PyTorch's own check finds its shape wrong.
         """
         module: Any = self
+        # Parameters may have been replaced, as torch.func.functional_call does.
+        module._update_flat_weights()
         is_packed = isinstance(input, PackedSequence)
         data = input.data if is_packed else input
         weights = module._flat_weights

@@ -451,6 +451,137 @@ def test_what_is_refused(settings, message):
         crnn.onnx.load(model)
 
 
+def exported(tmp_path, cell="gru", form=None, **options):
+    net = network(CELLS[cell], form or {"num_layers": 2})
+    crnn.onnx.export(net, tmp_path / "net.onnx", **options)
+    return onnx.load(tmp_path / "net.onnx")
+
+
+def node_of(model, output):
+    return next(node for node in model.graph.node if output in node.output)
+
+
+def swap_states(model):
+    of_layers = [node_of(model, f"first_h_l{layer}") for layer in (0, 1)]
+    # The states are an input without a default then, and each layer takes the other's.
+    defaults = [tensor for tensor in model.graph.initializer if tensor.name == "h0"]
+    model.graph.initializer.remove(defaults[0])
+    for node, layer in zip(of_layers, (1, 0), strict=True):
+        node.input[1], node.input[2] = f"first_state_l{layer}", f"last_state_l{layer}"
+
+
+def lengths_of_one_layer(model):
+    node_of(model, "outputs_l0").input[4] = ""
+
+
+def first_output(name):
+    def change(model):
+        model.graph.output[0].name = name
+
+    return change
+
+
+def mask_of_something_else(model):
+    node_of(model, "inside").op_type = "Less"
+    node_of(model, "inside").input[:] = ["ends_of_rows", "numbers"]
+
+
+def wide_output_layer(model):
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "W_hy")
+    tensor.CopyFrom(numpy_helper.from_array(np.zeros((3, O), np.float32), "W_hy"))
+
+
+CHANGED = {
+    "states of the other layer": (
+        swap_states,
+        {},
+        "expected first states of all layers, one after",
+    ),
+    "lengths of one layer": (
+        lengths_of_one_layer,
+        {"lengths": True},
+        "sequence_lens: expected the same at all layers",
+    ),
+    "product alone": (first_output("product"), {}, "expected a first output behind all of"),
+    "states beside an output layer": (
+        first_output("features"),
+        {},
+        "expected a first output behind all of the output layer",
+    ),
+    "another mask": (
+        mask_of_something_else,
+        {"lengths": True},
+        "Where: expected nothing after the output layer",
+    ),
+    "an output layer of other features": (
+        wide_output_layer,
+        {},
+        "expected an output layer of 5 features, got weights of shape",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "options", "message"), CHANGED.values(), ids=CHANGED)
+def test_models_that_compute_something_else_are_refused(tmp_path, change, options, message):
+    model = exported(tmp_path, **options)
+    change(model)
+    with pytest.raises(crnn.ModelFileError, match=f"^model: {message}"):
+        crnn.onnx.load(model)
+
+
+def test_one_matrix_is_not_the_weights_of_many_layers(tmp_path):
+    net = crnn.RNN(30, 30, 2, num_layers=2)
+    crnn.onnx.export(net, tmp_path / "net.onnx")
+    model = onnx.load(tmp_path / "net.onnx")
+    share_weights(model)
+    with pytest.raises(crnn.ModelFileError, match="expected each layer to have weights of its own"):
+        crnn.onnx.load(model)
+
+
+def share_weights(model):
+    for name in ("W", "R"):
+        tensor = next(t for t in model.graph.initializer if t.name == f"{name}_l1")
+        model.graph.initializer.remove(tensor)
+        node_of(model, "outputs_l1").input[1 if name == "W" else 2] = f"{name}_l0"
+
+
+def test_states_that_are_inputs_of_all_layers(tmp_path):
+    """Without a default they are the user's to give."""
+    for cell in ("gru", "lstm"):
+        model = exported(tmp_path, cell)
+        for name in ("h0", "c0"):
+            for tensor in [t for t in model.graph.initializer if t.name == name]:
+                model.graph.initializer.remove(tensor)
+        net = crnn.onnx.load(model)
+        assert not net.trainable_h0
+        assert np.array_equal(net.flat_params, network(CELLS[cell], {"num_layers": 2}).flat_params)
+
+
+def test_the_last_step_of_short_sequences_is_refused():
+    model = recurrent_model("GRU", output="last step", lengths=True)
+    with pytest.raises(crnn.ModelFileError, match="Gather: expected the last step of a layer"):
+        crnn.onnx.load(model)
+
+
+def test_a_trainable_state_that_is_zero_still_comes_back(tmp_path):
+    for family in (crnn.RNN, crnn.GRU, crnn.LSTM):
+        net = family(3, 4, 2, trainable_h0=True, seed=0)
+        crnn.onnx.export(net, tmp_path / "net.onnx")
+        twin = crnn.onnx.load(tmp_path / "net.onnx")
+        assert twin.trainable_h0
+        assert np.array_equal(twin.flat_params, net.flat_params)
+
+
+def test_constants_that_are_inputs_too():
+    """As older versions of the format have them all."""
+    model = recurrent_model("LSTM")
+    for tensor in model.graph.initializer:
+        info = helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+        model.graph.input.insert(0, info)
+    twin = crnn.onnx.load(model)
+    assert np.array_equal(twin.flat_params, crnn.onnx.load(recurrent_model("LSTM")).flat_params)
+
+
 def test_numbers_in_other_files_are_not_read(tmp_path):
     model = recurrent_model("RNN")
     (tmp_path / "secret").write_bytes(b"x" * 1000)

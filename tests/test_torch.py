@@ -314,6 +314,24 @@ def test_what_is_written_to_outputs_changes_no_gradient(kind):
     assert torch.equal(*gradients)
 
 
+@kinds
+def test_parameters_that_are_replaced(kind):
+    ours, theirs = twins(kind, 3, 5)
+    x = torch.randn(4, 2, 3)
+    replaced = {name: value * 0.5 for name, value in ours.state_dict().items()}
+    results = [
+        torch.func.functional_call(module, replaced, (x,))[0].detach() for module in (ours, theirs)
+    ]
+    assert_close(*results, "replaced")
+    assert not torch.allclose(results[0], ours(x)[0])
+
+
+def test_dropout_of_everything():
+    ours, theirs = twins("GRU", 3, 5, num_layers=2, dropout=1.0)
+    x = torch.randn(4, 2, 3)
+    assert_close(ours(x)[0], theirs(x)[0], "dropout")
+
+
 def test_no_second_derivatives():
     module, x = crnn.torch.RNN(2, 3), torch.randn(4, 5, 2, requires_grad=True)
     (gradient,) = torch.autograd.grad((module(x)[0] ** 2).sum(), x, create_graph=True)

@@ -20,6 +20,9 @@ class Operator(NamedTuple):
     linear_before_reset: int | None = None
 
 
+# An entry of a model's metadata: its first states are parameters.
+TRAINABLE = ("crnn.trainable_h0", "true")
+
 OPERATORS = {
     "tanh": Operator("RNN", (0,), ("Tanh",)),
     "relu": Operator("RNN", (0,), ("Relu",)),

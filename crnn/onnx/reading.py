@@ -17,7 +17,7 @@ from onnx import AttributeProto, TensorProto, helper
 from crnn import cells
 from crnn.checks import Array
 from crnn.errors import ModelFileError
-from crnn.onnx.operators import OPERATORS, from_onnx
+from crnn.onnx.operators import OPERATORS, TRAINABLE, from_onnx
 
 NUMBERS: dict[int, tuple[np.dtype[Any], str]] = {
     TensorProto.FLOAT: (np.dtype("<f4"), "float_data"),
@@ -35,20 +35,17 @@ OF_SIZES = {
 }
 
 
-# Of them, what keeps numbers as they are
-MOVES = {
-    *("Gather", "Slice", "Split", "Squeeze", "Unsqueeze", "Reshape", "Concat", "Transpose"),
-    *("Identity", "Expand"),
-}
-
-
 class Given(NamedTuple):
     """Something of run time."""
 
     repeated: Array | None = None
     """The numbers that it repeats, where it does."""
-    is_input: bool = False
-    """Whether it is an input of the model, or parts of some, as they are."""
+    source: str = ""
+    """The input of the model that it is, or is a part of."""
+    part: tuple[int, int] | None = None
+    """Which rows of it; None: all."""
+    mask: str = ""
+    """What it is of a mask past the sequences' ends: "ends", "steps" or "inside"."""
 
 
 class Steps(NamedTuple):
@@ -57,7 +54,8 @@ class Steps(NamedTuple):
     layers: int
     axes: tuple[str, ...]
     """What each axis is: "T", "B", "D" of directions, "F" of features; of the inputs "0", "1"."""
-    is_output: bool = False
+    stage: int = 0
+    """1 after the product of the output layer, 2 after its bias."""
 
 
 class Last(NamedTuple):
@@ -65,7 +63,7 @@ class Last(NamedTuple):
 
     layers: int
     axes: tuple[str, ...]
-    is_output: bool = False
+    stage: int = 0
 
 
 class Layer(NamedTuple):
@@ -74,8 +72,10 @@ class Layer(NamedTuple):
     cell: str
     sides: list[tuple[Array, Array, Array]]
     """W_xh, W_hh and b_h by direction."""
-    firsts: list[Array | None]
-    """h_0, and of an LSTM c_0, (directions, hidden); None: given at run time, or zero."""
+    firsts: list[Array | Given | None]
+    """h_0, and of an LSTM c_0, (directions, hidden); an input of the model; or None, for zero."""
+    lengths: str
+    """The input of the model that holds the sequences' lengths, or "" for none."""
 
 
 def load(path_or_model: Any, *, implementation: str | None = None) -> Any:
@@ -117,7 +117,7 @@ def load(path_or_model: Any, *, implementation: str | None = None) -> Any:
         except Exception as error:  # of the protocol buffers' own kinds
             raise ModelFileError(f"{where}: expected an ONNX model, got {error}") from error
     try:
-        walk = _Walk(model.graph)
+        walk = _Walk(model)
         return walk.network(implementation)
     except ModelFileError as error:
         raise ModelFileError(f"{where}: {error}") from error.__cause__
@@ -136,10 +136,6 @@ def _array(tensor: Any) -> Array:
     name = tensor.name or "a constant"
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
         raise ModelFileError(f"{name}: expected numbers in the model, got some in another file")
-    if tensor.data_type not in NUMBERS:
-        # Of words and switches nothing is made here.
-        kind = TensorProto.DataType.Name(tensor.data_type)
-        raise ModelFileError(f"{name}: expected floats or whole numbers, got {kind}")
     dtype, field = NUMBERS[tensor.data_type]
     shape = tuple(tensor.dims)
     if any(size < 0 for size in shape):
@@ -160,23 +156,28 @@ def _array(tensor: Any) -> Array:
 class _Walk:
     """What is found on the way through a graph."""
 
-    def __init__(self, graph: Any) -> None:
-        self._graph = graph
+    def __init__(self, model: Any) -> None:
+        graph = self._graph = model.graph
+        # What `export` says, where a trainable state is zero still
+        self._is_trained = any(
+            (entry.key, entry.value) == TRAINABLE for entry in model.metadata_props
+        )
         self._known: dict[str, Any] = {"": None}
         self._layers: list[Layer] = []
         self._output: tuple[Array, Array | None] | None = None
-        self._has_lengths = False
+        self._stage = 0
+        self._numbers = 0
         if graph.sparse_initializer:
             raise ModelFileError("expected dense tensors, got a sparse one")
         for tensor in graph.initializer:
-            self._known[tensor.name] = _array(tensor)
-        for number, info in enumerate(graph.input):
-            default = self._known.get(info.name)
-            if number == 0 and default is None:
-                self._known[info.name] = Steps(0, ("0", "1", "F"))
-            else:
-                # An input with a default is what the default is, unless the user gives another.
-                self._known[info.name] = Given(default, default is None)
+            # Words, switches and halves are of no use here.
+            is_read = tensor.data_type in NUMBERS
+            self._known[tensor.name] = _array(tensor) if is_read else Given()
+            self._numbers += self._known[tensor.name].size if is_read else 0
+        # An input with a default is what the default is, unless the user gives another.
+        inputs = [info.name for info in graph.input if info.name not in self._known]
+        for number, name in enumerate(inputs):
+            self._known[name] = Given(source=name) if number else Steps(0, ("0", "1", "F"))
         for node in graph.node:
             self._take(node)
 
@@ -201,11 +202,29 @@ class _Walk:
                     raise ModelFileError(
                         f"{what}: expected all layers alike, got {ours} and {theirs}"
                     )
+        if result.stage != self._stage:
+            raise ModelFileError(
+                "expected a first output behind all of the output layer, "
+                f"got {self._graph.output[0].name!r}"
+            )
+        if len({layer.lengths for layer in self._layers}) > 1:
+            raise ModelFileError("sequence_lens: expected the same at all layers")
         W_xh, W_hh, _ = of.sides[0]
-        output_size = None
+        features, output_size = len(of.sides) * W_hh.shape[1], None
         if self._output is not None:
             output_size = self._output[0].shape[0]
-        trains = any(first is not None and first.any() for x in self._layers for first in x.firsts)
+            if self._output[0].shape[1] != features or not output_size:
+                raise ModelFileError(
+                    f"expected an output layer of {features} features, "
+                    f"got weights of shape {self._output[0].shape}"
+                )
+        sides = [side for layer in self._layers for side in layer.sides]
+        if sum(W.size + R.size for W, R, _ in sides) > self._numbers:
+            raise ModelFileError("expected each layer to have weights of its own")
+        self._check_inputs_of_states(len(of.sides))
+        trains = self._is_trained or any(
+            isinstance(first, np.ndarray) for layer in self._layers for first in layer.firsts
+        )
         settings: dict[str, Any] = {
             "num_layers": len(self._layers),
             "bidirectional": len(of.sides) == 2,
@@ -221,6 +240,30 @@ class _Walk:
         )
         self._fill(net)
         return net
+
+    def _check_inputs_of_states(self, D: int) -> None:
+        """See to it that first states that are inputs are so of all layers, and in order."""
+        firsts = [first for layer in self._layers for first in layer.firsts if first is not None]
+        found = [first for first in firsts if isinstance(first, Given)]
+        if not found:
+            return
+        states = len(self._layers[0].firsts)
+        each = [[layer.firsts[k] for layer in self._layers] for k in range(states)]
+        several = len(self._layers) > 1
+        sources = []
+        for of_kind in each:
+            parts = [(first.source, first.part) for first in of_kind if isinstance(first, Given)]
+            one = {(parts[0][0], (n * D, n * D + D)) for n in range(len(of_kind))} if parts else {}
+            whole = [(source, None) for source, _ in parts]
+            in_order = parts == sorted(one, key=lambda p: p[1]) if several else False
+            alone = parts == whole and len({source for source, _ in parts}) == len(of_kind)
+            if len(parts) != len(of_kind) or not (in_order or alone):
+                raise ModelFileError(
+                    "expected first states of all layers, one after another, in an input"
+                )
+            sources.append(parts[0][0])
+        if len(set(sources)) < states or len(found) != len(firsts):
+            raise ModelFileError("expected first states of h and of c in inputs of their own")
 
     def _fill(self, net: Any) -> None:
         architecture = net._network.architecture
@@ -239,8 +282,9 @@ class _Walk:
             H = architecture.hidden_size
             for number, name in enumerate(("h0", "c0")[: architecture.blocks.states]):
                 rows = [
-                    np.zeros((architecture.directions, H)) if first is None else first
-                    for first in (layer.firsts[number] for layer in self._layers)
+                    first if isinstance(first, np.ndarray) else np.zeros((len(layer.sides), H))
+                    for layer in self._layers
+                    for first in (layer.firsts[number],)
                 ]
                 self._assign(net, name, np.concatenate(rows).reshape(net.params[name].shape))
 
@@ -270,14 +314,18 @@ class _Walk:
                 result: Any = np.array(values[0]) if len(values) == 1 else Given()
             else:
                 result = _array(attributes["value"].t)
+                self._numbers += result.size
         else:
             moving = [i for i in inputs if isinstance(i, (Steps, Last))]
             if not moving or node.op_type in ("Shape", "Size"):
                 result = self._of_sizes(node, inputs, attributes)
             else:
                 result = self._moved(node, inputs, attributes)
+        if isinstance(result, (Steps, Last)) and len([name for name in node.output if name]) > 1:
+            raise ModelFileError(f"{node.op_type}: expected one result")
         for name in node.output:
-            self._known[name] = result
+            if name:
+                self._known[name] = result
 
     def _find(self, name: str) -> Any:
         if name not in self._known:
@@ -304,7 +352,16 @@ class _Walk:
                 return self._reshaped(node.op_type, array, others, attributes)
             if node.op_type == "Slice":
                 return Given(self._slice(array, others))
-        is_input = isinstance(inputs[0], Given) and inputs[0].is_input if inputs else False
+        found = self._of_mask(node, inputs)
+        if found is not None:
+            return found
+        first = inputs[0] if inputs else None
+        is_input = isinstance(first, Given) and bool(first.source)
+        if isinstance(first, Given) and first.source:
+            if node.op_type in ("Identity", "Expand"):
+                return first
+            if node.op_type == "Slice" and first.part is None:
+                return first._replace(part=self._bounds(others))
         if node.op_type in ("Expand", "Tile", "Identity") and not is_input:
             repeated = array if array is not None else getattr(inputs[0], "repeated", None)
             return Given(repeated)
@@ -313,10 +370,6 @@ class _Walk:
             if repeated is None or repeated.size <= 1:
                 return Given(repeated)
             return Given(self._slice(repeated, others))
-        # The first of its inputs is what it moves; of Concat all are.
-        parts = inputs if node.op_type == "Concat" else inputs[:1]
-        if node.op_type in MOVES and all(isinstance(i, Given) and i.is_input for i in parts):
-            return Given(is_input=True)
         if node.op_type in ("Unsqueeze", "Squeeze", "Transpose") and isinstance(inputs[0], Given):
             repeated = inputs[0].repeated
             return Given(repeated if repeated is not None and not repeated.any() else None)
@@ -336,33 +389,70 @@ class _Walk:
             raise ModelFileError("Unsqueeze: expected some axes")
         return np.expand_dims(array, tuple(int(a) for a in axes))
 
-    def _slice(self, array: Array, others: list[Any]) -> Array:
-        """Return the states of one layer among those of all."""
+    def _of_mask(self, node: Any, inputs: list[Any]) -> Given | None:
+        """Return what part of a mask past the sequences' ends this is, if it is one.
+
+        Whether t < length, as (batch, time, 1): Less(Range(0, T, 1), Unsqueeze(lengths)).
+        """
+        first = inputs[0] if inputs else None
+        axes = inputs[1] if len(inputs) > 1 else None
+        axis = axes.tolist() if isinstance(axes, np.ndarray) else None
+        if node.op_type == "Cast" and isinstance(first, Given) and first.source:
+            return first
+        if node.op_type == "Range" and len(inputs) == 3:
+            start, _, step = inputs
+            if isinstance(start, np.ndarray) and isinstance(step, np.ndarray):
+                return Given(mask="steps") if (start.item(), step.item()) == (0, 1) else None
+        if node.op_type == "Unsqueeze" and isinstance(first, Given):
+            if first.source and first.part is None and axis == [1]:
+                return first._replace(mask="ends")
+            return first if first.mask == "inside" and axis == [2] else None
+        if node.op_type == "Less" and [getattr(i, "mask", "") for i in inputs] == ["steps", "ends"]:
+            return Given(source=inputs[1].source, mask="inside")
+        return None
+
+    def _bounds(self, others: list[Any]) -> tuple[int, int]:
+        """Return which rows a Slice takes."""
         if not all(isinstance(o, np.ndarray) and o.size == 1 for o in others) or len(others) < 3:
             raise ModelFileError("Slice: expected constant bounds of one axis")
         start, end, axis = (int(o.reshape(-1)[0]) for o in others[:3])
         if axis != 0 or len(others) > 3:
             raise ModelFileError(f"Slice: expected the first axis, in steps of 1, got axis {axis}")
+        return start, end
+
+    def _slice(self, array: Array, others: list[Any]) -> Array:
+        """Return the states of one layer among those of all."""
+        start, end = self._bounds(others)
+        if array.ndim and array.shape[0] == 1:
+            # Repeated for all of them
+            return array
+        if not 0 <= start < end <= len(array):
+            raise ModelFileError(f"Slice: expected rows of {len(array)}, got {start} to {end}")
         return array[start:end]
 
     def _moved(self, node: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
         """Return what a node makes of sequences or last states."""
-        operator, value = node.op_type, inputs[0]
-        if operator in ("Add", "MatMul", "Mul", "Where") and not isinstance(value, (Steps, Last)):
-            value = inputs[1]
-        if operator == "Identity" or (operator == "Dropout" and len(node.output) >= 1):
+        operator = node.op_type
+        value = next(i for i in inputs if isinstance(i, (Steps, Last)))
+        if operator == "Identity" or (operator == "Dropout" and inputs[2:] in ([], [None])):
+            # Outside training, dropout leaves all as it is.
             return value
-        if (
-            operator == "Where"
-            and self._has_lengths
-            and isinstance(inputs[0], Given)
-            and not self._has_numbers(inputs[2])
-        ):
-            # Zeros past the sequences' ends, as crnn's outputs have there too
-            return inputs[1]
-        if operator in ("MatMul", "Gemm", "Add") and isinstance(value, (Steps, Last)):
+        if operator == "Where" and len(inputs) == 3:
+            inside, values, nothing = inputs
+            if (
+                getattr(inside, "mask", "") == "inside"
+                and self._layers
+                and inside.source == self._layers[-1].lengths
+                and values is value
+                and value.axes == ("B", "T", "F")
+                and isinstance(nothing, np.ndarray)
+                and not nothing.any()
+            ):
+                # Zeros past the sequences' ends, as crnn's outputs have there too
+                return value
+        if operator in ("MatMul", "Gemm", "Add"):
             return self._outputs(operator, value, inputs, attributes)
-        if value.is_output:
+        if value.stage:
             raise ModelFileError(f"{operator}: expected nothing after the output layer")
         if operator == "Transpose":
             perm = list(attributes["perm"].ints) if "perm" in attributes else None
@@ -378,9 +468,6 @@ class _Walk:
             # Of the last states of all layers, one of the model's outputs
             return Given()
         raise ModelFileError(f"{operator}: expected operators that crnn's networks have")
-
-    def _has_numbers(self, value: Any) -> bool:
-        return not isinstance(value, np.ndarray) or bool(value.any())
 
     def _squeezed(self, value: Any, inputs: list[Any], attributes: dict[str, Any]) -> Any:
         axes = inputs[1] if len(inputs) > 1 else attributes["axes"].ints if attributes else None
@@ -422,6 +509,8 @@ class _Walk:
         if (
             operator != "Gather"
             or not one
+            # There a short sequence has zeros.
+            or self._layers[value.layers - 1].lengths
             or value.axes[axis] != "T"
             or not isinstance(index, np.ndarray)
             or index.ndim
@@ -440,12 +529,12 @@ class _Walk:
         if not value.layers or value.axes[-1] != "F" or "D" in value.axes:
             raise ModelFileError(f"{operator}: expected an output layer above the recurrent layers")
         if operator == "Add":
-            if self._output is None or self._output[1] is not None or not value.is_output:
+            if self._output is None or self._stage != 1 or value.stage != 1:
                 raise ModelFileError("Add: expected the bias of an output layer")
-            if len(arrays) != 1 or arrays[0].size != arrays[0].shape[-1]:
+            if len(arrays) != 1 or arrays[0].size != len(self._output[0]):
                 raise ModelFileError("Add: expected one constant vector")
-            self._output = self._output[0], arrays[0].reshape(-1)
-            return value
+            self._output, self._stage = (self._output[0], arrays[0].reshape(-1)), 2
+            return value._replace(stage=2)
         if self._output is not None:
             raise ModelFileError(f"{operator}: expected one output layer, got two")
         if len(arrays) != len(inputs) - 1 or arrays[0].ndim != 2 or inputs[0] is not value:
@@ -461,8 +550,8 @@ class _Walk:
                 weights = arrays[0]
             if len(arrays) > 1:
                 bias = np.broadcast_to(arrays[1].reshape(-1), len(weights))
-        self._output = weights, bias
-        return value._replace(is_output=True)
+        self._output, self._stage = (weights, bias), 1 if bias is None else 2
+        return value._replace(stage=self._stage)
 
     def _recurrent(self, node: Any, inputs: list[Any], attributes: dict[str, Any]) -> None:
         """Take a recurrent layer."""
@@ -472,7 +561,7 @@ class _Walk:
         cell = _cell_of(operator, attributes)
         layout = attributes["layout"].i if "layout" in attributes else 0
         expected = ("T", "B", "F") if layout == 0 else ("B", "T", "F")
-        if not isinstance(x, Steps) or x.layers != len(self._layers) or x.is_output:
+        if not isinstance(x, Steps) or x.layers != len(self._layers) or x.stage:
             raise ModelFileError(f"{operator}: expected layers one above the other")
         if x.layers == 0:
             if x.axes[-1] != "F" or len(x.axes) != 3:
@@ -481,14 +570,15 @@ class _Walk:
             raise ModelFileError(f"{operator}: expected axes {expected}, got {x.axes}")
         if peepholes is not None:
             raise ModelFileError(f"{operator}: expected no peepholes, got an input P")
-        if lengths is not None and not (isinstance(lengths, Given) and lengths.is_input):
+        if lengths is not None and not (
+            isinstance(lengths, Given) and lengths.source and not lengths.mask
+        ):
             raise ModelFileError(
                 f"{operator}: expected sequence_lens that are an input of the model"
             )
-        self._has_lengths |= lengths is not None
         for name, array in (("W", W), ("R", R)):
-            if not isinstance(array, np.ndarray) or array.ndim != 3:
-                raise ModelFileError(f"{operator}: expected a constant {name} of three axes")
+            if not isinstance(array, np.ndarray) or array.ndim != 3 or array.dtype.kind != "f":
+                raise ModelFileError(f"{operator}: expected constant floats {name} of three axes")
         gates, (D, rows, H) = len(OPERATORS[cell].gates), R.shape
         directions = 2 if _text(attributes, "direction", "forward") == "bidirectional" else 1
         if directions != D or rows != gates * H or W.shape[:2] != (D, rows) or 0 in W.shape:
@@ -510,7 +600,8 @@ class _Walk:
         sides = [from_onnx(cell, W[d], R[d], B[d]) for d in range(D)]
         states = 2 if operator == "LSTM" else 1
         found = [_first(operator, first, D, H, layout) for first in firsts[:states]]
-        self._layers.append(Layer(cell, sides, found))
+        source = "" if lengths is None else lengths.source
+        self._layers.append(Layer(cell, sides, found, source))
         axes = ("T", "D", "B", "F") if layout == 0 else ("B", "T", "D", "F")
         results = [
             Steps(len(self._layers), axes),
@@ -571,10 +662,11 @@ def _cell_of(operator: str, attributes: dict[str, Any]) -> str:
     )
 
 
-def _first(operator: str, value: Any, D: int, H: int, layout: int) -> Array | None:
-    """Return the first states (D, H) that a model holds; None where they are zero or given."""
-    if value is None or (isinstance(value, Given) and value.is_input):
-        return None
+def _first(operator: str, value: Any, D: int, H: int, layout: int) -> Array | Given | None:
+    """Return the first states (D, H) that a model holds, or its input; None where they are zero."""
+    if value is None or (isinstance(value, Given) and value.source and not value.mask):
+        first: Array | Given | None = value
+        return first
     if not isinstance(value, np.ndarray) and getattr(value, "repeated", None) is None:
         raise ModelFileError(
             f"{operator}: expected first states that are an input of the model, or constants"
@@ -584,11 +676,12 @@ def _first(operator: str, value: Any, D: int, H: int, layout: int) -> Array | No
         return None
     if array.ndim == 3 and layout == 1:
         array = array.transpose(1, 0, 2)
+    if array.ndim == 3 and array.shape[0] == 1:
+        array = np.broadcast_to(array, (D, *array.shape[1:]))
     if array.ndim != 3 or array.shape[0] != D or array.shape[2] != H or not array.shape[1]:
         raise ModelFileError(
             f"{operator}: expected first states of shape ({D}, batch, {H}), got {array.shape}"
         )
     if (array != array[:, :1]).any():
         raise ModelFileError(f"{operator}: expected the same first states for all sequences")
-    first: Array = array[:, 0]
-    return first
+    return np.array(array[:, 0])

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from crnn import checks, files
 from crnn.models import RecurrentNetwork
-from crnn.onnx.operators import OPERATORS, to_onnx
+from crnn.onnx.operators import OPERATORS, TRAINABLE, to_onnx
 
 if TYPE_CHECKING:
     from crnn.checks import Array
@@ -105,12 +105,15 @@ class _Graph:
             [infos[name] for name in ("y", *(f"{name}_n" for name in states))],
             [numpy_helper.from_array(array, name) for name, array in self._constants.items()],
         )
-        return helper.make_model(
+        model = helper.make_model(
             graph,
             producer_name="crnn",
             opset_imports=[helper.make_opsetid("", OPSET)],
             ir_version=IR_VERSION,
         )
+        if of.trainable_h0:
+            helper.set_model_props(model, dict([TRAINABLE]))
+        return model
 
     def _node(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self._nodes.append(helper.make_node(operator, inputs, [output], **attributes))
