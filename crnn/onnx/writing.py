@@ -80,11 +80,14 @@ class _Graph:
             x = self._node("Transpose", [lasts[-1][0]], "by_sequence", perm=[1, 0, 2])
             x = self._node("Reshape", [x, self._constant("flat", [0, of.features])], "features")
         self._outputs(x)
-        axes = {"x": ["batch", "time", of.input_size], "y": ["batch", "time", of.outputs]}
+        axes: dict[str, list[Any]] = {
+            "x": ["batch", "time", of.input_size],
+            "y": ["batch", "time", of.outputs],
+        }
         if not of.return_sequences:
             axes["y"] = ["batch", of.outputs]
-        of_first = ["states_given", "batch_given", of.hidden_size]
-        of_last = [of.states, "batch", of.hidden_size]
+        of_first: list[Any] = ["states_given", "batch_given", of.hidden_size]
+        of_last: list[Any] = [of.states, "batch", of.hidden_size]
         infos = {
             name: helper.make_tensor_value_info(name, real, shape)
             for name, shape in (
