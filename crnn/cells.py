@@ -326,6 +326,20 @@ class LSTM(RecurrentNetwork):
 FAMILIES: dict[str, type[RNN] | type[GRU] | type[LSTM]] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 
 
+def of_cell(cell: str, *sizes: int | None, **settings: Any) -> RNN | GRU | LSTM:
+    """Return a new network of a cell in `contracts.CELLS`.
+
+    Parameters
+    ----------
+    cell : str
+    *sizes, **settings
+        Of the network, but for what chooses its cell.
+    """
+    family: Any = next(family for family in FAMILIES.values() if cell in family._SETTINGS)
+    net: RNN | GRU | LSTM = family(*sizes, **settings, **family._SETTINGS[cell])
+    return net
+
+
 def find(name: str) -> type[RNN] | type[GRU] | type[LSTM]:
     """Return the class that a `cell` argument names: "rnn", "gru" or "lstm".
 

@@ -54,8 +54,8 @@ def number(
         or (below is not None and converted >= below)
     ):
         named = [f"{word} {limit:g}" for word, limit in limits.items() if limit is not None]
-        expected = " ".join(["a finite number", *" and ".join(named).split()])
-        raise ValueError(f"{name}: expected {expected}, got {value!r}")
+        within = " " + " and ".join(named) if named else ""
+        raise ValueError(f"{name}: expected a finite number{within}, got {value!r}")
     return converted
 
 

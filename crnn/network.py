@@ -131,9 +131,9 @@ class Tape:
 
     def __repr__(self) -> str:
         h = f"h {self.h.shape}, " if self._blocks else ""
-        h_n = self._network.shown(self._states, single=self._single)
-        shape = h_n[0].shape if isinstance(h_n, tuple) else h_n.shape
-        return f"Tape(y {self.y.shape}, {h}h_n {'2 x ' if isinstance(h_n, tuple) else ''}{shape})"
+        is_pair = isinstance(self.h_n, tuple)
+        h_n = f"2 x {self.h_n[0].shape}" if is_pair else f"{self.h_n.shape}"
+        return f"Tape(y {self.y.shape}, {h}h_n {h_n})"
 
 
 class Network:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from crnn.cells import FAMILIES
+from crnn import cells
 from crnn.checks import Array
 from crnn.errors import ModelFileError
 from crnn.kernels import contracts
@@ -108,12 +108,8 @@ def rebuild(
     description: dict[str, Any], arrays: dict[str, Array], implementation: str | None
 ) -> RecurrentNetwork:
     """Return the network of a checked description and its arrays."""
-    cell = description["cell"]
-    (family,) = (family for family in FAMILIES.values() if cell in family._SETTINGS)
-    settings = {name: description[name] for name in Architecture._fields if name != "cell"}
-    net = family(
-        **settings,
-        **family._SETTINGS[cell],
+    net = cells.of_cell(
+        **{name: description[name] for name in Architecture._fields},
         dtype=description["dtype"],
         init="uniform",
         implementation=implementation,

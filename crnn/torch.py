@@ -209,7 +209,7 @@ class _Recurrent:
         ------
         ValueError, RuntimeError
             A tensor is not on a CPU, or of another dtype than float32 or float64 or than the
-            weights; or PyTorch's own check finds its shape wrong.
+            weights, or of another shape; or nothing is in it.
         """
         module: Any = self
         # Parameters may have been replaced, as torch.func.functional_call does.
@@ -255,7 +255,7 @@ class _Recurrent:
         needs_gradient = torch.is_grad_enabled() and any(
             tensor.requires_grad for tensor in (x, h0, *weights)
         )
-        if needs_gradient or rng or of.bidirectional or lengths is not None:
+        if needs_gradient or rng is not None or of.bidirectional or lengths is not None:
             top, h_n = _Run.apply(of, lengths, rng, x, h0, *weights)
         else:
             top, h_n = _predict(of, x, h0, weights)

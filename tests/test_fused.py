@@ -6,21 +6,12 @@ import numpy as np
 import pytest
 
 import crnn._implementation
+from crnn.kernels.contracts import CELLS
 
 DTYPES = ["float32", "float64"]
 dtypes = pytest.mark.parametrize("dtype", DTYPES)
 
-CELLS = ["tanh", "relu", "gru", "gru_reset_before", "lstm"]
 cells = pytest.mark.parametrize("cell", CELLS)
-
-# By cell: gates, blocks of b_h and da, blocks of a state, blocks kept in `gates`
-BLOCKS = {
-    "tanh": (1, 1, 1, 0),
-    "relu": (1, 1, 1, 0),
-    "gru": (3, 4, 1, 4),
-    "gru_reset_before": (3, 3, 1, 4),
-    "lstm": (4, 4, 2, 4),
-}
 
 LOSSES = ["mse", "sse", "cross_entropy"]
 losses = pytest.mark.parametrize("loss", LOSSES)
@@ -67,7 +58,7 @@ class Problem:
 
     def __init__(self, *, T, B, I, H, O, dtype, seed, loss="mse", cell="tanh"):
         rng = np.random.default_rng(seed)
-        gates, sums, states, _ = BLOCKS[cell]
+        gates, sums, states, _ = CELLS[cell]
 
         def normal(*shape, scale=1.0):
             return (scale * rng.standard_normal(shape)).astype(dtype)
@@ -145,7 +136,7 @@ def composed(reference, problem, h0):
     """What rnn_forward and output_forward make of the problem in float64: states, gates and y."""
     T, B, _, H, O = problem.sizes
     W = {name: values.astype(np.float64) for name, values in problem.params.items()}
-    nothing, kept = np.empty(0), BLOCKS[problem.cell][3]
+    nothing, kept = np.empty(0), CELLS[problem.cell][3]
     h = np.zeros((B, T + 1, problem.h0.shape[1]))
     if h0 is not None:
         h[:, 0] = h0

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from crnn.kernels import contracts
+
 DTYPES = ["float32", "float64"]
 dtypes = pytest.mark.parametrize("dtype", DTYPES)
 
@@ -431,6 +433,10 @@ def test_sequence_kernels_at_large_sizes(kernels, assert_close, dtype, cell, siz
 def test_strides_of_batch_and_time(kernels, assert_close, dtype, cell, layout, sizes):
     problem = Problem(**sizes, dtype=dtype, seed=11, cell=cell)
     check_problem(kernels, problem, assert_close, layout)
+
+
+def test_the_table_of_cells():
+    assert {name: tuple(cell) for name, cell in contracts.CELLS.items()} == BLOCKS
 
 
 @dtypes

@@ -15,6 +15,7 @@ import pytest
 
 import crnn
 import crnn._implementation
+from crnn.kernels.contracts import CELLS
 
 DTYPES = ["float32", "float64"]
 dtypes = pytest.mark.parametrize("dtype", DTYPES)
@@ -22,17 +23,7 @@ dtypes = pytest.mark.parametrize("dtype", DTYPES)
 # More than the processors of some machines, and numbers that deal no size evenly.
 TEAMS = [2, 3, 4, 7]
 
-CELLS = ["tanh", "relu", "gru", "gru_reset_before", "lstm"]
 cells = pytest.mark.parametrize("cell", CELLS)
-
-# By cell: gates, blocks of b_h and da, blocks of a state, blocks kept in `gates`
-BLOCKS = {
-    "tanh": (1, 1, 1, 0),
-    "relu": (1, 1, 1, 0),
-    "gru": (3, 4, 1, 4),
-    "gru_reset_before": (3, 3, 1, 4),
-    "lstm": (4, 4, 2, 4),
-}
 
 # A call takes a thread for each 2^20 multiply-adds of its forward pass, T B H (I + H + O) of a cell
 # without gates, and for every two sequences. All of these are worth 7, and worth_threads checks it.
@@ -71,7 +62,7 @@ def set_num_threads(native):
 def random_arguments(*, T, B, I, H, O, dtype, seed=0, cell="tanh"):
     """What the kernels below read, random and asymmetric, by name."""
     rng = np.random.default_rng(seed)
-    gates, sums, states, _ = BLOCKS[cell]
+    gates, sums, states, _ = CELLS[cell]
 
     def normal(*shape, scale=1.0):
         return (scale * rng.standard_normal(shape)).astype(dtype)
@@ -140,7 +131,7 @@ def single_kernels(native, a):
     """Bits of all that rnn_forward, output_forward, output_backward and rnn_backward write."""
     T, B, I, H, O = a["sizes"]
     cell, dtype = a["cell"], a["dtype"]
-    _, sums, _, kept = BLOCKS[cell]
+    _, sums, _, kept = CELLS[cell]
     workspace = np.full(native.workspace_size(cell, T, B, I, H, O, dtype), np.nan, dtype)
     states = np.full((B, T + 1, a["h0"].shape[1]), np.nan, dtype)
     states[:, 0] = a["h0"]

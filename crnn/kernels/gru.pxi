@@ -27,9 +27,10 @@ cdef inline Py_ssize_t rz_size(const vec* dtype, Sizes s, bint forward) noexcept
 cdef void gru_pack(vec* packed, const vec* W_hh, Sizes s, bint forward, Team team) noexcept nogil:
     cdef const vec* W_hn = at(W_hh, 2 * s.H * s.H)
     cdef vec* packed_n = at(packed, rz_size(W_hh, s, forward))
-    if forward and s.B == 1 and team.index == 0:
-        pack_units(packed, W_hh, 1, s.H, s.H, 2, s.H)
-        pack_units(packed_n, W_hn, 1, s.H, s.H, 1, s.H)
+    if forward and s.B == 1:
+        if team.index == 0:
+            pack_units(packed, W_hh, 1, s.H, s.H, 2, s.H)
+            pack_units(packed_n, W_hn, 1, s.H, s.H, 1, s.H)
     elif forward:
         pack(packed, W_hh, 1, s.H, s.H, 2 * s.H, team)
         pack(packed_n, W_hn, 1, s.H, s.H, s.H, team)
@@ -165,15 +166,14 @@ cdef inline void gru_through_reset(Py_ssize_t part, const vec* r_t, const vec* h
     store_some(da, 0, part, dq * load_some(h, 0, part) * r * (splat(h, 1) - r))
 
 
-cdef inline void add_recurrent(Call* c, Py_ssize_t K, const vec* a, const vec* W, const vec* start,
-                               Py_ssize_t start_m, vec* to, Py_ssize_t to_m,
-                               Share mine) noexcept nogil:
-    """to (B, H) = start + a (B, K) W for this member's sequences, a being blocks of da."""
+cdef inline void add_recurrent(Call* c, Py_ssize_t K, const vec* a, const vec* W, vec* to,
+                               Py_ssize_t to_m, Share mine) noexcept nogil:
+    """to (B, H) += a (B, K) W for this member's sequences, a being blocks of da."""
     if c.sizes.B == 1:
-        row_product(K, c.sizes.H, a, W, start, to, False, PLAIN, start)
+        row_product(K, c.sizes.H, a, W, to, to, False, PLAIN, to)
     else:
-        product(mine.last - mine.first, c.sizes.H, K, a, c.da.per_sequence, 1, W, start, start_m,
-                to, to_m, PLAIN, start, 0)
+        product(mine.last - mine.first, c.sizes.H, K, a, c.da.per_sequence, 1, W, to, to_m, to,
+                to_m, PLAIN, to, 0)
 
 
 cdef inline void gru_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py_ssize_t first,
@@ -201,10 +201,9 @@ cdef inline void gru_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py_
                 # dL/dq is summed up from zero in the place of da_r.
                 store_some(da, u, min(L, H - u), splat(h, 0))
     if after:
-        add_recurrent(c, H, at(da_t, 3 * H), W_hn, carried, H, carried, H, mine)
+        add_recurrent(c, H, at(da_t, 3 * H), W_hn, carried, H, mine)
     else:
-        add_recurrent(c, H, at(da_t, 2 * H), W_hn, da_t, c.da.per_sequence, da_t,
-                      c.da.per_sequence, mine)
+        add_recurrent(c, H, at(da_t, 2 * H), W_hn, da_t, c.da.per_sequence, mine)
         for b in range(rows):
             gates = step_of(W_hh_packed, c.gates, mine.first + b, t)
             h = step_of(W_hh_packed, c.h, mine.first + b, t)
@@ -212,7 +211,7 @@ cdef inline void gru_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py_
                 u = j * L
                 gru_through_reset(min(L, H - u), at(gates, u), at(h, u), at(carried, b * H + u),
                                   at(da_t, b * c.da.per_sequence + u))
-    add_recurrent(c, 2 * H, da_t, W_hh_packed, carried, H, carried, H, mine)
+    add_recurrent(c, 2 * H, da_t, W_hh_packed, carried, H, mine)
 
 
 cdef inline void gru_recurrent_gradient(Call* c, Py_ssize_t T, const vec* da, Sequences h,

@@ -41,7 +41,7 @@ cdef inline void rnn_backward_steps(Call* c, const vec* W_hh_packed, Py_ssize_t 
     """da_t for t from last - 1 down to first, as `run_backward` says."""
     cdef Sizes s = c.sizes
     cdef Sequences dh0
-    cdef Py_ssize_t b, t, n
+    cdef Py_ssize_t b, t
     cdef vec* da_t
     cdef const vec* h_t
     dh0.data, dh0.per_sequence, dh0.per_step = c.dh0, s.H, s.H

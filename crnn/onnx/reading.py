@@ -234,10 +234,7 @@ class _Walk:
             "init": "uniform",
             "implementation": implementation,
         }
-        family = next(f for f in cells.FAMILIES.values() if of.cell in f._SETTINGS)
-        net = family(
-            W_xh.shape[1], W_hh.shape[1], output_size, **settings, **family._SETTINGS[of.cell]
-        )
+        net = cells.of_cell(of.cell, W_xh.shape[1], W_hh.shape[1], output_size, **settings)
         self._fill(net)
         return net
 
@@ -248,21 +245,20 @@ class _Walk:
         if not found:
             return
         states = len(self._layers[0].firsts)
-        each = [[layer.firsts[k] for layer in self._layers] for k in range(states)]
-        several = len(self._layers) > 1
-        sources = []
-        for of_kind in each:
+        sources: list[str] = []
+        for k in range(states):
+            of_kind = [layer.firsts[k] for layer in self._layers]
             parts = [(first.source, first.part) for first in of_kind if isinstance(first, Given)]
-            one = {(parts[0][0], (n * D, n * D + D)) for n in range(len(of_kind))} if parts else {}
-            whole = [(source, None) for source, _ in parts]
-            in_order = parts == sorted(one, key=lambda p: p[1]) if several else False
-            alone = parts == whole and len({source for source, _ in parts}) == len(of_kind)
+            names = {source for source, _ in parts}
+            rows = [(n * D, n * D + D) for n in range(len(of_kind))]
+            in_order = len(names) == 1 and [part for _, part in parts] == rows
+            alone = len(names) == len(of_kind) and not any(part for _, part in parts)
             if len(parts) != len(of_kind) or not (in_order or alone):
                 raise ModelFileError(
                     "expected first states of all layers, one after another, in an input"
                 )
-            sources.append(parts[0][0])
-        if len(set(sources)) < states or len(found) != len(firsts):
+            sources += names
+        if len(set(sources)) < len(sources) or len(found) != len(firsts):
             raise ModelFileError("expected first states of h and of c in inputs of their own")
 
     def _fill(self, net: Any) -> None:
@@ -356,23 +352,20 @@ class _Walk:
         if found is not None:
             return found
         first = inputs[0] if inputs else None
-        is_input = isinstance(first, Given) and bool(first.source)
-        if isinstance(first, Given) and first.source:
-            if node.op_type in ("Identity", "Expand"):
-                return first
-            if node.op_type == "Slice" and first.part is None:
-                return first._replace(part=self._bounds(others))
-        if node.op_type in ("Expand", "Tile", "Identity") and not is_input:
-            repeated = array if array is not None else getattr(inputs[0], "repeated", None)
-            return Given(repeated)
-        if node.op_type == "Slice" and isinstance(inputs[0], Given) and not is_input:
-            repeated = inputs[0].repeated
-            if repeated is None or repeated.size <= 1:
-                return Given(repeated)
-            return Given(self._slice(repeated, others))
-        if node.op_type in ("Unsqueeze", "Squeeze", "Transpose") and isinstance(inputs[0], Given):
-            repeated = inputs[0].repeated
-            return Given(repeated if repeated is not None and not repeated.any() else None)
+        if node.op_type in ("Expand", "Tile") and array is not None:
+            return Given(array)
+        if not isinstance(first, Given):
+            return Given()
+        if node.op_type in ("Expand", "Identity"):
+            return first
+        if node.op_type == "Slice" and first.source and first.part is None:
+            return first._replace(part=self._bounds(others))
+        if node.op_type == "Slice" and first.repeated is not None:
+            return Given(self._slice(first.repeated, others))
+        if node.op_type in ("Unsqueeze", "Squeeze", "Transpose", "Tile"):
+            # Of zeros the axes do not matter.
+            zeros = first.repeated is not None and not first.repeated.any()
+            return Given(first.repeated if zeros else None)
         return Given()
 
     def _reshaped(
@@ -486,18 +479,15 @@ class _Walk:
         """Lay both directions' features side by side, or take out the one direction."""
         H = self._layers[value.layers - 1].sides[0][1].shape[1] if value.layers else 0
         D = len(self._layers[value.layers - 1].sides) if value.layers else 0
-        features = {-1, D * H}
         if (
             isinstance(shape, np.ndarray)
             and value.axes[-2:] == ("D", "F")
             and len(shape) == len(value.axes) - 1
-            and int(shape[-1]) in features
+            and int(shape[-1]) in (-1, D * H)
             # A size that is left to be found may stand for a batch or for time, not for two axes.
             and sum(int(size) not in (0, D * H) for size in shape) <= 1
         ):
             return value._replace(axes=(*value.axes[:-2], "F"))
-        if D == 1 and isinstance(shape, Given) and len(value.axes) == 4:
-            raise ModelFileError("Reshape: expected a constant shape")
         raise ModelFileError("Reshape: expected both directions' features side by side")
 
     def _last_step(
