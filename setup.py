@@ -28,7 +28,7 @@ else:  # GCC or Clang
     INLINE = "inline __attribute__((always_inline))"
 
 FOLDER = Path("crnn/kernels")
-HEADERS = [str(p) for p in sorted(FOLDER.iterdir()) if p.suffix in {".h", ".pxd", ".pxi"}]
+HEADERS = [str(p) for p in sorted(FOLDER.rglob("*")) if p.suffix in {".h", ".pxd", ".pxi"}]
 MODULES = {"native": [], "_baseline": []} | (VARIANTS if X86_64 else {})
 DIRECTIVES = {"language_level": 3, "boundscheck": DEBUG, "initializedcheck": DEBUG}
 DIRECTIVES |= {"wraparound": False, "cdivision": True}

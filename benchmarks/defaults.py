@@ -23,7 +23,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from crnn.sequences import padded
+from crnn._training.data import padded
 from crnn.sklearn import RNNClassifier, RNNRegressor
 
 Array = np.ndarray

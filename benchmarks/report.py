@@ -11,7 +11,7 @@ import crnn
 from benchmarks.cells import CELLS, KINDS, OPERATIONS, TARGETS
 from benchmarks.measure import OURS, PEERS, Measurement
 from benchmarks.timing import spread
-from crnn import _implementation
+from crnn import _backend
 
 COLUMNS = (OURS, *PEERS)
 
@@ -33,7 +33,7 @@ def machine() -> dict[str, object]:
         "processor": model,
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
-        "instruction set": _implementation.kernels.instruction_set,
+        "instruction set": _backend.kernels.instruction_set,
         "versions": versions,
     }
 

@@ -9,14 +9,14 @@ RNN(input_size=1, hidden_size=32, output_size=1, dtype='float32', implementation
 from typing import TYPE_CHECKING, Any
 
 from crnn import losses, schedules
-from crnn._implementation import implementation, show_config
-from crnn.cells import GRU, LSTM, RNN
+from crnn._backend import implementation, show_config
+from crnn.networks import GRU, LSTM, RNN
 from crnn.embedding import get_include
 from crnn.errors import DivergenceError, ModelFileError
-from crnn.history import History
-from crnn.network import Tape
+from crnn._training.history import History
+from crnn._network.network import Tape
 from crnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
-from crnn.parameters import Gradients
+from crnn._network.parameters import Gradients
 from crnn.saved import load
 from crnn.threads import get_num_threads, set_num_threads
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from crnn import checks
-from crnn.cells import GRU, LSTM, RNN
+from crnn.networks import GRU, LSTM, RNN
 from crnn.checks import Array
 
 __all__ = ["from_model", "from_weights", "to_weights"]

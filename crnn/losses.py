@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from crnn import _implementation, checks
+from crnn import _backend, checks
 from crnn.checks import Array
 
 __all__ = ["MSE", "SSE", "BinaryCrossEntropy", "CrossEntropy", "Huber"]
@@ -58,7 +58,7 @@ class Loss:
             A shape, dtype or value does not fit.
         """
         outputs, targets, counts = self._checked(y_hat, y, weights)
-        return self.compute(_implementation.kernels, outputs, targets, counts, None)
+        return self.compute(_backend.kernels, outputs, targets, counts, None)
 
     def gradient(self, y_hat: Any, y: Any, weights: Any = None) -> Array:
         """Return dL/dy_hat, L being the `value` of the same arguments.
@@ -82,7 +82,7 @@ class Loss:
         """
         outputs, targets, counts = self._checked(y_hat, y, weights)
         dy: Array = np.empty_like(outputs)
-        self.compute(_implementation.kernels, outputs, targets, counts, dy)
+        self.compute(_backend.kernels, outputs, targets, counts, dy)
         return dy
 
     def targets(self, y: Any, sizes: dict[str, int], like: Array, kernels: ModuleType) -> Array:
@@ -137,7 +137,7 @@ class Loss:
         raise NotImplementedError
 
     def _checked(self, y_hat: Any, y: Any, weights: Any) -> tuple[Array, Array, Array | None]:
-        kernels = _implementation.kernels
+        kernels = _backend.kernels
         is_single = getattr(y_hat, "dtype", None) == np.float32
         like = np.empty(0, np.float32 if is_single else np.float64)
         shapes = ("batch time outputs", "batch outputs")

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from crnn import cells
+from crnn import networks
 from crnn.checks import Array
 from crnn.errors import ModelFileError
 from crnn.kernels import contracts
-from crnn.layers import Architecture
-from crnn.models import RecurrentNetwork
+from crnn._network.layers import Architecture
+from crnn.base import RecurrentNetwork
 
 KIND, FILE_VERSION = "network", 1
 # A file that claims more is no file of ours: to list its parameters would take for ever.
@@ -20,7 +20,7 @@ MOST_LAYERS = 1000
 
 def write(net: RecurrentNetwork, path: str | os.PathLike[str]) -> None:
     """Write a network to a file, as its `save` says."""
-    from crnn import files
+    from crnn import archive as files
 
     description = {"format": f"crnn {KIND}", "version": FILE_VERSION} | describe(net)
     files.write(path, description, {"parameters": net.flat_params})
@@ -62,7 +62,7 @@ def load(path: str | os.PathLike[str], *, implementation: str | None = None) -> 
     True
     """
     # Here and not above: the libraries that files need take longer to import than crnn.
-    from crnn import files
+    from crnn import archive as files
 
     def expected(description: Any) -> files.Shapes:
         files.check_kind(description, KIND, FILE_VERSION)
@@ -108,7 +108,7 @@ def rebuild(
     description: dict[str, Any], arrays: dict[str, Array], implementation: str | None
 ) -> RecurrentNetwork:
     """Return the network of a checked description and its arrays."""
-    net = cells.of_cell(
+    net = networks.of_cell(
         **{name: description[name] for name in Architecture._fields},
         dtype=description["dtype"],
         init="uniform",

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crnn import cells, checks, saved, schedules
+from crnn import networks as cells, checks, saved, schedules
 from crnn.checks import Array
 from crnn.errors import ModelFileError
-from crnn.history import History
+from crnn._training.history import History
 from crnn.optimizers import Adam
 
 if TYPE_CHECKING:
-    from crnn.models import RecurrentNetwork
+    from crnn.base import RecurrentNetwork
 
 __all__ = ["TextModel", "load", "trigram_bits"]
 
@@ -256,7 +256,7 @@ class TextModel:
         OSError
             The file cannot be written.
         """
-        from crnn import files
+        from crnn import archive as files
 
         description = {
             "format": f"crnn {KIND}",
@@ -287,7 +287,7 @@ def load(path: str | os.PathLike[str], *, implementation: str | None = None) -> 
     OSError
         It cannot be opened.
     """
-    from crnn import files
+    from crnn import archive as files
 
     def expected(description: Any) -> files.Shapes:
         files.check_kind(description, KIND, FILE_VERSION)

@@ -3,7 +3,7 @@
 from types import ModuleType
 from typing import SupportsIndex
 
-from crnn import _implementation, checks
+from crnn import _backend, checks
 
 
 def set_num_threads(n: SupportsIndex) -> None:
@@ -42,6 +42,6 @@ def get_num_threads() -> int:
 def _threaded_kernels() -> ModuleType:
     """Return the compiled kernels, which a network may use whatever the default is."""
     try:
-        return _implementation.load("native")
+        return _backend.load("native")
     except ImportError:
-        return _implementation.load("python")
+        return _backend.load("python")

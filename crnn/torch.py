@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from crnn import _implementation, cells
+from crnn import _backend, networks
 from crnn.kernels import contracts
-from crnn.layers import Architecture, Layers
-from crnn.scratch import Scratch
+from crnn._network.layers import Architecture, Layers
+from crnn._network.workspaces import Scratch
 
 try:
     import torch
@@ -32,7 +32,7 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from crnn.checks import Array
-    from crnn.models import RecurrentNetwork
+    from crnn.base import RecurrentNetwork
 
 __all__ = ["GRU", "LSTM", "RNN", "from_torch", "to_torch"]
 
@@ -62,7 +62,7 @@ class _Run(torch.autograd.Function):  # type: ignore[misc]
         layers = Layers(
             architecture,
             _parameters(architecture, arrays),
-            _implementation.kernels,
+            _backend.kernels,
             _scratch(DTYPES[x.dtype]),
         )
         done = layers.run(_rows(x), h0.detach().numpy(), lengths, rng)
@@ -101,7 +101,7 @@ def _predict(
     of: Architecture, x: torch.Tensor, h0: torch.Tensor, weights: list[torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the outputs of the last layer and the last states, and keep nothing else."""
-    kernels, H = _implementation.kernels, of.hidden_size
+    kernels, H = _backend.kernels, of.hidden_size
     scratch = _scratch(DTYPES[x.dtype])
     params = _parameters(of, [tensor.detach().numpy() for tensor in weights])
     states = h0.detach().numpy()
@@ -132,7 +132,7 @@ def _parameters(of: Architecture, weights: list[Array]) -> dict[str, Array]:
     H = of.hidden_size
     for state in range(of.states):
         W_ih, W_hh, *biases = weights[state * each : (state + 1) * each]
-        b_h = np.zeros(of.blocks.sums * H, W_ih.dtype)
+        b_h = np.zeros(of.blocks.biases * H, W_ih.dtype)
         if biases:
             b_ih, b_hh = biases
             b_h[: len(b_ih)] = b_ih
@@ -330,7 +330,7 @@ def from_torch(
     linear: torch.nn.Linear | None = None,
     *,
     implementation: str | None = None,
-) -> cells.RNN | cells.GRU | cells.LSTM:
+) -> networks.RNN | networks.GRU | networks.LSTM:
     """Return a network with the weights of PyTorch's modules.
 
     Parameters
@@ -356,9 +356,9 @@ def from_torch(
         Sizes do not fit, or crnn has no such layer.
     """
     kinds: dict[type, Any] = {
-        torch.nn.RNN: cells.RNN,
-        torch.nn.GRU: cells.GRU,
-        torch.nn.LSTM: cells.LSTM,
+        torch.nn.RNN: networks.RNN,
+        torch.nn.GRU: networks.GRU,
+        torch.nn.LSTM: networks.LSTM,
     }
     family = next((kind for base, kind in kinds.items() if isinstance(module, base)), None)
     if family is None:
@@ -380,9 +380,9 @@ def from_torch(
     if linear is not None and linear.in_features != features:
         raise ValueError(f"linear: expected in_features={features}, got {linear.in_features}")
     settings: dict[str, Any] = {}
-    if family is cells.RNN:
+    if family is networks.RNN:
         settings["nonlinearity"] = module.nonlinearity
-    net: cells.RNN | cells.GRU | cells.LSTM = family(
+    net: networks.RNN | networks.GRU | networks.LSTM = family(
         module.input_size,
         module.hidden_size,
         None if linear is None else linear.out_features,

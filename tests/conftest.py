@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import crnn
-import crnn._implementation
+import crnn._backend
 
 # Largest error allowed, as a share of the largest expected magnitude in the array: about 256
 # times the unit roundoff of each dtype. Sums of up to 70 x 70 products, walked through up to
@@ -47,14 +47,14 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture(scope="session")
 def implementation(request):
     """Name of the implementation under test; a missing one fails, it is never skipped."""
-    crnn._implementation.load(request.param)
+    crnn._backend.load(request.param)
     return request.param
 
 
 @pytest.fixture(scope="session")
 def kernels(implementation):
     """The kernel module of the implementation under test."""
-    return crnn._implementation.load(implementation)
+    return crnn._backend.load(implementation)
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +62,7 @@ def both_kernels(request):
     """(native, reference), for tests that compare the two."""
     if "native" not in requested_implementations(request.config):
         pytest.skip("compares native with python, and --implementations leaves native out")
-    return crnn._implementation.load("native"), crnn._implementation.load("python")
+    return crnn._backend.load("native"), crnn._backend.load("python")
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crnn import schedules
-from crnn.cells import RNN
+from crnn.networks import RNN
 from crnn.optimizers import Adam
 
 if TYPE_CHECKING:

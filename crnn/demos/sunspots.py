@@ -40,14 +40,14 @@ import numpy as np
 import numpy.typing as npt
 
 from crnn import plots
-from crnn.cells import RNN
+from crnn.networks import RNN
 from crnn.datasets import sunspots
 from crnn.optimizers import SGD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from crnn.history import History
+    from crnn._training.history import History
 
 __all__ = ["Results", "run"]
 

@@ -1,2 +1,2 @@
 """The typed loops for x86-64-v3: AVX2 and FMA."""
-include "loops.pxi"
+include "loops/loops.pxi"

@@ -1,2 +1,2 @@
 """The typed loops for x86-64-v4: AVX-512."""
-include "loops.pxi"
+include "loops/loops.pxi"

@@ -1,2 +1,2 @@
 """The typed loops for any processor of the architecture."""
-include "loops.pxi"
+include "loops/loops.pxi"

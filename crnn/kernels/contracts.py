@@ -10,24 +10,24 @@ import numpy as np
 class Cell(NamedTuple):
     """How many blocks of H a cell's arrays are made of."""
 
-    gates: int
-    """Of rows in W_xh and W_hh."""
-    sums: int
-    """In b_h and in da: sums that have a bias and a gradient of their own."""
+    weights: int
+    """In the rows of W_xh and W_hh."""
+    biases: int
+    """In b_h and da: pre-activations with a bias and a gradient of their own."""
     states: int
-    """In a state: h, and of an LSTM c after it."""
-    kept: int
-    """In what a step keeps for BPTT beside its state; 0: the state says all."""
+    """In a state: h, followed by c for an LSTM."""
+    gates: int
+    """In what BPTT reads of a step beside its states; 0: the states are enough."""
 
 
 # Every cell by name. `reference` and its compiled twin say what each computes; all else, from the
 # packed products to the files, reads this table.
 CELLS = {
-    "tanh": Cell(gates=1, sums=1, states=1, kept=0),
-    "relu": Cell(gates=1, sums=1, states=1, kept=0),
-    "gru": Cell(gates=3, sums=4, states=1, kept=4),
-    "gru_reset_before": Cell(gates=3, sums=3, states=1, kept=4),
-    "lstm": Cell(gates=4, sums=4, states=2, kept=4),
+    "tanh": Cell(weights=1, biases=1, states=1, gates=0),
+    "relu": Cell(weights=1, biases=1, states=1, gates=0),
+    "gru": Cell(weights=3, biases=4, states=1, gates=4),
+    "gru_reset_before": Cell(weights=3, biases=3, states=1, gates=4),
+    "lstm": Cell(weights=4, biases=4, states=2, gates=4),
 }
 
 # A kernel's arrays, in the order in which they fix the sizes. `out` marks arrays that are written,
@@ -37,25 +37,25 @@ CELLS = {
 ARGUMENTS: dict[str, dict[str, str]] = {
     "rnn_forward": {
         "x": "optional B T I",
-        "W_hh": "contiguous gates*H H",
-        "W_xh": "contiguous gates*H I",
-        "b_h": "contiguous sums*H",
+        "W_hh": "contiguous weights*H H",
+        "W_xh": "contiguous weights*H I",
+        "b_h": "contiguous biases*H",
         "h": "out B T+1 states*H",
-        "gates": "out B T kept*H",
+        "gates": "out B T gates*H",
         "workspace": "out contiguous n",
     },
     "rnn_backward": {
         "x": "optional B T I",
-        "W_hh": "contiguous gates*H H",
-        "W_xh": "contiguous gates*H I",
+        "W_hh": "contiguous weights*H H",
+        "W_xh": "contiguous weights*H I",
         "h": "B T+1 states*H",
-        "gates": "B T kept*H",
+        "gates": "B T gates*H",
         "dh": "out contiguous B T H",
         "dc": "optional B T c*H",
         "da": "out contiguous B T da*H",
-        "dW_xh": "out contiguous gates*H I",
-        "dW_hh": "out contiguous gates*H H",
-        "db_h": "out contiguous sums*H",
+        "dW_xh": "out contiguous weights*H I",
+        "dW_hh": "out contiguous weights*H H",
+        "db_h": "out contiguous biases*H",
         "dx": "out optional B T I",
         "dh0": "out contiguous B states*H",
         "workspace": "out contiguous n",
@@ -196,9 +196,9 @@ def parameters(cell: str, I: int, H: int, O: int) -> dict[str, tuple[int, ...]]:
     """
     of = CELLS[cell]
     shapes: dict[str, tuple[int, ...]] = {
-        "W_xh": (of.gates * H, I),
-        "W_hh": (of.gates * H, H),
-        "b_h": (of.sums * H,),
+        "W_xh": (of.weights * H, I),
+        "W_hh": (of.weights * H, H),
+        "b_h": (of.biases * H,),
     }
     return shapes | {"W_hy": (O, H), "b_y": (O,)} if O else shapes
 
@@ -276,7 +276,7 @@ def check(
         A shape, a stride or a class number does not fit, or an output is read-only.
     """
     of = find_cell(cell)
-    blocks = of._asdict() | {"c": of.states - 1, "da": of.sums if of.kept else 0}
+    blocks = of._asdict() | {"c": of.states - 1, "da": of.biases if of.gates else 0}
     sizes: dict[str, int] = {}
     if hidden_size is not None:
         sizes |= {"H": hidden_size, "O": output_size or hidden_size}

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, TensorProto, helper
 
-from crnn import cells
+from crnn import networks as cells
 from crnn.checks import Array
 from crnn.errors import ModelFileError
 from crnn.onnx.operators import OPERATORS, TRAINABLE, from_onnx

@@ -7,13 +7,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from crnn import checks, files
-from crnn.models import RecurrentNetwork
+from crnn import archive as files, checks
+from crnn.base import RecurrentNetwork
 from crnn.onnx.operators import OPERATORS, TRAINABLE, to_onnx
 
 if TYPE_CHECKING:
     from crnn.checks import Array
-    from crnn.layers import Architecture
+    from crnn._network.layers import Architecture
 
 # Of 2022; its recurrent operators are those of all versions since.
 OPSET, IR_VERSION = 17, 8
@@ -47,7 +47,7 @@ def export(net: RecurrentNetwork, path: str | os.PathLike[str], *, lengths: bool
         raise TypeError(f"net: expected an RNN, GRU or LSTM of crnn, got {type(net).__name__}")
     model = _Graph(net, checks.boolean("lengths", lengths)).model()
     onnx.checker.check_model(model)
-    files.write_whole(path, lambda file: file.write(model.SerializeToString()))
+    files.write_file(path, lambda file: file.write(model.SerializeToString()))
 
 
 class _Graph:

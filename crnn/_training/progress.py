@@ -4,7 +4,7 @@ import sys
 import time
 from typing import Any
 
-from crnn.history import History
+from crnn._training.history import History
 
 
 class ProgressBar:

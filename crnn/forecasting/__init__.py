@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from crnn import cells, checks, saved, schedules
+from crnn import networks as cells, checks, saved, schedules
 from crnn.checks import Array
 from crnn.errors import ModelFileError
 from crnn.optimizers import AdamW
 
 if TYPE_CHECKING:
-    from crnn.models import RecurrentNetwork
+    from crnn.base import RecurrentNetwork
 
 __all__ = ["Forecaster", "Recipe", "load"]
 
@@ -456,7 +456,7 @@ class Forecaster:
         OSError
             The file cannot be written.
         """
-        from crnn import files
+        from crnn import archive as files
 
         description = {
             "format": f"crnn {KIND}",
@@ -497,7 +497,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Forecaster, dict[str, Any]]:
     OSError
         It cannot be opened.
     """
-    from crnn import files
+    from crnn import archive as files
 
     def expected(description: Any) -> files.Shapes:
         files.check_kind(description, KIND, FILE_VERSION)

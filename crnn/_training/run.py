@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from crnn import checks
-from crnn.history import History
+from crnn._training.history import History
 from crnn.losses import Loss
 from crnn.metrics import Metric
-from crnn.network import Network
+from crnn._network.network import Network
 from crnn.optimizers import Optimizer
-from crnn.sequences import Dataset
+from crnn._training.data import Dataset
 
 
 class Clipping(NamedTuple):

@@ -105,7 +105,7 @@ def command() -> click.Group:
         which nothing was learned from, beside persistence, the same as a season before, and an
         autoregression. Then it is trained again on all rows and saved.
         """
-        from crnn import tables
+        from crnn.forecasting import tables
         from crnn.forecasting import Forecaster
 
         with complaints():
@@ -210,7 +210,8 @@ def command() -> click.Group:
         Of a model of `crnn fit`, the prediction of each row from those before it. Of a network that
         `net.save` wrote, its outputs for the columns, in order, as its inputs.
         """
-        from crnn import files, load, tables
+        from crnn import archive as files, load
+        from crnn.forecasting import tables
 
         with complaints():
             if output is not None:
@@ -243,7 +244,7 @@ def command() -> click.Group:
         empty. Of a network that `net.save` wrote, a line is its inputs and the answer its outputs.
         Numbers are separated by commas or spaces.
         """
-        from crnn import files, load
+        from crnn import archive as files, load
         from crnn.forecasting import load as load_forecaster
 
         with complaints():
@@ -350,7 +351,7 @@ def command() -> click.Group:
     @click.argument("model", type=a_file)
     def info(model: Path) -> None:
         """Say what a model file holds."""
-        from crnn import files, forecasting, load
+        from crnn import archive as files, forecasting, load
         from crnn import text as texts
 
         with complaints():
@@ -462,7 +463,7 @@ def _check_folder(path: Path) -> None:
 
 def _forecaster_and_rows(model: Path, data: Path) -> tuple[Any, dict[str, Any], Any, Any]:
     """Return a forecaster, what its file says, and the columns that it reads."""
-    from crnn import tables
+    from crnn.forecasting import tables
     from crnn.forecasting import load
 
     forecaster, said = load(model)

@@ -1,4 +1,4 @@
-"""What all networks can do: what users pass is checked here, and handed to `crnn.network`."""
+"""What all networks can do: what users pass is checked here, and handed to `crnn._network.network`."""
 
 import math
 import os
@@ -9,17 +9,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from crnn import _implementation, checks, inputs, losses, training
+from crnn import _backend, _inputs as inputs, checks, losses
+from crnn._training import loop as training
 from crnn.checks import Array
-from crnn.history import History
+from crnn._training.history import History
 from crnn.kernels import contracts
-from crnn.layers import Architecture
+from crnn._network.layers import Architecture
 from crnn.metrics import find as find_metrics
-from crnn.network import Network, Tape
+from crnn._network.network import Network, Tape
 from crnn.optimizers import SGD, Optimizer
-from crnn.parameters import Gradients, Parameters
-from crnn.runs import Clipping, Controls, Plan, Run
-from crnn.sequences import Dataset, padded
+from crnn._network.parameters import Gradients, Parameters
+from crnn._training.run import Clipping, Controls, Plan, Run
+from crnn._training.data import Dataset, padded
 
 # Sequences of different lengths that are predicted side by side
 RAGGED_BATCH = 64
@@ -70,10 +71,10 @@ class RecurrentNetwork:
             )
         float_dtype = contracts.float_dtype(dtype)
         checks.choice("init", init, ("orthogonal", "uniform"))
-        kernels = _implementation.kernels
+        kernels = _backend.kernels
         if implementation is not None:
             checks.choice("implementation", implementation, ("native", "python"))
-            kernels = _implementation.load(implementation)
+            kernels = _backend.load(implementation)
         self._rng = checks.generator(seed)
         self._network = Network(architecture, float_dtype, kernels)
         _initialise(self._network.params, architecture.hidden_size, init, self._rng)
@@ -127,7 +128,7 @@ class RecurrentNetwork:
     @property
     def implementation(self) -> str:
         """Which kernels run: "native" or "python"."""
-        return _implementation.name_of(self._kernels)
+        return _backend.name_of(self._kernels)
 
     @property
     def params(self) -> Parameters:
@@ -702,7 +703,7 @@ class RecurrentNetwork:
         place = None
         if checkpoint is not None:
             # Here and not above: the libraries that files need take longer to import than crnn.
-            from crnn import checkpoints
+            from crnn._training import checkpoints
 
             settings = checkpoints.settings(run, plan, controls, len(dataset))
             place = checkpoints.Checkpoint(checkpoint, checkpoint_every, settings)

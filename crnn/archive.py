@@ -3,19 +3,20 @@
 A file is an uncompressed .npz, so `numpy.load` opens it too. Its first member holds a description
 in JSON, with the SHA-256 of every other member's data; nothing in it is ever executed.
 
-Whoever needs this module imports it then: the libraries under it take longer to import than crnn.
+Import this module where it is used: the libraries under it take longer to import than crnn itself.
 """
 
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import secrets
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -27,6 +28,65 @@ DESCRIPTION = "crnn"
 MOST_DESCRIPTION_BYTES = 1 << 16
 
 Shapes = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
+"""The dtype and shape of each array of a file, by name."""
+
+
+class Field(NamedTuple):
+    """What a value of a description has to be."""
+
+    expected: str
+    """The words for it, as in "expected a whole number"."""
+    accepts: Callable[[Any], bool]
+
+
+def whole_number(at_least: int = 0, at_most: int | None = None) -> Field:
+    """Return the field of a whole number within limits."""
+    limits = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
+    return Field(
+        f"a whole number {limits}",
+        lambda value: (
+            type(value) is int and value >= at_least and (at_most is None or value <= at_most)
+        ),
+    )
+
+
+def number(at_least: float = -math.inf, below: float = math.inf) -> Field:
+    """Return the field of a finite float, at_least <= value < below."""
+    limits = "" if at_least == -math.inf else f" of at least {at_least:g}"
+    limits += "" if below == math.inf else f" below {below:g}"
+    return Field(
+        f"a finite number{limits}",
+        lambda value: type(value) is float and math.isfinite(value) and at_least <= value < below,
+    )
+
+
+def boolean() -> Field:
+    """Return the field of true or false."""
+    return Field("true or false", lambda value: type(value) is bool)
+
+
+def text() -> Field:
+    """Return the field of a text."""
+    return Field("a text", lambda value: type(value) is str)
+
+
+def one_of(*choices: str) -> Field:
+    """Return the field of one of some texts."""
+    return Field(
+        f"one of {', '.join(choices)}", lambda value: type(value) is str and value in choices
+    )
+
+
+def nested() -> Field:
+    """Return the field of a description within a description."""
+    return Field("a description by name", lambda value: type(value) is dict)
+
+
+def optional(field: Field) -> Field:
+    """Return the field that may be null too."""
+    return Field(
+        f"{field.expected} or null", lambda value: value is None or field.accepts(value)
+    )
 
 
 def kind(path: str | os.PathLike[str]) -> str:
@@ -76,10 +136,10 @@ def write(
     checksums = {name: _checksum(array) for name, array in arrays.items()}
     text = json.dumps(description | {"sha256": checksums}).encode()
     members: dict[str, Any] = {DESCRIPTION: np.frombuffer(text, np.uint8)} | arrays
-    write_whole(path, lambda file: np.savez(file, **members))
+    write_file(path, lambda file: np.savez(file, **members))
 
 
-def write_whole(path: str | os.PathLike[str], fill: Callable[[BinaryIO], Any]) -> None:
+def write_file(path: str | os.PathLike[str], fill: Callable[[BinaryIO], Any]) -> None:
     """Write a file beside the place where it belongs, then move it there in one go.
 
     Parameters
@@ -103,7 +163,7 @@ def write_whole(path: str | os.PathLike[str], fill: Callable[[BinaryIO], Any]) -
     _settle(target.parent)
 
 
-def clear(path: str | os.PathLike[str]) -> None:
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
     """Remove what writes of this file left half done when their process was killed.
 
     No other process may be writing it.
@@ -167,6 +227,22 @@ def check_kind(description: Any, kind: str, newest: int) -> None:
             f"expected a file of version {newest} at most, got version {version}: "
             "a newer crnn wrote it"
         )
+
+
+def check_fields(description: dict[str, Any], fields: dict[str, Field]) -> None:
+    """Raise a ModelFileError that names the first value that is not what its field says.
+
+    Parameters
+    ----------
+    description : dict
+        Values that no field names may be anything.
+    fields : dict of Field
+        By name. A name that the description lacks counts as null.
+    """
+    for name, field in fields.items():
+        value = description.get(name)
+        if not field.accepts(value):
+            raise ModelFileError(f"{name}: expected {field.expected}, got {value!r}")
 
 
 def _read(

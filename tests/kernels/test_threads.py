@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import crnn
-import crnn._implementation
+import crnn._backend
 from crnn.kernels.contracts import CELLS
 
 DTYPES = ["float32", "float64"]
@@ -49,7 +49,7 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture(scope="session")
 def native(request):
     """The compiled kernels; missing, they fail, they are never skipped."""
-    return crnn._implementation.load(request.param)
+    return crnn._backend.load(request.param)
 
 
 @pytest.fixture

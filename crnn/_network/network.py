@@ -16,10 +16,10 @@ import numpy as np
 
 from crnn.checks import Array
 from crnn.kernels import contracts
-from crnn.layers import Architecture, Layers, Pass, clear_padding
+from crnn._network.layers import Architecture, Layers, Pass, clear_padding
 from crnn.losses import Loss
-from crnn.scratch import Scratch
-from crnn.sequences import Batch
+from crnn._network.workspaces import Scratch
+from crnn._training.data import Batch
 
 # Predictions that no single kernel makes keep the states of about so many scalars at a time.
 BLOCK_SCALARS = 1 << 18

@@ -1,6 +1,6 @@
 """Checkpoints: a training run in one file, from which it goes on as if never interrupted.
 
-Whoever needs this module imports it then, as `crnn.files`.
+Whoever needs this module imports it then, as `crnn.archive`.
 """
 
 import hashlib
@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from crnn import files
+from crnn import archive as files
 from crnn.errors import ModelFileError
-from crnn.runs import Controls, Plan, Run
+from crnn._training.run import Controls, Plan, Run
 
 KIND, FILE_VERSION = "checkpoint", 1
 # A description has to stay short: longer texts are kept as their checksum.
@@ -100,7 +100,7 @@ class Checkpoint:
         OSError
             It cannot be opened.
         """
-        files.clear(self._path)
+        files.remove_leftovers(self._path)
         if not self._path.exists():
             return False
         description, arrays = files.read(self._path, lambda found: self._shapes(found, run, epochs))

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import crnn
-import crnn._implementation
+import crnn._backend
 
 DTYPES = ["float32", "float64"]
 dtypes = pytest.mark.parametrize("dtype", DTYPES)

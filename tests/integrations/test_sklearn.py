@@ -102,8 +102,8 @@ def test_a_sequence_is_predicted_as_among_others():
 def test_implementations_agree(implementation, monkeypatch):
     X, kinds, _ = waves(30)
     expected = RNNClassifier(**SMALL).set_params(max_iter=2).fit(X, kinds).predict_proba(X)
-    kernels = crnn._implementation.load(implementation)
-    monkeypatch.setattr(crnn._implementation, "kernels", kernels)
+    kernels = crnn._backend.load(implementation)
+    monkeypatch.setattr(crnn._backend, "kernels", kernels)
     model = RNNClassifier(**SMALL).set_params(max_iter=2).fit(X, kinds)
     assert model.nets_[0].implementation == implementation
     np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-4)

@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import pytest
 
-import crnn._implementation
+import crnn._backend
 from crnn.kernels.contracts import CELLS
 
 DTYPES = ["float32", "float64"]
@@ -50,7 +50,7 @@ SIZES = {"T": 9, "B": 5, "I": 3, "H": 11, "O": 4}
 @pytest.fixture(scope="session")
 def reference():
     """The NumPy kernels; in float64 they say what is right."""
-    return crnn._implementation.load("python")
+    return crnn._backend.load("python")
 
 
 class Problem:

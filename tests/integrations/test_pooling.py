@@ -3,7 +3,7 @@ import pytest
 
 import crnn
 from crnn.losses import MSE, CrossEntropy
-from crnn.pooling import PooledLoss, outputs_per_step, pooled
+from crnn.sklearn.pooling import PooledLoss, outputs_per_step, pooled
 
 B, T, O = 3, 7, 2
 LENGTHS = np.array([7, 1, 4])

@@ -114,7 +114,7 @@ def test_fit_takes_lists_as_arrays_with_lengths(net_of, settings):
 
 
 def test_batches_hold_sequences_of_about_one_length(net_of):
-    from crnn.sequences import Dataset
+    from crnn._training.data import Dataset
 
     rng = np.random.default_rng(0)
     x = [np.zeros((n, 3)) for n in rng.integers(1, 1000, 512)]

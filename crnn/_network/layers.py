@@ -13,7 +13,7 @@ import numpy as np
 
 from crnn.checks import Array
 from crnn.kernels import contracts
-from crnn.scratch import Scratch
+from crnn._network.workspaces import Scratch
 
 
 class Architecture(NamedTuple):
@@ -253,8 +253,8 @@ class Layers:
         h = np.empty((B, T + 1, of.state_size), W_hh.dtype)
         h[:, 0] = h0
         gates = None
-        if of.blocks.kept:
-            gates = np.empty((B, T, of.blocks.kept * of.hidden_size), W_hh.dtype)
+        if of.blocks.gates:
+            gates = np.empty((B, T, of.blocks.gates * of.hidden_size), W_hh.dtype)
         inputs: Array | None = x
         if x.ndim == 2:
             # W_xh times a one-hot vector is a column of W_xh.
@@ -288,7 +288,7 @@ class Layers:
         B, T, H = dh.shape
         x = done.inputs[state]
         inputs = x if x.ndim == 3 else None
-        da = np.empty((B, T, len(db_h)), dh.dtype) if of.blocks.kept else None
+        da = np.empty((B, T, len(db_h)), dh.dtype) if of.blocks.gates else None
         with self._scratch.lent(
             self._kernels.workspace_size, of.cell, T, B, W_xh.shape[1], H, 1
         ) as workspace:

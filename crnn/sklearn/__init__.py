@@ -37,11 +37,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from crnn import cells, checks, schedules
+from crnn import networks as cells, checks, schedules
 from crnn.losses import MSE, CrossEntropy
 from crnn.optimizers import AdamW
-from crnn.pooling import PooledLoss, outputs_per_step, pooled
-from crnn.sequences import padded
+from crnn.sklearn.pooling import PooledLoss, outputs_per_step, pooled
+from crnn._training.data import padded
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -347,7 +347,7 @@ class RNNClassifier(ClassifierMixin, _RNNEstimator):  # type: ignore[misc]
     and Blundell 2017, "Simple and scalable predictive uncertainty estimation using deep
     ensembles"). Each reads a sequence in both directions, and its output is a mean over the steps,
     weighted as the network decides. Every second one adds outputs of the first and the last step
-    (`crnn.pooling`). Features are scaled inside.
+    (`crnn.sklearn.pooling`). Features are scaled inside.
 
     Parameters
     ----------
@@ -389,7 +389,7 @@ class RNNClassifier(ClassifierMixin, _RNNEstimator):  # type: ignore[misc]
     ----------
     classes_ : array (classes,)
     nets_ : list of RNN, GRU or LSTM
-        The networks, which read scaled features and put out what `crnn.pooling` describes, of
+        The networks, which read scaled features and put out what `crnn.sklearn.pooling` describes, of
         logits.
     n_iter_ : int
         Epochs taken, by the network that took most.
@@ -532,7 +532,7 @@ class RNNRegressor(RegressorMixin, _RNNEstimator):  # type: ignore[misc]
     Attributes
     ----------
     nets_ : list of RNN, GRU or LSTM
-        The networks, which read scaled features and put out what `crnn.pooling` describes, of
+        The networks, which read scaled features and put out what `crnn.sklearn.pooling` describes, of
         scaled targets.
     n_iter_ : int
         Epochs taken, by the network that took most.

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from crnn import checks
-from crnn.models import RecurrentNetwork
+from crnn.base import RecurrentNetwork
 
 
 class RNN(RecurrentNetwork):

@@ -8,8 +8,8 @@ from crnn import checks
 from crnn.checks import Array
 from crnn.kernels import contracts
 from crnn.losses import Loss
-from crnn.network import Network
-from crnn.sequences import Dataset
+from crnn._network.network import Network
+from crnn._training.data import Dataset
 
 
 def sequences(

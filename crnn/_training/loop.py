@@ -7,17 +7,17 @@ import numpy as np
 
 from crnn.checks import Array
 from crnn.errors import DivergenceError
-from crnn.history import History
+from crnn._training.history import History
 from crnn.losses import Loss
 from crnn.metrics import Metric, measure
-from crnn.network import Network
+from crnn._network.network import Network
 from crnn.optimizers import Optimizer
-from crnn.progress import ProgressBar
-from crnn.runs import Clipping, Controls, Plan, Run
-from crnn.sequences import Batch, Dataset
+from crnn._training.progress import ProgressBar
+from crnn._training.run import Clipping, Controls, Plan, Run
+from crnn._training.data import Batch, Dataset
 
 if TYPE_CHECKING:
-    from crnn.checkpoints import Checkpoint
+    from crnn._training.checkpoints import Checkpoint
 
 # Sequences that are predicted at a time, to look at their loss
 EVALUATED = 256

@@ -108,7 +108,7 @@ def _lstm_step(a: Array, state: Array, W_hh: Array, b_h: Array) -> tuple[Array, 
     return np.concatenate([o * np.tanh(c), c], axis=1), np.concatenate([i, f, g, o], axis=1)
 
 
-# From W_xh x_t + b_h (B, gates * H), the state before, W_hh and b_h: the state after, and the gates
+# From W_xh x_t + b_h (B, weights * H), the state before, W_hh and b_h: the state after, and the gates
 _STEPS: dict[str, Callable[[Array, Array, Array, Array], tuple[Array, Array]]] = {
     "tanh": partial(_plain_step, np.tanh),
     "relu": partial(_plain_step, _relu),
@@ -205,14 +205,14 @@ def rnn_forward(
         A name in `contracts.CELLS`, which says how many blocks of H the arrays have.
     x : array (B, T, I) or None
         Inputs. None: W_xh x_t + b_h is in the gates already, or without gates in h.
-    W_xh : array (gates * H, I)
-    W_hh : array (gates * H, H)
-    b_h : array (sums * H,)
+    W_xh : array (weights * H, I)
+    W_hh : array (weights * H, H)
+    b_h : array (biases * H,)
     h : array (B, T+1, states * H)
         On entry ``h[:, 0]`` holds the first states, and without x and gates ``h[:, t + 1]`` holds
         W_xh x_t + b_h; the states after each step are written.
-    gates : array (B, T, kept * H) or None
-        Written. Without x, the first gates * H of a step hold W_xh x_t + b_h on entry. None where
+    gates : array (B, T, gates * H) or None
+        Written. Without x, the first weights * H of a step hold W_xh x_t + b_h on entry. None where
         nothing is kept.
     workspace : array (n,)
         Scratch of at least `workspace_size` scalars.
@@ -256,21 +256,21 @@ def rnn_backward(
         Inputs, as given to `rnn_forward`.
     h : array (B, T+1, states * H)
         States, as left by `rnn_forward`.
-    gates : array (B, T, kept * H) or None
+    gates : array (B, T, gates * H) or None
         As left by `rnn_forward`.
-    W_xh : array (gates * H, I)
-    W_hh : array (gates * H, H)
+    W_xh : array (weights * H, I)
+    W_hh : array (weights * H, H)
     dh : array (B, T, H)
         dL/dh_t through the outputs of step t alone; overwritten by da_t where da is None.
     dc : array (B, T, H) or None
         What reaches the c_t of an LSTM from elsewhere than later steps and h_t; None: nothing.
-    da : array (B, T, sums * H) or None
+    da : array (B, T, biases * H) or None
         da_t is written. None where the cell keeps no gates.
-    dW_xh : array (gates * H, I)
+    dW_xh : array (weights * H, I)
         The sum over all steps of da_t x_t^T is added; nothing without x.
-    dW_hh : array (gates * H, H)
+    dW_hh : array (weights * H, H)
         The sum of da_t h_{t-1}^T is added.
-    db_h : array (sums * H,)
+    db_h : array (biases * H,)
         The sum of da_t is added.
     dx : array (B, T, I) or None
         dL/dx_t = W_xh^T da_t is written, where wanted.
@@ -424,9 +424,9 @@ def rnn_gradient(
     W, dW = contracts.views(theta, shapes), contracts.views(dtheta, shapes)
     h = np.zeros((B, T + 1, of.states * hidden_size), theta.dtype)
     gates = da = None
-    if of.kept:
-        gates = np.empty((B, T, of.kept * hidden_size), theta.dtype)
-        da = np.empty((B, T, of.sums * hidden_size), theta.dtype)
+    if of.gates:
+        gates = np.empty((B, T, of.gates * hidden_size), theta.dtype)
+        da = np.empty((B, T, of.biases * hidden_size), theta.dtype)
     rnn_forward(cell, x, W["W_xh"], W["W_hh"], W["b_h"], h, gates, workspace)
     states = h[:, 1:, :hidden_size]
     y_hat = np.ascontiguousarray(states)

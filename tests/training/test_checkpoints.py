@@ -388,6 +388,6 @@ def test_no_files_without_a_checkpoint(run_python):
 import sys, numpy as np, crnn
 x = np.zeros((3, 4, 2))
 crnn.RNN(2, 3, 2).fit(x, x, epochs=1, patience=3, metrics=["mae"])
-print("crnn.files" in sys.modules, "crnn.checkpoints" in sys.modules)
+print("crnn.archive" in sys.modules, "crnn._training.checkpoints" in sys.modules)
 """
     assert run_python(code).stdout.split() == ["False", "False"]

@@ -1,0 +1,1 @@
+"""The core of training: data, steps, runs and their checkpoints."""
