@@ -6,7 +6,7 @@ import numpy as np
 
 from crnn import checks
 from crnn.checks import Array
-from crnn.kernels import contracts
+from crnn.kernels import streams
 from crnn.losses import Loss
 from crnn._network.network import Network
 from crnn._training.data import Dataset
@@ -63,7 +63,7 @@ def states(network: Network, name: str, value: Any, B: int, single: bool) -> Arr
         return floats(network, name, value, axes, sizes).reshape(shape)
     parts = [
         floats(network, f"{name}[{number}]", part, axes, sizes).reshape(shape)
-        for number, part in enumerate(contracts.pair(name, value))
+        for number, part in enumerate(streams.pair(name, value))
     ]
     return np.concatenate(parts, axis=-1)
 

@@ -13,8 +13,8 @@ from crnn import _backend, _inputs as inputs, checks, losses
 from crnn._training import loop as training
 from crnn.checks import Array
 from crnn._training.history import History
-from crnn.kernels import contracts
-from crnn._network.layers import Architecture
+from crnn.kernels import cells
+from crnn._network.architecture import Architecture
 from crnn.metrics import find as find_metrics
 from crnn._network.network import Network, Tape
 from crnn.optimizers import SGD, Optimizer
@@ -69,7 +69,7 @@ class RecurrentNetwork:
             raise ValueError(
                 f"dropout: expected 0 with one layer, because it acts between layers, got {dropout}"
             )
-        float_dtype = contracts.float_dtype(dtype)
+        float_dtype = cells.float_dtype(dtype)
         checks.choice("init", init, ("orthogonal", "uniform"))
         kernels = _backend.kernels
         if implementation is not None:
@@ -269,7 +269,7 @@ class RecurrentNetwork:
             dh_n = inputs.states(self._network, "dh_n", dh_n, B, single)
         flat = np.zeros_like(self.flat_params)
         dx, dh0 = network.backward(tape, dy, dh_n, flat)
-        views = contracts.views(flat, network.shapes)
+        views = cells.views(flat, network.shapes)
         if single and dx is not None:
             dx = dx[0]
         return Gradients(flat, views, dx, network.shown(dh0, single=single))
@@ -775,7 +775,7 @@ class RecurrentNetwork:
         """
         from crnn import saved
 
-        wanted = contracts.float_dtype(dtype)
+        wanted = cells.float_dtype(dtype)
         if np.abs(self.flat_params).max() > np.finfo(wanted).max:
             raise ValueError(f"dtype: expected one that holds all parameters, got {wanted}")
         description = saved.describe(self) | {"dtype": wanted.name}

@@ -327,7 +327,7 @@ FAMILIES: dict[str, type[RNN] | type[GRU] | type[LSTM]] = {"rnn": RNN, "gru": GR
 
 
 def of_cell(cell: str, *sizes: int | None, **settings: Any) -> RNN | GRU | LSTM:
-    """Return a new network of a cell in `contracts.CELLS`.
+    """Return a new network of a cell in `cells.CELLS`.
 
     Parameters
     ----------

@@ -9,8 +9,8 @@ import numpy as np
 from crnn import networks
 from crnn.checks import Array
 from crnn.errors import ModelFileError
-from crnn.kernels import contracts
-from crnn._network.layers import Architecture
+from crnn.kernels import cells as kernel_cells
+from crnn._network.architecture import Architecture
 from crnn.base import RecurrentNetwork
 
 KIND, FILE_VERSION = "network", 1
@@ -80,8 +80,8 @@ def shapes_of(description: Any) -> dict[str, tuple[np.dtype[Any], tuple[int, ...
     """Return what arrays belong to a network's description, or raise what is wrong with it."""
     if not isinstance(description, dict):
         raise ModelFileError(f"expected the description of a network, got {description!r}")
-    if description.get("cell") not in list(contracts.CELLS):
-        cells = ", ".join(contracts.CELLS)
+    if description.get("cell") not in list(kernel_cells.CELLS):
+        cells = ", ".join(kernel_cells.CELLS)
         raise ModelFileError(f"cell: expected one of {cells}, got {description.get('cell')!r}")
     settings: Any = {name: description.get(name) for name in Architecture._fields}
     of = Architecture(**settings)

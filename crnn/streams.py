@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from crnn.checks import Array
-from crnn.kernels import contracts
+from crnn.kernels import streams
 
 
 class LayeredStream:
@@ -86,7 +86,7 @@ class LayeredStream:
                 and (out.dtype, out.shape) == (like.dtype, like.shape)
                 and out.flags.carray
             ):
-                contracts.check_out(out, like)
+                streams.check_out(out, like)
         *lower, top = self._streams
         with self._alone():
             # Only the lowest can refuse what comes: nothing has moved then.
@@ -171,10 +171,10 @@ class LayeredStream:
         return self.copy()
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        raise TypeError(contracts.STREAM_PICKLED)
+        raise TypeError(streams.STREAM_PICKLED)
 
     def __repr__(self) -> str:
-        return contracts.stream_repr(self)
+        return streams.stream_repr(self)
 
     def _get(self) -> Array:
         """Return the states (layers, batch, S)."""
@@ -185,13 +185,13 @@ class LayeredStream:
     def _set(self, states: Array) -> None:
         for stream, of_layer in zip(self._streams, states, strict=True):
             state = of_layer[0] if self.batch_size is None else of_layer
-            stream.state = contracts.state_of(state, self.hidden_size)
+            stream.state = streams.public_state(state, self.hidden_size)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Keep other threads out."""
         if not self._taken.acquire(blocking=False):
-            raise RuntimeError(contracts.STREAM_BUSY)
+            raise RuntimeError(streams.STREAM_BUSY)
         try:
             yield
         finally:

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from crnn import _backend, networks
-from crnn.kernels import contracts
-from crnn._network.layers import Architecture, Layers
+from crnn.kernels import streams
+from crnn._network.architecture import Architecture
+from crnn._network.layers import Layers
 from crnn._network.workspaces import Scratch
 
 try:
@@ -269,7 +270,7 @@ class _Recurrent:
         if hx is None:
             return x.new_zeros((*shape[:2], of.state_size))
         if of.blocks.states == 2:
-            hx = contracts.pair("hx", hx)
+            hx = streams.pair("hx", hx)
         parts = []
         for number, part in enumerate(hx if of.blocks.states == 2 else (hx,)):
             name = f"hx[{number}]" if of.blocks.states == 2 else "hx"

@@ -7,79 +7,12 @@ which it read.
 """
 
 from types import ModuleType
-from typing import NamedTuple
 
 import numpy as np
 
+from crnn._network.architecture import Architecture
 from crnn.checks import Array
-from crnn.kernels import contracts
 from crnn._network.workspaces import Scratch
-
-
-class Architecture(NamedTuple):
-    """What a network is made of; the parameters follow from it."""
-
-    input_size: int
-    hidden_size: int
-    output_size: int | None
-    """None: the outputs are the states of the last layer."""
-    num_layers: int = 1
-    bidirectional: bool = False
-    dropout: float = 0.0
-    return_sequences: bool = True
-    trainable_h0: bool = False
-    cell: str = "tanh"
-    """A name in `contracts.CELLS`."""
-
-    @property
-    def blocks(self) -> contracts.Cell:
-        """How many blocks of H the cell's arrays are made of."""
-        return contracts.CELLS[self.cell]
-
-    @property
-    def directions(self) -> int:
-        """How many ways each layer reads a sequence."""
-        return 2 if self.bidirectional else 1
-
-    @property
-    def states(self) -> int:
-        """How many states (B, S) there are."""
-        return self.num_layers * self.directions
-
-    @property
-    def state_size(self) -> int:
-        """S, the numbers in a state."""
-        return self.blocks.states * self.hidden_size
-
-    @property
-    def features(self) -> int:
-        """What one layer hands to the next at each step: the states of its directions."""
-        return self.hidden_size * self.directions
-
-    @property
-    def outputs(self) -> int:
-        """Features of y_t."""
-        return self.output_size or self.features
-
-    def suffix(self, state: int) -> str:
-        """Return what the names of the parameters behind that state end in."""
-        layer, direction = divmod(state, self.directions)
-        return (f"_l{layer}" if layer else "") + ("_reverse" if direction else "")
-
-    def parameters(self) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of the parameters, in the order of the flat vector."""
-        shapes: dict[str, tuple[int, ...]] = {}
-        for state in range(self.states):
-            inputs = self.input_size if state < self.directions else self.features
-            for name, shape in contracts.parameters(self.cell, inputs, self.hidden_size, 0).items():
-                shapes[name + self.suffix(state)] = shape
-        if self.output_size is not None:
-            shapes |= {"W_hy": (self.output_size, self.features), "b_y": (self.output_size,)}
-        if self.trainable_h0:
-            several = (self.states,) if self.states > 1 else ()
-            for name in ("h0", "c0")[: self.blocks.states]:
-                shapes[name] = (*several, self.hidden_size)
-        return shapes
 
 
 class Pass:

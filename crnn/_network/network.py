@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from crnn.checks import Array
-from crnn.kernels import contracts
-from crnn._network.layers import Architecture, Layers, Pass, clear_padding
+from crnn.kernels import cells, streams
+from crnn._network.architecture import Architecture
+from crnn._network.layers import Layers, Pass, clear_padding
 from crnn.losses import Loss
 from crnn._network.workspaces import Scratch
 from crnn._training.data import Batch
@@ -169,7 +170,7 @@ class Network:
         self._lay_out()
 
     def _lay_out(self) -> None:
-        self.params = contracts.views(self.flat, self.shapes)
+        self.params = cells.views(self.flat, self.shapes)
         self._scratch = Scratch(self.flat.dtype)
         self._layers = Layers(self.architecture, self.params, self.kernels, self._scratch)
 
@@ -182,7 +183,7 @@ class Network:
 
     def shown(self, states: Array, *, single: bool) -> Any:
         """Return states (layers * directions, B, S) as users see them: of an LSTM a pair."""
-        return contracts.state_of(states[self.states_index(single)], self._hidden_size)
+        return streams.public_state(states[self.states_index(single)], self._hidden_size)
 
     def room_for_states(self, B: int) -> Array:
         """Return an empty array (layers * directions, B, S)."""
@@ -220,7 +221,7 @@ class Network:
         for layer in range(of.num_layers):
             I = of.hidden_size if layer else of.input_size
             O = self._layer_size if with_outputs and layer == of.num_layers - 1 else 0
-            shapes = contracts.parameters(of.cell, I, of.hidden_size, O)
+            shapes = cells.parameter_shapes(of.cell, I, of.hidden_size, O)
             end = start + sum(map(math.prod, shapes.values()))
             yield self.flat[start:end], I, O
             start = end
@@ -274,7 +275,7 @@ class Network:
         dh0 : array (layers * directions, B, S)
         """
         x, lengths = tape._x, tape._lengths
-        gradients = contracts.views(gradient, self.shapes)
+        gradients = cells.views(gradient, self.shapes)
         dx = np.empty(x.shape, self.flat.dtype) if x.ndim == 3 else None
         if lengths is not None and self.architecture.return_sequences:
             dy = dy.copy()
@@ -382,7 +383,7 @@ class Network:
         dy = np.empty_like(y_hat)
         value = loss.compute(self.kernels, y_hat, batch.y, batch.weights, dy)
         gradient = np.zeros_like(self.flat)
-        gradients = contracts.views(gradient, self.shapes)
+        gradients = cells.views(gradient, self.shapes)
         dtop = dh_n = None
         if of.return_sequences:
             dtop = self._through_outputs(done.top, dy, gradients)

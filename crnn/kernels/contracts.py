@@ -1,34 +1,12 @@
 """What every kernel takes: the one table that both implementations check their arguments by."""
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from crnn.kernels import cells
 
-class Cell(NamedTuple):
-    """How many blocks of H a cell's arrays are made of."""
-
-    weights: int
-    """In the rows of W_xh and W_hh."""
-    biases: int
-    """In b_h and da: pre-activations with a bias and a gradient of their own."""
-    states: int
-    """In a state: h, followed by c for an LSTM."""
-    gates: int
-    """In what BPTT reads of a step beside its states; 0: the states are enough."""
-
-
-# Every cell by name. `reference` and its compiled twin say what each computes; all else, from the
-# packed products to the files, reads this table.
-CELLS = {
-    "tanh": Cell(weights=1, biases=1, states=1, gates=0),
-    "relu": Cell(weights=1, biases=1, states=1, gates=0),
-    "gru": Cell(weights=3, biases=4, states=1, gates=4),
-    "gru_reset_before": Cell(weights=3, biases=3, states=1, gates=4),
-    "lstm": Cell(weights=4, biases=4, states=2, gates=4),
-}
 
 # A kernel's arrays, in the order in which they fix the sizes. `out` marks arrays that are written,
 # `contiguous` those that leave no gap between rows; of the others only the last axis has to be
@@ -137,115 +115,7 @@ ARGUMENTS: dict[str, dict[str, str]] = {
 }
 
 
-def float_dtype(value: Any) -> np.dtype[Any]:
-    """Return the dtype float32 or float64, or raise a ValueError."""
-    dtype: np.dtype[Any]
-    try:
-        dtype = np.dtype(value)
-    except TypeError:
-        dtype = np.dtype(object)
-    # NumPy reads None as float64.
-    if value is None or dtype not in (np.float32, np.float64) or not dtype.isnative:
-        raise ValueError(f"dtype: expected 'float32' or 'float64', got {value!r}")
-    return dtype
-
-
 VELOCITY_MISSING = "velocity: expected an array because momentum is not 0, got None"
-STREAM_BUSY = "stream: expected one thread at a time, got a call while another thread is in it"
-STREAM_PICKLED = "stream: expected to stay in its process; pickle the network, and the state"
-
-
-def check_out(out: Any, like: np.ndarray[Any, Any]) -> None:
-    """Raise what is wrong with an `out` that cannot be written to in place of a new array."""
-    expected = f"a writable C-contiguous {like.dtype} array of shape {like.shape}"
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out: expected {expected}, got {type(out).__name__}")
-    if out.dtype != like.dtype:
-        raise TypeError(f"out: expected {expected}, got {out.dtype}")
-    if out.shape != like.shape:
-        raise ValueError(f"out: expected {expected}, got shape {out.shape}")
-    kind = "strides " + str(out.strides) if out.flags.writeable else "a read-only one"
-    raise ValueError(f"out: expected {expected}, got {kind}")
-
-
-def stream_repr(stream: Any) -> str:
-    """Return how a stream of either implementation shows itself."""
-    return (
-        f"Stream(input_size={stream.input_size}, hidden_size={stream.hidden_size}, "
-        f"output_size={stream.output_size}, batch_size={stream.batch_size}, "
-        f"dtype='{stream.dtype}')"
-    )
-
-
-def find_cell(name: Any) -> Cell:
-    """Return a cell's row of `CELLS`, or raise a ValueError."""
-    if not isinstance(name, str) or name not in CELLS:
-        raise ValueError(f"cell: expected one of {', '.join(CELLS)}, got {name!r}")
-    return CELLS[name]
-
-
-def parameters(cell: str, I: int, H: int, O: int) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the parameters, in the order of the flat vector; O = 0: no output layer.
-
-    Parameters
-    ----------
-    cell : str
-        A name in `CELLS`.
-    I, H, O : int
-        Inputs, hidden units, outputs.
-    """
-    of = CELLS[cell]
-    shapes: dict[str, tuple[int, ...]] = {
-        "W_xh": (of.weights * H, I),
-        "W_hh": (of.weights * H, H),
-        "b_h": (of.biases * H,),
-    }
-    return shapes | {"W_hy": (O, H), "b_y": (O,)} if O else shapes
-
-
-def state_of(array: np.ndarray[Any, Any], hidden_size: int) -> Any:
-    """Return a state (..., states * H) as users see it: h, or the pair of h and c."""
-    if array.shape[-1] == hidden_size:
-        return array
-    h, c = array[..., :hidden_size].copy(), array[..., hidden_size:].copy()
-    h.flags.writeable = c.flags.writeable = array.flags.writeable
-    return h, c
-
-
-def state_from(
-    value: Any, states: int, convert: Callable[[str, Any, str], np.ndarray[Any, Any]] | None
-) -> np.ndarray[Any, Any]:
-    """Return the array (..., states * H) of a state that is given; without `convert` as it is."""
-    if convert is None:
-        return np.concatenate(value, axis=-1) if states > 1 else np.ascontiguousarray(value)
-    if states == 1:
-        return convert("state", value, "hidden")
-    parts = pair("state", value)
-    names = ("state[0]", "state[1]")
-    return np.concatenate(
-        [convert(name, part, "hidden") for name, part in zip(names, parts, strict=True)], axis=-1
-    )
-
-
-def pair(name: str, value: Any) -> tuple[Any, Any]:
-    """Return the state of an LSTM as a pair, or raise what is wrong with it."""
-    if not isinstance(value, (tuple, list)):
-        raise TypeError(f"{name}: expected a pair (h, c), got {type(value).__name__}")
-    if len(value) != 2:
-        raise ValueError(f"{name}: expected a pair (h, c), got {len(value)} of them")
-    return value[0], value[1]
-
-
-def views(
-    flat: np.ndarray[Any, Any], shapes: dict[str, tuple[int, ...]]
-) -> dict[str, np.ndarray[Any, Any]]:
-    """Return the named parts of a vector, which stand in it one after another."""
-    parts, start = {}, 0
-    for name, shape in shapes.items():
-        end = start + math.prod(shape)
-        parts[name] = flat[start:end].reshape(shape)
-        start = end
-    return parts
 
 
 def check(
@@ -275,7 +145,7 @@ def check(
     ValueError
         A shape, a stride or a class number does not fit, or an output is read-only.
     """
-    of = find_cell(cell)
+    of = cells.get_cell(cell)
     blocks = of._asdict() | {"c": of.states - 1, "da": of.biases if of.gates else 0}
     sizes: dict[str, int] = {}
     if hidden_size is not None:
@@ -301,7 +171,7 @@ def check(
             raise TypeError(f"{name}: expected dtype {expected}, got {array.dtype}")
         _check_shape(name, array, shape.split(), sizes, blocks)
         if name == "x" and hidden_size is not None:
-            shapes = parameters(cell, sizes["I"], hidden_size, output_size)
+            shapes = cells.parameter_shapes(cell, sizes["I"], hidden_size, output_size)
             sizes["P"] = sum(math.prod(shape) for shape in shapes.values())
         dense = array.strides[-1] == array.itemsize or array.shape[-1] <= 1
         regular = all(stride % array.itemsize == 0 for stride in array.strides)

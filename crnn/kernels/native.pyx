@@ -22,7 +22,8 @@ from crnn.kernels.table cimport (
 
 import numpy
 
-from crnn.kernels import contracts
+from crnn.kernels import contracts, streams
+from crnn.kernels.cells import CELLS, float_dtype, get_cell
 
 np.import_array()
 
@@ -72,9 +73,9 @@ cdef inline Table* table(int dtype) noexcept nogil:
 
 cdef Cell[CELL_COUNT] cells
 cdef dict CELL_KINDS = {}
-if len(contracts.CELLS) != CELL_COUNT:
-    raise ImportError(f"CellKind: expected {len(contracts.CELLS)} kinds of cells, got {CELL_COUNT}")
-for _kind, (_name, _cell) in enumerate(contracts.CELLS.items()):
+if len(CELLS) != CELL_COUNT:
+    raise ImportError(f"CellKind: expected {len(CELLS)} kinds of cells, got {CELL_COUNT}")
+for _kind, (_name, _cell) in enumerate(CELLS.items()):
     CELL_KINDS[_name] = _kind
     cells[_kind].kind = <CellKind> <int> _kind
     cells[_kind].gates, cells[_kind].sums, cells[_kind].states, cells[_kind].kept = _cell
@@ -83,7 +84,7 @@ for _kind, (_name, _cell) in enumerate(contracts.CELLS.items()):
 cdef inline const Cell* cell_of(name) except NULL:
     kind = CELL_KINDS.get(name) if type(name) is str else None
     if kind is None:
-        contracts.find_cell(name)
+        get_cell(name)
     return &cells[<int> kind]
 
 
@@ -106,7 +107,7 @@ cdef Table* table_of(dtype) except NULL:
         number = (<np.dtype> dtype).type_num
     if number == np.NPY_FLOAT:
         return &builds.float32
-    return &builds.float64 if contracts.float_dtype(dtype) == "float64" else &builds.float32
+    return &builds.float64 if float_dtype(dtype) == "float64" else &builds.float32
 
 
 def workspace_size(cell, T, B, I, H, O, dtype):

@@ -81,7 +81,7 @@ cdef int move_state_alone(Running* r, int dtype, const void* source, void* targe
 cdef int take(Running* r) except -1:
     """Keep other threads out of the stream."""
     if atomic_swap(&r.busy, 1):
-        raise RuntimeError(contracts.STREAM_BUSY)
+        raise RuntimeError(streams.STREAM_BUSY)
     return 0
 
 
@@ -257,7 +257,7 @@ cdef class Stream:
         else:
             y_t = matrix(out, r.dtype, r.call.sizes.B, r.call.sizes.O, WRITTEN)
         if not y_t:
-            contracts.check_out(out, outputs_for(self, 0))
+            streams.check_out(out, outputs_for(self, 0))
         take(r)
         r.call.x.data, r.call.y.data = x_t, y_t
         if r.is_long:
@@ -319,13 +319,13 @@ cdef class Stream:
         take(<Running*> self.running)
         move_state(<Running*> self.running, NULL, np.PyArray_DATA(<np.ndarray> state))
         give(<Running*> self.running)
-        return contracts.state_of(state[0] if self.batch_size is None else state, self.hidden_size)
+        return streams.public_state(state[0] if self.batch_size is None else state, self.hidden_size)
 
     @state.setter
     def state(self, value):
         cdef Running* r = <Running*> self.running
         cdef Sizes s = r.call.sizes
-        state = contracts.state_from(value, s.cell.states, self.convert)
+        state = streams.state_from(value, s.cell.states, self.convert)
         if self.batch_size is None:
             state = state[None]
         cdef void* data = matrix(state, r.dtype, s.B, s.cell.states * s.H, READ)
@@ -382,7 +382,7 @@ cdef class Stream:
         return self.copy()
 
     def __reduce__(self):
-        raise TypeError(contracts.STREAM_PICKLED)
+        raise TypeError(streams.STREAM_PICKLED)
 
     @property
     def input_size(self):
@@ -401,7 +401,7 @@ cdef class Stream:
         return self.parameters.dtype
 
     def __repr__(self):
-        return contracts.stream_repr(self)
+        return streams.stream_repr(self)
 
     cdef int step_float(self, const float* x, float* y) noexcept nogil:
         return step_alone(<Running*> self.running, np.NPY_FLOAT, x, y)

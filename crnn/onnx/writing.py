@@ -13,7 +13,7 @@ from crnn.onnx.operators import OPERATORS, TRAINABLE, to_onnx
 
 if TYPE_CHECKING:
     from crnn.checks import Array
-    from crnn._network.layers import Architecture
+    from crnn._network.architecture import Architecture
 
 # Of 2022; its recurrent operators are those of all versions since.
 OPSET, IR_VERSION = 17, 8

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import crnn._backend
-from crnn.kernels.contracts import CELLS
+from crnn.kernels.cells import CELLS
 
 DTYPES = ["float32", "float64"]
 dtypes = pytest.mark.parametrize("dtype", DTYPES)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crnn.kernels import contracts
+from crnn.kernels import cells, contracts
 
 DTYPES = ["float32", "float64"]
 dtypes = pytest.mark.parametrize("dtype", DTYPES)
@@ -436,7 +436,7 @@ def test_strides_of_batch_and_time(kernels, assert_close, dtype, cell, layout, s
 
 
 def test_the_table_of_cells():
-    assert {name: tuple(cell) for name, cell in contracts.CELLS.items()} == BLOCKS
+    assert {name: tuple(cell) for name, cell in cells.CELLS.items()} == BLOCKS
 
 
 @dtypes

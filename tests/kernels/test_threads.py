@@ -15,7 +15,7 @@ import pytest
 
 import crnn
 import crnn._backend
-from crnn.kernels.contracts import CELLS
+from crnn.kernels.cells import CELLS
 
 DTYPES = ["float32", "float64"]
 dtypes = pytest.mark.parametrize("dtype", DTYPES)

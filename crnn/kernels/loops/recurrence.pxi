@@ -1,6 +1,6 @@
 # The hidden layer over all steps: forward, and backpropagation through time.
 #
-# A cell is its row of contracts.CELLS and a file: rnn.pxi, gru.pxi or lstm.pxi, which says what the
+# A cell is its row of cells.CELLS and a file: rnn.pxi, gru.pxi or lstm.pxi, which says what the
 # arrays hold at a step and what happens to them there. What all cells share is here: whatever does
 # not recur, and the order of things. The functions that choose between cells stand first.
 #

@@ -31,7 +31,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from crnn.kernels import contracts
+from crnn.kernels import cells, contracts, streams
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -53,14 +53,14 @@ def workspace_size(cell: str, T: int, B: int, I: int, H: int, O: int, dtype: Any
     Parameters
     ----------
     cell : str
-        A name in `contracts.CELLS`.
+        A name in `cells.CELLS`.
     T, B, I, H, O : int
         Time steps, sequences, inputs, hidden units, outputs.
     dtype : dtype-like
         float32 or float64.
     """
-    contracts.find_cell(cell)
-    contracts.float_dtype(dtype)
+    cells.get_cell(cell)
+    cells.float_dtype(dtype)
     return 0
 
 
@@ -202,7 +202,7 @@ def rnn_forward(
     Parameters
     ----------
     cell : str
-        A name in `contracts.CELLS`, which says how many blocks of H the arrays have.
+        A name in `cells.CELLS`, which says how many blocks of H the arrays have.
     x : array (B, T, I) or None
         Inputs. None: W_xh x_t + b_h is in the gates already, or without gates in h.
     W_xh : array (weights * H, I)
@@ -251,7 +251,7 @@ def rnn_backward(
     Parameters
     ----------
     cell : str
-        A name in `contracts.CELLS`.
+        A name in `cells.CELLS`.
     x : array (B, T, I) or None
         Inputs, as given to `rnn_forward`.
     h : array (B, T+1, states * H)
@@ -362,15 +362,15 @@ def output_backward(
 
 def gradient_workspace_size(cell: str, T: int, B: int, I: int, H: int, O: int, dtype: Any) -> int:
     """Return how many scalars of scratch `rnn_gradient` needs: none in NumPy."""
-    contracts.find_cell(cell)
-    contracts.float_dtype(dtype)
+    cells.get_cell(cell)
+    cells.float_dtype(dtype)
     return 0
 
 
 def predict_workspace_size(cell: str, T: int, B: int, I: int, H: int, O: int, dtype: Any) -> int:
     """Return how many scalars of scratch `rnn_predict` needs: none in NumPy."""
-    contracts.find_cell(cell)
-    contracts.float_dtype(dtype)
+    cells.get_cell(cell)
+    cells.float_dtype(dtype)
     return 0
 
 
@@ -392,7 +392,7 @@ def rnn_gradient(
     Parameters
     ----------
     cell : str
-        A name in `contracts.CELLS`.
+        A name in `cells.CELLS`.
     x : array (B, T, I)
         Inputs.
     y : array (B, T, O), or for "cross_entropy" (B, T) of intp
@@ -418,10 +418,10 @@ def rnn_gradient(
     arrays = {"x": x, "y": y, "theta": theta, "dtheta": dtheta, "workspace": workspace}
     kernel = "rnn_gradient of classes" if loss == "cross_entropy" else "rnn_gradient"
     contracts.check(kernel, arrays, cell, hidden_size, output_size)
-    of = contracts.find_cell(cell)
+    of = cells.get_cell(cell)
     B, T, I = x.shape
-    shapes = contracts.parameters(cell, I, hidden_size, output_size)
-    W, dW = contracts.views(theta, shapes), contracts.views(dtheta, shapes)
+    shapes = cells.parameter_shapes(cell, I, hidden_size, output_size)
+    W, dW = cells.views(theta, shapes), cells.views(dtheta, shapes)
     h = np.zeros((B, T + 1, of.states * hidden_size), theta.dtype)
     gates = da = None
     if of.gates:
@@ -466,7 +466,7 @@ def rnn_predict(
     Parameters
     ----------
     cell : str
-        A name in `contracts.CELLS`.
+        A name in `cells.CELLS`.
     x : array (B, T, I)
         Inputs.
     h0 : array (B, states * H) or None
@@ -483,8 +483,8 @@ def rnn_predict(
         Scratch of at least `predict_workspace_size` scalars.
     """
     contracts.check("rnn_predict", locals(), cell, hidden_size, output_size)
-    W = contracts.views(theta, contracts.parameters(cell, x.shape[2], hidden_size, output_size))
-    states = contracts.find_cell(cell).states
+    W = cells.views(theta, cells.parameter_shapes(cell, x.shape[2], hidden_size, output_size))
+    states = cells.get_cell(cell).states
     h = np.zeros((x.shape[0], states * hidden_size), theta.dtype) if h0 is None else h0
     for t in range(x.shape[1]):
         y[:, t], h = _step(cell, W, np.ascontiguousarray(x[:, t]), h)
@@ -829,9 +829,9 @@ class Stream:
         self.batch_size = batch_size
         self.dtype = theta.dtype
         self._cell = cell
-        self._states = contracts.find_cell(cell).states
-        self._W = contracts.views(
-            theta.copy(), contracts.parameters(cell, input_size, hidden_size, output_size)
+        self._states = cells.get_cell(cell).states
+        self._W = cells.views(
+            theta.copy(), cells.parameter_shapes(cell, input_size, hidden_size, output_size)
         )
         self._convert = convert
         self._h = np.zeros((batch_size or 1, self._states * hidden_size), theta.dtype)
@@ -869,7 +869,7 @@ class Stream:
             and (out.dtype, out.shape) == (y.dtype, y.shape)
             and out.flags.carray
         ):
-            contracts.check_out(out, y)
+            streams.check_out(out, y)
         with self._alone():
             y, h = _step(self._cell, self._W, x.reshape(-1, self.input_size), self._h)
             out[...] = y.reshape(out.shape)
@@ -910,11 +910,11 @@ class Stream:
         """A copy of the last state (batch, hidden) or (hidden,), or a pair; may be assigned to."""
         with self._alone():
             state = self._h[0].copy() if self.batch_size is None else self._h.copy()
-        return contracts.state_of(state, self.hidden_size)
+        return streams.public_state(state, self.hidden_size)
 
     @state.setter
     def state(self, value: Any) -> None:
-        state = contracts.state_from(value, self._states, self._convert)
+        state = streams.state_from(value, self._states, self._convert)
         state = state.reshape(self._h.shape).copy()
         with self._alone():
             self._h = state
@@ -958,16 +958,16 @@ class Stream:
         return self.copy()
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        raise TypeError(contracts.STREAM_PICKLED)
+        raise TypeError(streams.STREAM_PICKLED)
 
     def __repr__(self) -> str:
-        return contracts.stream_repr(self)
+        return streams.stream_repr(self)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Keep other threads out."""
         if not self._taken.acquire(blocking=False):
-            raise RuntimeError(contracts.STREAM_BUSY)
+            raise RuntimeError(streams.STREAM_BUSY)
         try:
             yield
         finally:

@@ -1,0 +1,107 @@
+"""The sizes and options of a network, from which the shapes of its parameters follow."""
+
+from typing import Any, NamedTuple
+
+from crnn.kernels import cells
+
+
+class Architecture(NamedTuple):
+    """The sizes and options of a network: everything about it but its numbers.
+
+    Attributes
+    ----------
+    input_size : int
+        Features of x_t, or the number of categories.
+    hidden_size : int
+        Hidden units of each layer and direction.
+    output_size : int or None
+        Features of y_t; None: the outputs are the states of the last layer.
+    num_layers : int
+    bidirectional : bool
+    dropout : float
+        Share of the numbers between two layers that a training step sets to zero.
+    return_sequences : bool
+        Whether there is an output for each step, or one per sequence.
+    trainable_h0 : bool
+        Whether the first states are parameters.
+    cell : str
+        A name in `crnn.kernels.cells.CELLS`: "tanh", "relu", "gru", "gru_reset_before", "lstm".
+    categorical : bool
+        Whether inputs are category numbers (batch, time), read as one-hot vectors.
+    """
+
+    input_size: int
+    hidden_size: int
+    output_size: int | None = None
+    num_layers: int = 1
+    bidirectional: bool = False
+    dropout: float = 0.0
+    return_sequences: bool = True
+    trainable_h0: bool = False
+    cell: str = "tanh"
+    categorical: bool = False
+
+    @property
+    def blocks(self) -> cells.Cell:
+        """How many blocks of H the cell's arrays are made of."""
+        return cells.CELLS[self.cell]
+
+    @property
+    def directions(self) -> int:
+        """How many ways each layer reads a sequence: 1 or 2."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def states(self) -> int:
+        """How many states (batch, state_size) there are: one a layer and direction."""
+        return self.num_layers * self.directions
+
+    @property
+    def state_size(self) -> int:
+        """S, the numbers in a state: H, or 2 H for an LSTM (h, then c)."""
+        return self.blocks.states * self.hidden_size
+
+    @property
+    def features(self) -> int:
+        """What one layer hands to the next at each step: the states h of its directions."""
+        return self.hidden_size * self.directions
+
+    @property
+    def outputs(self) -> int:
+        """Features of y_t, whether or not there is an output layer."""
+        return self.output_size or self.features
+
+    def suffix(self, state: int) -> str:
+        """Return the ending of the parameter names of one layer and direction.
+
+        Parameters
+        ----------
+        state : int
+            From 0 to ``states - 1``: layer by layer, the forward direction first.
+
+        Returns
+        -------
+        str
+            "", "_reverse", "_l1", "_l1_reverse", ...
+        """
+        layer, direction = divmod(state, self.directions)
+        return (f"_l{layer}" if layer else "") + ("_reverse" if direction else "")
+
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the parameters by name, in the order of the flat vector."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for state in range(self.states):
+            inputs = self.input_size if state < self.directions else self.features
+            of_state = cells.parameter_shapes(self.cell, inputs, self.hidden_size, 0)
+            shapes |= {name + self.suffix(state): shape for name, shape in of_state.items()}
+        if self.output_size is not None:
+            shapes |= {"W_hy": (self.output_size, self.features), "b_y": (self.output_size,)}
+        if self.trainable_h0:
+            layers = (self.states,) if self.states > 1 else ()
+            for name in ("h0", "c0")[: self.blocks.states]:
+                shapes[name] = (*layers, self.hidden_size)
+        return shapes
+
+    def describe(self) -> dict[str, Any]:
+        """Return the attributes by name, as files keep them."""
+        return self._asdict()

@@ -1,0 +1,81 @@
+"""The table of cells, and the layout of their parameters in one vector."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Cell(NamedTuple):
+    """How many blocks of H a cell's arrays are made of."""
+
+    weights: int
+    """In the rows of W_xh and W_hh."""
+    biases: int
+    """In b_h and da: pre-activations with a bias and a gradient of their own."""
+    states: int
+    """In a state: h, followed by c for an LSTM."""
+    gates: int
+    """In what BPTT reads of a step beside its states; 0: the states are enough."""
+
+
+# Every cell by name. `reference` and its compiled twin say what each computes; all else, from the
+# packed products to the files, reads this table.
+CELLS = {
+    "tanh": Cell(weights=1, biases=1, states=1, gates=0),
+    "relu": Cell(weights=1, biases=1, states=1, gates=0),
+    "gru": Cell(weights=3, biases=4, states=1, gates=4),
+    "gru_reset_before": Cell(weights=3, biases=3, states=1, gates=4),
+    "lstm": Cell(weights=4, biases=4, states=2, gates=4),
+}
+
+
+def get_cell(name: Any) -> Cell:
+    """Return a cell's row of `CELLS`, or raise a ValueError."""
+    if not isinstance(name, str) or name not in CELLS:
+        raise ValueError(f"cell: expected one of {', '.join(CELLS)}, got {name!r}")
+    return CELLS[name]
+
+
+def parameter_shapes(cell: str, I: int, H: int, O: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the parameters, in the order of the flat vector; O = 0: no output layer.
+
+    Parameters
+    ----------
+    cell : str
+        A name in `CELLS`.
+    I, H, O : int
+        Inputs, hidden units, outputs.
+    """
+    of = CELLS[cell]
+    shapes: dict[str, tuple[int, ...]] = {
+        "W_xh": (of.weights * H, I),
+        "W_hh": (of.weights * H, H),
+        "b_h": (of.biases * H,),
+    }
+    return shapes | {"W_hy": (O, H), "b_y": (O,)} if O else shapes
+
+
+def views(
+    flat: np.ndarray[Any, Any], shapes: dict[str, tuple[int, ...]]
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the named parts of a vector, which stand in it one after another."""
+    parts, start = {}, 0
+    for name, shape in shapes.items():
+        end = start + math.prod(shape)
+        parts[name] = flat[start:end].reshape(shape)
+        start = end
+    return parts
+
+
+def float_dtype(value: Any) -> np.dtype[Any]:
+    """Return the dtype float32 or float64, or raise a ValueError."""
+    dtype: np.dtype[Any]
+    try:
+        dtype = np.dtype(value)
+    except TypeError:
+        dtype = np.dtype(object)
+    # NumPy reads None as float64.
+    if value is None or dtype not in (np.float32, np.float64) or not dtype.isnative:
+        raise ValueError(f"dtype: expected 'float32' or 'float64', got {value!r}")
+    return dtype
