@@ -6,22 +6,25 @@
 RNN(input_size=1, hidden_size=32, output_size=1, dtype='float32', implementation='native')
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import NoReturn
 
 from crnn import losses, schedules
-from crnn._backend import implementation, show_config
-from crnn.networks import GRU, LSTM, RNN
-from crnn.embedding import get_include
-from crnn.errors import DivergenceError, ModelFileError
-from crnn._training.history import History
-from crnn._network.network import Tape
-from crnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+from crnn._backend import (
+    get_include,
+    get_num_threads,
+    implementation,
+    set_num_threads,
+    show_config,
+)
+from crnn._network.architecture import Architecture
 from crnn._network.parameters import Gradients
-from crnn.saved import load
-from crnn.threads import get_num_threads, set_num_threads
-
-if TYPE_CHECKING:
-    from crnn.torch import from_torch as from_torch
+from crnn._network.tape import Tape
+from crnn._training.history import History
+from crnn.errors import DivergenceError, ModelFileError
+from crnn.loading import load
+from crnn.networks import GRU, LSTM, RNN, from_architecture
+from crnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+from crnn.streams import Stream
 
 __version__ = "0.1.0"
 
@@ -32,14 +35,17 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "Architecture",
     "DivergenceError",
     "Gradients",
     "History",
     "ModelFileError",
     "Optimizer",
     "RMSprop",
+    "Stream",
     "Tape",
     "__version__",
+    "from_architecture",
     "get_include",
     "get_num_threads",
     "implementation",
@@ -50,11 +56,10 @@ __all__ = [
     "show_config",
 ]
 
+_MOVED = {"from_torch": "crnn.torch.from_torch"}
 
-def __getattr__(name: str) -> Any:
-    # PyTorch takes seconds to import, and is no part of crnn.
-    if name == "from_torch":
-        from crnn.torch import from_torch
 
-        return from_torch
+def __getattr__(name: str) -> NoReturn:
+    if name in _MOVED:
+        raise ImportError(f"crnn.{name}: moved, import {_MOVED[name]}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The one place that chooses between the compiled kernels and the NumPy ones.
+"""The choice between the compiled kernels and the NumPy ones, their threads and their headers.
 
 The environment variable CRNN_IMPLEMENTATION is `auto` (the default), `native` or `python`. `auto`
 falls back to NumPy without a word when the compiled kernels are absent on purpose, and with a
@@ -11,8 +11,11 @@ import os
 import sys
 import warnings
 from types import ModuleType
+from typing import SupportsIndex
 
 import numpy as np
+
+from crnn import checks
 
 _MODULES = {"native": "crnn.kernels.native", "python": "crnn.kernels.reference"}
 # By os.path: pathlib would take a third of the time that the import of crnn takes.
@@ -115,3 +118,56 @@ def show_config() -> None:
     print(f"threads         {kernels.get_num_threads()} at most")
     print(f"NumPy           {np.__version__}")
     print(f"Python          {sys.version.split()[0]}")
+
+
+def set_num_threads(n: SupportsIndex) -> None:
+    """Set how many threads one call of the compiled kernels may use.
+
+    The default is CRNN_NUM_THREADS, or the number of processors that the process may use. A call
+    uses fewer where the work is too little to share; results are the same bits for any number. The
+    NumPy kernels are left to NumPy.
+
+    Parameters
+    ----------
+    n : int
+        At least 1; the calling thread is one of them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        `n` is no whole number of at least 1.
+    """
+    _threaded_kernels().set_num_threads(checks.integer("n", n, at_least=1))
+
+
+def get_num_threads() -> int:
+    """Return how many threads one call of the compiled kernels may use.
+
+    Returns
+    -------
+    int
+        1 where there are no compiled kernels.
+    """
+    number: int = _threaded_kernels().get_num_threads()
+    return number
+
+
+def _threaded_kernels() -> ModuleType:
+    """Return the compiled kernels, which a network may use whatever the default is."""
+    try:
+        return load("native")
+    except ImportError:
+        return load("python")
+
+
+def get_include() -> str:
+    """Return the folder of crnn.h, for a C compiler's include path.
+
+    Cython code needs no path: ``from crnn cimport Stream`` finds the package.
+
+    Returns
+    -------
+    str
+        An absolute path.
+    """
+    return os.path.join(os.path.dirname(__file__), "include")

@@ -1,6 +1,12 @@
-"""Checks of what users pass, and its layout as the kernels take it.
+"""Checks of single arguments, for crnn and for code built on it.
 
-Every check raises one sentence: the argument, what was expected, what came.
+Each check returns the converted value, or raises one sentence that names the argument, what was
+expected, and what came.
+
+>>> import crnn.checks
+>>> crnn.checks.integer("steps", 0, at_least=1)
+Traceback (most recent call last):
+ValueError: steps: expected at least 1, got 0
 """
 
 import math
@@ -8,18 +14,33 @@ import numbers
 import operator
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from types import ModuleType
-from typing import Any, SupportsIndex, TypeAlias
+from typing import Any, SupportsIndex
 
 import numpy as np
 
-from crnn.kernels import contracts
+from crnn._typing import Array as Array  # until its users have moved
 
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+__all__ = ["boolean", "choice", "generator", "integer", "number", "within"]
 
 
 def integer(name: str, value: SupportsIndex, *, at_least: int) -> int:
-    """Return a whole number, bools excluded."""
+    """Return a whole number as an int.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name, for the error.
+    value : int or NumPy integer
+        Not a bool.
+    at_least : int
+
+    Raises
+    ------
+    TypeError
+        The value is of another kind.
+    ValueError
+        It is out of range.
+    """
     try:
         number = operator.index(value)
     except TypeError:
@@ -39,7 +60,24 @@ def number(
     above: float | None = None,
     below: float | None = None,
 ) -> float:
-    """Return a finite number within the limits, as a float."""
+    """Return a finite number within the limits, as a float.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name, for the error.
+    value : real number
+        Not a bool.
+    at_least, above, below : float, optional
+        Limits: at_least <= value, above < value < below.
+
+    Raises
+    ------
+    TypeError
+        The value is of another kind.
+    ValueError
+        It is out of range.
+    """
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name}: expected a number, got {value!r}")
     try:
@@ -60,14 +98,39 @@ def number(
 
 
 def choice(name: str, value: str, choices: tuple[str, ...]) -> str:
-    """Return a string that is one of the choices."""
+    """Return a string that is one of the choices.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name, for the error.
+    value : str
+    choices : tuple of str
+
+    Raises
+    ------
+    ValueError
+        The value is none of them.
+    """
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name}: expected {_any_of(map(repr, choices))}, got {value!r}")
+        raise ValueError(f"{name}: expected {any_of(map(repr, choices))}, got {value!r}")
     return value
 
 
 def boolean(name: str, value: Any) -> bool:
-    """Return True or False."""
+    """Return True or False.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name, for the error.
+    value : bool or NumPy bool
+
+    Raises
+    ------
+    TypeError
+        The value is no bool.
+    """
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name}: expected True or False, got {value!r}")
     return bool(value)
@@ -76,9 +139,17 @@ def boolean(name: str, value: Any) -> bool:
 def generator(seed: Any) -> "np.random.Generator":
     """Return the random generator of a seed.
 
-    The annotation is a string, here and elsewhere: to evaluate it would import numpy.random, which
-    takes as long as the rest of crnn.
+    Parameters
+    ----------
+    seed : int, numpy Generator or None
+        A generator is returned as it is; None: seeded by the system.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The seed is none of these, or negative.
     """
+    # The annotations name np.random in strings: importing it takes as long as the rest of crnn.
     if isinstance(seed, (bool, np.bool_)):
         raise TypeError(f"seed: expected a whole number of at least 0, got {seed!r}")
     try:
@@ -89,146 +160,20 @@ def generator(seed: Any) -> "np.random.Generator":
 
 @contextmanager
 def within(outer: str) -> Iterator[None]:
-    """Name the argument that holds the one that a check names."""
+    """Put the name of an outer argument before the errors of checks in a `with` block.
+
+    Parameters
+    ----------
+    outer : str
+        As in "validation_data: x: expected ...".
+    """
     try:
         yield
     except (TypeError, ValueError) as error:
         raise type(error)(f"{outer}: {error}") from None
 
 
-def floats(
-    name: str,
-    value: Any,
-    shapes: tuple[str, ...],
-    sizes: dict[str, int],
-    like: Array,
-    kernels: ModuleType,
-) -> Array:
-    """Return a finite C-contiguous array of `like`'s dtype whose shape is one of `shapes`.
-
-    Parameters
-    ----------
-    name : str
-        The argument's name.
-    value : array-like
-        Floats of up to 64 bits, or whole numbers that the dtype holds exactly.
-    shapes : tuple of str
-        Axis names such as ``"batch time features"``, of different ranks.
-    sizes : dict
-        Sizes that some of the axes must have; the others have to be at least 1.
-    like : array
-        Of the dtype to convert to.
-    kernels : module
-        The implementation that looks for NaN.
-    """
-    array = _array(name, value)
-    kind, itemsize = array.dtype.kind, array.dtype.itemsize
-    if not ((kind == "f" and itemsize <= 8) or kind in "iub"):
-        raise TypeError(
-            f"{name}: expected numbers (floats of at most 64 bits, or integers), got {array.dtype}"
-        )
-    _check_shape(name, array, shapes, sizes)
-    if kind in "iu":
-        # Up to this magnitude a float of that width holds every whole number.
-        exact = 2 ** (np.finfo(like.dtype).nmant + 1)
-        if int(array.max()) > exact or int(array.min()) < -exact:
-            raise ValueError(
-                f"{name}: expected whole numbers that {like.dtype} holds exactly (up to {exact}), "
-                f"got {int(array.min())} to {int(array.max())}"
-            )
-    with np.errstate(over="ignore", invalid="ignore"):
-        converted = np.ascontiguousarray(array, dtype=like.dtype)
-    if not converted.flags.aligned:
-        converted = converted.copy()
-    if not kernels.all_finite(converted.reshape(-1)):
-        index = tuple(int(i) for i in np.argwhere(~np.isfinite(converted))[0])
-        came = array[index]
-        expected = f"numbers that {like.dtype} can hold" if np.isfinite(came) else "finite numbers"
-        raise ValueError(f"{name}: expected {expected}, got {came} at index {index}")
-    return converted
-
-
-def classes(
-    name: str, value: Any, shapes: tuple[str, ...], sizes: dict[str, int], n_classes: int
-) -> Array:
-    """Return an intp array of class numbers below `n_classes` whose shape is one of `shapes`."""
-    array = _array(name, value)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"{name}: expected integer class numbers, got {array.dtype}")
-    _check_shape(name, array, shapes, sizes)
-    contracts.check_classes(name, array, n_classes)
-    # A copy: the kernels index by it without looking again, whatever its owner does meanwhile.
-    return np.array(array, dtype=np.intp, order="C")
-
-
-def lengths(value: Any, batch: int, time: int) -> Array:
-    """Return an intp array (batch,) of lengths from 1 to `time`."""
-    array = _array("lengths", value)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"lengths: expected whole numbers, got {array.dtype}")
-    _check_shape("lengths", array, ("batch",), {"batch": batch})
-    if array.min() < 1 or array.max() > time:
-        raise ValueError(
-            f"lengths: expected numbers from 1 to {time}, the steps of x, "
-            f"got {array.min()} to {array.max()}"
-        )
-    return np.array(array, dtype=np.intp)
-
-
-def weights(name: str, value: Any, shapes: tuple[str, ...], sizes: dict[str, int]) -> Array:
-    """Return a float64 array of finite weights of at least 0, not all of them 0."""
-    array = _array(name, value)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name}: expected numbers, got {array.dtype}")
-    _check_shape(name, array, shapes, sizes)
-    if not np.isfinite(array).all() or array.min() < 0:
-        raise ValueError(f"{name}: expected finite numbers of at least 0, got {array.min()}")
-    if not array.any():
-        raise ValueError(f"{name}: expected a number above 0 somewhere, got only zeros")
-    return np.array(array, dtype=np.float64)
-
-
-def _check_shape(name: str, array: Array, shapes: tuple[str, ...], sizes: dict[str, int]) -> None:
-    """Raise unless the array's shape is one of the shapes, without an empty axis."""
-    for shape in shapes:
-        axes = shape.split()
-        if array.ndim == len(axes) and all(
-            sizes.get(axis, size) == size for axis, size in zip(axes, array.shape, strict=True)
-        ):
-            break
-    else:
-        described = [
-            "("
-            + ", ".join(f"{a}={sizes[a]}" if a in sizes else a for a in shape.split())
-            + (",)" if " " not in shape else ")")
-            for shape in shapes
-        ]
-        raise ValueError(f"{name}: expected shape {_any_of(described)}, got {array.shape}")
-    for axis, size in zip(axes, array.shape, strict=True):
-        if size == 0:
-            thing = {"batch": "sequence", "time": "time step"}.get(axis, "feature")
-            raise ValueError(f"{name}: expected at least one {thing}, got shape {array.shape}")
-
-
-def _array(name: str, value: Any) -> Array:
-    if value is None:
-        raise TypeError(f"{name}: expected an array, got None")
-    parts = value if isinstance(value, (list, tuple)) else [value]
-    if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in parts):
-        raise ValueError(f"{name}: expected an array without gaps, got masked entries")
-    try:
-        return np.asarray(value)
-    except Exception as error:
-        if "inhomogeneous" in str(error):
-            raise ValueError(
-                f"{name}: expected a rectangular array of numbers, got nested sequences of "
-                "different lengths"
-            ) from None
-        raise TypeError(
-            f"{name}: expected an array, got {type(value).__name__}, of which NumPy says: {error}"
-        ) from error
-
-
-def _any_of(words: Iterable[str]) -> str:
+def any_of(words: Iterable[str]) -> str:
+    """Return "a, b or c"."""
     *most, last = words
     return f"{', '.join(most)} or {last}" if most else str(last)

@@ -1,14 +1,12 @@
-"""Metrics: what is worth knowing of predictions beside the loss that they are trained on."""
+"""Metrics: measures of predictions beside the loss."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from crnn.checks import Array
+from crnn._training.evaluation import Metric
+from crnn._typing import Array
 from crnn.losses import BinaryCrossEntropy, Loss
-
-Metric = Callable[[Array, Array], float]
 
 
 def accuracy_of_classes(y_hat: Array, y: Array) -> float:
@@ -26,33 +24,34 @@ def mae(y_hat: Array, y: Array) -> float:
     return float(np.abs(y_hat - y).mean(dtype=np.float64))
 
 
-def find(metrics: Any, loss: Loss) -> dict[str, Metric]:
-    """Return the metrics that a user names or passes, by name."""
+def get_metrics(metrics: Any, loss: Loss) -> dict[str, Metric]:
+    """Return the metrics of a `metrics` argument, by name.
+
+    Parameters
+    ----------
+    metrics : list of str or function
+        As `RNN.fit` documents them.
+    loss : Loss
+        Decides what "accuracy" means.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One is no metric, does not fit the loss, or is there twice.
+    """
     if isinstance(metrics, str) or not isinstance(metrics, (list, tuple)):
         raise TypeError(f"metrics: expected a list of names and functions, got {metrics!r}")
-    found: dict[str, Metric] = {}
+    by_name: dict[str, Metric] = {}
     for metric in metrics:
         if callable(metric):
             name = getattr(metric, "__name__", type(metric).__name__)
             function = metric
         else:
             name, function = metric, _named(metric, loss)
-        if name in found:
+        if name in by_name:
             raise ValueError(f"metrics: expected different names, got {name!r} twice")
-        found[name] = function
-    return found
-
-
-def measure(metrics: dict[str, Metric], y_hat: Array, y: Array) -> dict[str, float]:
-    """Return the value of each metric."""
-    values = {}
-    for name, metric in metrics.items():
-        value: Any = metric(y_hat, y)
-        try:
-            values[name] = float(value)
-        except (TypeError, ValueError):
-            raise TypeError(f"metrics: expected a number from {name}, got {value!r}") from None
-    return values
+        by_name[name] = function
+    return by_name
 
 
 def _named(name: Any, loss: Loss) -> Metric:

@@ -1,14 +1,17 @@
-"""The networks that users build, one class for each family of cells."""
+"""The networks that users build: RNN, GRU and LSTM."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from crnn import checks
-from crnn.base import RecurrentNetwork
+from crnn._network.architecture import Architecture
+from crnn._typing import Array
+from crnn.base import RecurrentNetwork, Seed
 
 
-class RNN(RecurrentNetwork):
+class RNN(RecurrentNetwork[Array]):
     """A recurrent network with plain hidden layers (Elman 1990) and a linear output layer.
 
     For each step t of a sequence, with h_0 given or zero, and f = tanh or relu::
@@ -16,23 +19,23 @@ class RNN(RecurrentNetwork):
         h_t = f(W_xh x_t + W_hh h_{t-1} + b_h)
         y_t = W_hy h_t + b_y
 
-    A further layer reads the h_t of the one before as its x_t. With `bidirectional` each layer also
-    reads the sequence from its end, with weights of its own, and hands on both states of a step
+    A deeper layer reads the h_t of the one below as its x_t. With `bidirectional` each layer also
+    reads the sequence from its end, with weights of its own, and passes on both states of a step
     side by side (Schuster and Paliwal 1997).
 
     Sequences are arrays (batch, time, features); (time, features) is one sequence and comes back
-    as one. Arrays of either float width are converted to the network's dtype; numbers that do not
-    fit it, NaN and infinities are refused. Whole numbers of shape (batch, time), or (time,), are
-    categories from 0 to input_size - 1, as if they were one-hot vectors (not if input_size is 1).
+    as one. Integers, bools and floats of either width are converted to the network's dtype;
+    numbers that do not fit it, NaN and infinities are refused. With `categorical` inputs are whole
+    numbers (batch, time), or (time,) for one sequence.
 
-    Sequences of different lengths stand in one array with `lengths`, in any order; or, in
+    Sequences of different lengths are passed in one array with `lengths`, in any order; or, to
     `predict`, `loss`, `train_step` and `fit`, in a list of arrays (time_i, features). Past a
     sequence's end outputs are zero and its state stays as it is.
 
     Parameters
     ----------
     input_size : int
-        Features of x_t, or categories.
+        Features of x_t, or with `categorical` the number of categories.
     hidden_size : int
         Hidden units of each layer and direction.
     output_size : int, optional
@@ -42,18 +45,21 @@ class RNN(RecurrentNetwork):
     bidirectional : bool
         Whether each layer reads sequences from their end too.
     dropout : float
-        Share of the numbers between layers that each training step leaves out, scaling the others
-        up (Srivastava et al. 2014).
+        Share of the numbers between layers that each training step sets to zero; the others are
+        scaled up (Srivastava et al. 2014).
     return_sequences : bool
-        False: one output per sequence instead of one per step, of its last states; y is (batch,
-        outputs) and the outputs of the other steps are not computed.
+        False: one output per sequence, computed from its last states, instead of one per step; y
+        is (batch, outputs).
     trainable_h0 : bool
         Whether the states that sequences start from are a parameter, ``h0``, instead of zero.
+    categorical : bool
+        Whether inputs are category numbers from 0 to input_size - 1. They are read as one-hot
+        vectors: W_xh times one of those is a column of W_xh.
     nonlinearity : {"tanh", "relu"}
-        f. With relu, which has no bound, initial weights as of Le, Jaitly and Hinton (2015) may
-        serve better: ``net.W_hh[...] = np.eye(hidden_size)``.
+        f. With relu, which is unbounded, the initial weights of Le, Jaitly and Hinton (2015) may
+        work better: ``net.W_hh[...] = np.eye(hidden_size)``.
     dtype : {"float32", "float64"}
-        Of all parameters and results.
+        The dtype of all parameters and results.
     seed : int, numpy Generator or None, optional
         Seeds the initial weights and, unless `fit` gets its own, the shuffling.
     init : {"orthogonal", "uniform"}
@@ -88,7 +94,7 @@ class RNN(RecurrentNetwork):
     (3, 1)
     """
 
-    _SETTINGS: ClassVar = {"tanh": {}, "relu": {"nonlinearity": "relu"}}
+    _CELL_ARGUMENTS: ClassVar = {"tanh": {}, "relu": {"nonlinearity": "relu"}}
 
     def __init__(
         self,
@@ -101,23 +107,27 @@ class RNN(RecurrentNetwork):
         dropout: float = 0.0,
         return_sequences: bool = True,
         trainable_h0: bool = False,
+        categorical: bool = False,
         nonlinearity: str = "tanh",
-        dtype: Any = "float32",
-        seed: Any = None,
+        dtype: npt.DTypeLike = "float32",
+        seed: Seed = None,
         init: str = "orthogonal",
         implementation: str | None = None,
     ) -> None:
         checks.choice("nonlinearity", nonlinearity, ("tanh", "relu"))
         super().__init__(
-            nonlinearity,
-            input_size,
-            hidden_size,
-            output_size,
-            num_layers=num_layers,
-            bidirectional=bidirectional,
-            dropout=dropout,
-            return_sequences=return_sequences,
-            trainable_h0=trainable_h0,
+            Architecture(
+                input_size,
+                hidden_size,
+                output_size,
+                num_layers,
+                bidirectional,
+                dropout,
+                return_sequences,
+                trainable_h0,
+                nonlinearity,
+                categorical,
+            ),
             dtype=dtype,
             seed=seed,
             init=init,
@@ -126,11 +136,11 @@ class RNN(RecurrentNetwork):
 
     @property
     def nonlinearity(self) -> str:
-        """What the sum of a hidden unit goes through: "tanh" or "relu"."""
-        return self._network.architecture.cell
+        """What is applied to the pre-activation of a hidden unit: "tanh" or "relu"."""
+        return self.architecture.cell
 
 
-class GRU(RecurrentNetwork):
+class GRU(RecurrentNetwork[Array]):
     """A recurrent network of gated recurrent units (Cho et al. 2014) and a linear output layer.
 
     For each step t of a sequence, with h_0 given or zero::
@@ -141,15 +151,15 @@ class GRU(RecurrentNetwork):
         h_t = (1 - z_t) * n_t + z_t * h_{t-1}
         y_t = W_hy h_t + b_y
 
-    With ``reset_after=False`` n_t = tanh(W_xn x_t + W_hn (r_t * h_{t-1}) + b_n), as Cho et al. have
-    it; the form above is that of PyTorch and cuDNN, and needs one product a step. (Cho et al. call
-    1 - z_t what is z_t here.)
+    With ``reset_after=False`` n_t = tanh(W_xn x_t + W_hn (r_t * h_{t-1}) + b_n), as in Cho et al.;
+    the form above is that of PyTorch and cuDNN, and needs one product a step. (The z_t of Cho et
+    al. is 1 - z_t here.)
 
-    Parameters of the gates stand one block of `hidden_size` rows after another, in the order r, z,
-    n: W_xh (3 * hidden, inputs), W_hh (3 * hidden, hidden), and b_h (4 * hidden,), whose last block
-    is b_hn; with ``reset_after=False`` b_h is (3 * hidden,).
+    Parameters of the gates are blocks of `hidden_size` rows in the order r, z, n: W_xh (3 * hidden,
+    inputs), W_hh (3 * hidden, hidden), and b_h (4 * hidden,), whose last block is b_hn; with
+    ``reset_after=False`` b_h is (3 * hidden,).
 
-    All else, arguments and methods, is as in `RNN`.
+    Other arguments and all methods are as in `RNN`.
 
     Parameters
     ----------
@@ -158,22 +168,22 @@ class GRU(RecurrentNetwork):
     num_layers : int
     bidirectional : bool
     dropout : float
-    return_sequences, trainable_h0 : bool
-        As of `RNN`.
+    return_sequences, trainable_h0, categorical : bool
+        As in `RNN`.
     reset_after : bool
         Whether the reset gate acts after the product with W_hn, or before it.
     dtype : {"float32", "float64"}
     seed : int, numpy Generator or None, optional
-        As of `RNN`.
+        As in `RNN`.
     init : {"orthogonal", "uniform"}
-        As of `RNN`, each gate by itself.
+        As in `RNN`, each gate by itself.
     implementation : {"native", "python"}, optional
-        As of `RNN`.
+        As in `RNN`.
 
     Raises
     ------
     ValueError, TypeError, ImportError
-        As of `RNN`.
+        As in `RNN`.
 
     Examples
     --------
@@ -183,7 +193,7 @@ class GRU(RecurrentNetwork):
     (24, 8)
     """
 
-    _SETTINGS: ClassVar = {"gru": {}, "gru_reset_before": {"reset_after": False}}
+    _CELL_ARGUMENTS: ClassVar = {"gru": {}, "gru_reset_before": {"reset_after": False}}
 
     def __init__(
         self,
@@ -196,23 +206,27 @@ class GRU(RecurrentNetwork):
         dropout: float = 0.0,
         return_sequences: bool = True,
         trainable_h0: bool = False,
+        categorical: bool = False,
         reset_after: bool = True,
-        dtype: Any = "float32",
-        seed: Any = None,
+        dtype: npt.DTypeLike = "float32",
+        seed: Seed = None,
         init: str = "orthogonal",
         implementation: str | None = None,
     ) -> None:
         cell = "gru" if checks.boolean("reset_after", reset_after) else "gru_reset_before"
         super().__init__(
-            cell,
-            input_size,
-            hidden_size,
-            output_size,
-            num_layers=num_layers,
-            bidirectional=bidirectional,
-            dropout=dropout,
-            return_sequences=return_sequences,
-            trainable_h0=trainable_h0,
+            Architecture(
+                input_size,
+                hidden_size,
+                output_size,
+                num_layers,
+                bidirectional,
+                dropout,
+                return_sequences,
+                trainable_h0,
+                cell,
+                categorical,
+            ),
             dtype=dtype,
             seed=seed,
             init=init,
@@ -222,10 +236,10 @@ class GRU(RecurrentNetwork):
     @property
     def reset_after(self) -> bool:
         """Whether the reset gate acts after the product with W_hn, or before it."""
-        return self._network.architecture.cell == "gru"
+        return self.architecture.cell == "gru"
 
 
-class LSTM(RecurrentNetwork):
+class LSTM(RecurrentNetwork[tuple[Array, Array]]):
     """A recurrent network of LSTM cells (Hochreiter and Schmidhuber 1997), linear output layer.
 
     For each step t of a sequence, with h_0 and c_0 given or zero::
@@ -238,12 +252,11 @@ class LSTM(RecurrentNetwork):
         h_t = o_t * tanh(c_t)
         y_t = W_hy h_t + b_y
 
-    Parameters of the gates stand one block of `hidden_size` rows after another, in the order i, f,
-    g, o, which is PyTorch's: W_xh (4 * hidden, inputs), W_hh (4 * hidden, hidden), b_h
-    (4 * hidden,).
+    Parameters of the gates are blocks of `hidden_size` rows in the order i, f, g, o, as in PyTorch:
+    W_xh (4 * hidden, inputs), W_hh (4 * hidden, hidden), b_h (4 * hidden,).
 
-    The state is the pair (h, c), wherever one is given or returned; of a trainable one the
-    parameters are h0 and c0. All else, arguments and methods, is as in `RNN`.
+    The state is the pair (h, c), wherever a state is passed or returned; with `trainable_h0` the
+    parameters are h0 and c0. Other arguments and all methods are as in `RNN`.
 
     Parameters
     ----------
@@ -252,23 +265,23 @@ class LSTM(RecurrentNetwork):
     num_layers : int
     bidirectional : bool
     dropout : float
-    return_sequences, trainable_h0 : bool
-        As of `RNN`.
+    return_sequences, trainable_h0, categorical : bool
+        As in `RNN`.
     forget_bias : float
-        What b_f is at first. With 1, memory lasts from the start (Jozefowicz, Zaremba and Sutskever
+        The first value of b_f. With 1 a new network remembers (Jozefowicz, Zaremba and Sutskever
         2015).
     dtype : {"float32", "float64"}
     seed : int, numpy Generator or None, optional
-        As of `RNN`.
+        As in `RNN`.
     init : {"orthogonal", "uniform"}
-        As of `RNN`, each gate by itself.
+        As in `RNN`, each gate by itself.
     implementation : {"native", "python"}, optional
-        As of `RNN`.
+        As in `RNN`.
 
     Raises
     ------
     ValueError, TypeError, ImportError
-        As of `RNN`.
+        As in `RNN`.
 
     Examples
     --------
@@ -279,7 +292,7 @@ class LSTM(RecurrentNetwork):
     ((3, 1), (8,), (8,))
     """
 
-    _SETTINGS: ClassVar = {"lstm": {}}
+    _CELL_ARGUMENTS: ClassVar = {"lstm": {}}
 
     def __init__(
         self,
@@ -292,23 +305,27 @@ class LSTM(RecurrentNetwork):
         dropout: float = 0.0,
         return_sequences: bool = True,
         trainable_h0: bool = False,
+        categorical: bool = False,
         forget_bias: float = 1.0,
-        dtype: Any = "float32",
-        seed: Any = None,
+        dtype: npt.DTypeLike = "float32",
+        seed: Seed = None,
         init: str = "orthogonal",
         implementation: str | None = None,
     ) -> None:
         forget_bias = checks.number("forget_bias", forget_bias)
         super().__init__(
-            "lstm",
-            input_size,
-            hidden_size,
-            output_size,
-            num_layers=num_layers,
-            bidirectional=bidirectional,
-            dropout=dropout,
-            return_sequences=return_sequences,
-            trainable_h0=trainable_h0,
+            Architecture(
+                input_size,
+                hidden_size,
+                output_size,
+                num_layers,
+                bidirectional,
+                dropout,
+                return_sequences,
+                trainable_h0,
+                "lstm",
+                categorical,
+            ),
             dtype=dtype,
             seed=seed,
             init=init,
@@ -323,25 +340,18 @@ class LSTM(RecurrentNetwork):
                 view[self.hidden_size : 2 * self.hidden_size] = forget_bias
 
 
-FAMILIES: dict[str, type[RNN] | type[GRU] | type[LSTM]] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
+Family: TypeAlias = type[RNN] | type[GRU] | type[LSTM]
+
+FAMILIES: dict[str, Family] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
+"""The classes by the names that `cell` arguments take."""
 
 
-def of_cell(cell: str, *sizes: int | None, **settings: Any) -> RNN | GRU | LSTM:
-    """Return a new network of a cell in `cells.CELLS`.
+def get_family(name: str) -> Family:
+    """Return the class of a `cell` argument.
 
     Parameters
     ----------
-    cell : str
-    *sizes, **settings
-        Of the network, but for what chooses its cell.
-    """
-    family: Any = next(family for family in FAMILIES.values() if cell in family._SETTINGS)
-    net: RNN | GRU | LSTM = family(*sizes, **settings, **family._SETTINGS[cell])
-    return net
-
-
-def find(name: str) -> type[RNN] | type[GRU] | type[LSTM]:
-    """Return the class that a `cell` argument names: "rnn", "gru" or "lstm".
+    name : {"rnn", "gru", "lstm"}
 
     Raises
     ------
@@ -349,3 +359,51 @@ def find(name: str) -> type[RNN] | type[GRU] | type[LSTM]:
         There is none of that name.
     """
     return FAMILIES[checks.choice("cell", name, tuple(FAMILIES))]
+
+
+def from_architecture(
+    architecture: Architecture,
+    *,
+    dtype: npt.DTypeLike = "float32",
+    seed: Seed = None,
+    init: str = "orthogonal",
+    implementation: str | None = None,
+) -> RNN | GRU | LSTM:
+    """Return a new network of an architecture, such as that of another network.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    dtype : {"float32", "float64"}
+    seed : int, numpy Generator or None, optional
+    init : {"orthogonal", "uniform"}
+    implementation : {"native", "python"}, optional
+        All as in `RNN`.
+
+    Returns
+    -------
+    RNN, GRU or LSTM
+
+    Raises
+    ------
+    ValueError, TypeError
+        A value is out of its range or of the wrong kind.
+
+    Examples
+    --------
+    >>> import crnn
+    >>> net = crnn.GRU(input_size=2, hidden_size=8, output_size=1, seed=0)
+    >>> crnn.from_architecture(net.architecture._replace(hidden_size=16))
+    GRU(input_size=2, hidden_size=16, output_size=1, dtype='float32', implementation='native')
+    """
+    for family in FAMILIES.values():
+        if architecture.cell in family._CELL_ARGUMENTS:
+            break
+    else:
+        known = [cell for family in FAMILIES.values() for cell in family._CELL_ARGUMENTS]
+        raise ValueError(f"cell: expected one of {', '.join(known)}, got {architecture.cell!r}")
+    arguments: dict[str, Any] = architecture.describe() | family._CELL_ARGUMENTS[architecture.cell]
+    del arguments["cell"]
+    return family(
+        **arguments, dtype=dtype, seed=seed, init=init, implementation=implementation
+    )

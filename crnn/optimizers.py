@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from crnn import checks
-from crnn.checks import Array
+from crnn._typing import Array
 
 # A number, or a function from the number of steps taken so far to one
 LearningRate = float | Callable[[int], float]

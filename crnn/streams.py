@@ -1,70 +1,75 @@
-"""Streams of several layers: one stream a layer, each reading what the one below returns."""
+"""Streams: networks whose inputs come one step at a time."""
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
+import numpy.typing as npt
 
-from crnn.checks import Array
-from crnn.kernels import streams
+from crnn._inputs import arrays, sequences
+from crnn._network.network import Network
+from crnn._typing import Array, StateLike, StateT
+from crnn.kernels import streams as shared
 
 
-class LayeredStream:
-    """A stream of several layers, or one that starts from trained states.
+class Stream(Generic[StateT]):
+    """A network as it was when the stream was made, with a state.
 
-    `RNN.stream` makes them; they have the methods and attributes of the kernels' `Stream`.
+    `RNN.stream` makes streams. Outputs have the bits of `RNN.predict` on the same inputs, however
+    they are cut into steps and blocks. One thread at a time may use a stream.
+
+    For one layer with compiled kernels `RNN.stream` returns the compiled class
+    `crnn.kernels.native.Stream`, which has the same methods and attributes.
 
     Parameters
     ----------
-    streams : list of Stream
-        One a layer, the lowest first.
-    first_state : array (layers, batch, S)
-        What `reset` goes back to; S is hidden, or of an LSTM twice as many, h and then c.
-    to_states : function
-        Checks a state that is assigned and returns it as an array like `first_state`.
-    shown : function
-        Turns such an array into what users see: without axes of one layer or of one sequence, and
-        of an LSTM a pair.
+    network : Network
+        Its parameters are copied.
+    batch_size : int or None
+        None: one sequence, whose arrays have no batch axis.
 
     Attributes
     ----------
     input_size, hidden_size, output_size : int
     batch_size : int or None
     dtype : numpy dtype
-    state : array (layers, batch, hidden), or of an LSTM a pair of such
-        A copy of the last states, without axes of one layer or of one sequence; may be assigned
-        to.
+    state : array (layers, batch, hidden), or for an LSTM a pair of such
+        A copy of the last states, without the axis of a single layer or of a single sequence. It
+        may be assigned to.
     """
 
-    def __init__(
-        self,
-        streams: list[Any],
-        first_state: Array,
-        to_states: Callable[[Any], Array],
-        shown: Callable[[Array], Any],
-    ) -> None:
-        self._streams = streams
-        self._first_state = first_state.copy()
-        self._to_states = to_states
-        self._shown = shown
-        self._taken = threading.Lock()
-        self.input_size: int = streams[0].input_size
-        self.hidden_size: int = streams[0].hidden_size
-        self.output_size: int = streams[-1].output_size
-        self.batch_size: int | None = streams[0].batch_size
-        self.dtype: np.dtype[Any] = streams[0].dtype
-        self.reset()
+    def __init__(self, network: Network, batch_size: int | None) -> None:
+        self._network = network.snapshot()
+        architecture, kernels, B = network.architecture, network.kernels, batch_size or 1
+        self.input_size: int = architecture.input_size
+        self.hidden_size: int = architecture.hidden_size
+        self.output_size: int = architecture.outputs
+        self.batch_size = batch_size
+        self.dtype: np.dtype[Any] = network.flat.dtype
+        self._convert = converter(network, batch_size)
+        H, cell = architecture.hidden_size, architecture.cell
+        layers = [(theta, I, O) for theta, I, O in self._network.layer_parameters()]
+        # Each layer's parameters as `stream_step` takes them, and its outputs: 0 for its states
+        self._layers = [
+            (kernels.stream_parameters(cell, theta, I, H, O, B), O) for theta, I, O in layers
+        ]
+        size = max(
+            kernels.stream_workspace_size(cell, B, I, H, O, self.dtype) for _, I, O in layers
+        )
+        self._workspace = np.empty(size, self.dtype)
+        self._states = self._network.first_states(None, B)
+        self._in_use = threading.Lock()
 
-    def step(self, x: Any, out: Array | None = None) -> Array:
+    def step(self, x: npt.ArrayLike, out: Array | None = None) -> Array:
         """Read the inputs of one step, move the states on, return the outputs.
 
         Parameters
         ----------
-        x : array (batch, inputs) or (inputs,); or whole numbers (batch,), or one
+        x : array (batch, inputs) or (inputs,); with categories (batch,) or a whole number
         out : array (batch, outputs) or (outputs,), optional
-            C-contiguous and of the network's dtype; the outputs are written to it.
+            C-contiguous and of the network's dtype; the outputs are written to it. It may be `x`.
 
         Returns
         -------
@@ -78,29 +83,38 @@ class LayeredStream:
         RuntimeError
             Another thread is using this stream.
         """
-        if out is not None:
-            batch = () if self.batch_size is None else (self.batch_size,)
-            like = np.empty((*batch, self.output_size), self.dtype)
-            if not (
-                isinstance(out, np.ndarray)
-                and (out.dtype, out.shape) == (like.dtype, like.shape)
-                and out.flags.carray
-            ):
-                streams.check_out(out, like)
-        *lower, top = self._streams
+        x_t = self._convert("x", x, "inputs")
+        new = np.empty((*x_t.shape[:-1], self.output_size), self.dtype)
+        if out is None:
+            out = new
+        elif not (
+            isinstance(out, np.ndarray)
+            and (out.dtype, out.shape) == (new.dtype, new.shape)
+            and out.flags.carray
+        ):
+            shared.check_out(out, new)
+        kernels, cell = self._network.kernels, self._network.architecture.cell
         with self._alone():
-            # Only the lowest can refuse what comes: nothing has moved then.
-            for stream in lower:
-                x = stream.step(x)
-            y: Array = top.step(x, out)
-        return y
+            B = self._states.shape[1]
+            layer_inputs = x_t.reshape(B, -1)
+            states = np.empty_like(self._states)
+            for layer, (parameters, O) in enumerate(self._layers):
+                y = np.empty((B, O or self.hidden_size), self.dtype)
+                kernels.stream_step(
+                    cell, parameters, layer_inputs, self._states[layer], states[layer], y, O,
+                    self._workspace,
+                )  # fmt: skip
+                layer_inputs = y
+            out[...] = layer_inputs.reshape(out.shape)
+            self._states = states
+        return out
 
-    def run(self, x: Any) -> Array:
+    def run(self, x: npt.ArrayLike) -> Array:
         """Read a block of steps, move the states on, return the outputs of all of them.
 
         Parameters
         ----------
-        x : array (batch, time, inputs) or (time, inputs); or whole numbers (batch, time) or (time,)
+        x : array (batch, time, inputs) or (time, inputs); with categories (batch, time) or (time,)
 
         Returns
         -------
@@ -113,24 +127,27 @@ class LayeredStream:
         RuntimeError
             Another thread is using this stream.
         """
+        steps = self._convert("x", x, "time inputs")
+        batch = steps if steps.ndim == 3 else steps[None]
         with self._alone():
-            for stream in self._streams:
-                x = stream.run(x)
-        y: Array = x
-        return y
+            states = np.empty_like(self._states)
+            y = self._network.predict_steps(batch, self._states, states)
+            self._states = states
+        return y if steps.ndim == 3 else y[0]
 
     @property
-    def state(self) -> Any:
+    def state(self) -> StateT:
         """A copy of the last states; may be assigned to."""
         with self._alone():
-            states = self._get()
-        return self._shown(states)
+            states = self._states.copy()
+        return self._network.public_states(states, single=self.batch_size is None)
 
     @state.setter
-    def state(self, value: Any) -> None:
-        states = self._to_states(value)
+    def state(self, value: StateLike) -> None:
+        B, single = self._states.shape[1], self.batch_size is None
+        states = sequences.states(self._network, "state", value, B, single).copy()
         with self._alone():
-            self._set(states)
+            self._states = states
 
     @state.deleter
     def state(self) -> None:
@@ -139,7 +156,7 @@ class LayeredStream:
         )
 
     def reset(self) -> None:
-        """Go back to the states that sequences start from.
+        """Go back to the states that sequences start from: zero, or the trained h0.
 
         Raises
         ------
@@ -147,52 +164,89 @@ class LayeredStream:
             Another thread is using this stream.
         """
         with self._alone():
-            self._set(self._first_state)
+            self._states = self._network.first_states(None, self._states.shape[1])
 
-    def copy(self) -> "LayeredStream":
+    def copy(self) -> "Stream[StateT]":
         """Return a stream that goes on from the same states, independent of this one.
 
+        Returns
+        -------
+        Stream
+
         Raises
         ------
         RuntimeError
             Another thread is using this stream.
         """
         with self._alone():
-            streams = [stream.copy() for stream in self._streams]
-            states = self._get()
-        twin = LayeredStream(streams, self._first_state, self._to_states, self._shown)
-        twin._set(states)
+            states = self._states.copy()
+        twin = object.__new__(Stream)
+        twin.__dict__.update(
+            self.__dict__,
+            _states=states,
+            _workspace=np.empty_like(self._workspace),
+            _in_use=threading.Lock(),
+        )
         return twin
 
-    def __copy__(self) -> "LayeredStream":
+    def __copy__(self) -> "Stream[StateT]":
         return self.copy()
 
-    def __deepcopy__(self, memo: Any) -> "LayeredStream":
+    def __deepcopy__(self, memo: Any) -> "Stream[StateT]":
         return self.copy()
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        raise TypeError(streams.STREAM_PICKLED)
+        raise TypeError(shared.STREAM_PICKLED)
 
     def __repr__(self) -> str:
-        return streams.stream_repr(self)
-
-    def _get(self) -> Array:
-        """Return the states (layers, batch, S)."""
-        states = [stream.state for stream in self._streams]
-        parts = [np.concatenate(s, axis=-1) if isinstance(s, tuple) else s for s in states]
-        return np.stack(parts).reshape(self._first_state.shape)
-
-    def _set(self, states: Array) -> None:
-        for stream, of_layer in zip(self._streams, states, strict=True):
-            state = of_layer[0] if self.batch_size is None else of_layer
-            stream.state = streams.public_state(state, self.hidden_size)
+        return shared.stream_repr(self)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Keep other threads out."""
-        if not self._taken.acquire(blocking=False):
-            raise RuntimeError(streams.STREAM_BUSY)
+        """Refuse other threads."""
+        if not self._in_use.acquire(blocking=False):
+            raise RuntimeError(shared.STREAM_BUSY)
         try:
             yield
         finally:
-            self._taken.release()
+            self._in_use.release()
+
+
+def make_stream(network: Network, batch_size: int | None) -> Any:
+    """Return a stream of a network that reads in one direction.
+
+    The compiled class serves networks of one layer that start from zero; `Stream` all others.
+    """
+    architecture = network.architecture
+    compiled = getattr(network.kernels, "Stream[StateT]", None)
+    if compiled is None or architecture.states > 1 or architecture.trainable_h0:
+        return Stream(network, batch_size)
+    return compiled(
+        architecture.cell, network.flat, architecture.input_size, architecture.hidden_size,
+        architecture.output_size or 0, batch_size, converter(network, batch_size),
+        architecture.categorical,
+    )  # fmt: skip
+
+
+def converter(network: Network, batch_size: int | None) -> Callable[[str, Any, str], Array]:
+    """Return the function that checks and converts what a stream is given.
+
+    It takes the argument's name, its value and the names of its axes without the batch axis, such
+    as "time inputs". Category numbers come back as one-hot vectors.
+    """
+    architecture, kernels = network.architecture, network.kernels
+    like = np.empty(0, network.flat.dtype)
+    I = architecture.input_size
+    sizes = {"inputs": I, "hidden": architecture.hidden_size, "batch": batch_size or 1}
+
+    def convert(name: str, value: Any, axes: str) -> Array:
+        shape = axes if batch_size is None else f"batch {axes}"
+        if not architecture.categorical or "inputs" not in axes:
+            return arrays.floats(name, value, (shape,), sizes, like, kernels)
+        shape = shape.removesuffix("inputs").strip()
+        numbers = sequences.categories(name, value, (shape,), sizes, I)
+        one_hot = np.zeros((*numbers.shape, I), like.dtype)
+        np.put_along_axis(one_hot, numbers[..., None], 1, axis=-1)
+        return one_hot
+
+    return convert

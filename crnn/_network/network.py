@@ -1,8 +1,8 @@
 """A network over checked arrays: its parameters in one flat vector, its passes in kernel calls.
 
-All arrays here are C-contiguous, of the network's dtype and of the right shapes; `models` sees to
+All arrays here are C-contiguous, of the network's dtype and of the right shapes; callers see to
 that. Inputs are (B, T, I), or (B, T) of category numbers; states are those of all layers and
-directions, (layers * directions, B, S), where S is H, or 2H of an LSTM: h, then c. The recurrence
+directions, (layers * directions, B, S), where S is H, or 2 H for an LSTM: h, then c. The recurrence
 itself is in the kernels, which take whole sequences in one call.
 """
 
@@ -14,127 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from crnn.checks import Array
-from crnn.kernels import cells, streams
 from crnn._network.architecture import Architecture
-from crnn._network.layers import Layers, Pass, clear_padding
-from crnn.losses import Loss
-from crnn._network.workspaces import Scratch
-from crnn._training.data import Batch
+from crnn._network.layers import Layers
+from crnn._network.lengths import clear_padding, steps_within
+from crnn._network.tape import Block, Tape
+from crnn._network.workspaces import Workspaces
+from crnn._typing import Array, IntArray
+from crnn.kernels import cells
+from crnn.kernels.streams import public_state
 
-# Predictions that no single kernel makes keep the states of about so many scalars at a time.
+# A prediction of several layers keeps the states of a block of steps: about so many scalars,
 BLOCK_SCALARS = 1 << 18
+# and at least so many steps.
 BLOCK_STEPS = 32
-
-
-class Tape:
-    """What `RNN.forward` computed, and what `RNN.backward` reads.
-
-    `backward` uses the parameters as they are then: do not change them in between. For a single
-    sequence no array here has the batch axis. The states are read-only, because `backward` reads
-    them.
-
-    Attributes
-    ----------
-    y : array (batch, time, outputs)
-        Outputs, of the network's dtype like the states; zero past a sequence's end. Without
-        `return_sequences` (batch, outputs).
-    h : array (batch, time + 1, hidden)
-        Hidden states, h_0 first.
-    c : array (batch, time + 1, hidden)
-        Of an LSTM, its memory cells, c_0 first.
-    h_n : array (batch, hidden)
-        The last states, or (layers * directions, batch, hidden); of an LSTM the pair of h_n and
-        c_n.
-    """
-
-    __slots__ = (
-        "_blocks",
-        "_has_h0",
-        "_lengths",
-        "_network",
-        "_single",
-        "_starts",
-        "_states",
-        "_x",
-        "h_n",
-        "y",
-    )
-
-    def __init__(
-        self,
-        network: "Network",
-        x: Array,
-        lengths: Array | None,
-        y: Array,
-        h_n: Array,
-        starts: list[tuple[int, int, Array]],
-        blocks: list[Pass],
-        *,
-        single: bool,
-        has_h0: bool,
-    ) -> None:
-        self._network = network
-        # Given by the user, so that a trainable one had no part in it
-        self._has_h0 = has_h0
-        self._x = x
-        self._lengths = lengths
-        # Where each block begins and ends, and its first states
-        self._starts = starts
-        # What was kept of them: of one block alone everything, of several nothing
-        self._blocks = blocks
-        self._single = single
-        self.y = y[0] if single else y
-        self._states = h_n
-        h_n.flags.writeable = False
-        self.h_n = network.shown(h_n, single=single)
-
-    @property
-    def h(self) -> Array:
-        """Hidden states (batch, time + 1, hidden), h_0 first; past a sequence's end, its last.
-
-        Of several layers or directions (layers * directions, batch, time + 1, hidden), those of a
-        backward direction in the order in which it reads.
-
-        Raises
-        ------
-        ValueError
-            The tape was made with `checkpoint_every`, which does not keep them.
-        """
-        return self._kept("h", 0)
-
-    @property
-    def c(self) -> Array:
-        """Memory cells of an LSTM, as `h`, c_0 first.
-
-        Raises
-        ------
-        ValueError
-            The tape was made with `checkpoint_every`, which does not keep them.
-        AttributeError
-            The network has none.
-        """
-        if self._network.architecture.blocks.states == 1:
-            raise AttributeError("c: expected the tape of an LSTM, which has memory cells")
-        return self._kept("c", self._network.architecture.hidden_size)
-
-    def _kept(self, name: str, first: int) -> Array:
-        """Return the part of all states that begins at number `first`."""
-        if not self._blocks:
-            raise ValueError(f"{name}: expected a tape made without checkpoint_every")
-        (block,) = self._blocks
-        H = self._network.architecture.hidden_size
-        parts = [states[..., first : first + H] for states in block.h]
-        states = parts[0][None] if len(parts) == 1 else np.stack(parts)
-        shown: Array = states[self._network.states_index(self._single)]
-        shown.flags.writeable = False
-        return shown
-
-    def __repr__(self) -> str:
-        h = f"h {self.h.shape}, " if self._blocks else ""
-        is_pair = isinstance(self.h_n, tuple)
-        h_n = f"2 x {self.h_n[0].shape}" if is_pair else f"{self.h_n.shape}"
-        return f"Tape(y {self.y.shape}, {h}h_n {h_n})"
 
 
 class Network:
@@ -146,6 +38,20 @@ class Network:
     dtype : numpy dtype
     kernels : module
         One of the implementations.
+
+    Attributes
+    ----------
+    flat : array (n,)
+        All parameters, zero at first.
+    params : dict of array
+        Views of `flat` by parameter name.
+    shapes : dict of tuple
+        Their shapes, in the order of `flat`.
+    x_shape : tuple
+        The shape of features that kernels take, -1 for any size.
+    has_whole_kernels : bool
+        Whether `rnn_predict` and `rnn_gradient` do a whole pass of this network: one layer in one
+        direction, an output for each step, first states of zero.
     """
 
     def __init__(
@@ -153,75 +59,71 @@ class Network:
     ) -> None:
         self.architecture = architecture
         self.kernels = kernels
-        self._cell = architecture.cell
-        # What the kernels call the sizes: H, and O, which is 0 without an output layer
-        self._hidden_size = architecture.hidden_size
-        self._layer_size = architecture.output_size or 0
-        # Of inputs, as `is_plain` takes it
+        # O as the kernels take it: 0 without an output layer
+        self._output_size = architecture.output_size or 0
         self.x_shape = (-1, -1, architecture.input_size)
-        # One layer in one direction, whose outputs are all wanted: kernels do that as a whole.
-        self.is_simple = (
+        self.has_whole_kernels = (
             architecture.states == 1
             and architecture.return_sequences
             and not architecture.trainable_h0
         )
         self.shapes = architecture.parameters()
         self.flat = np.zeros(sum(map(math.prod, self.shapes.values())), dtype)
-        self._lay_out()
+        self._make_views()
 
-    def _lay_out(self) -> None:
+    def _make_views(self) -> None:
         self.params = cells.views(self.flat, self.shapes)
-        self._scratch = Scratch(self.flat.dtype)
-        self._layers = Layers(self.architecture, self.params, self.kernels, self._scratch)
+        self._workspaces = Workspaces(self.flat.dtype)
+        self._layers = Layers(self.architecture, self.params, self.kernels, self._workspaces)
 
     def states_index(self, single: bool) -> tuple[Any, ...]:
-        """Return the index that takes from states (layers * directions, B, ...) what users see."""
+        """Return the index from (layers * directions, B, ...) to the public form of states."""
         return (
             0 if self.architecture.states == 1 else slice(None),
             0 if single else slice(None),
         )
 
-    def shown(self, states: Array, *, single: bool) -> Any:
-        """Return states (layers * directions, B, S) as users see them: of an LSTM a pair."""
-        return streams.public_state(states[self.states_index(single)], self._hidden_size)
+    def public_states(self, states: Array, *, single: bool) -> Any:
+        """Return states (layers * directions, B, S) in their public form, for an LSTM a pair."""
+        return public_state(states[self.states_index(single)], self.architecture.hidden_size)
 
-    def room_for_states(self, B: int) -> Array:
-        """Return an empty array (layers * directions, B, S)."""
+    def empty_states(self, B: int) -> Array:
+        """Return an uninitialized array (layers * directions, B, S)."""
         return np.empty(
             (self.architecture.states, B, self.architecture.state_size), self.flat.dtype
         )
 
     def first_states(self, h0: Array | None, B: int) -> Array:
-        """Return the states that sequences start from: those given, the trained ones, or zero."""
-        of = self.architecture
+        """Return the states that sequences start from: h0 if given, else trained ones or zero."""
         if h0 is not None:
             return h0
-        states = self.room_for_states(B)
+        states = self.empty_states(B)
         states[...] = 0
-        if of.trainable_h0:
+        if self.architecture.trainable_h0:
             for part, trained in self._trained_states(states, self.params):
                 part[...] = trained[:, None]
         return states
 
     def _trained_states(
-        self, states: Array, parameters: dict[str, Array]
+        self, states: Array, params: dict[str, Array]
     ) -> Iterator[tuple[Array, Array]]:
-        """Yield parts of states, h and c, with their parameters (layers * directions, H)."""
+        """Yield h and c of states with their parameters, h0 and c0 (layers * directions, H)."""
         H = self.architecture.hidden_size
         for number, name in enumerate(("h0", "c0")[: self.architecture.blocks.states]):
             part = states[..., number * H : (number + 1) * H]
-            yield part, parameters[name].reshape(len(states), H)
+            yield part, params[name].reshape(len(states), H)
 
-    def parts(self, *, with_outputs: bool = True) -> Iterator[tuple[Array, int, int]]:
-        """Yield by layer its parameters (n,), inputs, and outputs: those of the output layer or 0.
+    def layer_parameters(self, *, with_outputs: bool = True) -> Iterator[tuple[Array, int, int]]:
+        """Yield for each layer its parameters (n,), its inputs and its outputs (0: its states).
 
-        The layers read in one direction.
+        Only for networks that read in one direction.
         """
-        of, start = self.architecture, 0
-        for layer in range(of.num_layers):
-            I = of.hidden_size if layer else of.input_size
-            O = self._layer_size if with_outputs and layer == of.num_layers - 1 else 0
-            shapes = cells.parameter_shapes(of.cell, I, of.hidden_size, O)
+        architecture, start = self.architecture, 0
+        for layer in range(architecture.num_layers):
+            I = architecture.hidden_size if layer else architecture.input_size
+            is_top = layer == architecture.num_layers - 1
+            O = self._output_size if with_outputs and is_top else 0
+            shapes = cells.parameter_shapes(architecture.cell, I, architecture.hidden_size, O)
             end = start + sum(map(math.prod, shapes.values()))
             yield self.flat[start:end], I, O
             start = end
@@ -230,31 +132,41 @@ class Network:
         self,
         x: Array,
         h0: Array | None,
-        lengths: Array | None,
-        checkpoint_every: int | None,
+        lengths: IntArray | None,
         *,
-        single: bool,
-    ) -> Tape:
-        """Run whole sequences; with `checkpoint_every`, keep the states before so many steps."""
-        blocks, starts, outputs = [], [], []
+        checkpoint_every: int | None = None,
+        rng: "np.random.Generator | None" = None,
+    ) -> Tape[Any]:
+        """Run whole sequences.
+
+        Parameters
+        ----------
+        x : array (B, T, I), or intp (B, T)
+        h0 : array (layers * directions, B, S) or None
+        lengths : array (B,) or None
+        checkpoint_every : int or None
+            Keep only the states before every so many steps.
+        rng : generator or None
+            Draws dropout's masks; without it nothing is dropped.
+        """
+        blocks, outputs = [], []
         states = self.first_states(h0, len(x))
-        for first, last, part in self._cut(x, lengths, checkpoint_every or x.shape[1]):
-            starts.append((first, last, states))
-            done = self._layers.run(x[:, first:last], states, part)
+        for first, last, block_lengths in _blocks(x.shape[1], lengths, checkpoint_every):
+            block = Block(first, last, states, block_lengths)
+            tape = self._layers.forward(x[:, first:last], states, block_lengths, rng)
             if checkpoint_every is None:
-                blocks.append(done)
-            states = done.last()
+                block.tape = tape
+            blocks.append(block)
+            states = tape.last()
             if self.architecture.return_sequences:
-                outputs.append(self._outputs(done.top, part))
+                outputs.append(self._outputs(tape.top, block_lengths))
         if not self.architecture.return_sequences:
             outputs.append(self._outputs(self._last_features(states), None)[:, 0])
         y = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1)
-        return Tape(
-            self, x, lengths, y, states, starts, blocks, single=single, has_h0=h0 is not None
-        )
+        return Tape(self, x, lengths, y, states, blocks, has_h0=h0 is not None)
 
     def backward(
-        self, tape: Tape, dy: Array, dh_n: Array | None, gradient: Array
+        self, tape: Tape[Any], dy: Array, dh_n: Array | None, gradient: Array, *, wants_dx: bool
     ) -> tuple[Array | None, Array]:
         """Backpropagate through time.
 
@@ -263,41 +175,42 @@ class Network:
         tape : Tape
             Of this network's `forward`.
         dy : array (B, T, O), or (B, O) without return_sequences
-            dL/dy.
+            dL/dy; set to zero past sequences' ends.
         dh_n : array (layers * directions, B, S) or None
-            What reaches the last states beside their outputs.
+            dL/d(last states) beside what comes through their outputs.
         gradient : array (n,)
             dL/d(parameters) is added, in the order of `flat`.
+        wants_dx : bool
+            Whether dL/dx is wanted.
 
         Returns
         -------
-        dx : array (B, T, I), or None for category numbers
+        dx : array (B, T, I) or None
         dh0 : array (layers * directions, B, S)
         """
-        x, lengths = tape._x, tape._lengths
+        x, has_outputs_per_step = tape.x, self.architecture.return_sequences
         gradients = cells.views(gradient, self.shapes)
-        dx = np.empty(x.shape, self.flat.dtype) if x.ndim == 3 else None
-        if lengths is not None and self.architecture.return_sequences:
-            dy = dy.copy()
-            clear_padding(dy, lengths)
-        if not self.architecture.return_sequences:
-            dh_n = self._through_last(tape._states, dy, dh_n, gradients)
-        for number in reversed(range(len(tape._starts))):
-            first, last, states = tape._starts[number]
-            if tape._blocks:
-                done = tape._blocks[number]
-            else:
-                part = None if lengths is None else np.clip(lengths - first, 0, last - first)
-                done = self._layers.run(x[:, first:last], states, part)
+        dx = np.empty(x.shape, self.flat.dtype) if wants_dx and x.ndim == 3 else None
+        if not has_outputs_per_step:
+            dh_n = self._through_last_outputs(tape.last_states, dy, dh_n, gradients)
+        elif tape.lengths is not None:
+            clear_padding(dy, tape.lengths)
+        for block in reversed(tape.blocks):
+            steps = slice(block.first, block.last)
+            layers_tape = block.tape or self._layers.forward(
+                x[:, steps], block.states, block.lengths
+            )
             dtop = None
-            if self.architecture.return_sequences:
-                dy_block = np.ascontiguousarray(dy[:, first:last])
-                dtop = self._through_outputs(done.top, dy_block, gradients)
-            dx_block, dh_n = self._layers.backward(done, dtop, dh_n, gradients, dx is not None)
+            if has_outputs_per_step:
+                dy_block = np.ascontiguousarray(dy[:, steps])
+                dtop = self._through_outputs(layers_tape.top, dy_block, gradients)
+            dx_block, dh_n = self._layers.backward(
+                layers_tape, dtop, dh_n, gradients, dx is not None
+            )
             if dx is not None and dx_block is not None:
-                dx[:, first:last] = dx_block
+                dx[:, steps] = dx_block
         assert dh_n is not None
-        if self.architecture.trainable_h0 and not tape._has_h0:
+        if self.architecture.trainable_h0 and not tape.has_h0:
             for part, trained in self._trained_states(dh_n, gradients):
                 trained += part.sum(axis=1)
         return dx, dh_n
@@ -307,26 +220,86 @@ class Network:
         x: Array,
         h0: Array | None = None,
         h_n: Array | None = None,
-        lengths: Array | None = None,
+        lengths: IntArray | None = None,
     ) -> Array:
-        """Return outputs (B, T, O) or (B, O), and fill in the last states where wanted."""
-        if self.is_simple and lengths is None and x.ndim == 3:
+        """Return outputs (B, T, O) or (B, O), and write the last states to h_n where it is given.
+
+        Without a tape: at most the states of a block of steps are kept.
+        """
+        if self.has_whole_kernels and lengths is None and x.ndim == 3:
             first = None if h0 is None else h0[0]
             last = None if h_n is None else h_n[0]
-            return self._predict_layer(x, first, self.flat, self._layer_size, last)
+            return self._predict_layer(x, first, self.flat, self._output_size, last)
         return self._predict_in_blocks(x, h0, h_n, lengths)
+
+    def _predict_in_blocks(
+        self, x: Array, h0: Array | None, h_n: Array | None, lengths: IntArray | None
+    ) -> Array:
+        architecture = self.architecture
+        B, T = x.shape[:2]
+        y = None
+        if architecture.return_sequences:
+            y = np.zeros((B, T, architecture.outputs), self.flat.dtype)
+        states = self.first_states(h0, B)
+        longest = T if lengths is None else int(lengths.max())
+        for first, last, block_lengths in _blocks(longest, lengths, self._block_steps(B)):
+            block = x[:, first:last]
+            if x.ndim == 3 and lengths is None and not architecture.bidirectional:
+                top, states = self._through_layers(block, states, with_outputs=y is not None)
+            else:
+                tape = self._layers.forward(block, states, block_lengths)
+                states, top = tape.last(), tape.top
+                if y is not None:
+                    top = self._outputs(top, block_lengths)
+            if y is not None:
+                y[:, first:last] = top
+        if h_n is not None:
+            h_n[...] = states
+        return self._outputs(self._last_features(states), None)[:, 0] if y is None else y
+
+    def predict_steps(self, x: Array, h0: Array, h_n: Array) -> Array:
+        """Return the outputs (B, T, O) of every step, and write the last states to h_n.
+
+        As `predict` for features of networks that read in one direction, whatever their
+        `return_sequences`.
+        """
+        B, T = x.shape[:2]
+        y = np.empty((B, T, self.architecture.outputs), self.flat.dtype)
+        states = h0
+        for first, last, _ in _blocks(T, None, self._block_steps(B)):
+            y[:, first:last], states = self._through_layers(
+                x[:, first:last], states, with_outputs=True
+            )
+        h_n[...] = states
+        return y
+
+    def _block_steps(self, B: int) -> int | None:
+        """Return how many steps are predicted at a time; None: all."""
+        if self.architecture.bidirectional:
+            # A backward direction begins at the end.
+            return None
+        return max(BLOCK_STEPS, BLOCK_SCALARS // (B * self.architecture.features))
+
+    def _through_layers(
+        self, x: Array, states: Array, *, with_outputs: bool
+    ) -> tuple[Array, Array]:
+        """Return the outputs, or the top states, of x (B, T, I), and the last states."""
+        last = np.empty_like(states)
+        for layer, (theta, _, O) in enumerate(self.layer_parameters(with_outputs=with_outputs)):
+            x = self._predict_layer(x, states[layer], theta, O, last[layer])
+        return x, last
 
     def _predict_layer(
         self, x: Array, h0: Array | None, theta: Array, output_size: int, h_n: Array | None
     ) -> Array:
-        """Return what one layer makes of x: outputs, or states where output_size is 0."""
+        """Return the outputs of one layer for x, or its states where output_size is 0."""
         B, T, I = x.shape
-        H, cell = self._hidden_size, self._cell
-        O = output_size or H
-        y = np.empty((B, T, O), theta.dtype)
-        workspace = self._scratch.take(self.kernels.predict_workspace_size, cell, T, B, I, H, O)
+        H, cell = self.architecture.hidden_size, self.architecture.cell
+        y = np.empty((B, T, output_size or H), theta.dtype)
+        size = self.kernels.predict_workspace_size(cell, T, B, I, H, output_size, theta.dtype)
+        workspace = self._workspaces.take(size)
         self.kernels.rnn_predict(cell, x, h0, theta, H, output_size, y, h_n, workspace)
-        self._scratch.give(workspace)
+        self._workspaces.give(workspace)
         return y
 
     def gradient(
@@ -334,22 +307,21 @@ class Network:
     ) -> tuple[float, float, Array]:
         """Return the loss, the gradient's norm before clipping, and the clipped gradient (n,).
 
-        In one kernel call, of a simple network from zero states.
+        One kernel call, from states of zero, for networks that have whole kernels.
         """
         B, T, I = x.shape
-        H, O = self.architecture.hidden_size, self.architecture.outputs
+        H, O, cell = self.architecture.hidden_size, self._output_size, self.architecture.cell
         gradient = np.empty_like(self.flat)
-        cell = self._cell
-        workspace = self._scratch.take(self.kernels.gradient_workspace_size, cell, T, B, I, H, O)
+        size = self.kernels.gradient_workspace_size(cell, T, B, I, H, O, self.flat.dtype)
+        workspace = self._workspaces.take(size)
         value, norm = self.kernels.rnn_gradient(
-            cell, x, y, self.flat, gradient, H, self._layer_size, loss, max_norm, max_value,
-            workspace,
-        )  # fmt: skip
-        self._scratch.give(workspace)
+            cell, x, y, self.flat, gradient, H, O, loss, max_norm, max_value, workspace
+        )
+        self._workspaces.give(workspace)
         return value, norm, gradient
 
     def clip(self, gradient: Array, max_norm: float | None, max_value: float | None) -> float:
-        """Limit a gradient in place, and return its norm of before."""
+        """Limit a gradient in place, and return its norm before."""
         kernels = self.kernels
         norm: float = (
             kernels.global_norm(gradient)
@@ -360,94 +332,14 @@ class Network:
             kernels.clip_value(gradient, max_value)
         return norm
 
-    def gradient_of_batch(
-        self, batch: Batch, loss: Loss, h0: Array | None, rng: "np.random.Generator | None"
-    ) -> tuple[float, Array, Array]:
-        """Return the loss of a batch, its gradient (n,) and the last states.
-
-        Parameters
-        ----------
-        batch : Batch
-        loss : Loss
-        h0 : array (layers * directions, B, S) or None
-        rng : generator or None
-            Decides what dropout leaves out.
-        """
-        of = self.architecture
-        done = self._layers.run(batch.x, self.first_states(h0, len(batch.x)), batch.lengths, rng)
-        states = done.last()
-        if of.return_sequences:
-            y_hat = self._outputs(done.top, batch.lengths)
-        else:
-            y_hat = self._outputs(self._last_features(states), None)[:, 0]
-        dy = np.empty_like(y_hat)
-        value = loss.compute(self.kernels, y_hat, batch.y, batch.weights, dy)
-        gradient = np.zeros_like(self.flat)
-        gradients = cells.views(gradient, self.shapes)
-        dtop = dh_n = None
-        if of.return_sequences:
-            dtop = self._through_outputs(done.top, dy, gradients)
-        else:
-            dh_n = self._through_last(states, dy, None, gradients)
-        _, dh0 = self._layers.backward(done, dtop, dh_n, gradients, wants_dx=False)
-        if of.trainable_h0 and h0 is None:
-            for part, trained in self._trained_states(dh0, gradients):
-                trained += part.sum(axis=1)
-        return value, gradient, states
-
-    def _cut(
-        self, x: Array, lengths: Array | None, every: int
-    ) -> Iterator[tuple[int, int, Array | None]]:
-        """Yield blocks of steps: where they begin and end, and the sequences' lengths in them."""
-        T = x.shape[1]
-        for first in range(0, T, every):
-            last = min(first + every, T)
-            yield (
-                first,
-                last,
-                None if lengths is None else np.clip(lengths - first, 0, last - first),
-            )
-
-    def _predict_in_blocks(
-        self, x: Array, h0: Array | None, h_n: Array | None, lengths: Array | None
-    ) -> Array:
-        """Predict without keeping more states than those of a block of steps."""
-        of = self.architecture
-        B, T = x.shape[:2]
-        y = np.zeros((B, T, of.outputs), self.flat.dtype) if of.return_sequences else None
-        every = max(BLOCK_STEPS, BLOCK_SCALARS // (B * of.features))
-        states = self.first_states(h0, B)
-        longest = T if lengths is None else int(lengths.max())
-        # A backward direction begins at the end.
-        for first, last, part in self._cut(
-            x[:, :longest], lengths, longest if of.bidirectional else every
-        ):
-            if x.ndim == 3 and lengths is None and not of.bidirectional:
-                before, states, values = states, np.empty_like(states), x[:, first:last]
-                for layer, (theta, _, O) in enumerate(self.parts(with_outputs=y is not None)):
-                    values = self._predict_layer(values, before[layer], theta, O, states[layer])
-            else:
-                done = self._layers.run(x[:, first:last], states, part)
-                states, values = done.last(), done.top
-                if y is not None:
-                    values = self._outputs(values, part)
-            if y is not None:
-                y[:, first:last] = values
-        if h_n is not None:
-            h_n[...] = states
-        return self._outputs(self._last_features(states), None)[:, 0] if y is None else y
-
-    def _outputs(self, top: Array, lengths: Array | None) -> Array:
-        """Return y (B, T, O) of the top states (B, T, features); zero past the sequences' ends."""
+    def _outputs(self, top: Array, lengths: IntArray | None) -> Array:
+        """Return y (B, T, O) of the top states (B, T, features), zero past sequences' ends."""
         B, T, features = top.shape
-        if self.architecture.output_size is None:
+        if not self._output_size:
             y = top.copy()
         else:
-            O = self.architecture.output_size
-            y = np.empty((B, T, O), top.dtype)
-            with self._scratch.lent(
-                self.kernels.workspace_size, "tanh", T, B, 1, features, O
-            ) as workspace:
+            y = np.empty((B, T, self._output_size), top.dtype)
+            with self._workspaces.lent(self._output_workspace_size(top)) as workspace:
                 self.kernels.output_forward(
                     top, self.params["W_hy"], self.params["b_y"], y, workspace
                 )
@@ -456,45 +348,68 @@ class Network:
         return y
 
     def _through_outputs(self, top: Array, dy: Array, gradients: dict[str, Array]) -> Array:
-        """Return dL/d(top) (B, T, features) that comes of dy (B, T, O)."""
-        if self.architecture.output_size is None:
+        """Return dL/d(top) (B, T, features) from dy (B, T, O)."""
+        if not self._output_size:
             return dy.copy()
-        B, T, features = top.shape
-        dtop = np.empty((B, T, features), top.dtype)
-        with self._scratch.lent(
-            self.kernels.workspace_size, "tanh", T, B, 1, features, dy.shape[-1]
-        ) as workspace:
+        dtop = np.empty(top.shape, top.dtype)
+        with self._workspaces.lent(self._output_workspace_size(top)) as workspace:
             self.kernels.output_backward(
                 top, self.params["W_hy"], dy, gradients["W_hy"], gradients["b_y"], dtop, workspace
             )
         return dtop
 
+    def _output_workspace_size(self, top: Array) -> int:
+        B, T, features = top.shape
+        size: int = self.kernels.output_workspace_size(
+            T, B, features, self._output_size, top.dtype
+        )
+        return size
+
     def _last_features(self, states: Array) -> Array:
-        """Return what the last layer hands on after all steps, as one step (B, 1, features)."""
-        of = self.architecture
-        top = states[-of.directions :, :, : of.hidden_size]
+        """Return the last layer's states h after all steps, as one step (B, 1, features)."""
+        architecture = self.architecture
+        top = states[-architecture.directions :, :, : architecture.hidden_size]
         return np.concatenate(list(top), axis=-1)[:, None]
 
-    def _through_last(
+    def _through_last_outputs(
         self, states: Array, dy: Array, dh_n: Array | None, gradients: dict[str, Array]
     ) -> Array:
-        """Return dh_n with what comes of dy (B, O), the gradient of the only outputs."""
-        of = self.architecture
+        """Return dh_n with the part that comes from dy (B, O), the gradient of single outputs."""
+        architecture, H = self.architecture, self.architecture.hidden_size
         last = self._through_outputs(self._last_features(states), dy[:, None], gradients)[:, 0]
         dh_n = np.zeros_like(states) if dh_n is None else dh_n.copy()
-        parts = last.reshape(len(last), of.directions, of.hidden_size)
+        parts = last.reshape(len(last), architecture.directions, H)
         with np.errstate(over="ignore"):
-            dh_n[-of.directions :, :, : of.hidden_size] += parts.swapaxes(0, 1)
+            dh_n[-architecture.directions :, :, :H] += parts.swapaxes(0, 1)
         return dh_n
 
+    def snapshot(self) -> "Network":
+        """Return a network with a copy of the parameters."""
+        twin = Network(self.architecture, self.flat.dtype, self.kernels)
+        twin.flat[...] = self.flat
+        return twin
+
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy or a pickle keeps: no module, no scratch, and the vector alone."""
+        """Return what a copy or a pickle keeps: the kernels by name, and the vector alone."""
         state = self.__dict__ | {"kernels": self.kernels.__name__}
-        del state["params"], state["_layers"], state["_scratch"]
+        del state["params"], state["_layers"], state["_workspaces"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Rebuild the views, and the kernels by name."""
+        """Make the views and find the kernels again."""
         self.__dict__.update(state)
         self.kernels = importlib.import_module(state["kernels"])
-        self._lay_out()
+        self._make_views()
+
+
+def _blocks(
+    T: int, lengths: IntArray | None, every: int | None
+) -> Iterator[tuple[int, int, IntArray | None]]:
+    """Yield blocks of `every` steps: where they begin and end, and the sequences' lengths in them.
+
+    None: one block of all steps.
+    """
+    every = every or T
+    for first in range(0, T, every):
+        last = min(first + every, T)
+        yield first, last, steps_within(lengths, first, last)

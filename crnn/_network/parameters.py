@@ -1,9 +1,9 @@
 """Parameters and gradients by name: views of one vector."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Generic
 
-from crnn.checks import Array
+from crnn._typing import Array, StateT
 
 
 class Parameters(Mapping[str, Array]):
@@ -40,7 +40,7 @@ class Parameters(Mapping[str, Array]):
         return f"{type(self).__name__}({shapes})"
 
 
-class Gradients(Parameters):
+class Gradients(Parameters, Generic[StateT]):
     """The gradients of all parameters, dL/d(parameter), by the parameter's name.
 
     Attributes
@@ -48,12 +48,12 @@ class Gradients(Parameters):
     flat : array (n,)
         The vector that the named gradients are views of, in the order of `RNN.flat_params`.
     x : array or None
-        dL/dx, of the shape of x; None of category numbers.
-    h0 : array, or of an LSTM a pair
-        dL/dh_0, of the shape of h0. Where h0 is a parameter, its own gradient is ``["h0"]``.
+        dL/dx, of the shape of x; None for category numbers.
+    h0 : array, or for an LSTM a pair
+        dL/dh_0, of the shape of h0. Where h0 is a parameter, its gradient is ``["h0"]``.
     """
 
-    def __init__(self, flat: Array, views: dict[str, Array], x: Array | None, h0: Any) -> None:
+    def __init__(self, flat: Array, views: dict[str, Array], x: Array | None, h0: StateT) -> None:
         super().__init__(flat, views)
         self.x = x
         self.h0 = h0

@@ -1,16 +1,16 @@
-"""Scratch memory for kernel calls, handed from call to call."""
+"""Scratch memory of kernel calls, reused from call to call."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from crnn.checks import Array
+from crnn._typing import Array
 
 
-class Scratch:
-    """Workspaces of one dtype. Threads that call at the same time get their own.
+class Workspaces:
+    """Workspaces of one dtype. Threads that call at the same time get different ones.
 
     Parameters
     ----------
@@ -21,9 +21,8 @@ class Scratch:
         self._dtype = dtype
         self._idle: list[Array] = []
 
-    def take(self, size_of: Callable[..., int], cell: str, *sizes: int) -> Array:
-        """Return a workspace for a call of sizes T, B, I, H, O; `give` takes it back."""
-        size = size_of(cell, *sizes, self._dtype)
+    def take(self, size: int) -> Array:
+        """Return a workspace of at least `size` scalars; `give` takes it back."""
         try:
             workspace = self._idle.pop()
         except IndexError:
@@ -35,8 +34,8 @@ class Scratch:
         self._idle.append(workspace)
 
     @contextmanager
-    def lent(self, size_of: Callable[..., int], cell: str, *sizes: int) -> Iterator[Array]:
-        """Lend a workspace for as long as the context lasts."""
-        workspace = self.take(size_of, cell, *sizes)
+    def lent(self, size: int) -> Iterator[Array]:
+        """Lend a workspace of at least `size` scalars for a `with` block."""
+        workspace = self.take(size)
         yield workspace
         self.give(workspace)

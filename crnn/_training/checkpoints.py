@@ -1,6 +1,6 @@
-"""Checkpoints: a training run in one file, from which it goes on as if never interrupted.
+"""Checkpoints: the state of a training run in a file, from which the run goes on.
 
-Whoever needs this module imports it then, as `crnn.archive`.
+Import this module where it is used, as `crnn.archive`.
 """
 
 import hashlib
@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from crnn import archive as files
-from crnn.errors import ModelFileError
+from crnn import archive
 from crnn._training.run import Controls, Plan, Run
+from crnn.errors import ModelFileError
 
-KIND, FILE_VERSION = "checkpoint", 1
-# A description has to stay short: longer texts are kept as their checksum.
+KIND, FILE_VERSION = "checkpoint", 2
+# A file's description is short: of a longer text it keeps the checksum.
 LONGEST_TEXT = 1000
 
 
@@ -29,8 +29,8 @@ class Checkpoint:
     every : int
         After how many epochs it is written.
     settings : dict
-        What the run was started with, of what JSON can hold. Only a run of the same settings can
-        go on from it.
+        The settings of the run, of values that JSON can hold. Only a run of the same settings can
+        go on from the file.
 
     Raises
     ------
@@ -46,7 +46,7 @@ class Checkpoint:
         self._path = Path(path)
         self._every = every
         self._settings = json.loads(json.dumps(settings))
-        # Rather now than after an epoch
+        # An error now, not after an epoch
         if not self._path.absolute().parent.is_dir():
             raise FileNotFoundError(
                 f"checkpoint: expected a path in a folder that exists, got {self._path}"
@@ -75,22 +75,27 @@ class Checkpoint:
             "settings": self._settings,
             "epochs": len(history.loss),
             "steps": optimizer.steps,
-            # Callbacks may have assigned another than the run began with.
+            # Callbacks may assign another one during the run.
             "lr": None if callable(optimizer.lr) else optimizer.lr,
             "generator": json.loads(
                 json.dumps(run.rng.bit_generator.state, default=np.ndarray.tolist)
             ),
         }
-        files.write(self._path, description, arrays)
+        archive.write(self._path, description, arrays)
 
     def read(self, run: Run, epochs: int) -> bool:
-        """Make a run that has not begun the one that was written; False where there is none.
+        """Set a run that has not begun to the state in the file.
 
         Parameters
         ----------
         run : Run
         epochs : int
             How many it will have at its end.
+
+        Returns
+        -------
+        bool
+            Whether there is a file.
 
         Raises
         ------
@@ -100,10 +105,10 @@ class Checkpoint:
         OSError
             It cannot be opened.
         """
-        files.remove_leftovers(self._path)
+        archive.remove_leftovers(self._path)
         if not self._path.exists():
             return False
-        description, arrays = files.read(self._path, lambda found: self._shapes(found, run, epochs))
+        description, arrays = archive.read(self._path, lambda found: self._shapes(found, run, epochs))
         try:
             run.rng.bit_generator.state = description["generator"]
         except (TypeError, ValueError, KeyError, OverflowError) as error:
@@ -129,33 +134,30 @@ class Checkpoint:
         run.best = arrays.get("best")
         return True
 
-    def _shapes(self, description: Any, run: Run, epochs: int) -> files.Shapes:
+    def _shapes(self, description: Any, run: Run, epochs: int) -> archive.Shapes:
         """Return what arrays the checkpoint holds, or raise why this run cannot go on from it."""
-        files.check_kind(description, KIND, FILE_VERSION)
-        settings = description.get("settings")
-        if not isinstance(settings, dict):
-            raise ModelFileError(f"settings: expected those of a run, got {settings!r}")
+        archive.check_kind(description, KIND, FILE_VERSION)
+        archive.check_fields(
+            description,
+            {
+                "settings": archive.nested(),
+                "epochs": archive.whole_number(1, epochs),
+                "steps": archive.whole_number(1),
+                "lr": archive.optional(archive.number(at_least=0.0)),
+            },
+        )
+        settings = description["settings"]
+        if description["version"] == 1:
+            # Version 1 told categories from features by the dtype of the data.
+            settings = {"categorical": self._settings["categorical"]} | settings
         for name in self._settings | settings:
             wanted, got = self._settings.get(name), settings.get(name)
             if wanted != got:
                 raise ModelFileError(f"{name}: expected {wanted!r}, as in this run, got {got!r}")
-        for name in ("epochs", "steps"):
-            number = description.get(name)
-            if type(number) is not int or number < 1:
-                raise ModelFileError(
-                    f"{name}: expected a whole number of at least 1, got {number!r}"
-                )
-        if description["epochs"] > epochs:
-            raise ModelFileError(
-                f"epochs: expected at most {epochs}, as in this run, got {description['epochs']}"
-            )
-        lr = description.get("lr")
-        if lr is not None and not (type(lr) is float and 0 <= lr < np.inf):
-            raise ModelFileError(f"lr: expected a finite number of at least 0, got {lr!r}")
         flat = run.network.flat
         of_parameters = (flat.dtype, flat.shape)
         rows = 3 + len(self._settings["metrics"]) + (self._settings["validation"] is not None)
-        shapes: files.Shapes = {
+        shapes: archive.Shapes = {
             "parameters": of_parameters,
             "history": (np.dtype(np.float64), (rows, description["epochs"])),
         }
@@ -166,7 +168,7 @@ class Checkpoint:
 
 
 def settings(run: Run, plan: Plan, controls: Controls, sequences: int) -> dict[str, Any]:
-    """Return what decides the bits of a run, except the numbers of its data and its generator's."""
+    """Return what decides the bits of a run, except its data and its generator."""
     text = repr(plan.loss)
     if len(text) > LONGEST_TEXT:
         text = hashlib.sha256(text.encode()).hexdigest()

@@ -1,11 +1,12 @@
-"""Training data as it comes: sequences of one length, of several in one array, or ragged ones."""
+"""Training data: sequences of one length, of several lengths in one array, or in a list."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from crnn.checks import Array
+from crnn._network.lengths import steps_within
+from crnn._typing import Array, FloatArray, IntArray
 
 
 class Batch(NamedTuple):
@@ -15,19 +16,17 @@ class Batch(NamedTuple):
     """(B, T, I), or category numbers (B, T)."""
     y: Array
     """Targets, (B, T, ...) or without return_sequences (B, ...)."""
-    lengths: Array | None
+    lengths: IntArray | None
     """Steps of each sequence (B,); None: all of them."""
-    weights: Array | None
-    """What each step counts in the loss, (B, T) or (B,); 0 past a sequence's end. None: 1."""
+    weights: FloatArray | None
+    """Weight of each step in the loss, (B, T) or (B,); 0 past a sequence's end. None: 1."""
 
     def chunks(self, steps: int) -> Iterator["Batch"]:
-        """Yield the batch cut into so many steps at a time, as far as there are sequences left."""
+        """Yield so many steps of the batch at a time, up to the end of the longest sequence."""
         longest = self.x.shape[1] if self.lengths is None else int(self.lengths.max())
         for first in range(0, longest, steps):
             part = slice(first, min(first + steps, longest))
-            lengths = None
-            if self.lengths is not None:
-                lengths = np.clip(self.lengths - first, 0, part.stop - first)
+            lengths = steps_within(self.lengths, first, part.stop)
             weights = None if self.weights is None else self.weights[:, part]
             y = np.ascontiguousarray(self.y[:, part])
             yield Batch(np.ascontiguousarray(self.x[:, part]), y, lengths, weights)
@@ -41,9 +40,9 @@ class Dataset:
     x : array (n, T, I) or (n, T), or list of n arrays (T_i, I) or (T_i,)
     y : array (n, T, ...) or (n, ...), or list of n arrays (T_i, ...)
         A list only where x is one.
-    lengths : array (n,) of intp or None
+    lengths : intp array (n,) or None
     mask : array (n, T) or (n,), or list of n arrays (T_i,), or None
-        What each step counts in the loss.
+        Weight of each step in the loss.
     return_sequences : bool
         Whether targets belong to steps.
     """
@@ -67,7 +66,7 @@ class Dataset:
         return len(self.x)
 
     def check_time_axis(self) -> None:
-        """Raise a ValueError if targets have no time axis like the inputs, to be cut along."""
+        """Raise a ValueError unless targets have the time axis of the inputs."""
         if self.return_sequences and not isinstance(self.x, list):
             n, T = self.x.shape[:2]
             shape = np.shape(self.y)
@@ -78,20 +77,20 @@ class Dataset:
         """Return these sequences as a batch, no longer than the longest of them."""
         lengths = None if self.lengths is None else self.lengths[rows]
         chosen: Array | slice = rows
-        # A view needs no copy of what may be long.
+        # Consecutive rows: a view instead of a copy.
         first, last = int(rows[0]), int(rows[-1])
         if last - first + 1 == len(rows) and (first == last or (np.diff(rows) == 1).all()):
             chosen = slice(first, last + 1)
         T = None if lengths is None else int(lengths.max())
-        of_targets = T if self.return_sequences else None
-        weights = None if self.mask is None else _taken(self.mask, chosen, of_targets)
+        T_targets = T if self.return_sequences else None
+        weights = None if self.mask is None else _rows_of(self.mask, chosen, T_targets)
         if lengths is not None and self.return_sequences:
             inside = np.arange(lengths.max()) < lengths[:, None]
             weights = inside.astype(np.float64) if weights is None else np.where(inside, weights, 0)
-        x, y = _taken(self.x, chosen, T), _taken(self.y, chosen, of_targets)
+        x, y = _rows_of(self.x, chosen, T), _rows_of(self.y, chosen, T_targets)
         return Batch(x, y, lengths, weights)
 
-    def parted(self, count: int) -> tuple["Dataset", "Dataset"]:
+    def split(self, count: int) -> tuple["Dataset", "Dataset"]:
         """Return the first `count` sequences and the others."""
         first, others = (
             Dataset(
@@ -108,20 +107,16 @@ class Dataset:
     def rows(self, batch_size: int, rng: "np.random.Generator | None") -> Iterator[Array]:
         """Yield the rows of each batch of an epoch, shuffled where there is a generator.
 
-        Sequences of several lengths are batched with others of about theirs, so that little is
-        padded.
+        Sequences of different lengths are batched with others of similar length, so that there is
+        little padding.
         """
         n = len(self)
-        if rng is None:
-            order = np.arange(n)
-            yield from np.split(order, range(batch_size, n, batch_size))
+        starts = range(batch_size, n, batch_size)
+        order = np.arange(n) if rng is None else rng.permutation(n)
+        if rng is None or self.lengths is None:
+            yield from np.split(order, starts)
             return
-        order = rng.permutation(n)
-        if self.lengths is None:
-            yield from np.split(order, range(batch_size, n, batch_size))
-            return
-        order = order[np.argsort(self.lengths[order], kind="stable")]
-        batches = np.split(order, range(batch_size, n, batch_size))
+        batches = np.split(order[np.argsort(self.lengths[order], kind="stable")], starts)
         for number in rng.permutation(len(batches)):
             yield batches[number]
 
@@ -134,7 +129,7 @@ def padded(arrays: list[Array], T: int) -> Array:
     return side_by_side
 
 
-def _taken(values: Array | list[Array], rows: Array | slice, T: int | None) -> Array:
+def _rows_of(values: Array | list[Array], rows: Array | slice, T: int | None) -> Array:
     """Return these rows, the first T steps of each; contiguous."""
     if isinstance(values, list):
         chosen = values[rows] if isinstance(rows, slice) else [values[row] for row in rows]

@@ -13,8 +13,8 @@ class History:
     Attributes
     ----------
     loss : list of float
-        The training loss of each epoch, as the steps saw it before they changed the parameters:
-        the mean over all sequences, or for `sse` their sum.
+        The training loss of each epoch, each step's taken before it changes the parameters: the
+        mean over all sequences, or for `sse` their sum.
     val_loss : list of float
         The loss on the validation data after each epoch; empty without them.
     grad_norm : list of float
@@ -57,7 +57,7 @@ class History:
         watched = loss if val_loss is None else val_loss
         if self.best_epoch is None or watched < self._lowest:
             self.best_epoch = len(self.loss)
-            # Of validation data it can be NaN, below which nothing would ever be.
+            # A validation loss can be NaN, and no number is below NaN.
             self._lowest = math.inf if math.isnan(watched) else watched
 
     def __repr__(self) -> str:
@@ -83,7 +83,6 @@ class History:
         ImportError
             matplotlib is not installed.
         """
-        # A door to another house: only whoever opens it needs matplotlib.
-        from crnn import plots
+        from crnn import plots  # which imports matplotlib, an extra
 
         return plots.history(self, ax=ax)

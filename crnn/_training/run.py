@@ -1,17 +1,20 @@
-"""A training run: all that decides how it goes on, and when it is over."""
+"""A training run: its settings, its state between epochs, and when it is over."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from crnn import checks
-from crnn._training.history import History
-from crnn.losses import Loss
-from crnn.metrics import Metric
 from crnn._network.network import Network
-from crnn.optimizers import Optimizer
 from crnn._training.data import Dataset
+from crnn._training.history import History
+from crnn._typing import Array
+
+if TYPE_CHECKING:
+    from crnn._training.evaluation import Metric
+    from crnn.losses import Loss
+    from crnn.optimizers import Optimizer
 
 
 class Clipping(NamedTuple):
@@ -22,7 +25,7 @@ class Clipping(NamedTuple):
 
     @classmethod
     def checked(cls, clip_norm: float | None, clip_value: float | None) -> "Clipping":
-        """Return the clipping that a user's arguments name."""
+        """Return the clipping of `train_step`'s arguments, or raise what is wrong with them."""
         if clip_norm is None and clip_value is None:
             return NO_CLIPPING
         if clip_norm is not None and clip_value is not None:
@@ -42,7 +45,7 @@ class Plan(NamedTuple):
     """How the steps of a run are taken."""
 
     batch_size: int
-    loss: Loss
+    loss: "Loss"
     clipping: Clipping
     bptt: int | None
     shuffle: bool
@@ -52,7 +55,7 @@ class Controls(NamedTuple):
     """What is measured, done and decided after each epoch."""
 
     validation: Dataset | None
-    metrics: dict[str, Metric]
+    metrics: "dict[str, Metric]"
     patience: int | None
     callbacks: list[Callable[[History], Any]]
 
@@ -65,16 +68,16 @@ class Run:
     network : Network
     optimizer : Optimizer
     rng : generator
-        Of the order of the sequences and of dropout.
+        Draws the order of the sequences and dropout's masks.
     """
 
-    def __init__(self, network: Network, optimizer: Optimizer, rng: "np.random.Generator") -> None:
+    def __init__(self, network: Network, optimizer: "Optimizer", rng: "np.random.Generator") -> None:
         self.network = network
         self.optimizer = optimizer
         self.rng = rng
         self.history = History()
-        # The parameters after the best epoch, where they will be wanted
-        self.best: checks.Array | None = None
+        # The parameters after the best epoch, kept where `patience` is set
+        self.best: Array | None = None
 
     def keep_best(self) -> None:
         """Keep the parameters if no epoch was better than the last."""
@@ -91,6 +94,6 @@ class Run:
     def is_over(self, controls: Controls) -> bool:
         """Call the callbacks, all of them, and return whether there should be no further epoch."""
         answers = [callback(self.history) for callback in controls.callbacks]
-        # A number or a list that a callback happens to return means nothing.
+        # Only True stops: a number or a list that a callback returns does not.
         stops = any(isinstance(answer, (bool, np.bool_)) and answer for answer in answers)
         return stops or self.has_stalled(controls.patience)

@@ -1,0 +1,1 @@
+"""Arguments of the public classes: arrays checked and converted for the core."""

@@ -1,0 +1,154 @@
+"""Arrays that users pass: shape, dtype and values checked, converted for the kernels."""
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from crnn._typing import Array, FloatArray, IntArray
+from crnn.checks import any_of
+from crnn.kernels import contracts
+
+
+def floats(
+    name: str,
+    value: Any,
+    shapes: tuple[str, ...],
+    sizes: dict[str, int],
+    like: Array,
+    kernels: ModuleType,
+) -> Array:
+    """Return a finite C-contiguous array of `like`'s dtype whose shape is one of `shapes`.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name.
+    value : array-like
+        Floats of at most 64 bits, bools, or whole numbers that the dtype holds exactly.
+    shapes : tuple of str
+        Axis names such as ``"batch time features"``, of different ranks.
+    sizes : dict
+        Sizes that some of the axes must have; the others have to be at least 1.
+    like : array
+        Its dtype is converted to.
+    kernels : module
+        The implementation that looks for NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A dtype, shape or value does not fit.
+    """
+    array = as_array(name, value)
+    kind, itemsize = array.dtype.kind, array.dtype.itemsize
+    if not ((kind == "f" and itemsize <= 8) or kind in "iub"):
+        raise TypeError(
+            f"{name}: expected numbers (floats of at most 64 bits, or integers), got {array.dtype}"
+        )
+    _check_shape(name, array, shapes, sizes)
+    if kind in "iu":
+        # Up to this magnitude a float of that width holds every whole number.
+        exact = 2 ** (np.finfo(like.dtype).nmant + 1)
+        if int(array.max()) > exact or int(array.min()) < -exact:
+            raise ValueError(
+                f"{name}: expected whole numbers that {like.dtype} holds exactly (up to {exact}), "
+                f"got {int(array.min())} to {int(array.max())}"
+            )
+    with np.errstate(over="ignore", invalid="ignore"):
+        converted = np.ascontiguousarray(array, dtype=like.dtype)
+    if not converted.flags.aligned:
+        converted = converted.copy()
+    if not kernels.all_finite(converted.reshape(-1)):
+        index = tuple(int(i) for i in np.argwhere(~np.isfinite(converted))[0])
+        came = array[index]
+        expected = f"numbers that {like.dtype} can hold" if np.isfinite(came) else "finite numbers"
+        raise ValueError(f"{name}: expected {expected}, got {came} at index {index}")
+    return converted
+
+
+def classes(
+    name: str, value: Any, shapes: tuple[str, ...], sizes: dict[str, int], n_classes: int
+) -> Array:
+    """Return an intp array of class numbers below `n_classes` whose shape is one of `shapes`.
+
+    Categories of inputs are such numbers too.
+    """
+    array = as_array(name, value)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected integer class numbers, got {array.dtype}")
+    _check_shape(name, array, shapes, sizes)
+    contracts.check_classes(name, array, n_classes)
+    # A copy: the kernels index by these numbers, and the owner may change the array meanwhile.
+    return np.array(array, dtype=np.intp, order="C")
+
+
+def lengths(value: Any, batch: int, time: int) -> IntArray:
+    """Return an intp array (batch,) of lengths from 1 to `time`."""
+    array = as_array("lengths", value)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"lengths: expected whole numbers, got {array.dtype}")
+    _check_shape("lengths", array, ("batch",), {"batch": batch})
+    if array.min() < 1 or array.max() > time:
+        raise ValueError(
+            f"lengths: expected numbers from 1 to {time}, the steps of x, "
+            f"got {array.min()} to {array.max()}"
+        )
+    return np.array(array, dtype=np.intp)
+
+
+def weights(
+    name: str, value: Any, shapes: tuple[str, ...], sizes: dict[str, int]
+) -> FloatArray:
+    """Return a float64 array of finite weights of at least 0, not all of them 0."""
+    array = as_array(name, value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: expected numbers, got {array.dtype}")
+    _check_shape(name, array, shapes, sizes)
+    if not np.isfinite(array).all() or array.min() < 0:
+        raise ValueError(f"{name}: expected finite numbers of at least 0, got {array.min()}")
+    if not array.any():
+        raise ValueError(f"{name}: expected a number above 0 somewhere, got only zeros")
+    return np.array(array, dtype=np.float64)
+
+
+def _check_shape(name: str, array: Array, shapes: tuple[str, ...], sizes: dict[str, int]) -> None:
+    """Raise unless the array's shape is one of the shapes, without an empty axis."""
+    for shape in shapes:
+        axes = shape.split()
+        if array.ndim == len(axes) and all(
+            sizes.get(axis, size) == size for axis, size in zip(axes, array.shape, strict=True)
+        ):
+            break
+    else:
+        described = [
+            "("
+            + ", ".join(f"{a}={sizes[a]}" if a in sizes else a for a in shape.split())
+            + (",)" if " " not in shape else ")")
+            for shape in shapes
+        ]
+        raise ValueError(f"{name}: expected shape {any_of(described)}, got {array.shape}")
+    for axis, size in zip(axes, array.shape, strict=True):
+        if size == 0:
+            thing = {"batch": "sequence", "time": "time step"}.get(axis, "feature")
+            raise ValueError(f"{name}: expected at least one {thing}, got shape {array.shape}")
+
+
+def as_array(name: str, value: Any) -> Array:
+    """Return an array without masked entries, or raise why there is none."""
+    if value is None:
+        raise TypeError(f"{name}: expected an array, got None")
+    parts = value if isinstance(value, (list, tuple)) else [value]
+    if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in parts):
+        raise ValueError(f"{name}: expected an array without gaps, got masked entries")
+    try:
+        return np.asarray(value)
+    except Exception as error:
+        if "inhomogeneous" in str(error):
+            raise ValueError(
+                f"{name}: expected a rectangular array of numbers, got nested sequences of "
+                "different lengths"
+            ) from None
+        raise TypeError(
+            f"{name}: expected an array, got {type(value).__name__}, of which NumPy says: {error}"
+        ) from error

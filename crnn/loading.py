@@ -1,0 +1,166 @@
+"""Networks from files, and from the descriptions of networks in other files."""
+
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crnn._network.architecture import Architecture
+from crnn._typing import Array
+from crnn.base import NETWORK_KIND, NETWORK_VERSION
+from crnn.errors import ModelFileError
+from crnn.kernels.cells import CELLS
+from crnn.networks import GRU, LSTM, RNN, from_architecture
+
+if TYPE_CHECKING:
+    from crnn.archive import Shapes
+
+__all__ = ["check_description", "from_description", "load"]
+
+# A description of more layers is refused: its parameters would be listed one by one.
+MOST_LAYERS = 1000
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    implementation: str | None = None,
+    categorical: bool | None = None,
+) -> RNN | GRU | LSTM:
+    """Return the network that its `save` wrote to a file.
+
+    Nothing in a file is executed, and no more memory is used than its size, so files of unknown
+    origin may be tried.
+
+    Parameters
+    ----------
+    path : path-like
+        What `RNN.save` was given.
+    implementation : {"native", "python"}, optional
+        As in `RNN`.
+    categorical : bool, optional
+        Whether inputs are category numbers: for files of version 1, which do not say so. By
+        default they are features.
+
+    Returns
+    -------
+    RNN, GRU or LSTM
+        With a new random generator, seeded by the system.
+
+    Raises
+    ------
+    ModelFileError
+        The file is damaged, holds something else, was written by a newer version, or says something
+        else than `categorical`.
+    OSError
+        It cannot be opened.
+
+    Examples
+    --------
+    >>> import crnn, os, tempfile
+    >>> net = crnn.RNN(input_size=2, hidden_size=8, output_size=1, seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     net.save(os.path.join(folder, "net.npz"))
+    ...     twin = crnn.load(os.path.join(folder, "net.npz"))
+    >>> bool((twin.flat_params == net.flat_params).all())
+    True
+    """
+    # Imported here: the libraries for files take longer to import than crnn.
+    from crnn import archive
+
+    def expected(description: Any) -> "Shapes":
+        archive.check_kind(description, NETWORK_KIND, NETWORK_VERSION)
+        return check_description(_completed(description, categorical))
+
+    description, arrays = archive.read(path, expected)
+    return from_description(
+        _completed(description, categorical), arrays["parameters"], implementation=implementation
+    )
+
+
+def check_description(description: dict[str, Any]) -> "Shapes":
+    """Return the dtype and shape of the arrays that belong to a network's description.
+
+    Parameters
+    ----------
+    description : dict
+        As of `RNN.describe`, from a file. Without "categorical", as in files of version 1, it
+        counts as False.
+
+    Returns
+    -------
+    dict
+        ``{"parameters": (dtype, (n,))}``
+
+    Raises
+    ------
+    ModelFileError
+        It is no such description.
+    """
+    from crnn import archive
+
+    description = _completed(description, None)
+    whole = archive.whole_number(1)
+    archive.check_fields(
+        description,
+        {
+            "cell": archive.one_of(*CELLS),
+            "input_size": whole,
+            "hidden_size": whole,
+            "output_size": archive.optional(whole),
+            "num_layers": archive.whole_number(1, MOST_LAYERS),
+            "bidirectional": archive.boolean(),
+            "return_sequences": archive.boolean(),
+            "trainable_h0": archive.boolean(),
+            "categorical": archive.boolean(),
+            "dtype": archive.one_of("float32", "float64"),
+        },
+    )
+    # Dropout acts between layers.
+    share = archive.number(at_least=0.0, below=1.0)
+    nothing = archive.Field("0.0 with one layer", lambda value: value == 0.0)
+    archive.check_fields(
+        description, {"dropout": nothing if description["num_layers"] == 1 else share}
+    )
+    n = sum(math.prod(shape) for shape in _architecture(description).parameters().values())
+    return {"parameters": (np.dtype(description["dtype"]), (n,))}
+
+
+def from_description(
+    description: dict[str, Any], parameters: Array, *, implementation: str | None = None
+) -> RNN | GRU | LSTM:
+    """Return the network of a description that `check_description` has accepted.
+
+    Parameters
+    ----------
+    description : dict
+    parameters : array (n,)
+        What `RNN.flat_params` was.
+    implementation : {"native", "python"}, optional
+        As in `RNN`.
+
+    Returns
+    -------
+    RNN, GRU or LSTM
+    """
+    net = from_architecture(
+        _architecture(_completed(description, None)),
+        dtype=description["dtype"],
+        init="uniform",
+        implementation=implementation,
+    )
+    net.flat_params[...] = parameters
+    return net
+
+
+def _architecture(description: dict[str, Any]) -> Architecture:
+    return Architecture(**{name: description[name] for name in Architecture._fields})
+
+
+def _completed(description: dict[str, Any], categorical: bool | None) -> dict[str, Any]:
+    """Return the description with "categorical", which files of version 1 lack."""
+    found = description.get("categorical")
+    if found is not None and categorical is not None and found is not categorical:
+        raise ModelFileError(f"categorical: expected {categorical}, got {found!r}")
+    return {"categorical": bool(categorical)} | description
