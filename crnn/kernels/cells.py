@@ -7,20 +7,20 @@ import numpy as np
 
 
 class Cell(NamedTuple):
-    """How many blocks of H a cell's arrays are made of."""
+    """How many blocks of H (hidden units) a cell's arrays are made of."""
 
     weights: int
     """In the rows of W_xh and W_hh."""
     biases: int
     """In b_h and da: pre-activations with a bias and a gradient of their own."""
     states: int
-    """In a state: h, followed by c for an LSTM."""
+    """In a state: h, and for an LSTM c after it."""
     gates: int
-    """In what BPTT reads of a step beside its states; 0: the states are enough."""
+    """In what backpropagation reads of a step beside its states. 0: the states are enough."""
 
 
-# Every cell by name. `reference` and its compiled twin say what each computes; all else, from the
-# packed products to the files, reads this table.
+# Every cell by name. The steps of `reference` and the loops of `native` compute them; everything
+# else, from checks to files, reads this table.
 CELLS = {
     "tanh": Cell(weights=1, biases=1, states=1, gates=0),
     "relu": Cell(weights=1, biases=1, states=1, gates=0),
@@ -38,28 +38,33 @@ def get_cell(name: Any) -> Cell:
 
 
 def parameter_shapes(cell: str, I: int, H: int, O: int) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the parameters, in the order of the flat vector; O = 0: no output layer.
+    """Return the shapes of a layer's parameters by name, in the order of the flat vector.
 
     Parameters
     ----------
     cell : str
         A name in `CELLS`.
     I, H, O : int
-        Inputs, hidden units, outputs.
+        Inputs, hidden units, outputs. O = 0: no output layer.
     """
-    of = CELLS[cell]
+    blocks = CELLS[cell]
     shapes: dict[str, tuple[int, ...]] = {
-        "W_xh": (of.weights * H, I),
-        "W_hh": (of.weights * H, H),
-        "b_h": (of.biases * H,),
+        "W_xh": (blocks.weights * H, I),
+        "W_hh": (blocks.weights * H, H),
+        "b_h": (blocks.biases * H,),
     }
     return shapes | {"W_hy": (O, H), "b_y": (O,)} if O else shapes
+
+
+def parameter_count(shapes: dict[str, tuple[int, ...]]) -> int:
+    """Return the size of the flat vector of parameters of these shapes."""
+    return sum(math.prod(shape) for shape in shapes.values())
 
 
 def views(
     flat: np.ndarray[Any, Any], shapes: dict[str, tuple[int, ...]]
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """Return the named parts of a vector, which stand in it one after another."""
+    """Return views of a flat vector by name: its parts one after another, in these shapes."""
     parts, start = {}, 0
     for name, shape in shapes.items():
         end = start + math.prod(shape)

@@ -1,17 +1,24 @@
 """What every kernel takes: the one table that both implementations check their arguments by."""
 
-import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from crnn.kernels import cells
 
+Array = np.ndarray[Any, np.dtype[Any]]
 
-# A kernel's arrays, in the order in which they fix the sizes. `out` marks arrays that are written,
-# `contiguous` those that leave no gap between rows; of the others only the last axis has to be
-# contiguous. `optional` arrays may be None, and those of a size that the cell has none of have to
-# be. P is the number of a network's parameters, n any size; gates*H and the like count blocks of H.
+# A kernel's arrays, in the order in which they fix the sizes: words, then the shape.
+#
+#     out           the array is written
+#     optional      it may be None
+#     contiguous    C-contiguous; of the others only the last axis has no gaps
+#     float64       whatever the dtype of the call
+#     classes       of intp, class numbers from 0 to O - 1
+#
+# T, B, I, H, O are sizes, P is the number of a network's parameters, n any size. A size like
+# gates*H counts a cell's blocks of H (`cells.Cell`); c*H is the part c of a state, da*H that of da.
+# Where a cell has none of these blocks the array has to be None.
 ARGUMENTS: dict[str, dict[str, str]] = {
     "rnn_forward": {
         "x": "optional B T I",
@@ -61,13 +68,6 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "dtheta": "out contiguous P",
         "workspace": "out contiguous n",
     },
-    "rnn_gradient of classes": {
-        "x": "B T I",
-        "y": "integer contiguous B T",
-        "theta": "contiguous P",
-        "dtheta": "out contiguous P",
-        "workspace": "out contiguous n",
-    },
     "rnn_predict": {
         "x": "B T I",
         "h0": "optional contiguous B states*H",
@@ -76,19 +76,43 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "h_n": "out optional contiguous B states*H",
         "workspace": "out contiguous n",
     },
+    "stream_parameters": {"theta": "contiguous P"},
+    "stream_step": {
+        "x": "contiguous B I",
+        "h": "contiguous B states*H",
+        "h_next": "out contiguous B states*H",
+        "y": "out contiguous B O",
+        "parameters": "contiguous n",
+        "workspace": "out contiguous n",
+    },
     "mse": {
         "y_hat": "contiguous B T O",
         "y": "contiguous B T O",
+        "weights": "float64 optional contiguous B T",
         "dy": "out optional contiguous B T O",
     },
     "sse": {
         "y_hat": "contiguous B T O",
         "y": "contiguous B T O",
+        "weights": "float64 optional contiguous B T",
         "dy": "out optional contiguous B T O",
     },
     "cross_entropy": {
         "y_hat": "contiguous B T O",
-        "y": "integer contiguous B T",
+        "y": "classes contiguous B T",
+        "weights": "float64 optional contiguous B T",
+        "dy": "out optional contiguous B T O",
+    },
+    "binary_cross_entropy": {
+        "y_hat": "contiguous B T O",
+        "y": "contiguous B T O",
+        "weights": "float64 optional contiguous B T",
+        "dy": "out optional contiguous B T O",
+    },
+    "huber": {
+        "y_hat": "contiguous B T O",
+        "y": "contiguous B T O",
+        "weights": "float64 optional contiguous B T",
         "dy": "out optional contiguous B T O",
     },
     "all_finite": {"values": "contiguous n"},
@@ -114,18 +138,44 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     },
 }
 
+GRADIENT_LOSSES = ("mse", "sse", "cross_entropy")
+"""The losses that `rnn_gradient` knows."""
 
 VELOCITY_MISSING = "velocity: expected an array because momentum is not 0, got None"
+NO_WEIGHT = "weights: expected a sum above 0, got 0"
+
+
+class Argument(NamedTuple):
+    """One row of `ARGUMENTS`, parsed."""
+
+    name: str
+    words: frozenset[str]
+    shape: tuple[str, ...]
+
+
+def _parse(name: str, row: str) -> Argument:
+    parts = row.split()
+    words = frozenset(parts) & {"out", "optional", "contiguous", "float64", "classes"}
+    return Argument(name, words, tuple(parts[len(words) :]))
+
+
+_PARSED = {
+    kernel: {name: _parse(name, row) for name, row in rows.items()}
+    for kernel, rows in ARGUMENTS.items()
+}
+# What `rnn_gradient` takes as y where its loss is the cross entropy.
+_CLASS_TARGETS = {"y": _PARSED["cross_entropy"]["y"]}
 
 
 def check(
     kernel: str,
     arrays: dict[str, Any],
+    *,
     cell: str = "tanh",
-    hidden_size: int | None = None,
-    output_size: int = 0,
+    loss: str | None = None,
+    **numbers: int,
 ) -> None:
-    """Raise the error that says which array of a kernel's call is wrong, and how.
+    """Raise the error that says which argument of a kernel's call is wrong, and how.
 
     Parameters
     ----------
@@ -133,32 +183,32 @@ def check(
         A name in `ARGUMENTS`.
     arrays : dict
         The arrays of the call by argument name.
-    cell : str
-        As far as the kernel takes one: a name in `CELLS`.
-    hidden_size, output_size : int
-        As far as the kernel takes them; an output_size of 0 means no output layer.
+    cell, loss : str
+        Where the kernel takes them.
+    **numbers : int
+        Where the kernel takes them: batch, input_size, hidden_size, and output_size, whose 0 means
+        no output layer.
 
     Raises
     ------
     TypeError
         An argument is no array, or its dtype is not that of the first.
     ValueError
-        A shape, a stride or a class number does not fit, or an output is read-only.
+        A name, a size, a shape, a stride or a class number does not fit, or an output is
+        read-only.
     """
-    of = cells.get_cell(cell)
-    blocks = of._asdict() | {"c": of.states - 1, "da": of.biases if of.gates else 0}
-    sizes: dict[str, int] = {}
-    if hidden_size is not None:
-        sizes |= {"H": hidden_size, "O": output_size or hidden_size}
-    dtype: np.dtype[Any] | None = None  # of the first array, which the others share
-    for name, contract in ARGUMENTS[kernel].items():
+    if loss is not None and loss not in GRADIENT_LOSSES:
+        raise ValueError(f"loss: expected one of {', '.join(GRADIENT_LOSSES)}, got {loss!r}")
+    sizes = Sizes(cell, numbers)
+    dtype: np.dtype[Any] | None = None  # of the first array; the others share it
+    arguments = _PARSED[kernel] | (_CLASS_TARGETS if loss == "cross_entropy" else {})
+    for name, argument in arguments.items():
+        words = argument.words
         array = arrays[name]
-        *flags, shape = _parse(contract)
-        last = shape.split()[-1]
-        absent = last.endswith("*H") and blocks[last.removesuffix("*H")] == 0
-        if array is None and ("optional" in flags or absent):
+        has_no_such_block = sizes.has_none_of(argument.shape[-1])
+        if array is None and ("optional" in words or has_no_such_block):
             continue
-        if absent:
+        if has_no_such_block:
             raise TypeError(f"{name}: expected None with cell {cell!r}, got {type(array).__name__}")
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{name}: expected an array, got {type(array).__name__}")
@@ -166,28 +216,115 @@ def check(
             if array.dtype not in (np.float32, np.float64):
                 raise TypeError(f"{name}: expected dtype float32 or float64, got {array.dtype}")
             dtype = array.dtype
-        expected = np.dtype(np.intp) if "integer" in flags else dtype
-        if array.dtype != expected:
-            raise TypeError(f"{name}: expected dtype {expected}, got {array.dtype}")
-        _check_shape(name, array, shape.split(), sizes, blocks)
-        if name == "x" and hidden_size is not None:
-            shapes = cells.parameter_shapes(cell, sizes["I"], hidden_size, output_size)
-            sizes["P"] = sum(math.prod(shape) for shape in shapes.values())
-        dense = array.strides[-1] == array.itemsize or array.shape[-1] <= 1
-        regular = all(stride % array.itemsize == 0 for stride in array.strides)
-        if not (dense and regular) or ("contiguous" in flags and not array.flags.c_contiguous):
-            raise ValueError(f"{name}: expected a C-contiguous array, got strides {array.strides}")
-        if not array.flags.aligned:
-            raise ValueError(
-                f"{name}: expected an aligned array, got one off its dtype's alignment"
+        _check_dtype(argument, array, dtype)
+        sizes.check_shape(argument, array.shape)
+        _check_memory(argument, array)
+        if "classes" in words:
+            check_classes(name, array, sizes.get("O") or 0)
+
+
+class Sizes:
+    """The sizes of one call, as far as they are known; arrays add those that they are first to fix.
+
+    Parameters
+    ----------
+    cell : str
+    numbers : dict
+        Sizes that the caller passed as numbers, by argument name.
+
+    Raises
+    ------
+    ValueError
+        No such cell, or a number is too small.
+    """
+
+    def __init__(self, cell: str, numbers: dict[str, int]) -> None:
+        self._cell = cell
+        self._output_size = numbers.get("output_size")
+        blocks = cells.get_cell(cell)
+        self._blocks: dict[str, int] = blocks._asdict()
+        self._blocks |= {"c": blocks.states - 1, "da": blocks.biases if blocks.gates else 0}
+        for name, number in numbers.items():
+            least = 0 if name == "output_size" else 1
+            if number < least:
+                raise ValueError(f"{name}: expected at least {least}, got {number}")
+        letters = {"batch": "B", "input_size": "I", "hidden_size": "H", "output_size": "O"}
+        self._known = {letters[name]: number for name, number in numbers.items() if number}
+
+    def has_none_of(self, size: str) -> bool:
+        """Whether the cell has no such blocks, as a tanh cell has no gates."""
+        return size.endswith("*H") and self._blocks[size.removesuffix("*H")] == 0
+
+    def check_shape(self, argument: Argument, shape: tuple[int, ...]) -> None:
+        """Raise a ValueError unless the shape agrees with the known sizes; learn the others."""
+        name, _, letters = argument
+        if name == "workspace":
+            letters = ("workspace",)
+        if len(shape) == len(letters):
+            for letter, size in zip(letters, shape, strict=True):
+                self._learn(letter, size)
+        expected = [self.get(letter) for letter in letters]
+        if list(shape) != expected:
+            described = ", ".join(
+                letter if size is None else f"{letter}={size}"
+                for letter, size in zip(letters, expected, strict=True)
             )
-        if "out" in flags and not array.flags.writeable:
-            raise ValueError(f"{name}: expected a writable array, got a read-only one")
-    if "integer" in ARGUMENTS[kernel].get("y", ""):
-        check_classes("y", arrays["y"], sizes["O"])
+            raise ValueError(f"{name}: expected shape ({described}), got {shape}")
+        if (0 in shape or self._known.get("T") == 0) and name != "workspace":
+            raise ValueError(f"{name}: expected sizes of at least 1, got shape {shape}")
+
+    def _learn(self, letter: str, size: int) -> None:
+        """Take a size for granted where it is the first of its letter."""
+        if letter == "T+1":
+            self._known.setdefault("T", size - 1)
+        elif letter == "states*H":
+            if size % self._blocks["states"] == 0:
+                self._known.setdefault("H", size // self._blocks["states"])
+        elif "*" not in letter and self.get(letter) is None:
+            self._known[letter] = size
+
+    def get(self, letter: str) -> int | None:
+        """Return a size, or None where nothing says it yet."""
+        if letter in self._known:
+            return self._known[letter]
+        if letter == "T+1" and "T" in self._known:
+            return self._known["T"] + 1
+        H, I = self._known.get("H"), self._known.get("I")
+        if H is None:
+            return None
+        if letter.endswith("*H"):
+            return self._blocks[letter.removesuffix("*H")] * H
+        if letter == "O" and self._output_size == 0:
+            return H
+        if letter == "P" and I is not None and self._output_size is not None:
+            shapes = cells.parameter_shapes(self._cell, I, H, self._output_size)
+            return cells.parameter_count(shapes)
+        return None
 
 
-def check_classes(name: str, y: np.ndarray[Any, Any], classes: int) -> None:
+def _check_dtype(argument: Argument, array: Array, dtype: np.dtype[Any]) -> None:
+    if "classes" in argument.words:
+        dtype = np.dtype(np.intp)
+    elif "float64" in argument.words:
+        dtype = np.dtype(np.float64)
+    if array.dtype != dtype:
+        raise TypeError(f"{argument.name}: expected dtype {dtype}, got {array.dtype}")
+
+
+def _check_memory(argument: Argument, array: Array) -> None:
+    """Raise a ValueError where the strides, the address or the flags do not suit the loops."""
+    name, words, _ = argument
+    has_gaps = array.strides[-1] != array.itemsize and array.shape[-1] > 1
+    is_regular = all(stride % array.itemsize == 0 for stride in array.strides)
+    if has_gaps or not is_regular or ("contiguous" in words and not array.flags.c_contiguous):
+        raise ValueError(f"{name}: expected a C-contiguous array, got strides {array.strides}")
+    if not array.flags.aligned:
+        raise ValueError(f"{name}: expected an aligned array, got one off its dtype's alignment")
+    if "out" in words and not array.flags.writeable:
+        raise ValueError(f"{name}: expected a writable array, got a read-only one")
+
+
+def check_classes(name: str, y: Array, classes: int) -> None:
     """Raise a ValueError if an integer target is not a class number below `classes`."""
     lowest, highest = int(y.min()), int(y.max())
     if lowest < 0 or highest >= classes:
@@ -196,36 +333,21 @@ def check_classes(name: str, y: np.ndarray[Any, Any], classes: int) -> None:
         )
 
 
-def _parse(contract: str) -> list[str]:
-    """Split a contract into its flags and, last, its shape."""
-    words = contract.split()
-    flags = [word for word in words if word in ("out", "optional", "contiguous", "integer")]
-    return [*flags, " ".join(words[len(flags) :])]
+def check_weight(total: float) -> None:
+    """Raise a ValueError if the weights of a mean have no sum to divide by."""
+    if total == 0:
+        raise ValueError(NO_WEIGHT)
 
 
-def _check_shape(
-    name: str,
-    array: np.ndarray[Any, Any],
-    letters: list[str],
-    sizes: dict[str, int],
-    blocks: dict[str, int],
-) -> None:
-    if name == "workspace":
-        letters = ["workspace"]
-    if array.ndim == len(letters):
-        for letter, size in zip(letters, array.shape, strict=True):
-            if letter == "T+1":
-                sizes.setdefault("T", size - 1)
-            elif "*" not in letter:
-                sizes.setdefault(letter, size)
-    known = sizes | {f"{block}*H": n * sizes["H"] for block, n in blocks.items() if "H" in sizes}
-    known |= {"T+1": sizes["T"] + 1} if "T" in sizes else {}
-    expected = [known.get(letter) for letter in letters]
-    if list(array.shape) != expected:
-        described = ", ".join(
-            letter if size is None else f"{letter}={size}"
-            for letter, size in zip(letters, expected, strict=True)
-        )
-        raise ValueError(f"{name}: expected shape ({described}), got {array.shape}")
-    if (0 in array.shape or sizes.get("T") == 0) and name != "workspace":
-        raise ValueError(f"{name}: expected sizes of at least 1, got shape {array.shape}")
+def check_stream_parameters(parameters: Array, size: int) -> None:
+    """Raise a ValueError if the parameters of a stream's step have another size."""
+    if parameters.size != size:
+        raise foreign_parameters(parameters)
+
+
+def foreign_parameters(parameters: Array) -> ValueError:
+    """Return the error of parameters that `stream_parameters` did not make for a step."""
+    return ValueError(
+        "parameters: expected what stream_parameters returns for these sizes, "
+        f"got {parameters.size} scalars"
+    )

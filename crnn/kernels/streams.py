@@ -1,4 +1,4 @@
-"""What both classes of streams share: the form of states, and the words of errors."""
+"""What the Python stream and the compiled one share: the form of states, and error messages."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ STREAM_PICKLED = "stream: expected to stay in its process; pickle the network, a
 
 
 def public_state(array: np.ndarray[Any, Any], hidden_size: int) -> Any:
-    """Return a state (..., states * H) as users see it: h, or the pair of h and c."""
+    """Return a state (..., states * H) in its public form: h, or for an LSTM the pair (h, c)."""
     if array.shape[-1] == hidden_size:
         return array
     h, c = array[..., :hidden_size].copy(), array[..., hidden_size:].copy()
@@ -21,7 +21,7 @@ def public_state(array: np.ndarray[Any, Any], hidden_size: int) -> Any:
 def state_from(
     value: Any, states: int, convert: Callable[[str, Any, str], np.ndarray[Any, Any]] | None
 ) -> np.ndarray[Any, Any]:
-    """Return the array (..., states * H) of a state that is given; without `convert` as it is."""
+    """Return the array (..., states * H) of a state in its public form, checked by `convert`."""
     if convert is None:
         return np.concatenate(value, axis=-1) if states > 1 else np.ascontiguousarray(value)
     if states == 1:
@@ -34,7 +34,7 @@ def state_from(
 
 
 def pair(name: str, value: Any) -> tuple[Any, Any]:
-    """Return the state of an LSTM as a pair, or raise what is wrong with it."""
+    """Return the two parts of an LSTM's state, or raise a TypeError or ValueError."""
     if not isinstance(value, (tuple, list)):
         raise TypeError(f"{name}: expected a pair (h, c), got {type(value).__name__}")
     if len(value) != 2:
@@ -43,7 +43,7 @@ def pair(name: str, value: Any) -> tuple[Any, Any]:
 
 
 def check_out(out: Any, like: np.ndarray[Any, Any]) -> None:
-    """Raise what is wrong with an `out` that cannot be written to in place of a new array."""
+    """Raise the error that says how an unsuitable `out` differs from an array like `like`."""
     expected = f"a writable C-contiguous {like.dtype} array of shape {like.shape}"
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out: expected {expected}, got {type(out).__name__}")
@@ -56,7 +56,7 @@ def check_out(out: Any, like: np.ndarray[Any, Any]) -> None:
 
 
 def stream_repr(stream: Any) -> str:
-    """Return how a stream of either implementation shows itself."""
+    """Return the repr of a stream of either class."""
     return (
         f"Stream(input_size={stream.input_size}, hidden_size={stream.hidden_size}, "
         f"output_size={stream.output_size}, batch_size={stream.batch_size}, "

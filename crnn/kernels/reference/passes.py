@@ -1,0 +1,233 @@
+"""A network of one layer in one call: gradient, prediction, and one step of a stream.
+
+`rnn_gradient` is made of the kernels of `layers` and `losses`. `rnn_predict` and `stream_step` go
+through the same steps one at a time, so both give the same bits.
+"""
+
+import numpy as np
+
+from crnn.kernels import cells, contracts
+from crnn.kernels.reference.layers import output_backward, output_forward, rnn_backward, rnn_forward
+from crnn.kernels.reference.losses import cross_entropy, mse, sse
+from crnn.kernels.reference.steps import STEPS, Array
+from crnn.kernels.reference.updates import clip_norm, clip_value, global_norm
+
+
+def rnn_gradient(
+    cell: str,
+    x: Array,
+    y: Array,
+    theta: Array,
+    dtheta: Array,
+    hidden_size: int,
+    output_size: int,
+    loss: str,
+    max_norm: float | None,
+    max_value: float | None,
+    workspace: Array,
+) -> tuple[float, float]:
+    """Compute the loss from zero initial states, and its clipped gradient.
+
+    Parameters
+    ----------
+    cell : str
+        A name in `cells.CELLS`.
+    x : array (B, T, I)
+        Inputs.
+    y : array (B, T, O), or for "cross_entropy" (B, T) of intp
+        Targets.
+    theta : array (P,)
+        The parameters, in the order of `cells.parameter_shapes`.
+    dtheta : array (P,)
+        The gradient is written, after clipping.
+    hidden_size, output_size : int
+        H and O. An output_size of 0 means no output layer: the outputs are the states h_t.
+    loss : {"mse", "sse", "cross_entropy"}
+    max_norm, max_value : float or None
+        Limits of the gradient's norm and, after that, of its elements.
+    workspace : array (n,)
+        Scratch memory of at least `gradient_workspace_size` scalars.
+
+    Returns
+    -------
+    loss : float
+    norm : float
+        The gradient's norm before clipping.
+    """
+    contracts.check(
+        "rnn_gradient",
+        {"x": x, "y": y, "theta": theta, "dtheta": dtheta, "workspace": workspace},
+        cell=cell,
+        loss=loss,
+        hidden_size=hidden_size,
+        output_size=output_size,
+    )
+    blocks = cells.get_cell(cell)
+    B, T, I = x.shape
+    shapes = cells.parameter_shapes(cell, I, hidden_size, output_size)
+    W, dW = cells.views(theta, shapes), cells.views(dtheta, shapes)
+    h = np.zeros((B, T + 1, blocks.states * hidden_size), theta.dtype)
+    gates = da = None
+    if blocks.gates:
+        gates = np.empty((B, T, blocks.gates * hidden_size), theta.dtype)
+        da = np.empty((B, T, blocks.biases * hidden_size), theta.dtype)
+    rnn_forward(cell, x, W["W_xh"], W["W_hh"], W["b_h"], h, gates, workspace)
+    states = h[:, 1:, :hidden_size]
+    y_hat = np.ascontiguousarray(states)
+    if output_size:
+        y_hat = np.empty((B, T, output_size), theta.dtype)
+        output_forward(states, W["W_hy"], W["b_y"], y_hat, workspace)
+    dy = np.empty_like(y_hat)
+    compute = {"mse": mse, "sse": sse, "cross_entropy": cross_entropy}[loss]
+    value = compute(y_hat, y, None, dy)
+    dtheta[...] = 0
+    dh = dy
+    if output_size:
+        dh = np.empty((B, T, hidden_size), theta.dtype)
+        output_backward(states, W["W_hy"], dy, dW["W_hy"], dW["b_y"], dh, workspace)
+    rnn_backward(
+        cell, x, h, gates, W["W_xh"], W["W_hh"], dh, None, da, dW["W_xh"], dW["W_hh"], dW["b_h"],
+        None, np.empty_like(h[:, 0]), workspace,
+    )  # fmt: skip
+    norm = global_norm(dtheta) if max_norm is None else clip_norm(dtheta, max_norm)
+    if max_value is not None:
+        clip_value(dtheta, max_value)
+    return value, norm
+
+
+def rnn_predict(
+    cell: str,
+    x: Array,
+    h0: Array | None,
+    theta: Array,
+    hidden_size: int,
+    output_size: int,
+    y: Array,
+    h_n: Array | None,
+    workspace: Array,
+) -> None:
+    """Compute the outputs and the last states, keeping nothing else.
+
+    Parameters
+    ----------
+    cell : str
+        A name in `cells.CELLS`.
+    x : array (B, T, I)
+        Inputs.
+    h0 : array (B, states * H) or None
+        The first states. None: zero.
+    theta : array (P,)
+        The parameters, in the order of `cells.parameter_shapes`.
+    hidden_size, output_size : int
+        H and O. An output_size of 0 means no output layer: the outputs are the states h_t.
+    y : array (B, T, O)
+        The outputs are written.
+    h_n : array (B, states * H) or None
+        The last states are written. None: not wanted.
+    workspace : array (n,)
+        Scratch memory of at least `predict_workspace_size` scalars.
+    """
+    contracts.check(
+        "rnn_predict",
+        {"x": x, "h0": h0, "theta": theta, "y": y, "h_n": h_n, "workspace": workspace},
+        cell=cell,
+        hidden_size=hidden_size,
+        output_size=output_size,
+    )
+    W = cells.views(theta, cells.parameter_shapes(cell, x.shape[2], hidden_size, output_size))
+    states = cells.get_cell(cell).states
+    h = np.zeros((x.shape[0], states * hidden_size), theta.dtype) if h0 is None else h0
+    for t in range(x.shape[1]):
+        y[:, t], h = _step(cell, W, np.ascontiguousarray(x[:, t]), h)
+    if h_n is not None:
+        h_n[...] = h
+
+
+def stream_parameters(
+    cell: str, theta: Array, input_size: int, hidden_size: int, output_size: int, batch: int
+) -> Array:
+    """Return a copy of the parameters in the form that `stream_step` reads.
+
+    Parameters
+    ----------
+    cell : str
+        A name in `cells.CELLS`.
+    theta : array (P,)
+        The parameters, in the order of `cells.parameter_shapes`.
+    input_size, hidden_size, output_size : int
+        I, H and O. An output_size of 0 means no output layer: the outputs are the states h_t.
+    batch : int
+        The number of sequences of the steps.
+
+    Returns
+    -------
+    array (n,)
+        Its size and content are the implementation's own.
+    """
+    contracts.check(
+        "stream_parameters",
+        {"theta": theta},
+        cell=cell,
+        batch=batch,
+        input_size=input_size,
+        hidden_size=hidden_size,
+        output_size=output_size,
+    )
+    return theta.copy()
+
+
+def stream_step(
+    cell: str,
+    parameters: Array,
+    x: Array,
+    h: Array,
+    h_next: Array,
+    y: Array,
+    output_size: int,
+    workspace: Array,
+) -> None:
+    """Compute one step of a network: the outputs and the states after it, with the bits of predict.
+
+    Parameters
+    ----------
+    cell : str
+        A name in `cells.CELLS`.
+    parameters : array (n,)
+        What `stream_parameters` returned for these sizes.
+    x : array (B, I)
+        Inputs.
+    h : array (B, states * H)
+        The states before the step.
+    h_next : array (B, states * H)
+        The states after the step are written. May be h.
+    y : array (B, O)
+        The outputs are written. May be x.
+    output_size : int
+        O. 0 means no output layer: y (B, H) are the states h_t.
+    workspace : array (n,)
+        Scratch memory of at least `stream_workspace_size` scalars.
+    """
+    contracts.check(
+        "stream_step",
+        {"x": x, "h": h, "h_next": h_next, "y": y, "parameters": parameters,
+         "workspace": workspace},
+        cell=cell,
+        output_size=output_size,
+    )  # fmt: skip
+    hidden_size = h.shape[1] // cells.get_cell(cell).states
+    shapes = cells.parameter_shapes(cell, x.shape[1], hidden_size, output_size)
+    contracts.check_stream_parameters(parameters, cells.parameter_count(shapes))
+    y[...], h_next[...] = _step(cell, cells.views(parameters, shapes), x, h)
+
+
+def _step(cell: str, W: dict[str, Array], x_t: Array, state: Array) -> tuple[Array, Array]:
+    """Return the outputs (B, O) and states (B, states * H) of one step.
+
+    One product for the inputs of all steps would be faster but round differently than a stream's.
+    """
+    W_hh = W["W_hh"]
+    with np.errstate(over="ignore", invalid="ignore"):
+        projected = x_t @ W["W_xh"].T + W["b_h"][: len(W_hh)]
+        state, _ = STEPS[cell](projected, state, W_hh, W["b_h"])
+        h_t = state[:, : W_hh.shape[1]]
+        return (h_t @ W["W_hy"].T + W["b_y"] if "W_hy" in W else h_t), state

@@ -1,0 +1,203 @@
+"""Vectors of parameters and gradients: finiteness, norm, clipping, and the optimizers' steps."""
+
+import math
+
+import numpy as np
+
+from crnn.kernels import contracts
+from crnn.kernels.reference.steps import Array
+
+
+def all_finite(values: Array) -> bool:
+    """Return whether a vector (n,) is free of NaN and infinities."""
+    contracts.check("all_finite", locals())
+    return bool(np.isfinite(values).all())
+
+
+def global_norm(values: Array) -> float:
+    """Return the Euclidean norm of a vector (n,), summed in float64."""
+    contracts.check("global_norm", locals())
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        squared = float(np.sum(np.square(values, dtype=np.float64)))
+        largest = float(np.abs(values).max())
+        if 1e-280 < squared < np.inf or largest == 0 or not np.isfinite(largest):
+            return float(np.sqrt(squared))
+        # Squares of large or small float64 values leave its range: measure in units of the largest.
+        return largest * float(np.sqrt(np.sum(np.square(values / largest, dtype=np.float64))))
+
+
+def clip_norm(values: Array, max_norm: float) -> float:
+    """Scale a vector (n,) in place so that its norm is at most `max_norm`.
+
+    Returns
+    -------
+    float
+        The norm before. If it is not finite, the vector is left as it is.
+    """
+    contracts.check("clip_norm", locals())
+    norm = global_norm(values)
+    if max_norm < norm < np.inf:
+        values *= values.dtype.type(max_norm / norm)
+    return norm
+
+
+def clip_value(values: Array, limit: float) -> None:
+    """Bring each element of a vector (n,) in place between -limit and limit. NaN stays."""
+    contracts.check("clip_value", locals())
+    with np.errstate(over="ignore"):
+        real_limit = values.dtype.type(limit)
+    np.clip(values, -real_limit, real_limit, out=values)
+
+
+def sgd_step(
+    theta: Array,
+    dtheta: Array,
+    velocity: Array | None,
+    lr: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+) -> bool:
+    """Take one step of stochastic gradient descent in place, or none at all.
+
+    With g = dtheta + weight_decay theta and momentum mu: v = mu v + g; theta -= lr v, or
+    lr (g + mu v) for Nesterov's form (Sutskever et al. 2013, in the arrangement that PyTorch uses).
+    Without momentum: theta -= lr g.
+
+    Parameters
+    ----------
+    theta, dtheta : array (n,)
+        Parameters and their gradient.
+    velocity : array (n,) or None
+        The optimizer's memory; may be None where momentum is 0.
+    lr, momentum : float
+    nesterov : bool
+    weight_decay : float
+
+    Returns
+    -------
+    bool
+        Whether all new parameters are finite. If not, nothing has changed.
+    """
+    contracts.check("sgd_step", locals())
+    real = theta.dtype.type
+    with np.errstate(over="ignore", invalid="ignore"):
+        gradient = dtheta + real(weight_decay) * theta
+        if momentum == 0:
+            return _replace({}, theta, theta - real(lr) * gradient)
+        if velocity is None:
+            raise ValueError(contracts.VELOCITY_MISSING)
+        new_velocity = real(momentum) * velocity + gradient
+        step = gradient + real(momentum) * new_velocity if nesterov else new_velocity
+        new_theta = theta - real(lr) * step
+    return _replace({"velocity": (velocity, new_velocity)}, theta, new_theta)
+
+
+def rmsprop_step(
+    theta: Array,
+    dtheta: Array,
+    square: Array,
+    velocity: Array | None,
+    lr: float,
+    alpha: float,
+    eps: float,
+    momentum: float,
+    weight_decay: float,
+) -> bool:
+    """Take one step of RMSprop in place, or none at all (Tieleman and Hinton 2012, lecture 6.5).
+
+    With g = dtheta + weight_decay theta: s = alpha s + (1 - alpha) g^2 and u = g / (sqrt(s) + eps);
+    theta -= lr u, or with momentum mu v = mu v + u and theta -= lr v.
+
+    Parameters
+    ----------
+    theta, dtheta : array (n,)
+        Parameters and their gradient.
+    square, velocity : array (n,)
+        The optimizer's memory, s and v; velocity may be None where momentum is 0.
+    lr, alpha, eps, momentum, weight_decay : float
+
+    Returns
+    -------
+    bool
+        Whether all new parameters are finite. If not, nothing has changed.
+    """
+    contracts.check("rmsprop_step", locals())
+    real = theta.dtype.type
+    if momentum != 0 and velocity is None:
+        raise ValueError(contracts.VELOCITY_MISSING)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
+        gradient = dtheta + real(weight_decay) * theta
+        new_square = real(alpha) * square + (1 - real(alpha)) * gradient * gradient
+        step = gradient / (np.sqrt(new_square) + real(eps))
+        memory = {"square": (square, new_square)}
+        if momentum != 0 and velocity is not None:
+            step = real(momentum) * velocity + step
+            memory["velocity"] = velocity, step
+        new_theta = theta - real(lr) * step
+    return _replace(memory, theta, new_theta)
+
+
+def adam_step(
+    theta: Array,
+    dtheta: Array,
+    mean: Array,
+    square: Array,
+    step: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+) -> bool:
+    """Take one step of Adam in place, or none at all (Kingma and Ba 2015, algorithm 1).
+
+    m += (1 - beta1) (g - m); s = beta2 s + (1 - beta2) g^2; with both corrected for their start at
+    zero, theta -= lr m / (sqrt(s) + eps). Weight decay is part of g = dtheta + weight_decay theta
+    or, decoupled, theta -= lr weight_decay theta before (Loshchilov and Hutter 2019).
+
+    Parameters
+    ----------
+    theta, dtheta : array (n,)
+        Parameters and their gradient.
+    mean, square : array (n,)
+        The optimizer's memory, m and s.
+    step : int
+        The number of this step, from 1.
+    lr, beta1, beta2, eps, weight_decay : float
+    decoupled : bool
+
+    Returns
+    -------
+    bool
+        Whether all new parameters are finite. If not, nothing has changed.
+    """
+    contracts.check("adam_step", locals())
+    real = theta.dtype.type
+    rate = real(lr / (1 - beta1**step))
+    unbias = real(1 / math.sqrt(1 - beta2**step))
+    decay = real(1 - lr * weight_decay if decoupled else 1)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
+        gradient = dtheta + real(0 if decoupled else weight_decay) * theta
+        new_mean = mean + (1 - real(beta1)) * (gradient - mean)
+        new_square = real(beta2) * square + (1 - real(beta2)) * gradient * gradient
+        new_theta = decay * theta - rate * new_mean / (np.sqrt(new_square) * unbias + real(eps))
+    return _replace({"mean": (mean, new_mean), "square": (square, new_square)}, theta, new_theta)
+
+
+def _replace(memory: dict[str, tuple[Array, Array]], theta: Array, new_theta: Array) -> bool:
+    """Write an optimizer's new parameters and memory, all or none; return whether it was all."""
+    if not np.isfinite(new_theta).all():
+        return False
+    changes = [(theta, new_theta), *memory.values()]
+    old = [array.copy() for array, _ in changes]
+    try:
+        for array, new in changes:
+            array[...] = new
+    except BaseException:
+        # Ctrl-C between two of them: the step is whole or it is not.
+        for (array, _), before in zip(changes, old, strict=True):
+            array[...] = before
+        raise
+    return True
