@@ -1,9 +1,9 @@
 """The choice between the compiled kernels and the NumPy ones, their threads and their headers.
 
 The environment variable CRNN_IMPLEMENTATION is `auto` (the default), `native` or `python`. `auto`
-falls back to NumPy without a word when the compiled kernels are absent on purpose, and with a
-warning when they are present and fail to load, when the build of this installation failed, or when
-what is imported is the source folder, where nothing is compiled.
+falls back to NumPy silently where the compiled kernels are absent on purpose, and with a warning
+where they fail to load, where the build of this installation failed, or where crnn is imported from
+the source folder, in which nothing is compiled.
 """
 
 import importlib
@@ -18,7 +18,7 @@ import numpy as np
 from crnn import checks
 
 _MODULES = {"native": "crnn.kernels.native", "python": "crnn.kernels.reference"}
-# By os.path: pathlib would take a third of the time that the import of crnn takes.
+# os.path, because importing pathlib takes a third as long as importing crnn.
 _FOLDER = os.path.join(os.path.dirname(__file__), "kernels")
 
 
@@ -52,15 +52,15 @@ def load(name: str) -> ModuleType:
 
 
 def name_of(kernels: ModuleType) -> str:
-    """Return the implementation whose kernels these are."""
+    """Return the name of the implementation of these kernels."""
     return next(name for name, module in _MODULES.items() if module == kernels.__name__)
 
 
 def build_failure() -> str | None:
-    """Return why the compiled kernels could not be built, if that is why they are absent."""
+    """Return why the compiled kernels could not be built, or None if their build did not fail."""
     try:
         with open(os.path.join(_FOLDER, "native_build_failure.txt"), encoding="utf-8") as note:
-            # The last line is the compiler's own complaint, without which the others say little.
+            # All lines: the last one is what the compiler says.
             return " | ".join(note.read().split("\n")).strip(" |")
     except FileNotFoundError:
         return None
@@ -92,7 +92,7 @@ def _choose() -> tuple[str, ModuleType, str]:
 
 
 def _unintended(error: ImportError) -> str | None:
-    """Return why the compiled kernels did not load, or None where nobody wanted any."""
+    """Return why the compiled kernels did not load, or None where they are absent on purpose."""
     if not isinstance(error, ModuleNotFoundError) or error.name != _MODULES["native"]:
         return f"they fail to load: {error}"
     if build_failure():

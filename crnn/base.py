@@ -17,12 +17,13 @@ from crnn._network.parameters import Gradients, Parameters
 from crnn._network.tape import Tape
 from crnn._training import evaluation, loop, step
 from crnn._training.data import padded
+from crnn._training.evaluation import Metric
 from crnn._training.history import History
 from crnn._training.run import Clipping, Controls, Plan, Run
 from crnn._typing import Array, StateLike, StateT
 from crnn.kernels import cells
 from crnn.losses import CustomLoss, Loss, get_loss
-from crnn.metrics import Metric, get_metrics
+from crnn.metrics import get_metrics
 from crnn.optimizers import SGD, Optimizer
 from crnn.streams import Stream, make_stream
 
@@ -356,15 +357,19 @@ class RecurrentNetwork(Generic[StateT]):
             return_state = checks.boolean("return_state", return_state)
         network = self._network
         if sequences.is_ragged(x):
-            return self._predict_ragged(x, h0, return_state, lengths)
+            outputs, states = self._predict_ragged(x, h0, lengths)
+            return (outputs, states) if return_state else outputs
         checked, start, ends, single = sequences.sequences(network, x, h0, lengths)
         h_n = network.empty_states(len(checked)) if return_state else None
         y = network.predict(checked, start, h_n, ends)
         if single:
             y = y[0]
-        return y if h_n is None else (y, network.public_states(h_n, single=single))
+        if h_n is None:
+            return y
+        state: StateT = network.public_states(h_n, single=single)
+        return y, state
 
-    def _predict_ragged(self, x: Any, h0: Any, return_state: bool, lengths: Any) -> Any:
+    def _predict_ragged(self, x: Any, h0: Any, lengths: Any) -> tuple[Array | list[Array], StateT]:
         """Predict sequences of different lengths, side by side with others of similar length."""
         network, has_steps = self._network, self.return_sequences
         checked = sequences.ragged_sequences(network, x, lengths)
@@ -383,8 +388,8 @@ class RecurrentNetwork(Generic[StateT]):
             for row, y_row in zip(rows, outputs, strict=True):
                 y[row] = y_row[: ends[row]].copy() if has_steps else y_row
             states[:, rows] = h_n
-        result = y if has_steps else np.array(y)
-        return (result, network.public_states(states, single=False)) if return_state else result
+        h_n_of_all: StateT = network.public_states(states, single=False)
+        return y if has_steps else np.array(y), h_n_of_all
 
     def stream(self, batch_size: int | None = None) -> Stream[StateT]:
         """Return a stream: the network as it is now, for inputs that come one step at a time.
@@ -422,7 +427,8 @@ class RecurrentNetwork(Generic[StateT]):
             )
         if batch_size is not None:
             batch_size = checks.integer("batch_size", batch_size, at_least=1)
-        return make_stream(self._network, batch_size)
+        stream: Stream[StateT] = make_stream(self._network, batch_size)
+        return stream
 
     def forecast(self, x: npt.ArrayLike, steps: int) -> Array:
         """Read sequences, then go on alone: each output is the next input.
@@ -556,9 +562,9 @@ class RecurrentNetwork(Generic[StateT]):
         clipping = Clipping.checked(clip_norm, clip_value)
         self._check_optimizer(optimizer)
         batch = sequences.batch(self._network, x, y, checked_loss, lengths, mask)
-        return step.train_step(
-            self._network, batch, optimizer, checked_loss, clipping, self._rng
-        )[0]
+        return step.train_step(self._network, batch, optimizer, checked_loss, clipping, self._rng)[
+            0
+        ]
 
     def fit(
         self,

@@ -1,10 +1,10 @@
-"""The errors of this package that have no standard name."""
+"""The exceptions of this package."""
 
 
 class DivergenceError(ArithmeticError):
-    """A training step whose loss, gradient or new parameters are not finite.
+    """The loss, the gradient or a new parameter of a training step is not finite.
 
-    The parameters and the optimizer are as they were before that step.
+    The step is not taken: parameters and optimizer are as before.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ class DivergenceError(ArithmeticError):
         )
 
     def __reduce__(self) -> tuple[object, ...]:
-        # The message is built from other arguments than the ones that ArithmeticError keeps.
+        # ArithmeticError keeps the message alone; the attributes are pickled beside it.
         return _restored, (str(self), self.epoch, self.step)
 
 

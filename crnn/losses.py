@@ -7,8 +7,8 @@
 >>> loss.gradient(np.array([[1.0], [3.0]]), np.array([[1.5], [1.0]]), weights=[3, 1]).tolist()
 [[-0.375], [0.125]]
 
-`fit`, `train_step` and `loss` take a name ("mse", "huber", ...), one of these objects, or any object
-with the methods `value` and `gradient`. The arithmetic is in the kernels; this module checks
+`fit`, `train_step` and `loss` take a name ("mse", "huber", ...), one of these objects, or any
+object with the methods `value` and `gradient`. The arithmetic is in the kernels; this module checks
 arguments and calls them.
 """
 

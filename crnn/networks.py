@@ -404,6 +404,4 @@ def from_architecture(
         raise ValueError(f"cell: expected one of {', '.join(known)}, got {architecture.cell!r}")
     arguments: dict[str, Any] = architecture.describe() | family._CELL_ARGUMENTS[architecture.cell]
     del arguments["cell"]
-    return family(
-        **arguments, dtype=dtype, seed=seed, init=init, implementation=implementation
-    )
+    return family(**arguments, dtype=dtype, seed=seed, init=init, implementation=implementation)

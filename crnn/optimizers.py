@@ -1,4 +1,4 @@
-"""Optimizers: what a gradient does to the parameters, one kernel call on the flat vectors."""
+"""Optimizers: one step is one kernel call on the flat vectors of parameters and gradients."""
 
 from collections.abc import Callable
 from types import ModuleType
@@ -14,7 +14,7 @@ LearningRate = float | Callable[[int], float]
 
 
 class Optimizer:
-    """What all optimizers share: a learning rate, the steps taken, and the network they belong to.
+    """The base class of all optimizers.
 
     An optimizer belongs to the first network that it takes a step for.
 
@@ -26,7 +26,7 @@ class Optimizer:
         The learning rate of the last of them.
     """
 
-    # Vectors that it remembers from step to step, by the kernel's argument names; zero at first
+    # The vectors kept from step to step, by the kernel's argument names; zero at first
     _memory_names: tuple[str, ...] = ()
 
     def __init__(self, lr: LearningRate, weight_decay: float) -> None:
@@ -39,7 +39,7 @@ class Optimizer:
 
     @property
     def lr(self) -> LearningRate:
-        """The learning rate: a number, or a function from the steps taken so far to one.
+        """The learning rate: a number, or a function of the number of steps taken so far.
 
         It may be assigned to between steps.
         """
@@ -51,7 +51,7 @@ class Optimizer:
 
     @property
     def weight_decay(self) -> float:
-        """How much of each parameter counts as part of its gradient, or is taken off it."""
+        """The factor of each parameter that is added to its gradient, or for AdamW subtracted."""
         return self._weight_decay
 
     @property
@@ -69,26 +69,26 @@ class Optimizer:
         return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in shown.items())})"
 
     def settings(self) -> dict[str, Any]:
-        """Return what it was made with, by argument; a learning rate that changes has no value."""
+        """Return the arguments it was made with; a learning rate that is a function has no value."""
         lr = "a function" if callable(self._lr) else self._lr
         return {"lr": lr} | self._settings() | {"weight_decay": self._weight_decay}
 
     @property
     def memory(self) -> dict[str, Array]:
-        """The vectors that it remembers from step to step; none before the first."""
+        """The vectors kept from step to step; none before the first."""
         return self._memory
 
     @property
     def memory_names(self) -> tuple[str, ...]:
-        """The names of these vectors, which it has from the first step taken."""
+        """The names of these vectors."""
         return self._memory_names
 
     def restore(self, theta: Array, memory: dict[str, Array], steps: int, last_lr: float) -> None:
-        """Belong to these parameters, as after the step that left this memory."""
+        """Set the state that a checkpoint kept, for these parameters."""
         self._theta, self._memory, self.steps, self.last_lr = theta, memory, steps, last_lr
 
     def check_owner(self, theta: Array) -> None:
-        """Raise a ValueError if it belongs to another network than the one of these parameters."""
+        """Raise a ValueError if it belongs to another network than that of these parameters."""
         if self._theta is not None and self._theta is not theta:
             raise ValueError(
                 "optimizer: expected one that is new or belongs to this network, "
@@ -96,9 +96,14 @@ class Optimizer:
             )
 
     def step(self, kernels: ModuleType, theta: Array, dtheta: Array) -> bool:
-        """Take one step in place and return True, or none where a parameter would not stay finite.
+        """Take one step in place.
 
         From the first step taken it belongs to these parameters.
+
+        Returns
+        -------
+        bool
+            False: no step is taken, because a parameter would not stay finite.
         """
         memory = self._memory
         if self._theta is None:
@@ -129,15 +134,15 @@ class SGD(Optimizer):
     """Stochastic gradient descent: theta -= lr g, g = dtheta + weight_decay theta.
 
     With momentum mu the velocity v is kept from step to step: v = mu v + g, and theta -= lr v.
-    Nesterov's form takes theta -= lr (g + mu v) instead (Sutskever, Martens, Dahl and Hinton 2013,
-    "On the importance of initialization and momentum in deep learning", arranged as PyTorch does).
+    Nesterov's form is theta -= lr (g + mu v) (Sutskever, Martens, Dahl and Hinton 2013, "On the
+    importance of initialization and momentum in deep learning", in PyTorch's arrangement).
     The velocity starts at zero.
 
     Parameters
     ----------
     lr : float or function
-        Learning rate, finite and not negative, or a function from the number of steps taken so far
-        to one, as those of `crnn.schedules`.
+        Learning rate, finite and not negative, or a function of the number of steps taken so far,
+        such as those of `crnn.schedules`.
     momentum : float, default 0
         mu, with 0 <= mu < 1.
     nesterov : bool, default False
@@ -215,7 +220,7 @@ class RMSprop(Optimizer):
     lr : float or function, default 0.01
         As in `SGD`.
     alpha : float, default 0.99
-        How much of s is kept, with 0 <= alpha < 1.
+        Decay rate of s, 0 <= alpha < 1.
     eps : float, default 1e-8
         Above 0.
     momentum : float, default 0
@@ -279,7 +284,7 @@ class Adam(Optimizer):
     lr : float or function, default 0.001
         As in `SGD`.
     beta1, beta2 : float, default 0.9 and 0.999
-        How much of the means is kept, each at least 0 and below 1.
+        Decay rates of the means, each at least 0 and below 1.
     eps : float, default 1e-8
         Above 0.
     weight_decay : float, default 0
@@ -335,9 +340,9 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with weight decay beside the gradient, not in it (Loshchilov and Hutter 2019).
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019).
 
-    theta -= lr weight_decay theta, then a step of `Adam` without any.
+    theta -= lr weight_decay theta, then a step of `Adam` without weight decay.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Learning rates that change as training goes on: functions from the steps taken so far to a rate.
+"""Learning rate schedules: functions from the number of steps taken so far to a rate.
 
 >>> import crnn
 >>> rate = crnn.schedules.warmup(crnn.schedules.cosine(0.1, steps=1000), steps=10)
@@ -24,12 +24,12 @@ def exponential(lr: float, factor: float, every: int = 1) -> Callable[[int], flo
     factor : float
         Above 0.
     every : int
-        After how many steps the rate has been multiplied once.
+        Steps after which the rate has been multiplied once.
 
     Returns
     -------
     function
-        From the number of steps taken so far to the rate of the next one.
+        From the number of steps taken so far to the rate of the next step.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def exponential(lr: float, factor: float, every: int = 1) -> Callable[[int], flo
 
 
 def steps(lr: float, factor: float, every: int) -> Callable[[int], float]:
-    """Return lr, multiplied by factor at once after each `every` steps.
+    """Return lr, multiplied by factor after each `every` steps.
 
     Parameters
     ----------
@@ -59,12 +59,12 @@ def steps(lr: float, factor: float, every: int) -> Callable[[int], float]:
     factor : float
         Above 0.
     every : int
-        How many steps the rate stays as it is.
+        Steps between two changes of the rate.
 
     Returns
     -------
     function
-        From the number of steps taken so far to the rate of the next one.
+        From the number of steps taken so far to the rate of the next step.
 
     Raises
     ------
@@ -78,21 +78,21 @@ def steps(lr: float, factor: float, every: int) -> Callable[[int], float]:
 
 
 def cosine(lr: float, steps: int, final: float = 0.0) -> Callable[[int], float]:
-    """Return half a cosine from lr to final, which stays (Loshchilov and Hutter 2017, no restarts).
+    """Return half a cosine from lr to final, then final (Loshchilov and Hutter 2017, no restarts).
 
     Parameters
     ----------
     lr : float
         The rate of the first step.
     steps : int
-        After how many the rate is `final`.
+        Steps after which the rate is `final`.
     final : float, default 0
         The rate from then on.
 
     Returns
     -------
     function
-        From the number of steps taken so far to the rate of the next one.
+        From the number of steps taken so far to the rate of the next step.
 
     Raises
     ------
@@ -110,19 +110,19 @@ def cosine(lr: float, steps: int, final: float = 0.0) -> Callable[[int], float]:
 
 
 def warmup(lr: float | Callable[[int], float], steps: int) -> Callable[[int], float]:
-    """Return a rate that grows in equal parts to lr over the first `steps` steps.
+    """Return a rate that grows linearly to lr over the first `steps` steps.
 
     Parameters
     ----------
     lr : float or function
         A rate, or another schedule, which counts the same steps.
     steps : int
-        How many steps it takes to get there; the first has 1 / steps of the rate.
+        Steps until the full rate; the first one has 1 / steps of it.
 
     Returns
     -------
     function
-        From the number of steps taken so far to the rate of the next one.
+        From the number of steps taken so far to the rate of the next step.
 
     Raises
     ------

@@ -97,9 +97,7 @@ def lengths(value: Any, batch: int, time: int) -> IntArray:
     return np.array(array, dtype=np.intp)
 
 
-def weights(
-    name: str, value: Any, shapes: tuple[str, ...], sizes: dict[str, int]
-) -> FloatArray:
+def weights(name: str, value: Any, shapes: tuple[str, ...], sizes: dict[str, int]) -> FloatArray:
     """Return a float64 array of finite weights of at least 0, not all of them 0."""
     array = as_array(name, value)
     if array.dtype.kind not in "fiub":

@@ -334,7 +334,7 @@ class Network:
 
     def _outputs(self, top: Array, lengths: IntArray | None) -> Array:
         """Return y (B, T, O) of the top states (B, T, features), zero past sequences' ends."""
-        B, T, features = top.shape
+        B, T, _features = top.shape
         if not self._output_size:
             y = top.copy()
         else:
@@ -360,9 +360,7 @@ class Network:
 
     def _output_workspace_size(self, top: Array) -> int:
         B, T, features = top.shape
-        size: int = self.kernels.output_workspace_size(
-            T, B, features, self._output_size, top.dtype
-        )
+        size: int = self.kernels.output_workspace_size(T, B, features, self._output_size, top.dtype)
         return size
 
     def _last_features(self, states: Array) -> Array:

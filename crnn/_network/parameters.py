@@ -1,4 +1,4 @@
-"""Parameters and gradients by name: views of one vector."""
+"""Parameters and gradients by name: views of one flat vector."""
 
 from collections.abc import Iterator, Mapping
 from typing import Generic
@@ -23,7 +23,7 @@ class Parameters(Mapping[str, Array]):
         return self._views[name]
 
     def __setitem__(self, name: str, value: Array) -> None:
-        # What `params[name] *= 2` assigns when it has changed the view already
+        # `params[name] *= 2` changes the view, then assigns it.
         if value is not self._views.get(name):
             raise TypeError(
                 f"{name}: expected an assignment into the view, [{name!r}][...] = values"

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
-from crnn._network.layers import LayersTape
 from crnn._typing import Array, IntArray, StateT
 from crnn.kernels.streams import public_state
 
 if TYPE_CHECKING:
+    from crnn._network.layers import LayersTape
     from crnn._network.network import Network
 
 
@@ -120,8 +120,9 @@ class Tape(Generic[StateT]):
         ValueError
             The tape was made with `checkpoint_every`, which does not keep them.
         """
-        hidden = self._all_states("h")
-        return hidden[0] if isinstance(hidden, tuple) else hidden
+        states = self._all_states("h")
+        h: Array = states[0] if isinstance(states, tuple) else states
+        return h
 
     @property
     def c(self) -> Array:
@@ -152,6 +153,6 @@ class Tape(Generic[StateT]):
     def __repr__(self) -> str:
         has_states = self.blocks[0].tape is not None
         h = f"h {self.h.shape}, " if has_states else ""
-        h_n = self.h_n
+        h_n: Any = self.h_n
         described = f"2 x {h_n[0].shape}" if isinstance(h_n, tuple) else f"{h_n.shape}"
         return f"Tape(y {self.y.shape}, {h}h_n {described})"

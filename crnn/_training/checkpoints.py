@@ -108,7 +108,9 @@ class Checkpoint:
         archive.remove_leftovers(self._path)
         if not self._path.exists():
             return False
-        description, arrays = archive.read(self._path, lambda found: self._shapes(found, run, epochs))
+        description, arrays = archive.read(
+            self._path, lambda found: self._shapes(found, run, epochs)
+        )
         try:
             run.rng.bit_generator.state = description["generator"]
         except (TypeError, ValueError, KeyError, OverflowError) as error:

@@ -10,10 +10,10 @@ from crnn._training.history import History
 from crnn._training.progress import ProgressBar
 from crnn._training.run import Controls, Plan, Run
 from crnn._training.step import train_step, train_step_from
-from crnn._typing import Array
 
 if TYPE_CHECKING:
     from crnn._training.checkpoints import Checkpoint
+    from crnn._typing import Array
 
 
 def fit(

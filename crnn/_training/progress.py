@@ -1,4 +1,4 @@
-"""The bar that shows how far a training run is."""
+"""The progress bar of a training run."""
 
 import sys
 import time
@@ -8,12 +8,12 @@ from crnn._training.history import History
 
 
 class ProgressBar:
-    """A tqdm bar over the epochs where one is wanted and possible.
+    """A tqdm bar over the epochs, or nothing.
 
     Parameters
     ----------
     wanted : bool or None
-        None: where stderr is a terminal and tqdm is installed.
+        Whether to show it; None: where stderr is a terminal and tqdm is installed.
     epochs : int
     sequences : int
         Of an epoch.
@@ -33,26 +33,28 @@ class ProgressBar:
             else:
                 self._tqdm = tqdm
 
-    def start(self, done: int) -> None:
+    def start(self, epochs_done: int) -> None:
         """Begin, after so many epochs of an earlier run."""
         if self._tqdm is not None:
-            self._bar = self._tqdm(total=self._epochs, initial=done, desc="training", unit="epoch")
-            self._done, self._started = done, time.perf_counter()
+            self._bar = self._tqdm(
+                total=self._epochs, initial=epochs_done, desc="training", unit="epoch"
+            )
+            self._epochs_before, self._started = epochs_done, time.perf_counter()
 
     def show(self, history: History) -> None:
         """Show another epoch."""
         if self._bar is None:
             return
-        sequences = self._sequences * (len(history.loss) - self._done)
-        shown = {"loss": f"{history.loss[-1]:.4g}"}
+        sequences = self._sequences * (len(history.loss) - self._epochs_before)
+        values = {"loss": f"{history.loss[-1]:.4g}"}
         if history.val_loss:
-            shown["val_loss"] = f"{history.val_loss[-1]:.4g}"
+            values["val_loss"] = f"{history.val_loss[-1]:.4g}"
         rate = sequences / (time.perf_counter() - self._started)
-        shown["rate"] = f"{rate:,.0f} sequences/s"
-        self._bar.set_postfix(shown, refresh=False)
+        values["rate"] = f"{rate:,.0f} sequences/s"
+        self._bar.set_postfix(values, refresh=False)
         self._bar.update()
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Stop updating the bar."""
         if self._bar is not None:
             self._bar.close()

@@ -9,10 +9,10 @@ from crnn import checks
 from crnn._network.network import Network
 from crnn._training.data import Dataset
 from crnn._training.history import History
-from crnn._typing import Array
 
 if TYPE_CHECKING:
     from crnn._training.evaluation import Metric
+    from crnn._typing import Array
     from crnn.losses import Loss
     from crnn.optimizers import Optimizer
 
@@ -71,7 +71,9 @@ class Run:
         Draws the order of the sequences and dropout's masks.
     """
 
-    def __init__(self, network: Network, optimizer: "Optimizer", rng: "np.random.Generator") -> None:
+    def __init__(
+        self, network: Network, optimizer: "Optimizer", rng: "np.random.Generator"
+    ) -> None:
         self.network = network
         self.optimizer = optimizer
         self.rng = rng
