@@ -69,7 +69,7 @@ class Optimizer:
         return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in shown.items())})"
 
     def settings(self) -> dict[str, Any]:
-        """Return the arguments it was made with; a learning rate that is a function has no value."""
+        """Return its arguments by name; a learning rate that is a function is not kept."""
         lr = "a function" if callable(self._lr) else self._lr
         return {"lr": lr} | self._settings() | {"weight_decay": self._weight_decay}
 
