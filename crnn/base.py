@@ -262,7 +262,7 @@ class RecurrentNetwork(Generic[StateT]):
         if not isinstance(tape, Tape):
             raise TypeError(f"tape: expected a Tape, got {type(tape).__name__}")
         network, architecture = self._network, self.architecture
-        if tape.network is not network:
+        if tape.owner is not network:
             raise ValueError("tape: expected one of this network's forward, got another network's")
         single = tape.is_single
         B, T = tape.x.shape[:2]
@@ -280,7 +280,7 @@ class RecurrentNetwork(Generic[StateT]):
         if single and dx is not None:
             dx = dx[0]
         views = cells.views(flat, network.shapes)
-        return Gradients(flat, views, dx, network.public_states(dh0, single=single))
+        return Gradients(flat, views, dx, self.architecture.public_states(dh0, single=single))
 
     @overload
     def predict(
@@ -366,7 +366,7 @@ class RecurrentNetwork(Generic[StateT]):
             y = y[0]
         if h_n is None:
             return y
-        state: StateT = network.public_states(h_n, single=single)
+        state: StateT = self.architecture.public_states(h_n, single=single)
         return y, state
 
     def _predict_ragged(self, x: Any, h0: Any, lengths: Any) -> tuple[Array | list[Array], StateT]:
@@ -388,7 +388,7 @@ class RecurrentNetwork(Generic[StateT]):
             for row, y_row in zip(rows, outputs, strict=True):
                 y[row] = y_row[: ends[row]].copy() if has_steps else y_row
             states[:, rows] = h_n
-        h_n_of_all: StateT = network.public_states(states, single=False)
+        h_n_of_all: StateT = self.architecture.public_states(states, single=False)
         return y if has_steps else np.array(y), h_n_of_all
 
     def stream(self, batch_size: int | None = None) -> Stream[StateT]:

@@ -140,7 +140,9 @@ class Stream(Generic[StateT]):
         """A copy of the last states; may be assigned to."""
         with self._alone():
             states = self._states.copy()
-        state: StateT = self._network.public_states(states, single=self.batch_size is None)
+        state: StateT = self._network.architecture.public_states(
+            states, single=self.batch_size is None
+        )
         return state
 
     @state.setter

@@ -2,7 +2,9 @@
 
 from typing import Any, NamedTuple
 
+from crnn._typing import Array
 from crnn.kernels import cells
+from crnn.kernels.streams import public_state
 
 
 class Architecture(NamedTuple):
@@ -101,6 +103,23 @@ class Architecture(NamedTuple):
             for name in ("h0", "c0")[: self.blocks.states]:
                 shapes[name] = (*layers, self.hidden_size)
         return shapes
+
+    def public_states(self, states: Array, *, single: bool) -> Any:
+        """Return states in the form that users see.
+
+        Parameters
+        ----------
+        states : array (layers * directions, batch, ..., S)
+        single : bool
+            Whether to leave out the batch axis, of one sequence.
+
+        Returns
+        -------
+        array (layers * directions, batch, ..., hidden), or for an LSTM a pair of such
+            Without the first axis where there is one layer and direction. Read-only if `states` is.
+        """
+        layers = 0 if self.states == 1 else slice(None)
+        return public_state(states[layers, 0 if single else slice(None)], self.hidden_size)
 
     def describe(self) -> dict[str, Any]:
         """Return the attributes by name, as files keep them."""

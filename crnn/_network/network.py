@@ -21,7 +21,6 @@ from crnn._network.tape import Block, Tape
 from crnn._network.workspaces import Workspaces
 from crnn._typing import Array, IntArray
 from crnn.kernels import cells
-from crnn.kernels.streams import public_state
 
 # A prediction of several layers keeps the states of a block of steps: about so many scalars,
 BLOCK_SCALARS = 1 << 18
@@ -75,17 +74,6 @@ class Network:
         self.params = cells.views(self.flat, self.shapes)
         self._workspaces = Workspaces(self.flat.dtype)
         self._layers = Layers(self.architecture, self.params, self.kernels, self._workspaces)
-
-    def states_index(self, single: bool) -> tuple[Any, ...]:
-        """Return the index from (layers * directions, B, ...) to the public form of states."""
-        return (
-            0 if self.architecture.states == 1 else slice(None),
-            0 if single else slice(None),
-        )
-
-    def public_states(self, states: Array, *, single: bool) -> Any:
-        """Return states (layers * directions, B, S) in their public form, for an LSTM a pair."""
-        return public_state(states[self.states_index(single)], self.architecture.hidden_size)
 
     def empty_states(self, B: int) -> Array:
         """Return an uninitialized array (layers * directions, B, S)."""
@@ -163,7 +151,7 @@ class Network:
         if not self.architecture.return_sequences:
             outputs.append(self._outputs(self._last_features(states), None)[:, 0])
         y = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1)
-        return Tape(self, x, lengths, y, states, blocks, has_h0=h0 is not None)
+        return Tape(self.architecture, self, x, lengths, y, states, blocks, has_h0=h0 is not None)
 
     def backward(
         self, tape: Tape[Any], dy: Array, dh_n: Array | None, gradient: Array, *, wants_dx: bool

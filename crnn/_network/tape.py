@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Any, Generic
 import numpy as np
 
 from crnn._typing import Array, IntArray, StateT
-from crnn.kernels.streams import public_state
 
 if TYPE_CHECKING:
+    from crnn._network.architecture import Architecture
     from crnn._network.layers import LayersTape
-    from crnn._network.network import Network
 
 
 class Block:
@@ -63,19 +62,21 @@ class Tape(Generic[StateT]):
     """
 
     __slots__ = (
+        "architecture",
         "blocks",
         "has_h0",
         "is_single",
         "last_states",
         "lengths",
-        "network",
         "outputs",
+        "owner",
         "x",
     )
 
     def __init__(
         self,
-        network: "Network",
+        architecture: "Architecture",
+        owner: object,
         x: Array,
         lengths: IntArray | None,
         outputs: Array,
@@ -84,7 +85,9 @@ class Tape(Generic[StateT]):
         *,
         has_h0: bool,
     ) -> None:
-        self.network = network
+        self.architecture = architecture
+        # The network that made the tape
+        self.owner = owner
         self.x = x
         self.lengths = lengths
         # In the core's form: y, and h_n
@@ -105,7 +108,7 @@ class Tape(Generic[StateT]):
     @property
     def h_n(self) -> StateT:
         """The last states (batch, hidden), or for an LSTM the pair (h_n, c_n)."""
-        states: StateT = self.network.public_states(self.last_states, single=self.is_single)
+        states: StateT = self.architecture.public_states(self.last_states, single=self.is_single)
         return states
 
     @property
@@ -135,7 +138,7 @@ class Tape(Generic[StateT]):
         AttributeError
             The network is no LSTM.
         """
-        if self.network.architecture.blocks.states == 1:
+        if self.architecture.blocks.states == 1:
             raise AttributeError("c: expected the tape of an LSTM, which has memory cells")
         cells: Array = self._all_states("c")[1]
         return cells
@@ -146,9 +149,8 @@ class Tape(Generic[StateT]):
         if tape is None:
             raise ValueError(f"{name}: expected a tape made without checkpoint_every")
         states = tape.h[0][None] if len(tape.h) == 1 else np.stack(tape.h)
-        states = states[self.network.states_index(self.is_single)]
         states.flags.writeable = False
-        return public_state(states, self.network.architecture.hidden_size)
+        return self.architecture.public_states(states, single=self.is_single)
 
     def __repr__(self) -> str:
         has_states = self.blocks[0].tape is not None
