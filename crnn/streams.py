@@ -221,7 +221,7 @@ def make_stream(network: Network, batch_size: int | None) -> Any:
     The compiled class serves networks of one layer that start from zero; `Stream` all others.
     """
     architecture = network.architecture
-    compiled = getattr(network.kernels, "Stream[StateT]", None)
+    compiled = getattr(network.kernels, "Stream", None)
     if compiled is None or architecture.states > 1 or architecture.trainable_h0:
         return Stream(network, batch_size)
     return compiled(
