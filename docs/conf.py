@@ -1,19 +1,30 @@
 """Configuration of Sphinx: `make docs` builds the pages and runs their examples."""
 
-from importlib import metadata
+import sys
+from importlib import resources
+from pathlib import Path
+
+import crnn
+
+# The extensions of these pages
+sys.path.insert(0, str(Path(__file__).parent))
 
 project = "crnn"
 author = "crnn developers"
 copyright = f"2026, {author}"
-version = release = metadata.version("crnn")
+version = release = crnn.__version__
 
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.doctest",
-    "sphinx.ext.mathjax",
+    "mathml",
     "numpydoc",
 ]
+html_math_renderer = "mathml"
+# ziamath is installed for this font alone: systems without a font for mathematics are common.
+html_static_path = ["static", str(resources.files("ziamath.fonts") / "STIXTwoMath-Regular.ttf")]
+html_css_files = ["crnn.css"]
 html_theme = "furo"
 html_title = "crnn"
 html_copy_source = False
