@@ -34,6 +34,10 @@ def integer(name: str, value: SupportsIndex, *, at_least: int) -> int:
         Not a bool.
     at_least : int
 
+    Returns
+    -------
+    int
+
     Raises
     ------
     TypeError
@@ -71,6 +75,10 @@ def number(
     at_least, above, below : float, optional
         Limits: at_least <= value, above < value < below.
 
+    Returns
+    -------
+    float
+
     Raises
     ------
     TypeError
@@ -107,6 +115,10 @@ def choice(name: str, value: str, choices: tuple[str, ...]) -> str:
     value : str
     choices : tuple of str
 
+    Returns
+    -------
+    str
+
     Raises
     ------
     ValueError
@@ -126,6 +138,10 @@ def boolean(name: str, value: Any) -> bool:
         The argument's name, for the error.
     value : bool or NumPy bool
 
+    Returns
+    -------
+    bool
+
     Raises
     ------
     TypeError
@@ -143,6 +159,10 @@ def generator(seed: Any) -> "np.random.Generator":
     ----------
     seed : int, numpy Generator or None
         A generator is returned as it is; None: seeded by the system.
+
+    Returns
+    -------
+    numpy Generator
 
     Raises
     ------
@@ -166,6 +186,10 @@ def within(outer: str) -> Iterator[None]:
     ----------
     outer : str
         As in "validation_data: x: expected ...".
+
+    Yields
+    ------
+    None
     """
     try:
         yield

@@ -353,6 +353,11 @@ def get_family(name: str) -> Family:
     ----------
     name : {"rnn", "gru", "lstm"}
 
+    Returns
+    -------
+    RNN, GRU or LSTM
+        The class itself.
+
     Raises
     ------
     ValueError

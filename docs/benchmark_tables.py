@@ -45,10 +45,11 @@ class BenchmarkTables(Directive):
         lines = [line for kind in kinds for line in table(kind, results["cells"])]
         machine = results["machine"]
         versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-        lines += [
+        system = f"{machine['system']}, {machine['instruction set']}"
+        lines.append(
             f"Measured on {results['date']} on {machine['cores']} cores of {machine['processor']} "
-            f"({machine['system']}, {machine['instruction set']}) with {versions}.",
-        ]
+            f"({system}) with {versions}."
+        )
         self.state.document.settings.record_dependencies.add(str(RESULTS))
         parent = nodes.Element()
         self.state.nested_parse(StringList(lines, str(RESULTS)), self.content_offset, parent)

@@ -30,23 +30,24 @@ html_theme = "furo"
 html_title = "crnn"
 html_copy_source = False
 
-# `x` in a docstring or on a page is code: an argument, a method, a formula's name.
+# `x` in a docstring or on a page is code: an argument, a method, a name in a formula.
 default_role = "code"
 autodoc_member_order = "bysource"
-# PyTorch takes gigabytes, and its modules document what crnn's have of them.
+# PyTorch takes gigabytes, and the pages need only the names of its classes.
 autodoc_mock_imports = ["torch"]
-# Types stand in the docstrings, with shapes and dtypes, which signatures cannot say.
+# Docstrings have the types, with shapes and dtypes that signatures cannot express.
 autodoc_typehints = "none"
-# The pages list their members by themselves.
+# The pages choose the members themselves.
 autosummary_generate = False
 numpydoc_show_class_members = False
-# What a public docstring must have. A shape says more of an array than its name does, so that a
-# description (PR07) is not asked of every parameter.
+# What a public docstring must have. A parameter whose shape says enough needs no description (PR07).
 numpydoc_validation_checks = {
     "GL06", "GL07", "GL08", "SS01", "SS02", "SS04", "PR01", "PR02", "PR03", "PR04", "RT01", "YD01",
 }  # fmt: skip
-# Users get these from crnn and never make one; of crnn.torch's, PyTorch documents the arguments.
+# Users get these from crnn and never construct one; PyTorch documents the arguments of crnn.torch's;
+# the summary of a field's constructor says all there is to say.
 numpydoc_validation_exclude = {
+    r"\.archive\.(Field|boolean|list_of|nested|number|one_of|optional|text|whole_number)$",
     r"\.(DivergenceError|Gradients|Optimizer|Stream|Tape)$",
     r"\.torch\.(RNN|GRU|LSTM)$",
 }

@@ -1,4 +1,4 @@
-"""Draw the pictures that README and these pages show: `make pictures` runs this."""
+"""Draw the pictures of README and of these pages: `make pictures` runs this."""
 
 from pathlib import Path
 
@@ -20,17 +20,17 @@ NETWORKS = 20
 
 
 def encode(numbers):
-    """Return what the network reads of sunspot numbers, (years, 1)."""
+    """Return the network's inputs (years, 1) for sunspot numbers (years,)."""
     return np.sqrt(numbers)[:, None] / 10
 
 
 def decode(outputs):
-    """Return sunspot numbers of outputs (..., 1)."""
+    """Return the sunspot numbers (...) for outputs (..., 1)."""
     return (10 * np.maximum(outputs[..., 0], 0)) ** 2
 
 
 def trained(series, seed):
-    """Return a network that has learned the next year from the years before it."""
+    """Return a network trained to predict a year from the years before it."""
     net = crnn.RNN(input_size=1, hidden_size=16, output_size=1, seed=seed)
     windows = np.lib.stride_tricks.sliding_window_view(series[:, 0], WINDOW + 1)[::4, :, None]
     net.fit(
@@ -46,7 +46,7 @@ def trained(series, seed):
 
 
 def main():
-    """Train, and write both pictures."""
+    """Train the networks and write both pictures."""
     years, numbers = sunspots()
     learned = encode(numbers[years <= LAST_TRAINING_YEAR])
     nets = [trained(learned, seed) for seed in range(NETWORKS)]
@@ -68,12 +68,12 @@ def main():
         value_label="sunspot number (yearly mean)",
         ax=ax,
     )
-    # Four entries would hide some cycle or other.
+    # Inside the axes a legend of four entries would hide a cycle.
     ax.get_legend().remove()
     ax.figure.legend(loc="outside upper center", ncols=4, frameon=False)
     save(ax, "forecast")
 
-    # A network whose state goes on for a century, from the sunspots above to its units below
+    # The hidden units of one network while it reads a century
     first = 1900
     read = encode(numbers[(years >= first) & known])
     tape = nets[0].forward(read)

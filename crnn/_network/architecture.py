@@ -10,7 +10,7 @@ from crnn.kernels.streams import public_state
 class Architecture(NamedTuple):
     """The sizes and options of a network: everything about it but its numbers.
 
-    Attributes
+    Parameters
     ----------
     input_size : int
         Features of x_t, or the number of categories.
@@ -90,7 +90,12 @@ class Architecture(NamedTuple):
         return (f"_l{layer}" if layer else "") + ("_reverse" if direction else "")
 
     def parameters(self) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of the parameters by name, in the order of the flat vector."""
+        """Return the shapes of the parameters by name, in the order of the flat vector.
+
+        Returns
+        -------
+        dict of tuple
+        """
         shapes: dict[str, tuple[int, ...]] = {}
         for state in range(self.states):
             inputs = self.input_size if state < self.directions else self.features
@@ -122,5 +127,10 @@ class Architecture(NamedTuple):
         return public_state(states[layers, 0 if single else slice(None)], self.hidden_size)
 
     def describe(self) -> dict[str, Any]:
-        """Return the attributes by name, as files keep them."""
+        """Return the sizes and options by name, as files keep them.
+
+        Returns
+        -------
+        dict
+        """
         return self._asdict()
