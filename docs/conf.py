@@ -40,11 +40,12 @@ autodoc_typehints = "none"
 # The pages choose the members themselves.
 autosummary_generate = False
 numpydoc_show_class_members = False
-# What a public docstring must have. A parameter whose shape says enough needs no description (PR07).
+# What a public docstring must have. Not every parameter needs a description (PR07): some shapes say
+# enough.
 numpydoc_validation_checks = {
     "GL06", "GL07", "GL08", "SS01", "SS02", "SS04", "PR01", "PR02", "PR03", "PR04", "RT01", "YD01",
 }  # fmt: skip
-# Users get these from crnn and never construct one; PyTorch documents the arguments of crnn.torch's;
+# Users get these from crnn and never construct one. PyTorch documents the arguments of its modules;
 # the summary of a field's constructor says all there is to say.
 numpydoc_validation_exclude = {
     r"\.archive\.(Field|boolean|list_of|nested|number|one_of|optional|text|whole_number)$",
