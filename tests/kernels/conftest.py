@@ -7,7 +7,7 @@ import crnn._backend
 
 @pytest.fixture(scope="session")
 def native():
-    """The compiled kernels, for tests marked `native`. Missing, they fail; they are never skipped."""
+    """The compiled kernels, for tests marked `native`. Missing, they fail; nothing is skipped."""
     return crnn._backend.load("native")
 
 
@@ -19,6 +19,6 @@ def reference():
 
 @pytest.fixture(scope="session")
 def all_kernels(request):
-    """The kernel modules of the implementations under test; tests compare them where there are two."""
+    """The kernels of all implementations under test, for tests that compare them."""
     names = request.config.getoption("--implementations").split(",")
     return [crnn._backend.load(name.strip()) for name in names]

@@ -149,7 +149,9 @@ def good_arguments(kernels, call, dtype="float64"):
         arrays["parameters"] = kernels.stream_parameters("lstm", p.theta, 2, 7, O, 5)
         arrays |= {"x": p.x[:, 0].copy(), "h": h, "h_next": h.copy(), "y": p.dy[:, 0].copy()}
     if kernel.endswith("_step") and kernel != "stream_step":
-        arrays |= dict(zip(("theta", "dtheta", "velocity", "mean"), p.dy[:4, 0].copy(), strict=True))
+        arrays |= dict(
+            zip(("theta", "dtheta", "velocity", "mean"), p.dy[:4, 0].copy(), strict=True)
+        )
         arrays["square"] = arrays["mean"] ** 2
     arrays["values"] = p.dy[0, 0].copy()
     numbers = {"cell": "lstm", "loss": loss, "max_norm": 1.0, "max_value": 0.5, "limit": 1.0}
@@ -239,6 +241,8 @@ def is_spoilt(kernel, name, how, array):
         return array.ndim > 1
     if how in ("longer", "longer rows", "empty") and name == "workspace":
         return False  # More does no harm, and what is too little only the compiled kernels say.
+    if how == "longer rows" and (kernel, name) == ("stream_step", "x"):
+        return False  # The compiled kernels see it only where their panels of weights grow.
     return not (how in ("longer", "longer rows") and name == "values")
 
 
@@ -274,7 +278,9 @@ def test_good_arguments_are_good(all_kernels, assert_close, tolerances, call, dt
                     without["momentum"] = 0.0
                 getattr(kernels, call[0])(**without)
     if call[0] != "stream_parameters":
-        assert results[-1] is None or results[-1] == pytest.approx(results[0], rel=tolerances[dtype])
+        assert results[-1] is None or results[-1] == pytest.approx(
+            results[0], rel=tolerances[dtype]
+        )
         for name in written[0].keys() - {"workspace", "parameters"}:
             if name != "y" or "cross_entropy" not in call:
                 expected = written[0][name]

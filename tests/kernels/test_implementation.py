@@ -36,9 +36,6 @@ net.fit(x, x[..., :2], epochs=2)
 assert np.isfinite(net.flat_params).all()
 """
 
-# As test_kernels.py runs with native left out, so must this file.
-needs_native = pytest.mark.usefixtures("both_kernels")
-
 
 def extensions(folder):
     """The compiled modules of kernels."""
@@ -117,13 +114,13 @@ def test_loading_by_name(implementation, kernels):
     assert kernels.__name__ == expected[implementation]
 
 
-@needs_native
+@pytest.mark.native
 @pytest.mark.parametrize("variables", [{}, {"CRNN_IMPLEMENTATION": "auto"}])
 def test_auto_takes_native(report, copy, variables):
     assert report(copy, code=TRAIN, **variables) == ("native", [])
 
 
-@needs_native
+@pytest.mark.native
 @pytest.mark.parametrize("name", ["native", "python"])
 def test_choice_by_environment(report, copy, name):
     assert report(copy, code=TRAIN, CRNN_IMPLEMENTATION=name) == (name, [])
@@ -147,7 +144,7 @@ def test_native_refuses_when_the_extension_is_absent(fail_to_import, without_ext
     assert "compiled kernels" in message
 
 
-@needs_native
+@pytest.mark.native
 @pytest.mark.parametrize("variables", [{}, {"CRNN_IMPLEMENTATION": "auto"}])
 def test_auto_warns_when_the_extension_is_broken(report, with_broken_extensions, variables):
     implementation, messages = report(with_broken_extensions, code=TRAIN, **variables)
@@ -160,7 +157,7 @@ def test_auto_warns_when_the_extension_is_broken(report, with_broken_extensions,
     assert any(path.name in text for path in extensions(with_broken_extensions))
 
 
-@needs_native
+@pytest.mark.native
 def test_auto_warns_when_the_loops_behind_the_extension_are_broken(report, copy):
     # native imports one build of the loops; each of them is damaged, native is not.
     damaged = [path for path in extensions(copy) if path.name.startswith("_")]
@@ -172,13 +169,13 @@ def test_auto_warns_when_the_loops_behind_the_extension_are_broken(report, copy)
         assert [category for category, _ in messages] == ["RuntimeWarning"]
 
 
-@needs_native
+@pytest.mark.native
 def test_python_does_not_touch_a_broken_extension(report, with_broken_extensions):
     outcome = report(with_broken_extensions, CRNN_IMPLEMENTATION="python")
     assert outcome == ("python", [])
 
 
-@needs_native
+@pytest.mark.native
 def test_native_refuses_when_the_extension_is_broken(fail_to_import, with_broken_extensions):
     message = fail_to_import(with_broken_extensions, CRNN_IMPLEMENTATION="native")
     assert message.startswith("ImportError")
@@ -237,7 +234,7 @@ except ImportError as error:
     assert "compiled kernels" in result.stdout
 
 
-@needs_native
+@pytest.mark.native
 @pytest.mark.parametrize("imported", ["native", "python"])
 def test_both_implementations_in_one_process(run_python, imported):
     code = """
@@ -255,14 +252,14 @@ print(crnn.implementation)
     assert result.stdout.strip() == imported
 
 
-@needs_native
+@pytest.mark.native
 def test_unknown_instruction_set(fail_to_import, copy):
     message = fail_to_import(copy, CRNN_IMPLEMENTATION="native", CRNN_CPU="mmx")
     for fragment in ("CRNN_CPU", "baseline", "mmx"):
         assert fragment in message
 
 
-@needs_native
+@pytest.mark.native
 def test_unknown_instruction_set_is_not_passed_over(run_python):
     # Whether auto raises or warns, a mistyped choice must not go unnoticed.
     result = run_python("import crnn", flags=("-W", "always"), CRNN_CPU="mmx")
@@ -270,7 +267,7 @@ def test_unknown_instruction_set_is_not_passed_over(run_python):
     assert "mmx" in result.stderr
 
 
-@needs_native
+@pytest.mark.native
 def test_instruction_set_that_this_processor_lacks(run_python):
     core = np._core if hasattr(np, "_core") else np.core
     if core._multiarray_umath.__cpu_features__.get("AVX512F", False):
@@ -292,7 +289,7 @@ def test_python_ignores_the_instruction_set(run_python):
     assert result.stdout.strip() == "python"
 
 
-@needs_native
+@pytest.mark.native
 def test_show_config_of_native(run_python):
     result = run_python(
         "import crnn; crnn.show_config()", CRNN_IMPLEMENTATION="native", CRNN_CPU="baseline"

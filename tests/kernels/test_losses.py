@@ -28,9 +28,7 @@ def sigmoid(z):
 
 
 def huber(error):
-    return np.where(
-        abs(error) <= DELTA, error**2 / 2, DELTA * (abs(error) - DELTA / 2)
-    )
+    return np.where(abs(error) <= DELTA, error**2 / 2, DELTA * (abs(error) - DELTA / 2))
 
 
 # By loss: the loss of a step, and its gradient

@@ -27,15 +27,15 @@ def check(kernels, assert_close, tolerances):
         for name, values in actual.items():
             assert_close(values, expected[name], dtype=p.dtype, label=f"{name} of {p}")
 
-    def check_layers(p, net, states, layout):
+    def check_layers(p, net, states, gates, layout):
         written = problems.layers(kernels, p, layout)
         assert np.array_equal(written["h"][:, 0], p.h0)
         # The gradients start from the states that the kernel computed.
         h = written["h"].astype(np.float64)
-        d = net.layer_gradients(p.x, h, p.dh.astype(np.float64), p.dc)
+        d = net.layer_gradients(p.x, h, gates, p.dh.astype(np.float64), p.dc)
         expected = {"h": states}
-        if p.blocks.gates:
-            expected["gates"] = net.gates(p.x, h)
+        if gates:
+            expected["gates"] = np.concatenate(list(gates.values()), axis=2).swapaxes(0, 1)
         if p.O:
             d_output = net.output_gradients(h, p.dy.astype(np.float64))
             expected |= {"y": net.outputs(h), "dh": d_output.pop("h")}
@@ -44,9 +44,9 @@ def check(kernels, assert_close, tolerances):
             expected["d" + name] = values + p.before.get(name, 0)
         check_arrays(p, written, expected)
 
-    def check_gradient(p, net, states, x):
+    def check_gradient(p, net, states, gates, x):
         value, norm, dtheta = problems.gradient(kernels, p, x=x)
-        expected_value, expected = net.gradients(p.x, p.y, states, p.loss)
+        expected_value, expected = net.gradients(p.x, p.y, states, gates, p.loss)
         # The loss of a single class is an exact zero, and so is all of its gradient.
         close = {"rel": tolerances[p.dtype.name], "abs": 0 if expected_value else 1e-15}
         assert value == pytest.approx(expected_value, **close), str(p)
@@ -54,15 +54,20 @@ def check(kernels, assert_close, tolerances):
         assert norm == pytest.approx(np.sqrt(squares), **close), str(p)
         check_arrays(p, p.split(dtheta, p.params), expected)
 
+    def check_predict(p, net, states, x, h0):
+        y, h_n = problems.predict(kernels, p, x=x, h0=h0)
+        check_arrays(p, {"y": y, "h_n": h_n}, {"y": net.outputs(states), "h_n": states[:, -1]})
+        return y, h_n
+
     def check_all(p, layout="contiguous"):
         net = EinsumNetwork(p.cell, p.params)
-        from_zero, from_h0 = net.states(p.x, np.zeros_like(p.h0)), net.states(p.x, p.h0)
         x = problems.laid_out(p.x, layout)
-        check_layers(p, net, from_h0, layout)
-        check_gradient(p, net, from_zero, x)
-        for h0, states in ((None, from_zero), (p.h0, from_h0)):
-            y, h_n = problems.predict(kernels, p, x=x, h0=h0)
-            check_arrays(p, {"y": y, "h_n": h_n}, {"y": net.outputs(states), "h_n": states[:, -1]})
+        states, gates = net.forward(p.x, np.zeros_like(p.h0))
+        check_gradient(p, net, states, gates, x)
+        check_predict(p, net, states, x, None)
+        states, gates = net.forward(p.x, p.h0)
+        check_layers(p, net, states, gates, layout)
+        y, h_n = check_predict(p, net, states, x, p.h0)
         streamed_y, streamed_h = problems.stream(kernels, p)
         assert streamed_y.tobytes() == y.tobytes(), str(p)
         assert streamed_h.tobytes() == h_n.tobytes(), str(p)
@@ -175,9 +180,9 @@ def test_one_sequence_read_by_all_of_the_batch(kernels, assert_close, dtype, cel
     x = np.broadcast_to(p.x[:1], p.x.shape)
     net = EinsumNetwork(cell, p.params)
     h, _ = problems.layer_forward(kernels, p, x=x)
-    assert_close(h, net.states(p.x, p.h0), dtype=dtype)
-    states = net.states(p.x, np.zeros_like(p.h0))
+    assert_close(h, net.forward(p.x, p.h0)[0], dtype=dtype)
+    states, gates = net.forward(p.x, np.zeros_like(p.h0))
     assert_close(problems.predict(kernels, p, x=x)[0], net.outputs(states), dtype=dtype)
-    _, expected = net.gradients(p.x, p.y, states, p.loss)
+    _, expected = net.gradients(p.x, p.y, states, gates, p.loss)
     for name, values in p.split(problems.gradient(kernels, p, x=x)[2], p.params).items():
         assert_close(values, expected[name], dtype=dtype, label=name)

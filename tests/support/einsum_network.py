@@ -7,7 +7,6 @@ from functools import partial
 
 import numpy as np
 
-
 product = partial(np.einsum, optimize=True)  # by a BLAS
 
 
@@ -68,20 +67,15 @@ class EinsumNetwork:
             n = np.tanh(from_x[2] + b[2] + self.einsum("hk,bk->bh", self.W_hh[2], q))
         return n + z * (h - n), {"r": r, "z": z, "n": n, "q": q}
 
-    def states(self, x, h0):
-        """(B, T+1, states * H), the first states included."""
-        states = [h0.astype(np.float64)]
+    def forward(self, x, h0):
+        """The states (B, T+1, states * H), the first ones included, and by name the gates (T, B, H)."""
+        states, gates = [h0.astype(np.float64)], []
         for x_t in x.astype(np.float64).swapaxes(0, 1):
-            states.append(self.step(x_t, states[-1])[0])
-        return np.stack(states, axis=1)
-
-    def gates(self, x, states):
-        """(B, T, gates * H) in the kernels' order, of steps that start from these states."""
-        steps = []
-        for t in range(x.shape[1]):
-            _, gates = self.step(x[:, t].astype(np.float64), states[:, t])
-            steps.append(np.concatenate([gates[name] for name in gates], axis=1))
-        return np.stack(steps, axis=1)
+            state, gates_t = self.step(x_t, states[-1])
+            states.append(state)
+            gates.append(gates_t)
+        by_name = {name: np.stack([gates_t[name] for gates_t in gates]) for name in gates[0]}
+        return np.stack(states, axis=1), by_name
 
     def outputs(self, states):
         h = states[:, 1:, : self.H]
@@ -95,11 +89,10 @@ class EinsumNetwork:
             "h": product("oh,bto->bth", self.W_hy, dy),
         }
 
-    def step_gradient(self, x_t, before, after, dstate):
+    def step_gradient(self, before, after, gates, dstate):
         """By block of b_h the gradient of its pre-activations; and of the state before."""
         H = self.H
         dh = dstate[:, :H]
-        _, gates = self.step(x_t, before)
 
         def back(g, da):
             return self.einsum("hk,bh->bk", self.W_hh[g], da)
@@ -124,8 +117,8 @@ class EinsumNetwork:
         da_r = dq * before * (r - r**2)
         return [da_r, da_z, da_n], dh * z + dq * r + back(0, da_r) + back(1, da_z)
 
-    def layer_gradients(self, x, states, dh, dc=None):
-        """da, dW_xh, dW_hh, db_h, dx and dh0 of a layer that had these states."""
+    def layer_gradients(self, x, states, gates, dh, dc=None):
+        """da, dW_xh, dW_hh, db_h, dx and dh0 of a layer that had these states and gates."""
         x, H = x.astype(np.float64), self.H
         B, T, _ = x.shape
         weights = len(self.W_xh)
@@ -135,14 +128,15 @@ class EinsumNetwork:
             if dc is not None:
                 dstate[:, H:] += dc[:, t]
             # states[:, t + 1] is h_t of the formulas: states[:, 0] is h_0, and t starts at 0.
-            da[t], dstate = self.step_gradient(x[:, t], states[:, t], states[:, t + 1], dstate)
+            gates_t = {name: values[t] for name, values in gates.items()}
+            da[t], dstate = self.step_gradient(states[:, t], states[:, t + 1], gates_t, dstate)
         da = np.array(da)  # (T, blocks, B, H)
         h_before = states[:, :-1, :H]
         dW_hh = product("tgbh,btk->ghk", da[:, :weights], h_before)
         if self.cell == "gru":
             dW_hh[2] = product("tbh,btk->hk", da[:, 3], h_before)
         if self.cell == "gru_reset_before":
-            dW_hh[2] = product("tbh,btk->hk", da[:, 2], self.gates(x, states)[..., 3 * H :])
+            dW_hh[2] = product("tbh,tbk->hk", da[:, 2], gates["q"])
         into_x = np.einsum("tgbh->btgh", da[:, :weights])
         return {
             "a": np.einsum("tgbh->btgh", da).reshape(B, T, -1),
@@ -153,13 +147,13 @@ class EinsumNetwork:
             "h0": dstate,
         }
 
-    def gradients(self, x, y, states, loss):
-        """The loss where the states are these, and its gradient by parameter."""
+    def gradients(self, x, y, states, gates, loss):
+        """The loss where states and gates are these, and its gradient by parameter."""
         value, dh = loss_and_gradient(loss, self.outputs(states), y)
         d = {}
         if self.W_hy is not None:
             d = self.output_gradients(states, dh)
             dh = d["h"]
-        d |= self.layer_gradients(x, states, dh)
+        d |= self.layer_gradients(x, states, gates, dh)
         names = ("W_xh", "W_hh", "b_h", "W_hy", "b_y")
         return value, {name: d[name] for name in names if name in d}

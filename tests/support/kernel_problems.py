@@ -44,10 +44,11 @@ class Problem:
         def normal(*shape, scale=1.0):
             return (scale * rng.standard_normal(shape)).astype(dtype)
 
-        # Scaled by fan-in, so that neither the states saturate nor the gradients explode.
+        # Scaled by fan-in, so that neither states saturate nor states and gradients explode.
+        recurrent_scale = 0.5 if cell == "relu" else 0.9
         params = {
             "W_xh": normal(weights * H, I, scale=1 / np.sqrt(I)),
-            "W_hh": normal(weights * H, H, scale=0.9 / np.sqrt(H)),
+            "W_hh": normal(weights * H, H, scale=recurrent_scale / np.sqrt(H)),
             "b_h": normal(biases * H, scale=0.3),
         }
         if O:
