@@ -50,7 +50,7 @@ ARGUMENTS = {
     kernel: {word.rstrip("!?~"): word for word in words.split()}
     for kernel, words in SIGNATURES.items()
 }
-# Arrays that the sizes or the dtype of others are measured by: spoilt, it is others that do not fit.
+# Arrays that fix sizes or dtype of others: where these are spoilt, others do not fit.
 MEASURES = {"x", "h", "y_hat", "theta", "W_hy", "values"}
 
 
@@ -278,9 +278,8 @@ def test_good_arguments_are_good(all_kernels, assert_close, tolerances, call, dt
                     without["momentum"] = 0.0
                 getattr(kernels, call[0])(**without)
     if call[0] != "stream_parameters":
-        assert results[-1] is None or results[-1] == pytest.approx(
-            results[0], rel=tolerances[dtype]
-        )
+        close = pytest.approx(results[0], rel=tolerances[dtype])
+        assert results[-1] is None or results[-1] == close
         for name in written[0].keys() - {"workspace", "parameters"}:
             if name != "y" or "cross_entropy" not in call:
                 expected = written[0][name]

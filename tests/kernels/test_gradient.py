@@ -1,4 +1,4 @@
-"""rnn_gradient: finite differences, clipping, NaN. Its numbers at all sizes are in test_sizes.py."""
+"""rnn_gradient: finite differences, clipping, NaN. All sizes are in test_sizes.py."""
 
 import kernel_problems as problems
 import numpy as np

@@ -1,4 +1,4 @@
-"""The losses: values by hand, float64 formulas at every size, weights, finite differences, stability.
+"""The losses: by hand, by float64 formulas at every size, weighted, and where numbers are large.
 
 `call` gives `huber` its delta; the others have no such argument.
 """
@@ -232,7 +232,7 @@ def test_weights_that_are_all_zero(kernels, dtype, loss):
         assert call(kernels, loss, y_hat, y, weights, dy) == 0
         assert not dy.any()
         return
-    with pytest.raises(ValueError, match="^weights: expected a sum above 0, got 0$"):
+    with pytest.raises(ValueError, match=r"^weights: expected a sum above 0, got 0$"):
         call(kernels, loss, y_hat, y, weights, dy)
     assert np.all(dy == 7)
 

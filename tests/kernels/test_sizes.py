@@ -151,8 +151,8 @@ def shortened(implementation, sizes):
     "sizes",
     [
         # float32: chunks of 1024 and 1008 steps, half as many in float64.
-        pytest.param({"T": 2500, "B": 1, "I": 2, "H": 64, "O": 3}, id="one long sequence"),
-        pytest.param({"T": 2500, "B": 1, "I": 3, "H": 65, "O": 0}, id="one, of states alone"),
+        pytest.param({"T": 1100, "B": 1, "I": 2, "H": 64, "O": 3}, id="one long sequence"),
+        pytest.param({"T": 1100, "B": 1, "I": 3, "H": 65, "O": 0}, id="one, of states alone"),
         # float32: chunks of 14 steps for the gradient, 24 for predictions.
         pytest.param({"T": 60, "B": 70, "I": 3, "H": 65, "O": 2}, id="a batch"),
         # The last chunk of predictions is a single step.

@@ -1,4 +1,4 @@
-"""The native kernels on several threads: the same bits however many, whoever calls, and after fork."""
+"""The native kernels on several threads: the same bits however many, in any thread, after fork."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ LARGE = {
     # One panel and a piece; the hidden units are shared by rows.
     "narrow": {"T": 151, "B": 17, "I": 3, "H": 53, "O": 5},
     # Several chunks of 14 (float32) and 7 (float64) steps of rnn_gradient, 24 of rnn_predict.
-    "chunks": {"T": 60, "B": 70, "I": 19, "H": 65, "O": 34},
+    "chunks": {"T": 50, "B": 70, "I": 19, "H": 65, "O": 34},
     # Enough panels that members share the columns of a weight gradient.
     "wide": {"T": 8, "B": 13, "I": 5, "H": 257, "O": 33},
     # Most members have two sequences, the first one.

@@ -1,4 +1,4 @@
-"""Norms, clipping, and the optimizers' steps at every size, and with numbers that leave the range."""
+"""Norms, clipping, and the optimizers' steps: every size, and numbers that leave the range."""
 
 import numpy as np
 import pytest
@@ -143,7 +143,7 @@ def test_step_that_would_not_stay_finite_is_not_taken(kernels, dtype, optimizer,
 def test_momentum_needs_a_velocity(kernels, dtype, kernel, optimizer):
     arrays = vectors("sgd" if kernel == "sgd_step" else "rmsprop", 5, dtype)
     before = arrays["theta"].tobytes()
-    with pytest.raises(ValueError, match="^velocity: expected an array because momentum is not 0"):
+    with pytest.raises(ValueError, match=r"^velocity: expected an array because momentum is not 0"):
         getattr(kernels, kernel)(**arrays, **(optimizer | {"momentum": 0.9}))
     assert arrays["theta"].tobytes() == before
 

@@ -68,7 +68,7 @@ class EinsumNetwork:
         return n + z * (h - n), {"r": r, "z": z, "n": n, "q": q}
 
     def forward(self, x, h0):
-        """The states (B, T+1, states * H), the first ones included, and by name the gates (T, B, H)."""
+        """The states (B, T+1, states * H) with the first ones, and by name the gates (T, B, H)."""
         states, gates = [h0.astype(np.float64)], []
         for x_t in x.astype(np.float64).swapaxes(0, 1):
             state, gates_t = self.step(x_t, states[-1])
