@@ -3,11 +3,12 @@
 Axes are b batch, t time, i input, h and k hidden, o output, g block of H (a gate of the cell).
 """
 
-from functools import partial
-
 import numpy as np
 
-product = partial(np.einsum, optimize=True)  # by a BLAS
+
+def einsum(axes, a, b):
+    """A product, by a BLAS where that is worth looking for it."""
+    return np.einsum(axes, a, b, optimize=a.size + b.size > 5000)
 
 
 def sigmoid(a):
@@ -38,14 +39,12 @@ class EinsumNetwork:
         self.W_hh = W_hh.reshape(-1, H, H)
         self.b_h = b_h.reshape(-1, H)
         self.W_hy, self.b_y = wide.get("W_hy"), wide.get("b_y")
-        # Of one step of few units: there a BLAS takes longer to be found than to be done without.
-        self.einsum = product if H > 40 else np.einsum
 
     def step(self, x_t, state):
         """The state after a step, and by name the gates that the gradients are made of."""
         h = state[:, : self.H]
-        from_x = self.einsum("ghi,bi->gbh", self.W_xh, x_t)
-        from_h = self.einsum("ghk,bk->gbh", self.W_hh, h)
+        from_x = einsum("ghi,bi->gbh", self.W_xh, x_t)
+        from_h = einsum("ghk,bk->gbh", self.W_hh, h)
         b = self.b_h[:, None]
         if self.cell == "tanh":
             return np.tanh(from_x[0] + from_h[0] + b[0]), {}
@@ -64,7 +63,7 @@ class EinsumNetwork:
             n = np.tanh(from_x[2] + b[2] + r * q)
         else:
             q = r * h
-            n = np.tanh(from_x[2] + b[2] + self.einsum("hk,bk->bh", self.W_hh[2], q))
+            n = np.tanh(from_x[2] + b[2] + einsum("hk,bk->bh", self.W_hh[2], q))
         return n + z * (h - n), {"r": r, "z": z, "n": n, "q": q}
 
     def forward(self, x, h0):
@@ -79,14 +78,14 @@ class EinsumNetwork:
 
     def outputs(self, states):
         h = states[:, 1:, : self.H]
-        return h if self.W_hy is None else product("oh,bth->bto", self.W_hy, h) + self.b_y
+        return h if self.W_hy is None else einsum("oh,bth->bto", self.W_hy, h) + self.b_y
 
     def output_gradients(self, states, dy):
         """dW_hy, db_y and dh."""
         return {
-            "W_hy": product("bto,bth->oh", dy, states[:, 1:, : self.H]),
+            "W_hy": einsum("bto,bth->oh", dy, states[:, 1:, : self.H]),
             "b_y": np.einsum("bto->o", dy),
-            "h": product("oh,bto->bth", self.W_hy, dy),
+            "h": einsum("oh,bto->bth", self.W_hy, dy),
         }
 
     def step_gradient(self, before, after, gates, dstate):
@@ -95,7 +94,7 @@ class EinsumNetwork:
         dh = dstate[:, :H]
 
         def back(g, da):
-            return self.einsum("hk,bh->bk", self.W_hh[g], da)
+            return einsum("hk,bh->bk", self.W_hh[g], da)
 
         if self.cell in ("tanh", "relu"):
             slope = 1 - after**2 if self.cell == "tanh" else 1.0 * (after > 0)
@@ -132,18 +131,18 @@ class EinsumNetwork:
             da[t], dstate = self.step_gradient(states[:, t], states[:, t + 1], gates_t, dstate)
         da = np.array(da)  # (T, blocks, B, H)
         h_before = states[:, :-1, :H]
-        dW_hh = product("tgbh,btk->ghk", da[:, :weights], h_before)
+        dW_hh = einsum("tgbh,btk->ghk", da[:, :weights], h_before)
         if self.cell == "gru":
-            dW_hh[2] = product("tbh,btk->hk", da[:, 3], h_before)
+            dW_hh[2] = einsum("tbh,btk->hk", da[:, 3], h_before)
         if self.cell == "gru_reset_before":
-            dW_hh[2] = product("tbh,tbk->hk", da[:, 2], gates["q"])
+            dW_hh[2] = einsum("tbh,tbk->hk", da[:, 2], gates["q"])
         into_x = np.einsum("tgbh->btgh", da[:, :weights])
         return {
             "a": np.einsum("tgbh->btgh", da).reshape(B, T, -1),
-            "W_xh": product("btgh,bti->ghi", into_x, x).reshape(weights * H, -1),
+            "W_xh": einsum("btgh,bti->ghi", into_x, x).reshape(weights * H, -1),
             "W_hh": dW_hh.reshape(weights * H, H),
             "b_h": np.einsum("tgbh->gh", da).reshape(-1),
-            "x": product("ghi,btgh->bti", self.W_xh, into_x),
+            "x": einsum("ghi,btgh->bti", self.W_xh, into_x),
             "h0": dstate,
         }
 
