@@ -1,15 +1,19 @@
-"""The arithmetic, written twice with the same names, signatures and errors.
+"""The arithmetic on arrays, written twice with the same names, signatures and errors.
 
-`reference.py`
-    NumPy: the equations in the fewest lines. Read it first; the recurrence is in `rnn_forward`
-    and `rnn_backward`.
-`native.pyx`
-    The compiled twin: takes arrays, drops the GIL, calls the loops. The recurrence is in
-    `rnn.pxi`, the matrix products in `tile.pxi`, tanh in `activations.pxi`.
+`cells.py`
+    The table of cells, and the layout of parameters in one vector.
 `contracts.py`
-    The shapes and errors of both.
+    The shapes of every kernel's arguments; both implementations check by this one table.
+`reference/`
+    NumPy. Read it first: the recurrence is in `steps.py`, a function a cell for the step and one
+    for its gradient; `rnn_forward` and `rnn_backward` in `layers.py` go through time.
+`native.pyx`
+    The compiled module: `binding/` takes arrays and releases the GIL, `loops/` computes. The
+    recurrence is in `loops/rnn.pxi` (tanh, relu), `loops/gru.pxi` and `loops/lstm.pxi`;
+    `loops/recurrence.pxi` goes through time. Matrix products are in `loops/product.pxi`, over the
+    register tile of `loops/tile.pxi.in`; for a sequence alone in `loops/row.pxi.in`.
 
-`tests/test_kernels.py` keeps them equal: both against a third, einsum version and each other, at
-every size from 1 to 70, on every instruction set that the machine runs. A change to one lands with
-the other.
+`tests/kernels/` compares both with a third implementation in einsum, at every size from 1 to 70
+and on every instruction set that the machine runs, and their errors with each other. A change to
+one lands with the other.
 """

@@ -172,7 +172,7 @@ def check(
     arrays: dict[str, Any],
     *,
     cell: str = "tanh",
-    loss: str | None = None,
+    loss: str = "mse",
     **numbers: int,
 ) -> None:
     """Raise the error that says which argument of a kernel's call is wrong, and how.
@@ -197,7 +197,7 @@ def check(
         A name, a size, a shape, a stride or a class number does not fit, or an output is
         read-only.
     """
-    if loss is not None and loss not in GRADIENT_LOSSES:
+    if loss not in GRADIENT_LOSSES:
         raise ValueError(f"loss: expected one of {', '.join(GRADIENT_LOSSES)}, got {loss!r}")
     sizes = Sizes(cell, numbers)
     dtype: np.dtype[Any] | None = None  # of the first array; the others share it

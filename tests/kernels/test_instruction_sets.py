@@ -1,0 +1,53 @@
+"""The tests marked `loops` once more, in a process for each build of the loops that runs here."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+NEEDED = {
+    "baseline": [],
+    "avx2": ["AVX2", "FMA3"],
+    "avx512": ["AVX512F", "AVX512BW", "AVX512CD", "AVX512DQ", "AVX512VL"],
+}
+
+
+def runs_here(instruction_set):
+    """Whether NumPy says that this processor has it."""
+    core = np._core if hasattr(np, "_core") else np.core
+    features = core._multiarray_umath.__cpu_features__
+    return all(features.get(feature, False) for feature in NEEDED[instruction_set])
+
+
+@pytest.mark.native
+@pytest.mark.slow
+@pytest.mark.parametrize("instruction_set", NEEDED)
+def test_loops_of(native, pytestconfig, tmp_path, instruction_set):
+    if not runs_here(instruction_set):
+        pytest.skip(f"this processor has no {instruction_set}")
+    if native.instruction_set == instruction_set:
+        pytest.skip("all tests of this process run on it")
+    result = subprocess.run(
+        [
+            *(sys.executable, "-P", "-m", "pytest", str(Path(__file__).parent), "-q", "-x"),
+            *("-c", str(pytestconfig.inipath), "--rootdir", str(pytestconfig.rootpath)),
+            *("-m", "loops", "--implementations", "native", "-p", "no:cacheprovider"),
+        ],
+        env=os.environ | {"CRNN_CPU": instruction_set, "CRNN_IMPLEMENTATION": "native"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
+    assert " passed" in result.stdout
+
+
+@pytest.mark.native
+@pytest.mark.loops
+def test_the_build_is_the_one_asked_for(native):
+    asked_for = os.environ.get("CRNN_CPU")
+    assert native.instruction_set == asked_for or not asked_for
