@@ -90,3 +90,38 @@ cdef inline Py_ssize_t length(object array) noexcept:
 
 cdef inline bint positive(Sizes s) noexcept nogil:
     return s.T > 0 and s.B > 0 and s.I > 0 and s.H > 0 and s.O > 0
+
+
+def refuse(kernel, arrays, cell="tanh", hidden_size=None, output_size=None):
+    """Raise what is wrong with a call."""
+    contracts.check(kernel, arrays, cell, hidden_size, output_size)
+    # All arrays are right, which leaves the one thing that only this implementation asks for.
+    raise ValueError(
+        "workspace: expected at least as many scalars as workspace_size says, "
+        f"got {arrays['workspace'].size}"
+    )
+
+
+cdef inline bint below(const Py_ssize_t* classes, Py_ssize_t n, Py_ssize_t limit) noexcept nogil:
+    """Whether all are class numbers below the limit."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        if not 0 <= classes[i] < limit:
+            return False
+    return True
+
+
+def is_plain(array, like, tuple shape):
+    cdef int dtype = float_type(like)
+    cdef np.npy_intp* sizes
+    cdef Py_ssize_t axis, n = 1, expected
+    if (type(array) is not np.ndarray or dtype < 0
+            or not is_array(array, dtype, len(shape), READ | np.NPY_ARRAY_C_CONTIGUOUS)):
+        return False
+    sizes = np.PyArray_DIMS(<np.ndarray> array)
+    for axis in range(len(shape)):
+        expected = shape[axis]
+        if sizes[axis] == 0 or (expected >= 0 and sizes[axis] != expected):
+            return False
+        n *= sizes[axis]
+    return table(dtype).all_finite(n, np.PyArray_DATA(<np.ndarray> array))
