@@ -65,7 +65,7 @@ class BuildKernels(build_ext):
                 ext,
                 force=True,
                 build_dir=self.build_temp,
-                include_path=[str(self.rendered(ext))],
+                include_path=[".", str(self.rendered(ext))],
                 compiler_directives=ext.cython_directives,
             )
         return str(c_file)

@@ -1,15 +1,16 @@
 """The arithmetic, written twice with the same names, signatures and errors.
 
-`reference.py`
-    NumPy: the equations in the fewest lines. Read it first; the recurrence is in `rnn_forward`
-    and `rnn_backward`.
-`native.pyx`
-    The compiled twin: takes arrays, drops the GIL, calls the loops. The recurrence is in
-    `rnn.pxi`, the matrix products in `tile.pxi`, tanh in `activations.pxi`.
-`contracts.py`
+`reference`
+    NumPy: the equations in the fewest lines. Read it first: the recurrence is in `steps`.
+`native`
+    The compiled twin. `native.pyx` chooses the instruction set; `binding/` is what Python calls;
+    `loops/` is the arithmetic, which `_baseline`, `_avx2` and `_avx512` compile for one instruction
+    set each. The recurrence is in `loops/rnn.pxi`, `gru.pxi` and `lstm.pxi`, the matrix products in
+    `tile.pxi.in` and `product.pxi`, tanh in `activations.pxi`.
+`cells`
+    The table of cells.
+`contracts`
     The shapes and errors of both.
 
-`tests/test_kernels.py` keeps them equal: both against a third, einsum version and each other, at
-every size from 1 to 70, on every instruction set that the machine runs. A change to one lands with
-the other.
+The tests in tests/kernels keep them equal. A change to one lands with the other.
 """

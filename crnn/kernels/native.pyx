@@ -1,9 +1,10 @@
-"""Every kernel compiled: look at the arrays, drop the GIL, call the loops of this processor.
+"""Every kernel compiled: check the arrays, release the GIL, call the loops of this processor.
 
 The functions are those of `reference`, which documents them, with the same signatures and errors.
-Each one here puts its arrays into a `Call`, whose pointers stay NULL where an array is not what the
-loops rely on (`native_arrays.pxi`). Such a call is refused, and `contracts` says why. The class
-`Stream` is in `native_stream.pxi`.
+Here are the choice of the instruction set, the tables of loops and the number of threads; what
+Python calls is in binding/, one file a subject. A function there puts its arrays into a `Call`,
+whose pointers stay NULL where an array does not suit the loops. Such a call is refused, and
+`contracts` says why.
 """
 
 import os
@@ -28,8 +29,8 @@ from crnn.kernels.cells import CELLS, float_dtype, get_cell
 np.import_array()
 
 cdef extern from "pool.h" nogil:
-    void run_team(int threads, Task task, void* arguments)
-    void run_alone(Task task, void* arguments)
+    void run_team(int threads, Task task, void* call)
+    void run_alone(Task task, void* call)
     ctypedef int crnn_atomic
     int atomic_swap(crnn_atomic*, int)
     void atomic_set(crnn_atomic*, int)
@@ -47,15 +48,15 @@ cdef extern from "cpu.h":
 
 
 def _choose_instruction_set():
-    """Return the best build that this processor runs, or the one that CRNN_CPU names; and why."""
+    """Return the best instruction set of this processor, or what CRNN_CPU says; and the reason."""
     runs = {"avx512": cpu_supports_avx512(), "avx2": cpu_supports_avx2(), "baseline": True}
-    # A build for several architectures at once has the baseline alone.
+    # Some builds have fewer: one for several architectures has the baseline alone.
     supported = [name for name in runs if runs[name] and find_spec(f"crnn.kernels._{name}")]
     name = os.environ.get("CRNN_CPU")
     if not name:
         return supported[0], "the best that this processor runs"
     if name not in supported:
-        # Not an ImportError: nothing is broken that the NumPy kernels should stand in for.
+        # No ImportError, for which the NumPy kernels would be used instead.
         raise ValueError(
             f"CRNN_CPU: expected one of {', '.join(supported)} on this processor, got {name!r}"
         )
@@ -78,13 +79,14 @@ if len(CELLS) != CELL_COUNT:
 for _kind, (_name, _cell) in enumerate(CELLS.items()):
     CELL_KINDS[_name] = _kind
     cells[_kind].kind = <CellKind> <int> _kind
-    cells[_kind].gates, cells[_kind].sums, cells[_kind].states, cells[_kind].kept = _cell
+    cells[_kind].weights, cells[_kind].biases = _cell.weights, _cell.biases
+    cells[_kind].states, cells[_kind].gates = _cell.states, _cell.gates
 
 
-cdef inline const Cell* cell_of(name) except NULL:
+cdef inline const Cell* get_cell_row(name) except NULL:
     kind = CELL_KINDS.get(name) if type(name) is str else None
     if kind is None:
-        get_cell(name)
+        get_cell(name)  # raises
     return &cells[<int> kind]
 
 
@@ -104,10 +106,10 @@ def _choose_num_threads():
 cdef int num_threads = min(_choose_num_threads(), MOST_THREADS)
 
 cdef enum:
-    # Multiply-adds of a forward pass that are worth a thread: 12 microseconds of a core, or 40
-    # with the gradient. Waking a thread takes 5 to 50, so below twice this two may well be slower.
+    # Multiply-adds of a forward pass for each thread: 12 microseconds of a core, or 40 with the
+    # gradient. Waking a thread takes 5 to 50, so two threads with less may be slower than one.
     WORTH_A_THREAD = 1 << 20
-    # Multiply-adds of a stream's step above which it lets other threads of Python run.
+    # A stream's step of as many multiply-adds releases the GIL and may use several threads.
     LONG_STEP = 1 << 15
 
 
@@ -120,12 +122,13 @@ def get_num_threads():
     return num_threads
 
 
-cdef dict LOSSES = {"mse": MSE, "sse": SSE, "cross_entropy": CROSS_ENTROPY}
+cdef inline double multiply_adds(Sizes s) noexcept nogil:
+    return <double> s.T * s.B * s.H * (s.cell.weights * (s.I + s.H) + s.O)
 
 
 cdef inline int team_size(Sizes s) noexcept nogil:
-    """How many threads a call of these sizes is worth: no more than one for two sequences."""
-    cdef double work = <double> s.T * s.B * s.H * (s.cell.gates * (s.I + s.H) + s.O)
+    """How many threads a call of these sizes uses: at most one for two sequences."""
+    cdef double work = multiply_adds(s)
     return <int> max(1, min(num_threads, min((s.B + 1) // 2, work / WORTH_A_THREAD)))
 
 
@@ -135,5 +138,6 @@ include "binding/layers.pxi"
 include "binding/network.pxi"
 include "binding/losses.pxi"
 include "binding/updates.pxi"
+include "binding/stream_step.pxi"
 include "binding/stream.pxi"
 include "binding/c_api.pxi"

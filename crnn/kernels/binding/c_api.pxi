@@ -6,11 +6,11 @@ cdef crnn_stream* get_stream(void* candidate) except NULL with gil:
             "stream: expected what stream() of a network with compiled kernels returns, "
             f"got {type(<object> candidate).__name__}"
         )
-    return <crnn_stream*> (<Stream> <object> candidate).running
+    return <crnn_stream*> (<Stream> <object> candidate).data
 
 
 cdef crnn_sizes get_sizes(const crnn_stream* stream) noexcept nogil:
-    cdef Running* r = <Running*> stream
+    cdef StreamData* r = <StreamData*> stream
     cdef crnn_sizes sizes
     sizes.batch, sizes.inputs = r.call.sizes.B, r.call.sizes.I
     sizes.hidden, sizes.outputs = r.call.sizes.H, r.call.sizes.O
@@ -20,27 +20,27 @@ cdef crnn_sizes get_sizes(const crnn_stream* stream) noexcept nogil:
 
 
 cdef int step_float(crnn_stream* stream, const float* x, float* y) noexcept nogil:
-    return step_alone(<Running*> stream, np.NPY_FLOAT, x, y)
+    return step_alone(<StreamData*> stream, np.NPY_FLOAT, x, y)
 
 
 cdef int step_double(crnn_stream* stream, const double* x, double* y) noexcept nogil:
-    return step_alone(<Running*> stream, np.NPY_DOUBLE, x, y)
+    return step_alone(<StreamData*> stream, np.NPY_DOUBLE, x, y)
 
 
 cdef int get_state_float(crnn_stream* stream, float* h) noexcept nogil:
-    return move_state_alone(<Running*> stream, np.NPY_FLOAT, NULL, h)
+    return move_state_alone(<StreamData*> stream, np.NPY_FLOAT, NULL, h)
 
 
 cdef int get_state_double(crnn_stream* stream, double* h) noexcept nogil:
-    return move_state_alone(<Running*> stream, np.NPY_DOUBLE, NULL, h)
+    return move_state_alone(<StreamData*> stream, np.NPY_DOUBLE, NULL, h)
 
 
 cdef int set_state_float(crnn_stream* stream, const float* h) noexcept nogil:
-    return move_state_alone(<Running*> stream, np.NPY_FLOAT, h, NULL)
+    return move_state_alone(<StreamData*> stream, np.NPY_FLOAT, h, NULL)
 
 
 cdef int set_state_double(crnn_stream* stream, const double* h) noexcept nogil:
-    return move_state_alone(<Running*> stream, np.NPY_DOUBLE, h, NULL)
+    return move_state_alone(<StreamData*> stream, np.NPY_DOUBLE, h, NULL)
 
 
 cdef crnn_api api

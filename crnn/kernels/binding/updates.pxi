@@ -1,10 +1,10 @@
-# What is read off flat vectors, and what changes them: norms, clipping, optimizers.
+# Flat vectors: whether they are finite, their norm, clipping, and the optimizers' steps.
 
 cdef void* values_of(kernel, values, int flags) except NULL:
     """The data of a vector that is not empty."""
     cdef void* data = vector(values, float_type(values), length(values), flags)
     if length(values) == 0 or not data:
-        refuse(kernel, {"values": values})
+        _refuse(kernel, {"values": values})
     return data
 
 
@@ -59,7 +59,7 @@ def sgd_step(theta, dtheta, velocity, double lr, double momentum, bint nesterov,
     if velocity is None and momentum != 0:
         raise ValueError(contracts.VELOCITY_MISSING)
     if not (n and parameters and gradient and (memory or velocity is None)):
-        refuse("sgd_step", {"theta": theta, "dtheta": dtheta, "velocity": velocity})
+        _refuse("sgd_step", {"theta": theta, "dtheta": dtheta, "velocity": velocity})
     with nogil:
         stays_finite = table(dtype).sgd_step(n, parameters, gradient, memory, lr, momentum,
                                              nesterov, weight_decay)
@@ -78,8 +78,8 @@ def rmsprop_step(theta, dtheta, square, velocity, double lr, double alpha, doubl
     if velocity is None and momentum != 0:
         raise ValueError(contracts.VELOCITY_MISSING)
     if not (n and parameters and gradient and squares and (memory or velocity is None)):
-        refuse("rmsprop_step", {"theta": theta, "dtheta": dtheta, "square": square,
-                                "velocity": velocity})
+        _refuse("rmsprop_step", {"theta": theta, "dtheta": dtheta, "square": square,
+                                 "velocity": velocity})
     with nogil:
         stays_finite = table(dtype).rmsprop_step(n, parameters, gradient, squares, memory, lr,
                                                  alpha, eps, momentum, weight_decay)
@@ -96,7 +96,7 @@ def adam_step(theta, dtheta, mean, square, Py_ssize_t step, double lr, double be
     cdef void* squares = vector(square, dtype, n, WRITTEN)
     cdef bint stays_finite
     if not (n and parameters and gradient and means and squares):
-        refuse("adam_step", {"theta": theta, "dtheta": dtheta, "mean": mean, "square": square})
+        _refuse("adam_step", {"theta": theta, "dtheta": dtheta, "mean": mean, "square": square})
     with nogil:
         stays_finite = table(dtype).adam_step(n, parameters, gradient, means, squares, step, lr,
                                               beta1, beta2, eps, weight_decay, decoupled)
