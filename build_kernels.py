@@ -4,6 +4,9 @@ pyproject.toml names this command and setup.py gives it the modules. Where the C
 user gets the NumPy kernels and `native_build_failure.txt` beside them, which `crnn` shows when it
 is imported: installers hide what a build prints. A mistake in the Cython sources is never taken
 for a missing compiler, and always fails.
+
+Loops that repeat by a literal are templates, `NAME.pxi.in` (Tempita, which Cython ships). They are
+rendered into the build folder, from where the Cython sources include them as `NAME.pxi`.
 """
 
 import os
@@ -13,9 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from Cython.Build import cythonize
+from Cython.Tempita import Template
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
-from setuptools.modified import newer_group
+from setuptools.modified import newer, newer_group
 
 COMPLAINTS_KEPT = 5
 
@@ -57,9 +61,26 @@ class BuildKernels(build_ext):
         c_file = Path(self.build_temp, source).with_suffix(".c")
         # Cython's own check always fails in an isolated build: its library is newer than all else.
         if newer_group([source, *ext.depends], c_file):
-            directives = ext.cython_directives
-            cythonize(ext, force=True, build_dir=self.build_temp, compiler_directives=directives)
+            cythonize(
+                ext,
+                force=True,
+                build_dir=self.build_temp,
+                include_path=[".", str(self.rendered(ext))],
+                compiler_directives=ext.cython_directives,
+            )
         return str(c_file)
+
+    def rendered(self, ext):
+        """Render the templates that `ext` depends on, as far as they are new; return the folder."""
+        folder = Path(self.build_temp, "rendered")
+        folder.mkdir(parents=True, exist_ok=True)
+        for template in (Path(name) for name in ext.depends if name.endswith(".in")):
+            target = folder / template.stem
+            if newer(template, target):
+                text = template.read_text(encoding="utf-8")
+                rendered = Template(text, name=str(template)).substitute()
+                target.write_text(rendered, encoding="utf-8")
+        return folder
 
     @contextmanager
     def stderr_kept(self):

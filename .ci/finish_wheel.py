@@ -14,7 +14,7 @@ from pathlib import Path
 
 MOST_BYTES = 2_000_000
 # Sources of what is compiled, and what a build may leave beside them
-NOT_SHIPPED = {".c", ".pyx", ".pxi", ".html"}
+NOT_SHIPPED = {".c", ".pyx", ".pxi", ".in", ".html"}
 
 
 def only(folder: Path, pattern: str) -> Path:

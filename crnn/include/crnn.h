@@ -9,12 +9,12 @@
 
    A stream belongs to the Python object it came from: keep a reference to that object for as long
    as the pointer is used. The parameters are those of the moment in which the stream was made.
-   Sequences of a batch stand one after another in x (batch * inputs scalars) and y (batch *
-   outputs scalars), and y may be x. Numbers are not checked: a NaN in x stays in the state.
+   x has batch * inputs scalars and y batch * outputs, one sequence after another; y may be x.
+   Numbers are not checked: a NaN in x stays in the state.
 
    No function of the table but get_stream needs the GIL, and none allocates, locks or calls the
-   operating system. A stream serves one thread at a time; a call that finds another one in it
-   returns CRNN_BUSY and does nothing. Different streams are independent. */
+   operating system. One thread at a time may use a stream: while it does, calls of others return
+   CRNN_BUSY and do nothing. Different streams are independent. */
 #ifndef CRNN_H
 #define CRNN_H
 
@@ -31,15 +31,15 @@ extern "C" {
 
 enum {
     CRNN_OK = 0,
-    CRNN_BUSY = -1,       /* another thread is in this stream */
-    CRNN_WRONG_DTYPE = -2 /* the stream's network is of the other dtype */
+    CRNN_BUSY = -1,       /* another thread uses this stream */
+    CRNN_WRONG_DTYPE = -2 /* the stream's network has the other dtype */
 };
 
 typedef struct crnn_stream crnn_stream;
 
 typedef struct {
     ptrdiff_t batch, inputs, hidden, outputs;
-    ptrdiff_t state;    /* scalars of one sequence's state: hidden, or of an LSTM twice as many */
+    ptrdiff_t state;    /* scalars of one sequence's state: hidden; for an LSTM twice as many */
     ptrdiff_t itemsize; /* bytes of a scalar: 4, use the _float functions; 8, the _double ones */
 } crnn_sizes;
 
@@ -54,8 +54,8 @@ typedef struct {
     int (*step_float)(crnn_stream *stream, const float *x, float *y);
     int (*step_double)(crnn_stream *stream, const double *x, double *y);
 
-    /* The state, batch * state scalars, of an LSTM h and then c of each sequence; setting it from
-       NULL makes it zero. */
+    /* The state, batch * state scalars; for an LSTM each sequence's h and then its c. Setting it
+       from NULL makes it zero. */
     int (*get_state_float)(crnn_stream *stream, float *h);
     int (*get_state_double)(crnn_stream *stream, double *h);
     int (*set_state_float)(crnn_stream *stream, const float *h);

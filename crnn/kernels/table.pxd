@@ -1,15 +1,16 @@
-# What one build of the typed loops offers: a table of functions for each dtype.
+# The interface between native.pyx and the loops: a Call, and a table of functions for each dtype.
 #
 # The loops are compiled once for each instruction set, into modules that share no symbols. Each
-# hands its tables to native.pyx in a capsule. Arrays are untyped here because one table type
-# serves float32 and float64; which of the two a table is for is its place in `Builds`.
+# module offers its two tables in a capsule. Arrays are untyped here, because one type of table
+# serves float32 and float64: a table's place in `Builds` says its dtype.
 
 cdef extern from "threads.h":
     ctypedef struct Team:
         int index
         int count
     void team_wait(Team) noexcept nogil
-    ctypedef void (*Task)(void* arguments, Team team) noexcept nogil
+    # A task is defined as (Call*, Team, const vec* dtype).
+    ctypedef void (*Task)(void* call, Team team, const void* dtype) noexcept nogil
 
 cdef struct Sequences:
     # A (batch, time, features) array: the features of step t of sequence b are contiguous from
@@ -19,7 +20,7 @@ cdef struct Sequences:
     Py_ssize_t per_step
 
 cdef enum CellKind:
-    # In the order of contracts.CELLS
+    # In the order of cells.CELLS
     TANH_CELL
     RELU_CELL
     GRU_CELL
@@ -28,19 +29,20 @@ cdef enum CellKind:
     CELL_COUNT
 
 cdef struct Cell:
-    # A row of contracts.CELLS, which says what the numbers of blocks mean
+    # A row of cells.CELLS: how many blocks of H the arrays are made of
     CellKind kind
-    Py_ssize_t gates
-    Py_ssize_t sums
+    Py_ssize_t weights
+    Py_ssize_t biases
     Py_ssize_t states
-    Py_ssize_t kept
+    Py_ssize_t gates
 
 cdef struct Sizes:
     Py_ssize_t T    # time steps
     Py_ssize_t B    # sequences
     Py_ssize_t I    # inputs
     Py_ssize_t H    # hidden units
-    Py_ssize_t O    # outputs
+    Py_ssize_t O    # width of the outputs, which without an output layer is H
+    bint has_output_layer
     const Cell* cell
 
 cdef enum Loss:
@@ -49,7 +51,7 @@ cdef enum Loss:
     CROSS_ENTROPY
 
 cdef struct Packed:
-    # Parameters laid out once for the loops of many forward calls; NULL where there are none
+    # Parameters laid out once for the loops of many forward calls; NULL: not there
     void* W_xh
     void* W_hh
     void* W_hy
@@ -57,7 +59,8 @@ cdef struct Packed:
     void* b_y
 
 cdef struct Call:
-    # One call's arrays, named as the kernels name them; those a kernel does not use are NULL.
+    # The arrays of one call, named as the kernels name them; NULL: not there, or not wanted.
+    # `reference` says what they hold.
     Sizes sizes
     Sequences x, h, gates, y, dh, dc, da, dx
     Py_ssize_t to_c         # scalars from h_t to c_t in the state of an LSTM
@@ -72,21 +75,33 @@ cdef struct Call:
     void* dW_hy
     void* db_y
     void* dh0
-    const void* h0          # NULL: zero
+    const void* h0          # `predict`: NULL is zero; `stream_step`: NULL is the state in h
     void* h_n
     void* workspace
-    Packed packed           # what `predict` and `stream_step` read in place of the parameters
+    Packed packed           # `predict` and `stream_step` read these instead of the parameters
 
-    # What a whole training step needs beside them.
+    # `gradient` alone
     const void* targets
     Loss loss
-    double* losses          # (B,), out: the part of each sequence
+    double* losses          # (B,), written: the sum over each sequence's steps
 
+# Sums over rows of outputs; the gradients go to dy unless that is NULL. `weights` has a number for
+# each row, or is NULL: all are 1. The rows' gradients are divided by `total`.
 ctypedef double (*squared_error_function)(
     Py_ssize_t n, const void* y_hat, const void* y, double scale, void* dy) noexcept nogil
+ctypedef double (*weighted_squared_error_function)(
+    Py_ssize_t rows, Py_ssize_t outputs, const void* y_hat, const void* y, const double* weights,
+    double total, double scale, void* dy) noexcept nogil
+ctypedef double (*huber_function)(
+    Py_ssize_t rows, Py_ssize_t outputs, const void* y_hat, const void* y, const double* weights,
+    double total, double delta, void* dy) noexcept nogil
+ctypedef double (*binary_cross_entropy_function)(
+    Py_ssize_t rows, Py_ssize_t outputs, const void* y_hat, const void* y, const double* weights,
+    double total, void* dy) noexcept nogil
 ctypedef double (*cross_entropy_function)(
-    Py_ssize_t rows, Py_ssize_t classes, const void* y_hat, const Py_ssize_t* y, Py_ssize_t n,
-    void* dy) noexcept nogil
+    Py_ssize_t rows, Py_ssize_t classes, const void* y_hat, const Py_ssize_t* y,
+    const double* weights, double total, void* dy) noexcept nogil
+
 ctypedef bint (*all_finite_function)(Py_ssize_t n, const void* values) noexcept nogil
 ctypedef double (*global_norm_function)(Py_ssize_t n, const void* values) noexcept nogil
 ctypedef void (*scale_function)(Py_ssize_t n, void* values, double factor) noexcept nogil
@@ -101,17 +116,14 @@ ctypedef bint (*adam_step_function)(
     Py_ssize_t n, void* theta, const void* dtheta, void* mean, void* square, Py_ssize_t step,
     double lr, double beta1, double beta2, double eps, double weight_decay,
     bint decoupled) noexcept nogil
-ctypedef Py_ssize_t (*workspace_size_function)(const void* dtype, Sizes) noexcept nogil
 
-ctypedef void (*lay_out_packed_function)(
+# How many scalars of memory a task needs
+ctypedef Py_ssize_t (*size_function)(const void* dtype, Sizes) noexcept nogil
+ctypedef void (*place_packed_function)(
     const void* dtype, Sizes, void* memory, Packed*) noexcept nogil
+ctypedef void (*place_stream_function)(const void* dtype, Call*, void* memory) noexcept nogil
 
 cdef struct Table:
-    workspace_size_function workspace_size
-    workspace_size_function gradient_workspace_size
-    workspace_size_function predict_workspace_size
-    workspace_size_function packed_size
-    lay_out_packed_function lay_out_packed
     # Tasks of a team, on a Call
     Task rnn_forward
     Task rnn_backward
@@ -121,7 +133,20 @@ cdef struct Table:
     Task pack_forward
     Task predict
     Task stream_step
+    # Their memory
+    size_function layer_workspace_size
+    size_function output_workspace_size
+    size_function gradient_workspace_size
+    size_function packed_forward_size
+    size_function predict_workspace_size
+    size_function stream_workspace_size
+    place_packed_function place_packed
+    place_stream_function place_stream
+    # Functions on vectors
     squared_error_function squared_error
+    weighted_squared_error_function weighted_squared_error
+    huber_function huber
+    binary_cross_entropy_function binary_cross_entropy
     cross_entropy_function cross_entropy
     all_finite_function all_finite
     global_norm_function global_norm

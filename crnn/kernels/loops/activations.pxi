@@ -122,7 +122,7 @@ cdef inline vec vector_relu(vec x) noexcept nogil:
         return select_below_f64(x, splat_f64(0), splat_f64(0), x)
 
 
-cdef inline vec through_relu(vec dh, vec h) noexcept nogil:
+cdef inline vec relu_backward(vec dh, vec h) noexcept nogil:
     """dh where h > 0, else 0."""
     if vec is vec_f32:
         return select_below_f32(splat_f32(0), h, dh, splat_f32(0))

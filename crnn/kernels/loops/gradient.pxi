@@ -1,164 +1,157 @@
 # A whole training step's gradient in one call: forward, loss, and BPTT chunk by chunk.
 #
-# The states and gates of all steps are kept (the tape); da only of one chunk of steps, which stays
-# in cache between the recurrence that makes it and the weight gradients that read it. The outputs
-# of an output layer are kept too, and dy overwrites them.
+# The workspace stores the tape: the states h and gates of all steps, and the outputs y of an output
+# layer, which dy overwrites. da and dh are those of one chunk of steps, which stays in cache
+# between the recurrence that writes it and the weight gradients that read it.
 
 cdef enum:
     # da of a chunk, for all sequences, takes so many bytes,
     CHUNK_BYTES = 1 << 18
-    # and no fewer steps than fill the sums of the weight gradients.
+    # but is of no fewer steps than fill the sums of the weight gradients.
     CHUNK_ROWS = 256
-    # States that are padded take no more than this; longer sequences go without, a little slower.
+    # Padded states take no more than this. The states of longer sequences are not padded.
     PADDED_BYTES = 1 << 22
 
 
 cdef struct Plan:
-    # Where everything lies in the workspace
+    # Where everything is in the workspace, in scalars from its aligned start
     Py_ssize_t chunk            # steps of a chunk
-    bint room                   # states and da of one sequence have room for whole registers
+    bint is_padded              # states, b_h and da of one sequence have room for whole registers
     Py_ssize_t to_c             # scalars from h_t to c_t
     Py_ssize_t h_per_step
     Py_ssize_t h_per_sequence
     Py_ssize_t da_per_step
-    void* h                     # (B, T+1, states * H), sequences h_per_sequence apart
-    void* gates                 # (B, T, kept * H)
-    void* y                     # (B, T, O), with an output layer
-    void* da                    # (B, chunk, sums * H)
-    void* dh                    # (B, chunk, H); without gates the same as da
-    void* b_h                   # (sums * H,), with room
-    void* carried               # (B, states * H): what a chunk's last state gets from the next one
-    double* losses              # (B,)
-    void* inputs                # panels of W_xh, then of the steps of a weight gradient
-    void* recurrent             # W_hh packed, first for the forward pass, then for the backward
-    void* outputs               # panels of W_hy, likewise
+    Py_ssize_t h                # (B, T+1, states * H), sequences h_per_sequence apart
+    Py_ssize_t gates            # (B, T, gates * H)
+    Py_ssize_t y                # (B, T, O), with an output layer
+    Py_ssize_t da               # (B, chunk, biases * H)
+    Py_ssize_t dh               # (B, chunk, H); without gates the same as da
+    Py_ssize_t b_h              # (biases * H,)
+    Py_ssize_t carried          # (B, states * H): a chunk's last state gets it from the next chunk
+    Py_ssize_t losses           # (B,) of float64
+    Py_ssize_t inputs           # packed W_xh, then the packed steps of a weight gradient
+    Py_ssize_t recurrent        # packed W_hh, first for the forward pass, then for the backward
+    Py_ssize_t outputs          # packed W_hy, likewise
     Py_ssize_t size             # scalars in all
 
 
-cdef inline vec* reserve(const vec* workspace, Py_ssize_t* used, Py_ssize_t n) noexcept nogil:
-    """The next n scalars of a workspace, aligned."""
-    cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(workspace)
-    cdef vec* start = at(workspace, used[0])
+cdef inline Py_ssize_t reserve(const vec* dtype, Py_ssize_t* used, Py_ssize_t n) noexcept nogil:
+    """The place of the next n scalars, in whole cache lines."""
+    cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(dtype), place = used[0]
     used[0] += blocks(n, unit) * unit
-    return start
+    return place
 
 
-cdef inline Py_ssize_t outputs_size(const vec* dtype, Sizes s) noexcept nogil:
-    """Scalars that the panels of W_hy take."""
-    return max(packed_size(dtype, s.H, s.O), packed_size(dtype, s.O, s.H))
-
-
-cdef inline Plan lay_out(Sizes s, bint has_output_layer, const vec* workspace) noexcept nogil:
-    """The plan of a workspace; of no workspace, for its size alone."""
+cdef inline Plan plan_gradient(const vec* dtype, Sizes s) noexcept nogil:
     cdef Plan plan
-    cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(workspace)
-    cdef Py_ssize_t used = 0, sums = s.cell.sums * s.H
-    cdef vec* start = aligned(workspace)
-    plan.chunk = max(CHUNK_BYTES // (s.B * sums * itemsize(workspace)), blocks(CHUNK_ROWS, s.B))
+    cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(dtype), biases = s.cell.biases * s.H
+    plan.chunk = max(CHUNK_BYTES // (s.B * biases * itemsize(dtype)), blocks(CHUNK_ROWS, s.B))
     plan.chunk = min(plan.chunk, s.T)
+    # Without an output layer the states are the outputs too, which the loss reads side by side.
+    plan.is_padded = (s.B == 1 and s.has_output_layer
+                      and s.T * padded(dtype, s.H) * itemsize(dtype) <= PADDED_BYTES)
+    plan.to_c = padded(dtype, s.H) if plan.is_padded else s.H
+    plan.h_per_step = s.cell.states * plan.to_c
     # An odd number of cache lines from sequence to sequence: a power of two would put the rows
     # that a tile reads side by side into the same few sets of the cache.
-    # Without an output layer the states are the outputs too, and the loss takes them side by side.
-    plan.room = (s.B == 1 and has_output_layer
-                 and s.T * padded(workspace, s.H) * itemsize(workspace) <= PADDED_BYTES)
-    plan.to_c = padded(workspace, s.H) if plan.room else s.H
-    plan.h_per_step = s.cell.states * plan.to_c
     plan.h_per_sequence = (blocks((s.T + 1) * plan.h_per_step, unit) | 1) * unit
-    plan.da_per_step = sums if is_gated(s) else plan.to_c
-    plan.h = reserve(start, &used, s.B * plan.h_per_sequence)
-    plan.gates = reserve(start, &used, s.B * s.T * s.cell.kept * s.H)
-    plan.y = reserve(start, &used, s.B * s.T * s.O if has_output_layer else 0)
-    plan.da = reserve(start, &used, s.B * plan.chunk * plan.da_per_step)
-    plan.dh = reserve(start, &used, s.B * plan.chunk * s.H) if is_gated(s) else plan.da
-    plan.b_h = reserve(start, &used, max(sums, plan.to_c))
-    plan.carried = reserve(start, &used, s.B * s.cell.states * s.H)
-    plan.losses = <double*> reserve(start, &used, s.B * 8 // itemsize(workspace))
-    plan.inputs = reserve(start, &used, inputs_size(workspace, s))
-    plan.recurrent = reserve(start, &used, recurrent_size(workspace, s))
-    plan.outputs = reserve(start, &used, outputs_size(workspace, s))
-    plan.size = used + unit
+    plan.da_per_step = biases if is_gated(s) else plan.to_c
+    plan.size = 0
+    plan.h = reserve(dtype, &plan.size, s.B * plan.h_per_sequence)
+    plan.gates = reserve(dtype, &plan.size, s.B * s.T * s.cell.gates * s.H)
+    plan.y = reserve(dtype, &plan.size, s.B * s.T * s.O if s.has_output_layer else 0)
+    plan.da = reserve(dtype, &plan.size, s.B * plan.chunk * plan.da_per_step)
+    plan.dh = plan.da
+    if is_gated(s):
+        plan.dh = reserve(dtype, &plan.size, s.B * plan.chunk * s.H)
+    plan.b_h = reserve(dtype, &plan.size, max(biases, plan.to_c))
+    plan.carried = reserve(dtype, &plan.size, s.B * s.cell.states * s.H)
+    plan.losses = reserve(dtype, &plan.size, s.B * <Py_ssize_t> sizeof(double) // itemsize(dtype))
+    plan.inputs = reserve(dtype, &plan.size, max(inputs_size(dtype, s), steps_size(dtype, s)))
+    plan.recurrent = reserve(dtype, &plan.size, recurrent_size(dtype, s))
+    plan.outputs = reserve(dtype, &plan.size, outputs_size(dtype, s) if s.has_output_layer else 0)
     return plan
+
+
+cdef Py_ssize_t gradient_workspace_size(const vec* dtype, Sizes s) noexcept nogil:
+    """Scalars that `gradient` needs, with the slack to align them."""
+    return alignment_slack(dtype) + plan_gradient(dtype, s).size
+
+
+cdef inline double loss_of_steps(Call* c, Py_ssize_t b, Py_ssize_t first, Py_ssize_t steps,
+                                 real* y_hat) noexcept nogil:
+    """The sum over these steps of sequence b; dL/dy replaces y_hat."""
+    cdef Sizes s = c.sizes
+    cdef Py_ssize_t row = b * s.T + first
+    cdef double scale = 2.0 / (s.B * s.T * s.O) if c.loss == MSE else 1.0
+    if c.loss == CROSS_ENTROPY:
+        return cross_entropy(steps, s.O, y_hat, <const Py_ssize_t*> c.targets + row, NULL,
+                             s.B * s.T, y_hat)
+    return squared_error(steps * s.O, y_hat, <const real*> c.targets + row * s.O, scale, y_hat)
 
 
 cdef inline void add_losses(Call* c, Sequences y, Py_ssize_t first, Py_ssize_t last, Share mine,
                             const vec* dtype) noexcept nogil:
     """Steps [first, last) of this member's sequences: their loss, and dL/dy in place of y_hat."""
-    cdef Sizes s = c.sizes
-    cdef Py_ssize_t T = last - first
-    cdef double scale = 2.0 / (s.B * s.T * s.O) if c.loss == MSE else 1.0
-    cdef Py_ssize_t b, step
-    cdef vec* y_b
+    cdef Py_ssize_t b
+    cdef vec* y_hat
     for b in range(mine.first, mine.last):
-        step = b * s.T + first
-        y_b = step_of(dtype, y, b, 0)
-        if c.loss == CROSS_ENTROPY:
-            if vec is vec_f32:
-                c.losses[b] += cross_entropy[float](
-                    T, s.O, <const float*> y_b, <const Py_ssize_t*> c.targets + step,
-                    s.T * s.B, <float*> y_b)
-            else:
-                c.losses[b] += cross_entropy[double](
-                    T, s.O, <const double*> y_b, <const Py_ssize_t*> c.targets + step,
-                    s.T * s.B, <double*> y_b)
-        elif vec is vec_f32:
-            c.losses[b] += squared_error[float](
-                T * s.O, <const float*> y_b, <const float*> c.targets + step * s.O, scale,
-                <float*> y_b)
+        y_hat = step_of(dtype, y, b, 0)
+        if vec is vec_f32:
+            c.losses[b] += loss_of_steps(c, b, first, last - first, <float*> y_hat)
         else:
-            c.losses[b] += squared_error[double](
-                T * s.O, <const double*> y_b, <const double*> c.targets + step * s.O, scale,
-                <double*> y_b)
+            c.losses[b] += loss_of_steps(c, b, first, last - first, <double*> y_hat)
 
 
-cdef void gradient(vec* dtype, Team team) noexcept nogil:
-    """Fill c.losses and the gradients, which stand at zero before."""
-    cdef Call* c = <Call*> dtype
+cdef void gradient(Call* c, Team team, const vec* dtype) noexcept nogil:
+    """Write c.losses and add to the gradients, which are zero before."""
     cdef Sizes s = c.sizes
-    cdef bint has_output_layer = c.W_hy != NULL
-    cdef Plan plan = lay_out(s, has_output_layer, <const vec*> c.workspace)
-    cdef Share mine = share(team, s.B, DEALT)
+    cdef Plan plan = plan_gradient(dtype, s)
+    cdef Share mine = share(team, s.B, DEAL_UNIT)
     cdef Call mine_c = c[0]
     cdef Sequences x = c.x, states, before, gates
-    cdef Sizes chunk = s
-    cdef vec* inputs = <vec*> plan.inputs
-    cdef vec* recurrent = <vec*> plan.recurrent
-    cdef vec* outputs = <vec*> plan.outputs
+    cdef vec* start = aligned(<const vec*> c.workspace)
+    cdef vec* inputs = at(start, plan.inputs)
+    cdef vec* recurrent = at(start, plan.recurrent)
+    cdef vec* outputs = at(start, plan.outputs)
     cdef const vec* dy
     cdef Packed packed
-    cdef Py_ssize_t b, t, first, last
+    cdef Py_ssize_t b, t, first, last, steps
 
-    packed.W_xh, packed.W_hh, packed.b_h = inputs, recurrent, plan.b_h
-    packed.W_hy, packed.b_y = outputs if has_output_layer else NULL, <void*> c.b_y
+    packed.W_xh, packed.W_hh, packed.b_h = inputs, recurrent, at(start, plan.b_h)
+    packed.W_hy, packed.b_y = outputs, <void*> c.b_y
+    mine_c.losses = <double*> at(start, plan.losses)
     if team.index == 0:
-        c.losses = plan.losses
-    mine_c.losses, mine_c.dh0, mine_c.to_c = plan.losses, plan.carried, plan.to_c
-    mine_c.h.data, mine_c.h.per_sequence = plan.h, plan.h_per_sequence
+        c.losses = mine_c.losses
+    mine_c.dh0, mine_c.to_c = at(start, plan.carried), plan.to_c
+    mine_c.h.data, mine_c.h.per_sequence = at(start, plan.h), plan.h_per_sequence
     mine_c.h.per_step = plan.h_per_step
-    mine_c.gates.data, mine_c.gates.per_step = plan.gates, s.cell.kept * s.H
+    mine_c.gates.data, mine_c.gates.per_step = at(start, plan.gates), s.cell.gates * s.H
     mine_c.gates.per_sequence = s.T * mine_c.gates.per_step
-    mine_c.y.data, mine_c.y.per_sequence, mine_c.y.per_step = plan.y, s.T * s.O, s.O
+    mine_c.y.data, mine_c.y.per_step = at(start, plan.y), s.O
+    mine_c.y.per_sequence = s.T * s.O
     mine_c.dc.data = NULL
     states = states_of(mine_c.h, dtype)
 
-    pack_inputs(inputs, <const vec*> c.W_xh, s, has_output_layer, team)
+    pack_inputs(inputs, <const vec*> c.W_xh, s, team)
     pack_recurrent(recurrent, <const vec*> c.W_hh, s, True, team)
-    if has_output_layer:
+    if s.has_output_layer:
         pack_weights(outputs, <const vec*> c.W_hy, 1, s.H, s.H, s.O, by_rows(dtype, s, s.H, s.O),
                      team)
     if team.index == 0:
-        copy_scalars(<vec*> plan.b_h, 1, <const vec*> c.b_h, 1, s.cell.sums * s.H)
+        copy_scalars(<vec*> packed.b_h, 1, <const vec*> c.b_h, 1, s.cell.biases * s.H)
     for b in range(mine.first, mine.last):
-        clear(step_of(dtype, mine_c.h, b, 0), plan.h_per_step)
-        plan.losses[b] = 0
+        clear(step_of(dtype, mine_c.h, b, 0), mine_c.h.per_step)
+        mine_c.losses[b] = 0
     team_wait(team)
-    run_forward(&mine_c, &packed, <const vec*> dtype, plan.room, mine)
-    if has_output_layer:
-        add_losses(&mine_c, mine_c.y, 0, s.T, mine, <const vec*> dtype)
+    run_forward(&mine_c, &packed, dtype, plan.is_padded, mine)
+    if s.has_output_layer:
+        add_losses(&mine_c, mine_c.y, 0, s.T, mine, dtype)
     team_wait(team)
 
     pack_recurrent(recurrent, <const vec*> c.W_hh, s, False, team)
-    if has_output_layer:
-        dy = <const vec*> plan.y
+    if s.has_output_layer:
+        dy = <const vec*> mine_c.y.data
         add_rows(<vec*> c.db_y, dy, s.O, s.B * s.T, s.O, team)
         add_outer_products(<vec*> c.dW_hy, s.O, s.H, s.B, s.T, dy, s.O, states, inputs,
                            steps_size(dtype, s), team)
@@ -167,26 +160,26 @@ cdef void gradient(vec* dtype, Team team) noexcept nogil:
     last = s.T
     while last > 0:
         first = max(0, last - plan.chunk)
-        chunk.T = last - first
-        mine_c.da.data, mine_c.da.per_step = plan.da, plan.da_per_step
-        mine_c.da.per_sequence = chunk.T * plan.da_per_step
-        mine_c.dh.data = plan.dh
+        steps = last - first
+        mine_c.da.data, mine_c.da.per_step = at(start, plan.da), plan.da_per_step
+        mine_c.da.per_sequence = steps * plan.da_per_step
+        mine_c.dh.data = at(start, plan.dh)
         mine_c.dh.per_step = s.H if is_gated(s) else plan.da_per_step
-        mine_c.dh.per_sequence = chunk.T * mine_c.dh.per_step
-        if has_output_layer:
-            towards_states(s, mine_c.y, mine_c.dh, outputs, mine, first, last)
+        mine_c.dh.per_sequence = steps * mine_c.dh.per_step
+        if s.has_output_layer:
+            states_gradient(s, mine_c.y, mine_c.dh, outputs, mine, first, last)
         else:
             for b in range(mine.first, mine.last):
                 for t in range(first, last):
                     copy_scalars(step_of(dtype, mine_c.dh, b, t - first), 1,
                                  step_of(dtype, states, b, t), 1, s.H)
-            add_losses(&mine_c, mine_c.dh, first, last, mine, <const vec*> dtype)
-        run_backward(&mine_c, recurrent, first, last, last < s.T, plan.room, mine)
+            add_losses(&mine_c, mine_c.dh, first, last, mine, dtype)
+        run_backward(&mine_c, recurrent, first, last, last < s.T, plan.is_padded, mine)
         team_wait(team)
         x.data = step_of(dtype, c.x, 0, first)
         before, gates = mine_c.h, mine_c.gates
         before.data = step_of(dtype, mine_c.h, 0, first)
         gates.data = step_of(dtype, mine_c.gates, 0, first)
-        add_layer_gradients(&mine_c, chunk.T, x, before, gates, inputs, team)
+        add_layer_gradients(&mine_c, steps, x, before, gates, inputs, team)
         team_wait(team)
         last = first

@@ -5,13 +5,17 @@
 #     n    = tanh(W_xn x_t + b_n + W_hn q),   q = r h_{t-1}             before
 #     h_t  = (1 - z) n + z h_{t-1}
 #
-# At step t (0-based, as the arrays are):
+# At step t, counted from 0, the arrays hold:
 #     h[:, t]       h_{t-1}
 #     h[:, t + 1]   h_t
 #     gates[:, t]   the blocks r, z, n, q: first W_xh x_t + b_h in r, z and n, then the values
-#     da[:, t]      the gradient towards the sums of r, z and n, and "after" towards q
+#     da[:, t]      the gradients of the pre-activations of r, z and n; with "after" also q's
+#     dh0           (B, H): what reaches h_t from later steps, then h_{t-1}
 #
-# W_hh is packed in two: the rows of r and z, then those of n.
+# W_hh is packed in two parts: the rows of r and z, then those of n.
+#
+# A function of `count` units works on one register of them, in count where count is less than its
+# lanes. Its pointers are to the first of these units in each array.
 
 cdef inline bint resets_after(Sizes s) noexcept nogil:
     return s.cell.kind == GRU_CELL
@@ -39,70 +43,70 @@ cdef void gru_pack(vec* packed, const vec* W_hh, Sizes s, bint forward, Team tea
         pack_weights(packed_n, W_hn, s.H, 1, s.H, s.H, s.B == 1, team)
 
 
-cdef inline void gru_finish(Py_ssize_t part, Py_ssize_t H, vec* gates, const vec* h, vec* h_t,
-                            vec r, vec z, vec n) noexcept nogil:
-    """Store `part` units, of whose gates n is a sum still."""
+cdef inline void gru_units_state(Py_ssize_t count, Py_ssize_t H, vec* gates, const vec* h,
+                                 vec* h_t, vec r, vec z, vec n) noexcept nogil:
+    """h_t of these units from their gates r and z and the pre-activations of n."""
     n = vector_tanh(n)
-    store_some(h_t, 0, part, (splat(h, 1) - z) * n + z * load_some(h, 0, part))
-    store_some(gates, 0, part, r)
-    store_some(gates, H, part, z)
-    store_some(gates, 2 * H, part, n)
+    store_some(h_t, 0, count, (splat(h, 1) - z) * n + z * load_some(h, 0, count))
+    store_some(gates, 0, count, r)
+    store_some(gates, H, count, z)
+    store_some(gates, 2 * H, count, n)
 
 
-cdef inline void gru_after(Py_ssize_t part, Py_ssize_t H, vec* gates, const vec* h, vec* h_t, vec r,
-                           vec z, vec n, vec q) noexcept nogil:
-    """Finish `part` units, whose sums these are."""
+cdef inline void gru_units_after(Py_ssize_t count, Py_ssize_t H, vec* gates, const vec* h,
+                                 vec* h_t, vec r, vec z, vec n, vec q) noexcept nogil:
+    """After: gates and h_t of these units, whose pre-activations and q are given."""
     r = vector_sigmoid(r)
-    store_some(gates, 3 * H, part, q)
-    gru_finish(part, H, gates, h, h_t, r, vector_sigmoid(z), n + r * q)
+    store_some(gates, 3 * H, count, q)
+    gru_units_state(count, H, gates, h, h_t, r, vector_sigmoid(z), n + r * q)
 
 
-cdef inline void gru_reset(Py_ssize_t part, Py_ssize_t H, vec* gates, const vec* h, vec r,
-                           vec z) noexcept nogil:
-    """Make r, z and q = r h_{t-1} of `part` units' sums of r and z."""
+cdef inline void gru_units_reset(Py_ssize_t count, Py_ssize_t H, vec* gates, const vec* h, vec r,
+                                 vec z) noexcept nogil:
+    """Before: r, z and q = r h_{t-1} of these units, from the pre-activations of r and z."""
     r = vector_sigmoid(r)
-    store_some(gates, 0, part, r)
-    store_some(gates, H, part, vector_sigmoid(z))
-    store_some(gates, 3 * H, part, r * load_some(h, 0, part))
+    store_some(gates, 0, count, r)
+    store_some(gates, H, count, vector_sigmoid(z))
+    store_some(gates, 3 * H, count, r * load_some(h, 0, count))
 
 
 cdef inline void gru_row(Py_ssize_t I, Sizes s, const Packed* p, const vec* x_t, vec* gates,
                          const vec* h, vec* h_t, bint from_end) noexcept nogil:
-    """A step of one sequence; without x_t, W_xh x_t + b_h stands in `gates`."""
-    cdef Py_ssize_t L = lanes(h), H = s.H, j, u, part
-    cdef const vec* sums = gates if x_t == NULL else <const vec*> p.b_h
+    """A step of one sequence; without x_t, W_xh x_t + b_h is in `gates`."""
+    cdef Py_ssize_t L = lanes(h), H = s.H, j, u, count
+    cdef const vec* start = gates if x_t == NULL else <const vec*> p.b_h
     cdef const vec* W_rz = <const vec*> p.W_hh
     cdef const vec* W_hn = at(W_rz, rz_size(h, s, True))
-    cdef vec r, z, n, q, unused
+    cdef vec r, z, n, q
     for j in range(blocks(H, L)):
         u = (blocks(H, L) - 1 - j if from_end else j) * L
-        part = min(L, H - u)
-        r, z = load_some(sums, u, part), load_some(sums, H + u, part)
-        n = load_some(sums, 2 * H + u, part)
+        count = min(L, H - u)
+        r, z = load_some(start, u, count), load_some(start, H + u, count)
+        n = load_some(start, 2 * H + u, count)
         if x_t != NULL:
-            add_units(3, I, x_t, at(<const vec*> p.W_xh, 3 * u * I), &r, &z, &n, &unused)
-        add_units(2, H, h, at(W_rz, 2 * u * H), &r, &z, &unused, &unused)
+            add_units_3(I, x_t, at(<const vec*> p.W_xh, 3 * u * I), &r, &z, &n)
+        add_units_2(H, h, at(W_rz, 2 * u * H), &r, &z)
         if resets_after(s):
-            q = load_some(<const vec*> p.b_h, 3 * H + u, part)
-            add_units(1, H, h, at(W_hn, u * H), &q, &unused, &unused, &unused)
-            gru_after(part, H, at(gates, u), at(h, u), at(h_t, u), r, z, n, q)
+            q = load_some(<const vec*> p.b_h, 3 * H + u, count)
+            add_units_1(H, h, at(W_hn, u * H), &q)
+            gru_units_after(count, H, at(gates, u), at(h, u), at(h_t, u), r, z, n, q)
         else:
-            store_some(gates, 2 * H + u, part, n)
-            gru_reset(part, H, at(gates, u), at(h, u), r, z)
+            store_some(gates, 2 * H + u, count, n)
+            gru_units_reset(count, H, at(gates, u), at(h, u), r, z)
     for j in range(0 if resets_after(s) else blocks(H, L)):
         u = j * L
-        part = min(L, H - u)
-        n = load_some(gates, 2 * H + u, part)
-        add_units(1, H, at(gates, 3 * H), at(W_hn, u * H), &n, &unused, &unused, &unused)
-        gru_finish(part, H, at(gates, u), at(h, u), at(h_t, u), load_some(gates, u, part),
-                   load_some(gates, H + u, part), n)
+        count = min(L, H - u)
+        n = load_some(gates, 2 * H + u, count)
+        add_units_1(H, at(gates, 3 * H), at(W_hn, u * H), &n)
+        gru_units_state(count, H, at(gates, u), at(h, u), at(h_t, u),
+                        load_some(gates, u, count), load_some(gates, H + u, count), n)
 
 
 cdef inline void gru_forward(Call* c, const Packed* p, const vec* dtype, Py_ssize_t t,
                              bint reads_x, Share mine) noexcept nogil:
     """Step t of this member's sequences."""
     cdef Sizes s = c.sizes
-    cdef Py_ssize_t L = lanes(dtype), H = s.H, rows = mine.last - mine.first, b, j, u, part
+    cdef Py_ssize_t L = lanes(dtype), H = s.H, rows = mine.last - mine.first, b, j, u, count
     cdef Py_ssize_t h_m = c.h.per_sequence, gates_m = c.gates.per_sequence
     cdef vec* gates = step_of(dtype, c.gates, mine.first, t)
     cdef vec* h = step_of(dtype, c.h, mine.first, t)
@@ -122,53 +126,56 @@ cdef inline void gru_forward(Call* c, const Packed* p, const vec* dtype, Py_ssiz
         for b in range(rows):
             for j in range(blocks(H, L)):
                 u = j * L
-                part = min(L, H - u)
-                gru_reset(part, H, at(gates, b * gates_m + u), at(h, b * h_m + u),
-                          load_some(gates, b * gates_m + u, part),
-                          load_some(gates, b * gates_m + H + u, part))
+                count = min(L, H - u)
+                gru_units_reset(count, H, at(gates, b * gates_m + u), at(h, b * h_m + u),
+                                load_some(gates, b * gates_m + u, count),
+                                load_some(gates, b * gates_m + H + u, count))
         product(rows, H, H, at(gates, 3 * H), gates_m, 1, W_hn, at(gates, 2 * H), gates_m,
                 at(gates, 2 * H), gates_m, PLAIN, none, 0)
     for b in range(rows):
         for j in range(blocks(H, L)):
             u = j * L
-            part = min(L, H - u)
+            count = min(L, H - u)
             if resets_after(s):
-                gru_after(part, H, at(gates, u), at(h, u), at(h_t, u), load_some(gates, u, part),
-                          load_some(gates, H + u, part), load_some(gates, 2 * H + u, part),
-                          load_some(gates, 3 * H + u, part))
+                gru_units_after(count, H, at(gates, u), at(h, u), at(h_t, u),
+                                load_some(gates, u, count), load_some(gates, H + u, count),
+                                load_some(gates, 2 * H + u, count),
+                                load_some(gates, 3 * H + u, count))
             else:
-                gru_finish(part, H, at(gates, u), at(h, u), at(h_t, u), load_some(gates, u, part),
-                           load_some(gates, H + u, part), load_some(gates, 2 * H + u, part))
+                gru_units_state(count, H, at(gates, u), at(h, u), at(h_t, u),
+                                load_some(gates, u, count), load_some(gates, H + u, count),
+                                load_some(gates, 2 * H + u, count))
         gates, h, h_t = at(gates, gates_m), at(h, h_m), at(h_t, h_m)
 
 
-cdef inline void gru_through(bint after, Py_ssize_t part, Py_ssize_t H, const vec* gates,
-                             const vec* h, const vec* dh_t, vec* carried, vec* da) noexcept nogil:
-    """da_t of `part` units but for what waits for W_hn; what z lets pass to h_{t-1}."""
-    cdef vec r = load_some(gates, 0, part), z = load_some(gates, H, part), one = splat(gates, 1)
-    cdef vec n = load_some(gates, 2 * H, part), q, da_n
-    cdef vec dh = load_some(dh_t, 0, part) + load_some(carried, 0, part)
+cdef inline void gru_units_backward(bint after, Py_ssize_t count, Py_ssize_t H, const vec* gates,
+                                    const vec* h, const vec* dh_t, vec* carried,
+                                    vec* da) noexcept nogil:
+    """da_t of these units; "before" r's is still missing. carried: through z to h_{t-1}."""
+    cdef vec r = load_some(gates, 0, count), z = load_some(gates, H, count), one = splat(gates, 1)
+    cdef vec n = load_some(gates, 2 * H, count), q, da_n
+    cdef vec dh = load_some(dh_t, 0, count) + load_some(carried, 0, count)
     da_n = dh * (one - z) * (one - n * n)
-    store_some(da, H, part, dh * (load_some(h, 0, part) - n) * z * (one - z))
-    store_some(da, 2 * H, part, da_n)
-    store_some(carried, 0, part, dh * z)
+    store_some(da, H, count, dh * (load_some(h, 0, count) - n) * z * (one - z))
+    store_some(da, 2 * H, count, da_n)
+    store_some(carried, 0, count, dh * z)
     if after:
-        q = load_some(gates, 3 * H, part)
-        store_some(da, 0, part, da_n * q * r * (one - r))
-        store_some(da, 3 * H, part, da_n * r)
+        q = load_some(gates, 3 * H, count)
+        store_some(da, 0, count, da_n * q * r * (one - r))
+        store_some(da, 3 * H, count, da_n * r)
 
 
-cdef inline void gru_through_reset(Py_ssize_t part, const vec* r_t, const vec* h, vec* carried,
-                                   vec* da) noexcept nogil:
-    """Before: da_r of `part` units from dL/dq in its place, and what r lets pass to h_{t-1}."""
-    cdef vec r = load_some(r_t, 0, part), dq = load_some(da, 0, part)
-    store_some(carried, 0, part, load_some(carried, 0, part) + dq * r)
-    store_some(da, 0, part, dq * load_some(h, 0, part) * r * (splat(h, 1) - r))
+cdef inline void gru_units_reset_backward(Py_ssize_t count, const vec* r_t, const vec* h,
+                                          vec* carried, vec* da) noexcept nogil:
+    """Before: r's da_t of these units, which holds dL/dq on entry; through r to h_{t-1}."""
+    cdef vec r = load_some(r_t, 0, count), dq = load_some(da, 0, count)
+    store_some(carried, 0, count, load_some(carried, 0, count) + dq * r)
+    store_some(da, 0, count, dq * load_some(h, 0, count) * r * (splat(h, 1) - r))
 
 
 cdef inline void add_recurrent(Call* c, Py_ssize_t K, const vec* a, const vec* W, vec* to,
                                Py_ssize_t to_m, Share mine) noexcept nogil:
-    """to (B, H) += a (B, K) W for this member's sequences, a being blocks of da."""
+    """to (B, H) += a (B, K) W for this member's sequences, where a is blocks of da."""
     if c.sizes.B == 1:
         row_product(K, c.sizes.H, a, W, to, to, False, PLAIN, to)
     else:
@@ -178,7 +185,7 @@ cdef inline void add_recurrent(Call* c, Py_ssize_t K, const vec* a, const vec* W
 
 cdef inline void gru_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py_ssize_t first,
                               Share mine) noexcept nogil:
-    """da_t, and what goes on to h_{t-1}, in c.dh0 (B, H)."""
+    """da_t, and the gradient of h_{t-1} in c.dh0."""
     cdef Sizes s = c.sizes
     cdef Py_ssize_t L = lanes(W_hh_packed), H = s.H, b, j, u, rows = mine.last - mine.first
     cdef bint after = resets_after(s)
@@ -194,11 +201,11 @@ cdef inline void gru_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py_
         da = at(da_t, b * c.da.per_sequence)
         for j in range(blocks(H, L)):
             u = j * L
-            gru_through(after, min(L, H - u), H, at(gates, u), at(h, u),
-                        at(step_of(W_hh_packed, c.dh, mine.first + b, t - first), u),
-                        at(carried, b * H + u), at(da, u))
+            gru_units_backward(after, min(L, H - u), H, at(gates, u), at(h, u),
+                               at(step_of(W_hh_packed, c.dh, mine.first + b, t - first), u),
+                               at(carried, b * H + u), at(da, u))
             if not after:
-                # dL/dq is summed up from zero in the place of da_r.
+                # dL/dq is summed from zero in the place of r's da_t.
                 store_some(da, u, min(L, H - u), splat(h, 0))
     if after:
         add_recurrent(c, H, at(da_t, 3 * H), W_hn, carried, H, mine)
@@ -209,15 +216,16 @@ cdef inline void gru_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py_
             h = step_of(W_hh_packed, c.h, mine.first + b, t)
             for j in range(blocks(H, L)):
                 u = j * L
-                gru_through_reset(min(L, H - u), at(gates, u), at(h, u), at(carried, b * H + u),
-                                  at(da_t, b * c.da.per_sequence + u))
+                gru_units_reset_backward(min(L, H - u), at(gates, u), at(h, u),
+                                         at(carried, b * H + u),
+                                         at(da_t, b * c.da.per_sequence + u))
     add_recurrent(c, 2 * H, da_t, W_hh_packed, carried, H, mine)
 
 
 cdef inline void gru_recurrent_gradient(Call* c, Py_ssize_t T, const vec* da, Sequences h,
                                         Sequences gates, vec* panels, Py_ssize_t size,
                                         Team team) noexcept nogil:
-    """dW_hh of T steps, whose da, states before them and gates begin where these do."""
+    """dW_hh += the part of T steps, given their da, the states before them and their gates."""
     cdef Sizes s = c.sizes
     cdef Py_ssize_t H = s.H, da_m = c.da.per_step
     add_outer_products(<vec*> c.dW_hh, 2 * H, H, s.B, T, da, da_m, h, panels, size, team)

@@ -1,4 +1,4 @@
-# Everything an instruction-set build contains: the loops, and the table that hands them out.
+# Everything that the build for one instruction set contains: the loops, and the table of them.
 
 from cpython.pycapsule cimport PyCapsule_New
 
@@ -7,14 +7,16 @@ from libc.string cimport memset
 from crnn.kernels.table cimport (
     CROSS_ENTROPY, GRU_CELL, GRU_RESET_BEFORE_CELL, LSTM_CELL, MSE, RELU_CELL, Builds, Call, Packed,
     Sequences, Sizes, Table, Task, Team, adam_step_function, all_finite_function,
-    clip_value_function, cross_entropy_function, global_norm_function, lay_out_packed_function,
-    rmsprop_step_function, scale_function, sgd_step_function, squared_error_function, team_wait,
-    workspace_size_function,
+    binary_cross_entropy_function, clip_value_function, cross_entropy_function,
+    global_norm_function, huber_function, place_packed_function, place_stream_function,
+    rmsprop_step_function, scale_function, sgd_step_function, size_function,
+    squared_error_function, team_wait, weighted_squared_error_function,
 )
 
 include "simd.pxi"
 include "activations.pxi"
 include "tile.pxi"
+include "product.pxi"
 include "sequences.pxi"
 include "row.pxi"
 include "output.pxi"
@@ -30,26 +32,7 @@ include "predict.pxi"
 include "stream.pxi"
 
 
-cdef Py_ssize_t workspace_size(const vec* dtype, Sizes s) noexcept nogil:
-    """Scalars that any one of the kernels needs, and the slack to align them."""
-    cdef Py_ssize_t outputs = max(outputs_size(dtype, s), inputs_size(dtype, s))
-    return PANEL_ALIGNMENT // itemsize(dtype) + max(
-        outputs, inputs_size(dtype, s) + recurrent_size(dtype, s))
-
-
-cdef Py_ssize_t gradient_workspace_size(const vec* dtype, Sizes s) noexcept nogil:
-    """Scalars that `gradient` needs: the tape and everything beside it."""
-    return max(lay_out(s, True, dtype).size, lay_out(s, False, dtype).size)
-
-
-# A task's Call travels as a `vec*`, which says the dtype of the arrays in it.
-
 cdef void fill(Table* table, const vec* dtype, const real* scalar) noexcept:
-    table.workspace_size = <workspace_size_function> workspace_size[vec]
-    table.gradient_workspace_size = <workspace_size_function> gradient_workspace_size[vec]
-    table.predict_workspace_size = <workspace_size_function> predict_workspace_size[vec]
-    table.packed_size = <workspace_size_function> packed_forward_size[vec]
-    table.lay_out_packed = <lay_out_packed_function> lay_out_packed[vec]
     table.rnn_forward = <Task> rnn_forward[vec]
     table.rnn_backward = <Task> rnn_backward[vec]
     table.output_forward = <Task> output_forward[vec]
@@ -58,7 +41,18 @@ cdef void fill(Table* table, const vec* dtype, const real* scalar) noexcept:
     table.pack_forward = <Task> pack_forward[vec]
     table.predict = <Task> predict[vec]
     table.stream_step = <Task> stream_step[vec]
+    table.layer_workspace_size = <size_function> layer_workspace_size[vec]
+    table.output_workspace_size = <size_function> output_workspace_size[vec]
+    table.gradient_workspace_size = <size_function> gradient_workspace_size[vec]
+    table.packed_forward_size = <size_function> packed_forward_size[vec]
+    table.predict_workspace_size = <size_function> predict_workspace_size[vec]
+    table.stream_workspace_size = <size_function> stream_workspace_size[vec]
+    table.place_packed = <place_packed_function> place_packed[vec]
+    table.place_stream = <place_stream_function> place_stream[vec]
     table.squared_error = <squared_error_function> squared_error[real]
+    table.weighted_squared_error = <weighted_squared_error_function> weighted_squared_error[real]
+    table.huber = <huber_function> huber[real]
+    table.binary_cross_entropy = <binary_cross_entropy_function> binary_cross_entropy[real]
     table.cross_entropy = <cross_entropy_function> cross_entropy[real]
     table.all_finite = <all_finite_function> all_finite[real]
     table.global_norm = <global_norm_function> global_norm[real]

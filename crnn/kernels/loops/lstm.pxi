@@ -5,106 +5,97 @@
 #     c_t = f c_{t-1} + i g
 #     h_t = o tanh(c_t)
 #
-# At step t (0-based, as the arrays are):
+# At step t, counted from 0, the arrays hold:
 #     h[:, t]       h_{t-1} and, `to_c` scalars later, c_{t-1}
 #     h[:, t + 1]   h_t and c_t
 #     gates[:, t]   the blocks i, f, g, o: first W_xh x_t + b_h, then the gates' values
-#     da[:, t]      the gradient towards the four sums
+#     da[:, t]      the gradients of the four pre-activations
+#     dh0           (B, 2H): what reaches h_t and c_t from later steps, then h_{t-1} and c_{t-1}
+#
+# A function of `n` units works on one register of them, in part where n is less than its lanes.
+# Its pointers are to the first of these units in each array.
 
-cdef inline vec lstm_unit(vec* i, vec* f, vec* g, vec* o, vec* c) noexcept nogil:
-    """Turn sums into gates and c_{t-1} into c_t, and return h_t."""
-    i[0], f[0] = vector_sigmoid(i[0]), vector_sigmoid(f[0])
-    g[0], o[0] = vector_tanh(g[0]), vector_sigmoid(o[0])
-    c[0] = f[0] * c[0] + i[0] * g[0]
-    return o[0] * vector_tanh(c[0])
-
-
-cdef inline void lstm_finish(Py_ssize_t part, Py_ssize_t H, vec* gates, const vec* c_before,
-                             vec* h_t, vec* c_t, vec i, vec f, vec g, vec o) noexcept nogil:
-    """Finish `part` units, whose sums these are; the pointers are to the first of them."""
-    cdef vec c = load_some(c_before, 0, part)
-    cdef vec h = lstm_unit(&i, &f, &g, &o, &c)
-    store_some(h_t, 0, part, h)
-    store_some(c_t, 0, part, c)
-    store_some(gates, 0, part, i)
-    store_some(gates, H, part, f)
-    store_some(gates, 2 * H, part, g)
-    store_some(gates, 3 * H, part, o)
-
-
-cdef inline void lstm_units(Py_ssize_t part, Py_ssize_t H, vec* gates, const vec* c_before,
-                            vec* h_t, vec* c_t) noexcept nogil:
-    """The same of sums that stand in `gates`."""
-    lstm_finish(part, H, gates, c_before, h_t, c_t, load_some(gates, 0, part),
-                load_some(gates, H, part), load_some(gates, 2 * H, part),
-                load_some(gates, 3 * H, part))
+cdef inline void lstm_units_forward(Py_ssize_t n, Py_ssize_t H, vec* gates, const vec* c_before,
+                                    vec* h_t, vec* c_t, vec i, vec f, vec g, vec o) noexcept nogil:
+    """Gates and states of n units, whose pre-activations are given."""
+    cdef vec c
+    i, f = vector_sigmoid(i), vector_sigmoid(f)
+    g, o = vector_tanh(g), vector_sigmoid(o)
+    c = f * load_some(c_before, 0, n) + i * g
+    store_some(h_t, 0, n, o * vector_tanh(c))
+    store_some(c_t, 0, n, c)
+    store_some(gates, 0, n, i)
+    store_some(gates, H, n, f)
+    store_some(gates, 2 * H, n, g)
+    store_some(gates, 3 * H, n, o)
 
 
 cdef inline void lstm_row(Py_ssize_t I, Py_ssize_t H, const Packed* p, const vec* x_t, vec* gates,
                           const vec* h, vec* h_t, Py_ssize_t to_c, bint from_end) noexcept nogil:
-    """A step of one sequence; without x_t, W_xh x_t + b_h stands in `gates`."""
-    cdef Py_ssize_t L = lanes(h), j, u, part
-    cdef const vec* sums = gates if x_t == NULL else <const vec*> p.b_h
+    """A step of one sequence; without x_t, W_xh x_t + b_h is in `gates`."""
+    cdef Py_ssize_t L = lanes(h), j, u, n
+    cdef const vec* start = gates if x_t == NULL else <const vec*> p.b_h
     cdef vec i, f, g, o
     for j in range(blocks(H, L)):
         u = (blocks(H, L) - 1 - j if from_end else j) * L
-        part = min(L, H - u)
-        i, f = load_some(sums, u, part), load_some(sums, H + u, part)
-        g, o = load_some(sums, 2 * H + u, part), load_some(sums, 3 * H + u, part)
+        n = min(L, H - u)
+        i, f = load_some(start, u, n), load_some(start, H + u, n)
+        g, o = load_some(start, 2 * H + u, n), load_some(start, 3 * H + u, n)
         if x_t != NULL:
-            add_units(4, I, x_t, at(<const vec*> p.W_xh, 4 * u * I), &i, &f, &g, &o)
-        add_units(4, H, h, at(<const vec*> p.W_hh, 4 * u * H), &i, &f, &g, &o)
-        lstm_finish(part, H, at(gates, u), at(h, to_c + u), at(h_t, u), at(h_t, to_c + u), i, f, g,
-                    o)
+            add_units_4(I, x_t, at(<const vec*> p.W_xh, 4 * u * I), &i, &f, &g, &o)
+        add_units_4(H, h, at(<const vec*> p.W_hh, 4 * u * H), &i, &f, &g, &o)
+        lstm_units_forward(n, H, at(gates, u), at(h, to_c + u), at(h_t, u), at(h_t, to_c + u), i, f,
+                           g, o)
 
 
 cdef inline void lstm_forward(Call* c, const Packed* p, const vec* dtype, Py_ssize_t t,
                               bint reads_x, Share mine) noexcept nogil:
     """Step t of this member's sequences."""
     cdef Sizes s = c.sizes
-    cdef Py_ssize_t L = lanes(dtype), b, j, u
+    cdef Py_ssize_t L = lanes(dtype), H = s.H, b, j, u, n
     cdef vec* gates = step_of(dtype, c.gates, mine.first, t)
     cdef vec* h = step_of(dtype, c.h, mine.first, t)
     cdef vec* h_t = step_of(dtype, c.h, mine.first, t + 1)
     if s.B == 1:
-        lstm_row(s.I, s.H, p, step_of(dtype, c.x, 0, t) if reads_x else <const vec*> NULL, gates, h,
+        lstm_row(s.I, H, p, step_of(dtype, c.x, 0, t) if reads_x else <const vec*> NULL, gates, h,
                  h_t, c.to_c, starts_from_end(c, t))
         return
-    product(mine.last - mine.first, 4 * s.H, s.H, h, c.h.per_sequence, 1, <const vec*> p.W_hh,
+    product(mine.last - mine.first, 4 * H, H, h, c.h.per_sequence, 1, <const vec*> p.W_hh,
             gates, c.gates.per_sequence, gates, c.gates.per_sequence, PLAIN, <const vec*> NULL, 0)
     for b in range(mine.last - mine.first):
-        for j in range(s.H // L):
+        for j in range(blocks(H, L)):
             u = j * L
-            lstm_units(L, s.H, at(gates, u), at(h, c.to_c + u), at(h_t, u), at(h_t, c.to_c + u))
-        u = s.H // L * L
-        if u < s.H:
-            lstm_units(s.H - u, s.H, at(gates, u), at(h, c.to_c + u), at(h_t, u),
-                       at(h_t, c.to_c + u))
+            n = min(L, H - u)
+            lstm_units_forward(n, H, at(gates, u), at(h, c.to_c + u), at(h_t, u),
+                               at(h_t, c.to_c + u), load_some(gates, u, n),
+                               load_some(gates, H + u, n), load_some(gates, 2 * H + u, n),
+                               load_some(gates, 3 * H + u, n))
         gates = at(gates, c.gates.per_sequence)
         h, h_t = at(h, c.h.per_sequence), at(h_t, c.h.per_sequence)
 
 
-cdef inline void lstm_through(Py_ssize_t part, Py_ssize_t H, const vec* gates, const vec* c_before,
-                              const vec* c_t, const vec* dh_t, const vec* dc_t,
-                              const vec* dh_carried, vec* dc_carried, vec* da) noexcept nogil:
-    """da_t of `part` units from all that reaches h_t and c_t; dc_carried goes on to c_{t-1}."""
-    cdef vec i = load_some(gates, 0, part), f = load_some(gates, H, part)
-    cdef vec g = load_some(gates, 2 * H, part), o = load_some(gates, 3 * H, part)
-    cdef vec tanh_c = vector_tanh(load_some(c_t, 0, part)), one = splat(gates, 1)
-    cdef vec dh = load_some(dh_t, 0, part) + load_some(dh_carried, 0, part)
-    cdef vec dc = load_some(dc_carried, 0, part) + dh * o * (one - tanh_c * tanh_c)
+cdef inline void lstm_units_backward(Py_ssize_t n, Py_ssize_t H, const vec* gates,
+                                     const vec* c_before, const vec* c_t, const vec* dh_t,
+                                     const vec* dc_t, const vec* dh_carried, vec* dc_carried,
+                                     vec* da) noexcept nogil:
+    """da_t of n units from all that reaches h_t and c_t; dc_carried is c_{t-1}'s on return."""
+    cdef vec i = load_some(gates, 0, n), f = load_some(gates, H, n)
+    cdef vec g = load_some(gates, 2 * H, n), o = load_some(gates, 3 * H, n)
+    cdef vec tanh_c = vector_tanh(load_some(c_t, 0, n)), one = splat(gates, 1)
+    cdef vec dh = load_some(dh_t, 0, n) + load_some(dh_carried, 0, n)
+    cdef vec dc = load_some(dc_carried, 0, n) + dh * o * (one - tanh_c * tanh_c)
     if dc_t != NULL:
-        dc = dc + load_some(dc_t, 0, part)
-    store_some(da, 0, part, dc * g * i * (one - i))
-    store_some(da, H, part, dc * load_some(c_before, 0, part) * f * (one - f))
-    store_some(da, 2 * H, part, dc * i * (one - g * g))
-    store_some(da, 3 * H, part, dh * tanh_c * o * (one - o))
-    store_some(dc_carried, 0, part, dc * f)
+        dc = dc + load_some(dc_t, 0, n)
+    store_some(da, 0, n, dc * g * i * (one - i))
+    store_some(da, H, n, dc * load_some(c_before, 0, n) * f * (one - f))
+    store_some(da, 2 * H, n, dc * i * (one - g * g))
+    store_some(da, 3 * H, n, dh * tanh_c * o * (one - o))
+    store_some(dc_carried, 0, n, dc * f)
 
 
 cdef inline void lstm_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py_ssize_t first,
                                Share mine) noexcept nogil:
-    """da_t, and what goes on to h_{t-1} and c_{t-1}, in c.dh0 (B, 2H)."""
+    """da_t, and the gradients of h_{t-1} and c_{t-1} in c.dh0."""
     cdef Sizes s = c.sizes
     cdef Py_ssize_t L = lanes(W_hh_packed), H = s.H, b, j, u, rows = mine.last - mine.first
     cdef const vec* gates
@@ -121,16 +112,11 @@ cdef inline void lstm_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py
         dh_t = step_of(W_hh_packed, c.dh, b, t - first)
         if c.dc.data != NULL:
             dc_t = step_of(W_hh_packed, c.dc, b, t - first)
-        for j in range(H // L):
+        for j in range(blocks(H, L)):
             u = j * L
-            lstm_through(L, H, at(gates, u), at(c_before, u), at(c_t, u), at(dh_t, u),
-                         at(dc_t, u) if dc_t != NULL else <const vec*> NULL, at(carried, u),
-                         at(carried, H + u), at(da, u))
-        u = H // L * L
-        if u < H:
-            lstm_through(H - u, H, at(gates, u), at(c_before, u), at(c_t, u), at(dh_t, u),
-                         at(dc_t, u) if dc_t != NULL else <const vec*> NULL, at(carried, u),
-                         at(carried, H + u), at(da, u))
+            lstm_units_backward(min(L, H - u), H, at(gates, u), at(c_before, u), at(c_t, u),
+                                at(dh_t, u), at(dc_t, u) if dc_t != NULL else <const vec*> NULL,
+                                at(carried, u), at(carried, H + u), at(da, u))
         da, carried = at(da, c.da.per_sequence), at(carried, 2 * H)
     da = step_of(W_hh_packed, c.da, mine.first, t - first)
     carried = at(<vec*> c.dh0, mine.first * 2 * H)

@@ -1,9 +1,13 @@
-# The output layer: y_t = W_hy h_t + b_y, and its gradients. Here h[:, t] is h_t itself.
+# The output layer: y_t = W_hy h_t + b_y, and its gradients.
+#
+#     h[:, t]   h_t, without h_0 (unlike in the recurrent layer)
+#     y[:, t]   y_t; in the backward pass dL/dy_t
+#     dh[:, t]  W_hy^T dL/dy_t, the part of dL/dh_t that comes through y_t
 #
 # Members of a team share the sequences of the batch, and the elements of dW_hy.
 
 cdef inline Sequences states_of(Sequences h, const vec* dtype) noexcept nogil:
-    """The states h_t as the output layer counts them, h_0 left out."""
+    """The states h_t without h_0, as the output layer counts them."""
     h.data = step_of(dtype, h, 0, 1)
     return h
 
@@ -12,7 +16,7 @@ cdef inline void output_step(Call* c, const Packed* p, const vec* dtype,
                              Py_ssize_t t) noexcept nogil:
     """y_t of one sequence whose weights are packed by rows, where there is an output layer."""
     cdef const vec* b_y = <const vec*> p.b_y
-    if p.W_hy != NULL:
+    if c.sizes.has_output_layer:
         row_product(c.sizes.H, c.sizes.O, step_of(dtype, c.h, 0, t + 1), <const vec*> p.W_hy, b_y,
                     step_of(dtype, c.y, 0, t), False, PLAIN, b_y)
 
@@ -27,9 +31,9 @@ cdef inline void output_rows(Call* c, Sequences h, const vec* W_hy, const vec* b
                by_rows(W_hy, s, s.H, s.O), b_y, step_of(W_hy, c.y, b, 0), c.y.per_step)
 
 
-cdef inline void towards_states(Sizes s, Sequences dy, Sequences dh, const vec* panels, Share mine,
-                                Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """dh_t = W_hy^T dy_t, the part of dL/dh_t through y_t; step 0 of dh stands for `first`."""
+cdef inline void states_gradient(Sizes s, Sequences dy, Sequences dh, const vec* panels, Share mine,
+                                 Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """dh_t = W_hy^T dy_t of the steps from `first` to before `last`; dh[:, 0] is step `first`."""
     cdef Py_ssize_t b
     for b in range(mine.first, mine.last):
         product(last - first, s.H, s.O, step_of(panels, dy, b, first), dy.per_step, 1, panels,
@@ -37,8 +41,17 @@ cdef inline void towards_states(Sizes s, Sequences dy, Sequences dh, const vec* 
                 <const vec*> NULL, 0)
 
 
-cdef void output_forward(vec* dtype, Team team) noexcept nogil:
-    cdef Call* c = <Call*> dtype
+cdef inline Py_ssize_t outputs_size(const vec* dtype, Sizes s) noexcept nogil:
+    """Scalars that packed W_hy takes, for either direction."""
+    return max(packed_size(dtype, s.H, s.O), packed_size(dtype, s.O, s.H))
+
+
+cdef Py_ssize_t output_workspace_size(const vec* dtype, Sizes s) noexcept nogil:
+    """Scalars that either of the two tasks below needs."""
+    return alignment_slack(dtype) + max(outputs_size(dtype, s), steps_size(dtype, s))
+
+
+cdef void output_forward(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
     cdef vec* W_hy = aligned(<const vec*> c.workspace)
     pack_weights(W_hy, <const vec*> c.W_hy, 1, s.H, s.H, s.O, by_rows(dtype, s, s.H, s.O), team)
@@ -46,8 +59,7 @@ cdef void output_forward(vec* dtype, Team team) noexcept nogil:
     output_rows(c, c.h, W_hy, <const vec*> c.b_y, share(team, s.B, 1))
 
 
-cdef void output_backward(vec* dtype, Team team) noexcept nogil:
-    cdef Call* c = <Call*> dtype
+cdef void output_backward(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
     cdef vec* panels = aligned(<const vec*> c.workspace)
     cdef const vec* dy = <const vec*> c.y.data
@@ -57,4 +69,4 @@ cdef void output_backward(vec* dtype, Team team) noexcept nogil:
     team_wait(team)
     pack(panels, <const vec*> c.W_hy, s.H, 1, s.O, s.H, team)
     team_wait(team)
-    towards_states(s, c.y, c.dh, panels, share(team, s.B, 1), 0, s.T)
+    states_gradient(s, c.y, c.dh, panels, share(team, s.B, 1), 0, s.T)

@@ -1,47 +1,71 @@
-# Predictions: the forward pass, with the states of only so many steps kept as stay in cache.
+# Predictions: the forward pass, which stores the states of no more steps than stay in cache.
+#
+#     x[:, t], y[:, t]  x_t and y_t of the whole sequences
+#     h, gates          of a chunk of steps, in the workspace; h[:, 0] is the state before the chunk
+#     h0, h_n           (B, states * H): the first states, or NULL for zero; the last ones, or NULL
 #
 # Parameters are packed first (`pack_forward`), once for a prediction of a whole sequence or once
-# for all steps of a stream. Every number of y is summed in an order that the sizes of the network
-# and of the batch fix and the number of steps does not, so a stream's outputs have the bits of a
+# for all steps of a stream. The sizes of the network and of the batch fix the order in which every
+# number of y is summed, and the number of steps does not, so a stream's outputs have the bits of a
 # prediction's.
 
 cdef enum:
     # The states of a chunk of steps, for all sequences, take so many bytes,
-    KEPT_BYTES = 1 << 18
-    # and no fewer steps than fill a few tiles of rows.
-    KEPT_STEPS = 24
+    CHUNK_STATES_BYTES = 1 << 18
+    # but they are of no fewer steps than fill a few tiles of rows.
+    CHUNK_STEPS = 24
+
+
+cdef struct PackedPlan:
+    # Where the packed parameters are, in scalars from the aligned start of their memory
+    Py_ssize_t W_xh
+    Py_ssize_t W_hh
+    Py_ssize_t W_hy
+    Py_ssize_t b_h
+    Py_ssize_t b_y
+    Py_ssize_t size
+
+
+cdef inline PackedPlan plan_packed(const vec* dtype, Sizes s) noexcept nogil:
+    cdef PackedPlan plan
+    plan.size = 0
+    plan.W_xh = reserve(dtype, &plan.size, inputs_size(dtype, s))
+    plan.W_hh = reserve(dtype, &plan.size, recurrent_size(dtype, s))
+    plan.b_h = reserve(dtype, &plan.size, s.cell.biases * padded(dtype, s.H))
+    plan.W_hy = plan.b_y = 0
+    if s.has_output_layer:
+        plan.W_hy = reserve(dtype, &plan.size, packed_size(dtype, s.H, s.O))
+        plan.b_y = reserve(dtype, &plan.size, s.O)
+    if s.B == 1:
+        # Parameters for one sequence alone are laid out in another way. A cache line more tells
+        # them from those for several, which take no more otherwise: `stream_step` checks the size.
+        plan.size += PANEL_ALIGNMENT // itemsize(dtype)
+    return plan
 
 
 cdef Py_ssize_t packed_forward_size(const vec* dtype, Sizes s) noexcept nogil:
     """Scalars that packed parameters take, with the slack to align them."""
-    cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(dtype)
-    return unit * (1 + blocks(inputs_size(dtype, s), unit) + blocks(recurrent_size(dtype, s), unit)
-                   + blocks(packed_size(dtype, s.H, s.O), unit)
-                   + blocks(s.cell.sums * padded(dtype, s.H), unit) + blocks(s.O, unit))
+    return alignment_slack(dtype) + plan_packed(dtype, s).size
 
 
-cdef void lay_out_packed(const vec* dtype, Sizes s, void* memory, Packed* p) noexcept nogil:
-    """Say where in so much memory each packed parameter lies."""
+cdef void place_packed(const vec* dtype, Sizes s, void* memory, Packed* p) noexcept nogil:
+    """Point at the places of the packed parameters in so much memory."""
+    cdef PackedPlan plan = plan_packed(dtype, s)
     cdef vec* start = aligned(<const vec*> memory)
-    cdef Py_ssize_t used = 0
-    p.W_xh = reserve(start, &used, inputs_size(dtype, s))
-    p.W_hh = reserve(start, &used, recurrent_size(dtype, s))
-    p.W_hy = reserve(start, &used, packed_size(dtype, s.H, s.O))
-    p.b_h = reserve(start, &used, s.cell.sums * padded(dtype, s.H))
-    p.b_y = reserve(start, &used, s.O)
+    p.W_xh, p.W_hh, p.b_h = at(start, plan.W_xh), at(start, plan.W_hh), at(start, plan.b_h)
+    p.W_hy = p.b_y = NULL
+    if s.has_output_layer:
+        p.W_hy, p.b_y = at(start, plan.W_hy), at(start, plan.b_y)
 
 
-cdef void pack_forward(vec* dtype, Team team) noexcept nogil:
-    """Fill c.packed, which `lay_out_packed` gave its places, from the Call's parameters."""
-    cdef Call* c = <Call*> dtype
+cdef void pack_forward(Call* c, Team team, const vec* dtype) noexcept nogil:
+    """Pack the Call's parameters to the places in c.packed."""
     cdef Sizes s = c.sizes
-    pack_inputs(<vec*> c.packed.W_xh, <const vec*> c.W_xh, s, c.W_hy != NULL, team)
+    pack_inputs(<vec*> c.packed.W_xh, <const vec*> c.W_xh, s, team)
     pack_recurrent(<vec*> c.packed.W_hh, <const vec*> c.W_hh, s, True, team)
     if team.index == 0:
-        copy_scalars(<vec*> c.packed.b_h, 1, <const vec*> c.b_h, 1, s.cell.sums * s.H)
-    if c.W_hy == NULL:
-        c.packed.W_hy = NULL
-    else:
+        copy_scalars(<vec*> c.packed.b_h, 1, <const vec*> c.b_h, 1, s.cell.biases * s.H)
+    if s.has_output_layer:
         pack_weights(<vec*> c.packed.W_hy, <const vec*> c.W_hy, 1, s.H, s.H, s.O,
                      by_rows(dtype, s, s.H, s.O), team)
         if team.index == 0:
@@ -53,17 +77,17 @@ cdef inline Py_ssize_t block_size(const vec* dtype, Sizes s) noexcept nogil:
     return padded(dtype, s.H) if s.B == 1 else s.H
 
 
-cdef inline Py_ssize_t steps_kept(const vec* dtype, Sizes s) noexcept nogil:
-    cdef Py_ssize_t of_a_step = (s.cell.states + s.cell.kept) * s.B * s.H * itemsize(dtype)
-    return min(s.T, max(KEPT_STEPS, KEPT_BYTES // of_a_step))
+cdef inline Py_ssize_t chunk_steps(const vec* dtype, Sizes s) noexcept nogil:
+    cdef Py_ssize_t step_bytes = (s.cell.states + s.cell.gates) * s.B * s.H * itemsize(dtype)
+    return min(s.T, max(CHUNK_STEPS, CHUNK_STATES_BYTES // step_bytes))
 
 
 cdef Py_ssize_t predict_workspace_size(const vec* dtype, Sizes s) noexcept nogil:
-    """Scalars that `predict` needs."""
-    cdef Py_ssize_t steps = steps_kept(dtype, s)
+    """Scalars that `predict` needs: packed parameters, then the states and gates of a chunk."""
+    cdef Py_ssize_t steps = chunk_steps(dtype, s)
     return (packed_forward_size(dtype, s)
             + s.B * (steps + 1) * s.cell.states * block_size(dtype, s)
-            + s.B * steps * s.cell.kept * s.H)
+            + s.B * steps * s.cell.gates * s.H)
 
 
 cdef inline void copy_state(vec* to, Py_ssize_t to_c, const vec* source, Py_ssize_t source_to_c,
@@ -74,24 +98,23 @@ cdef inline void copy_state(vec* to, Py_ssize_t to_c, const vec* source, Py_ssiz
         copy_scalars(at(to, to_c), 1, at(source, source_to_c), 1, s.H)
 
 
-cdef void predict(vec* dtype, Team team) noexcept nogil:
-    """Fill y and, where wanted, the last states; from packed parameters where the Call has them."""
-    cdef Call* c = <Call*> dtype
+cdef void predict(Call* c, Team team, const vec* dtype) noexcept nogil:
+    """Write y and, where wanted, the last states. Pack the parameters unless the Call has them."""
     cdef Sizes s = c.sizes
     cdef Call chunk = c[0]
-    cdef Share mine = share(team, s.B, DEALT)
-    cdef Py_ssize_t most = steps_kept(dtype, s), state = s.cell.states * s.H
+    cdef Share mine = share(team, s.B, DEAL_UNIT)
+    cdef Py_ssize_t most = chunk_steps(dtype, s), state = s.cell.states * s.H
     cdef Py_ssize_t b, t, first = 0
     chunk.h.data = at(<const vec*> c.workspace, packed_forward_size(dtype, s))
     if c.packed.W_hh == NULL:
-        lay_out_packed(dtype, s, c.workspace, &chunk.packed)
-        pack_forward(<vec*> &chunk, team)
+        place_packed(dtype, s, c.workspace, &chunk.packed)
+        pack_forward(&chunk, team, dtype)
         team_wait(team)
     chunk.to_c = block_size(dtype, s)
     chunk.h.per_step = s.cell.states * chunk.to_c
     chunk.h.per_sequence = (most + 1) * chunk.h.per_step
     chunk.gates.data = step_of(dtype, chunk.h, s.B, 0)
-    chunk.gates.per_step = s.cell.kept * s.H
+    chunk.gates.per_step = s.cell.gates * s.H
     chunk.gates.per_sequence = most * chunk.gates.per_step
     for b in range(mine.first, mine.last):
         if c.h0 == NULL:
@@ -103,9 +126,9 @@ cdef void predict(vec* dtype, Team team) noexcept nogil:
         chunk.sizes.T = min(most, s.T - first)
         chunk.x.data = step_of(dtype, c.x, 0, first)
         chunk.y.data = step_of(dtype, c.y, 0, first)
-        run_forward(&chunk, &chunk.packed, <const vec*> dtype, True, mine)
+        run_forward(&chunk, &chunk.packed, dtype, True, mine)
         for b in range(mine.first, mine.last):
-            for t in range(chunk.sizes.T if chunk.packed.W_hy == NULL else 0):
+            for t in range(0 if s.has_output_layer else chunk.sizes.T):
                 copy_scalars(step_of(dtype, chunk.y, b, t), 1, step_of(dtype, chunk.h, b, t + 1), 1,
                              s.H)
             copy_state(step_of(dtype, chunk.h, b, 0), chunk.to_c,

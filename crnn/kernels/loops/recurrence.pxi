@@ -1,42 +1,53 @@
 # The hidden layer over all steps: forward, and backpropagation through time.
 #
-# A cell is its row of cells.CELLS and a file: rnn.pxi, gru.pxi or lstm.pxi, which says what the
-# arrays hold at a step and what happens to them there. What all cells share is here: whatever does
-# not recur, and the order of things. The functions that choose between cells stand first.
+# A cell is a row of cells.CELLS and one of the files rnn.pxi, gru.pxi and lstm.pxi, which says what
+# the arrays hold at a step and computes it. Here is what all cells share: the products that do not
+# recur, and the order of the steps. The functions that choose between cells come first.
+#
+#     x[:, t]       x_t
+#     h[:, t]       the state before step t: h_{t-1}, and for an LSTM c_{t-1}
+#     gates[:, t]   what else BPTT needs of step t; before the step W_xh x_t + b_h, which without
+#                   gates is in h[:, t + 1]
+#     dh[:, t]      dL/dh_t through the outputs of step t; dc[:, t] likewise
+#     da[:, t]      the gradients of step t's pre-activations; without gates the same memory as dh
+#     dh0           the gradient of the state before the first step
 #
 # Members of a team share the sequences of the batch: each runs all steps of its own.
 
 cdef enum:
     # Inputs are projected for as many steps ahead as stay in L2 until the recurrence reads them,
     PROJECTED_BYTES = 1 << 18
-    # and for no fewer than fill a few tiles of rows.
+    # but for no fewer than fill a few tiles of rows.
     PROJECTED_STEPS = 24
-    # Sequences are dealt in twos, which tiles of 4 and 6 rows both serve well.
-    DEALT = 2
+    # Members get sequences in pairs, which fill tiles of 4 and of 6 rows.
+    DEAL_UNIT = 2
 
 
 cdef inline bint is_gated(Sizes s) noexcept nogil:
-    return s.cell.kept > 0
+    return s.cell.gates > 0
 
 
 cdef void pack_recurrent(vec* packed, const vec* W_hh, Sizes s, bint forward,
                          Team team) noexcept nogil:
-    """Lay W_hh out for the forward pass, or for the backward pass."""
-    cdef Py_ssize_t N = s.cell.gates * s.H
+    """Pack W_hh for the forward pass, or for the backward pass."""
+    cdef Py_ssize_t N = s.cell.weights * s.H
     if s.cell.kind == GRU_CELL or s.cell.kind == GRU_RESET_BEFORE_CELL:
         gru_pack(packed, W_hh, s, forward, team)
     elif not forward:
         pack_weights(packed, W_hh, s.H, 1, N, s.H, s.B == 1, team)
     elif is_gated(s) and s.B == 1:
         if team.index == 0:
-            pack_units(packed, W_hh, 1, s.H, s.H, s.cell.gates, s.H)
+            pack_units(packed, W_hh, 1, s.H, s.H, s.cell.weights, s.H)
     else:
         pack_weights(packed, W_hh, 1, s.H, s.H, N, s.B == 1, team)
 
 
 cdef inline void forward_step(Call* c, const Packed* p, const vec* dtype, Py_ssize_t t,
-                              bint reads_x, bint room, Share mine) noexcept nogil:
-    """h_t of this member's sequences; unless it `reads_x`, from W_xh x_t + b_h in its place."""
+                              bint reads_x, bint is_padded, Share mine) noexcept nogil:
+    """Step t of this member's sequences; unless it `reads_x`, W_xh x_t + b_h is computed already.
+
+    `is_padded`: b_h and the states of one sequence have room for whole registers.
+    """
     cdef Sizes s = c.sizes
     if s.cell.kind == LSTM_CELL:
         lstm_forward(c, p, dtype, t, reads_x, mine)
@@ -44,23 +55,23 @@ cdef inline void forward_step(Call* c, const Packed* p, const vec* dtype, Py_ssi
         gru_forward(c, p, dtype, t, reads_x, mine)
     elif reads_x:
         rnn_row(s, p, step_of(dtype, c.x, 0, t), step_of(dtype, c.h, 0, t),
-                step_of(dtype, c.h, 0, t + 1), room)
+                step_of(dtype, c.h, 0, t + 1), is_padded)
     else:
-        recurrent_step(s, mine, c.h, t, <const vec*> p.W_hh, c.h, t + 1, room, rnn_epilogue(s),
-                       c.h, t + 1)
+        recurrent_step(s, mine, c.h, t, <const vec*> p.W_hh, c.h, t + 1, is_padded,
+                       rnn_epilogue(s), c.h, t + 1)
 
 
 cdef void run_backward(Call* c, const vec* W_hh_packed, Py_ssize_t first, Py_ssize_t last,
-                       bint carried, bint room, Share mine) noexcept nogil:
-    """da_t for t from last - 1 down to first; step 0 of c.da, c.dh and c.dc stands for `first`.
+                       bint carried, bint is_padded, Share mine) noexcept nogil:
+    """da_t for t from last - 1 down to first. c.da, c.dh and c.dc begin with step `first`.
 
-    What the steps after the last send to its state comes from c.dh0 where it is `carried`; on
-    return that holds what these steps send to the state before them. `room` as in `run_forward`,
-    of all that is read and written here.
+    Where it is `carried`, c.dh0 holds the gradient of the last state through the steps after it;
+    otherwise that is zero. On return c.dh0 holds the gradient of the state before the first step.
+    `is_padded` as in `run_forward`, for all arrays that are read and written here.
     """
     cdef Py_ssize_t state = c.sizes.cell.states * c.sizes.H, t
     if not is_gated(c.sizes):
-        rnn_backward_steps(c, W_hh_packed, first, last, carried, room, mine)
+        rnn_backward_steps(c, W_hh_packed, first, last, carried, is_padded, mine)
         return
     if not carried:
         clear(at(<vec*> c.dh0, mine.first * state), (mine.last - mine.first) * state)
@@ -74,25 +85,25 @@ cdef void run_backward(Call* c, const vec* W_hh_packed, Py_ssize_t first, Py_ssi
 cdef inline void add_recurrent_gradient(Call* c, Py_ssize_t T, const vec* da, Sequences h,
                                         Sequences gates, vec* panels, Py_ssize_t size,
                                         Team team) noexcept nogil:
-    """dW_hh += what T steps contribute, whose da, states before them and gates begin there."""
+    """dW_hh += the part of T steps, given their da, the states before them and their gates."""
     cdef Sizes s = c.sizes
     if s.cell.kind == GRU_CELL or s.cell.kind == GRU_RESET_BEFORE_CELL:
         gru_recurrent_gradient(c, T, da, h, gates, panels, size, team)
     else:
-        add_outer_products(<vec*> c.dW_hh, s.cell.gates * s.H, s.H, s.B, T, da, c.da.per_step, h,
+        add_outer_products(<vec*> c.dW_hh, s.cell.weights * s.H, s.H, s.B, T, da, c.da.per_step, h,
                            panels, size, team)
 
 
-# From here on the cells are their numbers alone.
+# From here on cells differ by the numbers in their row of the table alone.
 
-cdef inline bint reads_inputs(const vec* dtype, Sizes s, bint has_output_layer) noexcept nogil:
+cdef inline bint reads_inputs(const vec* dtype, Sizes s) noexcept nogil:
     """Whether a step of the recurrence reads x_t itself and makes y_t too.
 
-    Nothing of a small step's inputs and outputs waits for the states before it, so the processor
-    works on them while it waits for those.
+    The inputs and outputs of a small step do not wait for the states before it, so the processor
+    works on them while it waits for those states.
     """
-    return (by_rows(dtype, s, s.I, s.cell.gates * s.H)
-            and (not has_output_layer or by_rows(dtype, s, s.H, s.O)))
+    return (by_rows(dtype, s, s.I, s.cell.weights * s.H)
+            and (not s.has_output_layer or by_rows(dtype, s, s.H, s.O)))
 
 
 cdef inline bint inputs_by_rows(const vec* dtype, Sizes s) noexcept nogil:
@@ -101,103 +112,104 @@ cdef inline bint inputs_by_rows(const vec* dtype, Sizes s) noexcept nogil:
 
 
 cdef inline Py_ssize_t inputs_size(const vec* dtype, Sizes s) noexcept nogil:
-    """Scalars that packed W_xh takes, either way, or the steps of a weight gradient."""
-    cdef Py_ssize_t N = s.cell.gates * s.H
+    """Scalars that packed W_xh takes, for either direction."""
+    cdef Py_ssize_t N = s.cell.weights * s.H
     cdef Py_ssize_t panels = max(packed_size(dtype, s.I, N), packed_size(dtype, N, s.I))
-    return max(max(panels, units_size(dtype, s.I, s.cell.gates, s.H) if s.B == 1 else 0),
-               steps_size(dtype, s))
+    return max(panels, units_size(dtype, s.I, s.cell.weights, s.H) if s.B == 1 else 0)
 
 
 cdef inline Py_ssize_t recurrent_size(const vec* dtype, Sizes s) noexcept nogil:
-    """Scalars that packed W_hh takes, in either direction."""
-    # Each of two parts may take a whole line more.
-    return (max(units_size(dtype, s.H, s.cell.gates, s.H),
-                packed_size(dtype, s.cell.gates * s.H, s.H))
+    """Scalars that packed W_hh takes, for either direction."""
+    # A GRU's W_hh is packed in two parts, each of which may take a cache line more.
+    return (max(units_size(dtype, s.H, s.cell.weights, s.H),
+                packed_size(dtype, s.cell.weights * s.H, s.H))
             + 2 * PANEL_ALIGNMENT // itemsize(dtype))
 
 
-cdef void pack_inputs(vec* packed, const vec* W_xh, Sizes s, bint has_output_layer,
-                      Team team) noexcept nogil:
-    cdef bint inside = reads_inputs(W_xh, s, has_output_layer)
-    if not (inside and is_gated(s)):
-        pack_weights(packed, W_xh, 1, s.I, s.I, s.cell.gates * s.H, inputs_by_rows(W_xh, s), team)
+cdef void pack_inputs(vec* packed, const vec* W_xh, Sizes s, Team team) noexcept nogil:
+    if not (reads_inputs(W_xh, s) and is_gated(s)):
+        pack_weights(packed, W_xh, 1, s.I, s.I, s.cell.weights * s.H, inputs_by_rows(W_xh, s), team)
     elif team.index == 0:
-        pack_units(packed, W_xh, 1, s.I, s.I, s.cell.gates, s.H)
+        pack_units(packed, W_xh, 1, s.I, s.I, s.cell.weights, s.H)
 
 
 cdef inline Sequences projected(Call* c, const vec* dtype) noexcept nogil:
-    """Where W_xh x_t + b_h goes: to the gates, or else to the place of h_t."""
+    """Where W_xh x_t + b_h is written: to the gates, or without gates to the place of h_t."""
     return c.gates if is_gated(c.sizes) else states_of(c.h, dtype)
 
 
-cdef void run_forward(Call* c, const Packed* p, const vec* dtype, bint room,
+cdef void run_forward(Call* c, const Packed* p, const vec* dtype, bint is_padded,
                       Share mine) noexcept nogil:
     """All steps of this member's sequences, and their outputs where there is an output layer.
 
-    Without inputs, W_xh x_t + b_h stands where it would be put. `room`: b_h and the states of one
-    sequence alone have room for whole registers.
+    Without inputs, W_xh x_t + b_h is in its place already. `is_padded`: b_h and the states of one
+    sequence have room for whole registers.
     """
     cdef Sizes s = c.sizes
-    cdef Py_ssize_t N = s.cell.gates * s.H
+    cdef Py_ssize_t N = s.cell.weights * s.H
     cdef Py_ssize_t ahead = PROJECTED_BYTES // (max(1, mine.last - mine.first) * N
                                                 * itemsize(dtype))
     cdef Py_ssize_t block, first, steps, b, t
     cdef Sequences z = projected(c, dtype)
-    if c.x.data != NULL and reads_inputs(dtype, s, p.W_hy != NULL):
+    if c.x.data != NULL and reads_inputs(dtype, s):
         for t in range(s.T):
-            forward_step(c, p, dtype, t, True, room, mine)
+            forward_step(c, p, dtype, t, True, is_padded, mine)
             output_step(c, p, dtype, t)
         return
     ahead = min(max(ahead, PROJECTED_STEPS), s.T)
     for block in range(blocks(s.T, ahead)):
         first = block * ahead
         steps = min(ahead, s.T - first)
-        # W_xh x_t + b_h does not recur: all these steps of a sequence are one product.
+        # W_xh x_t + b_h does not recur, so these steps of a sequence are one product.
         for b in range(mine.first, mine.last if c.x.data != NULL else mine.first):
             affine(steps, N, s.I, step_of(dtype, c.x, b, first), c.x.per_step,
                    <const vec*> p.W_xh, inputs_by_rows(dtype, s), <const vec*> p.b_h,
                    step_of(dtype, z, b, first), z.per_step)
         for t in range(first, first + steps):
-            forward_step(c, p, dtype, t, False, room, mine)
-    if p.W_hy != NULL:
+            forward_step(c, p, dtype, t, False, is_padded, mine)
+    if s.has_output_layer:
         output_rows(c, states_of(c.h, dtype), <const vec*> p.W_hy, <const vec*> p.b_y, mine)
 
 
 cdef void add_layer_gradients(Call* c, Py_ssize_t T, Sequences x, Sequences h, Sequences gates,
                               vec* panels, Team team) noexcept nogil:
-    """The parameters' gradients of T steps, whose arrays begin where these do, and da at its own.
+    """The parameters' gradients += the part of T steps; `x`, `h` and `gates` begin with the first.
 
-    No member may still be at work on da.
+    c.da holds these steps alone. No member may still be writing it.
     """
     cdef Sizes s = c.sizes
     cdef const vec* da = <const vec*> c.da.data
     cdef Py_ssize_t steps = steps_size(da, s)
-    add_rows(<vec*> c.db_h, da, c.da.per_step, s.B * T, s.cell.sums * s.H, team)
+    add_rows(<vec*> c.db_h, da, c.da.per_step, s.B * T, s.cell.biases * s.H, team)
     if x.data != NULL:
-        add_outer_products(<vec*> c.dW_xh, s.cell.gates * s.H, s.I, s.B, T, da, c.da.per_step, x,
+        add_outer_products(<vec*> c.dW_xh, s.cell.weights * s.H, s.I, s.B, T, da, c.da.per_step, x,
                            panels, steps, team)
     add_recurrent_gradient(c, T, da, h, gates, panels, steps, team)
 
 
-cdef void rnn_forward(vec* dtype, Team team) noexcept nogil:
-    cdef Call* c = <Call*> dtype
+cdef Py_ssize_t layer_workspace_size(const vec* dtype, Sizes s) noexcept nogil:
+    """Scalars that either of the two tasks below needs."""
+    return (alignment_slack(dtype) + recurrent_size(dtype, s)
+            + max(inputs_size(dtype, s), steps_size(dtype, s)))
+
+
+cdef void rnn_forward(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
     cdef Packed p
     cdef vec* W_xh = aligned(<const vec*> c.workspace)
     p.W_xh, p.W_hh, p.b_h = W_xh, at(W_xh, inputs_size(dtype, s)), <void*> c.b_h
     p.W_hy = p.b_y = NULL
     if c.x.data != NULL:
-        pack_inputs(W_xh, <const vec*> c.W_xh, s, False, team)
+        pack_inputs(W_xh, <const vec*> c.W_xh, s, team)
     pack_recurrent(<vec*> p.W_hh, <const vec*> c.W_hh, s, True, team)
     team_wait(team)
-    run_forward(c, &p, <const vec*> dtype, False, share(team, s.B, DEALT))
+    run_forward(c, &p, dtype, False, share(team, s.B, DEAL_UNIT))
 
 
-cdef void rnn_backward(vec* dtype, Team team) noexcept nogil:
-    cdef Call* c = <Call*> dtype
+cdef void rnn_backward(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
-    cdef Share mine = share(team, s.B, DEALT)
-    cdef Py_ssize_t N = s.cell.gates * s.H, b
+    cdef Share mine = share(team, s.B, DEAL_UNIT)
+    cdef Py_ssize_t N = s.cell.weights * s.H, b
     cdef vec* W_hh_packed = aligned(<const vec*> c.workspace)
     cdef vec* panels = at(W_hh_packed, recurrent_size(dtype, s))
     pack_recurrent(W_hh_packed, <const vec*> c.W_hh, s, False, team)

@@ -1,6 +1,7 @@
-# What is read off whole vectors: sums in float64, the norm, and whether all numbers are finite.
+# Reductions of whole vectors: sums in float64, the norm, and whether all numbers are finite.
 #
-# `vec` stands where registers are programmed, `real` where plain loops are left to the compiler.
+# `real` is the dtype of plain loops, which the compiler vectorizes; `vec` is that of loops which
+# are written register by register.
 
 from libc.math cimport isfinite, sqrt
 
@@ -10,13 +11,13 @@ ctypedef fused real:
 
 cdef enum:
     # Partial sums of a reduction: enough independent additions to fill the vector units.
-    SUMS = 16
+    PARTIAL_SUMS = 16
 
 
-cdef inline double total(const double* sums) noexcept nogil:
+cdef inline double total_of(const double* sums) noexcept nogil:
     cdef double sum = 0
     cdef Py_ssize_t j
-    for j in range(SUMS):
+    for j in range(PARTIAL_SUMS):
         sum += sums[j]
     return sum
 
@@ -32,19 +33,19 @@ cdef bint all_finite(Py_ssize_t n, const real* values) noexcept nogil:
 
 cdef double sum_of_squares(Py_ssize_t n, const real* values, double unit) noexcept nogil:
     """Sum of (values / unit)^2 in float64."""
-    cdef double[SUMS] sums
+    cdef double[PARTIAL_SUMS] sums
     cdef double value
     cdef Py_ssize_t i, j
-    for j in range(SUMS):
+    for j in range(PARTIAL_SUMS):
         sums[j] = 0
-    for i in range(n // SUMS):
-        for j in range(SUMS):
-            value = <double> values[i * SUMS + j] / unit
+    for i in range(n // PARTIAL_SUMS):
+        for j in range(PARTIAL_SUMS):
+            value = <double> values[i * PARTIAL_SUMS + j] / unit
             sums[j] += value * value
-    for i in range(n // SUMS * SUMS, n):
+    for i in range(n // PARTIAL_SUMS * PARTIAL_SUMS, n):
         value = <double> values[i] / unit
         sums[0] += value * value
-    return total(sums)
+    return total_of(sums)
 
 
 cdef double global_norm(Py_ssize_t n, const real* values) noexcept nogil:

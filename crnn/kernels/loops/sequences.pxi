@@ -1,17 +1,17 @@
-# Products that run over the steps of many sequences at once.
+# Sums over the steps of all sequences: weight gradients and bias gradients.
 
 cdef enum:
-    # A weight gradient sums over steps; as many are packed at a time as stay in L2,
+    # A weight gradient sums over steps. They are packed in groups that stay in L2,
     PACKED_BYTES = 1 << 17
-    # and no fewer than pay for reading and writing the gradient once.
+    # but of no fewer steps than pay for reading and writing the gradient once.
     PACKED_STEPS = 256
 
 
 cdef inline Py_ssize_t steps_size(const vec* dtype, Sizes s) noexcept nogil:
-    """Scalars for the steps that members pack: of all steps, or of as many as go at a time.
+    """Scalars for the steps that the members of a team pack at a time.
 
-    A step takes whole lines, so that each member of a team, which has a sequence of its own or
-    more, gets room for one.
+    A step takes whole cache lines, so that each member's part, of one sequence or more, is large
+    enough for one step.
     """
     cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(dtype)
     cdef Py_ssize_t width = blocks(padded(dtype, max(s.I, s.H)), unit) * unit
@@ -39,7 +39,7 @@ cdef inline void add_scalars(vec* to, const vec* terms, Py_ssize_t n) noexcept n
 
 cdef void pack_steps(vec* panels, Sequences s, Py_ssize_t T, Py_ssize_t first, Py_ssize_t K,
                      Share features) noexcept nogil:
-    """Pack K steps as the rows of a (K, features) matrix, from number `first` of all B * T on."""
+    """Pack K steps, of all B * T those from `first` on, as the rows of a (K, features) matrix."""
     cdef Py_ssize_t NR = panel_columns(panels), N = features.last - features.first
     cdef Py_ssize_t p, n, k, t, columns, width
     cdef vec* panel
@@ -68,8 +68,9 @@ cdef void add_outer_products(vec* dW, Py_ssize_t M, Py_ssize_t N, Py_ssize_t B, 
                              Py_ssize_t size, Team team) noexcept nogil:
     """dW (M, N) += sum over all steps of da_t x_t^T; the B T rows of da are da_m apart.
 
-    Members share the elements of dW, never the sum of one, so its order does not depend on them.
-    Each packs what it reads, in its own part of the `size` scalars of `panels`: nobody waits.
+    Members share the elements of dW, never the sum of one, so the order of its additions does not
+    depend on them. Each packs what it reads in its own part of the `size` scalars of `panels`, so
+    none waits for another.
     """
     cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(da)
     cdef Share rows, columns

@@ -1,9 +1,10 @@
-# The vocabulary of the typed loops: `vec`, one SIMD register of float32 or of float64 lanes.
+# `vec`: one SIMD register of float32 or of float64 lanes, and how it is loaded and stored.
 #
-# Arrays of either dtype travel as `vec*`: the pointer says the dtype and nothing about alignment,
-# and every offset and stride counts scalars, never registers. A parameter called `dtype` is not
-# read; its type picks the specialisation. Cython takes a vec for a number, so
-# a * b + c in these files is the C compiler's own vector arithmetic; simd.h holds the rest.
+# An array of either dtype is passed as `vec*`: the pointer says the dtype and nothing about the
+# alignment, and every offset and stride counts scalars, never registers. A parameter called
+# `dtype` is not read and may be NULL: its type picks the specialization. Cython takes a vec for a
+# number, so a * b + c in these files is the C compiler's own vector arithmetic. simd.h holds the
+# rest.
 
 cdef extern from "simd.h" nogil:
     ctypedef float vec_f32
@@ -75,6 +76,18 @@ cdef inline void store_first(vec* p, Py_ssize_t offset, Py_ssize_t n, vec value)
         store_first_f32(<float*> p + offset, n, value)
     else:
         store_first_f64(<double*> p + offset, n, value)
+
+
+cdef inline vec load_some(const vec* p, Py_ssize_t offset, Py_ssize_t n) noexcept nogil:
+    """The n scalars from p[offset] on: a register full or less."""
+    return load(p, offset) if n == lanes(p) else load_first(p, offset, n)
+
+
+cdef inline void store_some(vec* p, Py_ssize_t offset, Py_ssize_t n, vec value) noexcept nogil:
+    if n == lanes(p):
+        store(p, offset, value)
+    else:
+        store_first(p, offset, n, value)
 
 
 cdef inline vec broadcast(const vec* p, Py_ssize_t offset) noexcept nogil:

@@ -1,4 +1,4 @@
-# What changes the flat vectors: clipping and the optimisers' steps.
+# Updates of flat vectors: clipping and the optimizers' steps.
 
 from libc.math cimport pow, sqrt
 
@@ -18,8 +18,8 @@ cdef void clip_value(Py_ssize_t n, real* values, double limit) noexcept nogil:
         values[i] = -upper if values[i] < -upper else values[i]
 
 
-# A step of an optimiser reads every element twice: once to see whether the parameter would stay
-# finite, and again, where all do, to write.
+# A step of an optimizer computes every new parameter twice: first to see whether all stay finite,
+# then, if they do, to write them.
 
 cdef inline real sgd_element(const real* theta, const real* dtheta, real* velocity, Py_ssize_t i,
                              real rate, real mu, bint nesterov, real decay,
@@ -47,6 +47,7 @@ cdef bint sgd_step(Py_ssize_t n, real* theta, const real* dtheta, real* velocity
         found |= (new - new) != 0
     if found:
         return False
+    # Two loops: without momentum `velocity` may be NULL, and the compiler vectorizes either.
     if mu == 0:
         for i in range(n):
             theta[i] = sgd_element(theta, dtheta, velocity, i, rate, 0, False, decay, True)
@@ -92,16 +93,16 @@ cdef bint rmsprop_step(Py_ssize_t n, real* theta, const real* dtheta, real* squa
 
 
 cdef inline real adam_element(const real* theta, const real* dtheta, real* mean, real* square,
-                              Py_ssize_t i, real rate, real kept, real beta1, real beta2,
+                              Py_ssize_t i, real rate, real shrink, real beta1, real beta2,
                               real unbias, real eps, real decay, bint write) noexcept nogil:
-    """The new theta[i]; `kept` is what decoupled decay leaves of the old one."""
+    """The new theta[i]; decoupled decay multiplies the old one by `shrink`."""
     cdef real gradient = dtheta[i] + decay * theta[i]
     cdef real m = mean[i] + (1 - beta1) * (gradient - mean[i])
     cdef real s = beta2 * square[i] + (1 - beta2) * gradient * gradient
     if write:
         mean[i] = m
         square[i] = s
-    return kept * theta[i] - rate * m / (<real> sqrt(s) * unbias + eps)
+    return shrink * theta[i] - rate * m / (<real> sqrt(s) * unbias + eps)
 
 
 cdef bint adam_step(Py_ssize_t n, real* theta, const real* dtheta, real* mean, real* square,
@@ -110,18 +111,18 @@ cdef bint adam_step(Py_ssize_t n, real* theta, const real* dtheta, real* mean, r
     """Take the step and return True, or do nothing where a parameter would not stay finite."""
     cdef real rate = <real> (lr / (1 - pow(beta1, step)))
     cdef real unbias = <real> (1 / sqrt(1 - pow(beta2, step)))
-    cdef real kept = <real> (1 - lr * weight_decay if decoupled else 1)
+    cdef real shrink = <real> (1 - lr * weight_decay if decoupled else 1)
     cdef real decay = <real> (0 if decoupled else weight_decay)
     cdef real new
     cdef int found = 0
     cdef Py_ssize_t i
     for i in range(n):
-        new = adam_element(theta, dtheta, mean, square, i, rate, kept, <real> beta1, <real> beta2,
+        new = adam_element(theta, dtheta, mean, square, i, rate, shrink, <real> beta1, <real> beta2,
                            unbias, <real> eps, decay, False)
         found |= (new - new) != 0
     if found:
         return False
     for i in range(n):
-        theta[i] = adam_element(theta, dtheta, mean, square, i, rate, kept, <real> beta1,
+        theta[i] = adam_element(theta, dtheta, mean, square, i, rate, shrink, <real> beta1,
                                 <real> beta2, unbias, <real> eps, decay, True)
     return True

@@ -1,5 +1,6 @@
-# A network that is stepped as its inputs come: the class that Python and Cython see, and the
-# functions that crnn.h declares for C. `reference.Stream` is its twin.
+# `Stream`: a network that reads its inputs as they come, for Python, Cython and C. Its parameters
+# and its state are laid out as the loops want them, so that a step costs little more than its
+# arithmetic. c_api.pxi has the functions for C.
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.pycapsule cimport PyCapsule_New
@@ -25,22 +26,25 @@ cdef extern from "crnn.h":
         int (*set_state_double)(crnn_stream*, const double*) noexcept nogil
 
 
-# A stream as C code sees it; crnn.h declares what may be done with it.
-cdef struct Running:
+# What a crnn_stream is
+cdef struct StreamData:
     crnn_atomic busy
-    int dtype
+    int dtype               # of NumPy; NO_DTYPE before __init__, when everything else is zero
     Table* table
-    Call call               # of one step; x and y are each step's own
-    bint is_long            # worth other threads, and letting go of the GIL
+    Call call               # of one step, without x and y
+    bint is_long            # a step releases the GIL and may use several threads
+
+cdef enum:
+    NO_DTYPE = -1
 
 
-cdef inline void exchange_states(Running* r) noexcept nogil:
+cdef inline void exchange_states(StreamData* r) noexcept nogil:
     """Make the state that a step has written the one that the next step reads."""
     r.call.h.data = <char*> r.call.h.data + r.call.h.per_step * itemsize(r.dtype)
     r.call.h.per_step = -r.call.h.per_step
 
 
-cdef inline int step_alone(Running* r, int dtype, const void* x, void* y) noexcept nogil:
+cdef inline int step_alone(StreamData* r, int dtype, const void* x, void* y) noexcept nogil:
     if r.dtype != dtype:
         return CRNN_WRONG_DTYPE
     if atomic_swap(&r.busy, 1):
@@ -52,7 +56,7 @@ cdef inline int step_alone(Running* r, int dtype, const void* x, void* y) noexce
     return CRNN_OK
 
 
-cdef void move_state(Running* r, const void* source, void* target) noexcept nogil:
+cdef void move_state(StreamData* r, const void* source, void* target) noexcept nogil:
     """Copy the state to (B, states * H) scalars, or from them; from neither, make it zero."""
     cdef Py_ssize_t b, k, size = itemsize(r.dtype), row = r.call.sizes.H * size
     cdef Py_ssize_t states = r.call.sizes.cell.states
@@ -68,7 +72,8 @@ cdef void move_state(Running* r, const void* source, void* target) noexcept nogi
                 memset(h, 0, row)
 
 
-cdef int move_state_alone(Running* r, int dtype, const void* source, void* target) noexcept nogil:
+cdef int move_state_alone(StreamData* r, int dtype, const void* source,
+                          void* target) noexcept nogil:
     if r.dtype != dtype:
         return CRNN_WRONG_DTYPE
     if atomic_swap(&r.busy, 1):
@@ -78,50 +83,47 @@ cdef int move_state_alone(Running* r, int dtype, const void* source, void* targe
     return CRNN_OK
 
 
-cdef int take(Running* r) except -1:
+cdef inline StreamData* data_of(Stream self) except NULL:
+    if (<StreamData*> self.data).dtype == NO_DTYPE:
+        raise TypeError("stream: expected one that __init__ has made, got an empty one")
+    return <StreamData*> self.data
+
+
+cdef int acquire(StreamData* r) except -1:
     """Keep other threads out of the stream."""
     if atomic_swap(&r.busy, 1):
         raise RuntimeError(streams.STREAM_BUSY)
     return 0
 
 
-cdef void give(Running* r) noexcept:
+cdef void release(StreamData* r) noexcept:
     atomic_set(&r.busy, 0)
 
 
 cdef start(Stream self, int dtype, const Call* call):
-    """Take on a call with packed parameters, and begin with a state of zero."""
-    cdef Running* r = <Running*> self.running
-    cdef Sizes s = call.sizes
-    # Two states a sequence, in whole cache lines, and an odd number of those from one sequence to
-    # the next: a power of two would put the rows that a tile reads side by side into the same few
-    # sets of the cache.
-    cdef Py_ssize_t line = 64 // itemsize(dtype), kept = s.cell.kept * s.H
-    cdef Py_ssize_t block = (s.H + line - 1) // line * line
-    cdef Py_ssize_t state = s.cell.states * block, stride = 2 * state + line
-    # One row more than there are sequences, to start at a cache line. NumPy refuses a size that
-    # overflows; a product of our own would not.
-    self.states = numpy.zeros((s.B + 1, stride), self.parameters.dtype)
+    """Take over a call with packed parameters; the state is zero."""
+    cdef StreamData* r = <StreamData*> self.data
+    cdef Sizes one = call.sizes
+    # Memory for one sequence more than there are. NumPy refuses a product of sizes that overflows;
+    # `stream_workspace_size` would not.
+    one.B = 1
+    self.states = numpy.zeros(
+        (call.sizes.B + 1, table(dtype).stream_workspace_size(NULL, one)), self.parameters.dtype
+    )
     r.call = call[0]
-    r.call.h.data = <void*> (<size_t> np.PyArray_DATA(<np.ndarray> self.states) + 63
-                             & ~<size_t> 63)
-    r.call.h.per_sequence, r.call.h.per_step, r.call.to_c = stride, state, block
-    self.gates = numpy.empty((s.B, kept), self.parameters.dtype)
-    r.call.gates.data = np.PyArray_DATA(<np.ndarray> self.gates)
-    r.call.gates.per_sequence, r.call.gates.per_step = kept, kept
-    r.call.x.per_sequence, r.call.x.per_step = s.I, s.I
-    r.call.y.per_sequence, r.call.y.per_step = s.O, s.O
     r.table = table(dtype)
-    r.is_long = s.B * s.H * (s.cell.gates * (s.I + s.H) + s.O) >= LONG_STEP
+    r.table.place_stream(NULL, &r.call, np.PyArray_DATA(<np.ndarray> self.states))
+    r.call.x.per_sequence = r.call.x.per_step = call.sizes.I
+    r.call.y.per_sequence = r.call.y.per_step = call.sizes.O
+    r.is_long = multiply_adds(call.sizes) >= LONG_STEP
     r.dtype = dtype
 
 
-cdef inline void* inputs_of(Stream self, x, Py_ssize_t* T) noexcept:
+cdef inline void* inputs_of(Stream self, StreamData* r, x, Py_ssize_t* T) noexcept:
     """The data of one step's inputs, or of T steps' unless T is NULL; NULL if they do not fit.
 
-    T is filled in.
+    The number of steps is written to T.
     """
-    cdef Running* r = <Running*> self.running
     cdef Sizes s = r.call.sizes
     cdef int batch_axes = self.batch_size is not None, axes = batch_axes + (T != NULL) + 1
     cdef np.npy_intp* shape
@@ -137,15 +139,15 @@ cdef inline void* inputs_of(Stream self, x, Py_ssize_t* T) noexcept:
         n *= T[0]
     if n == 0:
         return NULL
-    # Without a converter nobody could say what is wrong: then whoever steps it has looked.
+    # Without `convert` the caller has checked the numbers: here nobody could say what is wrong.
     if self.convert is not None and not r.table.all_finite(n, np.PyArray_DATA(<np.ndarray> x)):
         return NULL
     return np.PyArray_DATA(<np.ndarray> x)
 
 
-cdef inline outputs_for(Stream self, Py_ssize_t T):
+cdef inline outputs_for(Stream self, StreamData* r, Py_ssize_t T):
     """A new array for the outputs of T steps, without a time axis where T is 0."""
-    cdef Sizes s = (<Running*> self.running).call.sizes
+    cdef Sizes s = r.call.sizes
     cdef np.npy_intp[3] shape
     cdef int axes = 0
     if self.batch_size is not None:
@@ -155,23 +157,44 @@ cdef inline outputs_for(Stream self, Py_ssize_t T):
         shape[axes] = T
         axes += 1
     shape[axes] = s.O
-    return np.PyArray_EMPTY(axes + 1, shape, (<Running*> self.running).dtype, 0)
+    return np.PyArray_EMPTY(axes + 1, shape, r.dtype, 0)
 
 
-CONVERT = "convert: expected to return an array that the stream can take"
+_CONVERT = "convert: expected to return an array that the stream can take"
+_UNCONVERTED = "x: expected an array that the stream can take as it is, for it has no `convert`"
 
 
-cdef state_for(Stream self):
+cdef state_for(Stream self, StreamData* r):
     """A new array (batch, states * hidden) for the state."""
-    cdef Sizes s = (<Running*> self.running).call.sizes
-    return numpy.empty((s.B, s.cell.states * s.H), self.dtype)
+    return numpy.empty((r.call.sizes.B, r.call.sizes.cell.states * r.call.sizes.H),
+                       self.parameters.dtype)
+
+
+cdef converted(Stream self, x, str axes):
+    if self.convert is None:
+        raise TypeError(_UNCONVERTED)
+    return self.convert("x", x, axes)
 
 
 cdef class Stream:
-    """Sequences whose inputs come one step at a time: a state, and the parameters as they were.
+    """Sequences whose inputs come one step at a time: a state, and a copy of the parameters.
 
-    `RNN.stream` makes them. Outputs have the bits of `RNN.predict` on the same inputs, however
-    they are cut into steps and blocks. One thread at a time may use a stream.
+    The method `stream` of a network makes one. Outputs have the bits of `predict` on the same
+    inputs, however these are divided into steps and blocks. One thread at a time may use a stream.
+
+    Parameters
+    ----------
+    cell : str
+    theta : array (P,)
+        The parameters.
+    input_size, hidden_size, output_size : int
+        An output_size of 0 means no output layer.
+    batch_size : int or None
+    convert : callable or None
+        Called with "x" or "state", what was passed, and the names of the array's axes after the
+        batch; returns an array that fits, or raises. None: the caller passes arrays that fit.
+    always_convert : bool
+        Inputs go through `convert` even where they are arrays that fit.
 
     Attributes
     ----------
@@ -179,43 +202,34 @@ cdef class Stream:
     batch_size : int or None
         None: one sequence, whose arrays have no batch axis.
     dtype : numpy dtype
-    state : array (batch, hidden) or (hidden,); of an LSTM the pair of h and c
-        A copy of the last hidden state; may be assigned to.
+    state : array (batch, hidden) or (hidden,); for an LSTM: the pair (h, c)
+        A copy of the last state; may be assigned to.
     """
 
     def __cinit__(self):
-        self.running = PyMem_Calloc(1, sizeof(Running))
-        if not self.running:
+        self.data = PyMem_Calloc(1, sizeof(StreamData))
+        if not self.data:
             raise MemoryError
-        (<Running*> self.running).dtype = -1
-        (<Running*> self.running).call.sizes.cell = &cells[0]
+        (<StreamData*> self.data).dtype = NO_DTYPE
+        (<StreamData*> self.data).call.sizes.cell = &cells[0]
 
     def __dealloc__(self):
-        PyMem_Free(self.running)
+        PyMem_Free(self.data)
 
     def __init__(self, cell, theta, Py_ssize_t input_size, Py_ssize_t hidden_size,
-                 Py_ssize_t output_size, batch_size, convert):
-        cdef Running* r = <Running*> self.running
+                 Py_ssize_t output_size, batch_size, convert, bint always_convert=False):
         cdef Call c
         cdef int dtype = float_type(theta)
-        cdef void* data
-        if r.dtype >= 0:
+        if (<StreamData*> self.data).dtype != NO_DTYPE:
             raise RuntimeError("stream: expected to be made once, got a second __init__")
+        batch = 1 if batch_size is None else batch_size
+        parameters = stream_parameters(cell, theta, input_size, hidden_size, output_size, batch)
         memset(&c, 0, sizeof(c))
-        c.sizes.cell = cell_of(cell)
-        c.sizes.T, c.sizes.B, c.sizes.I = 1, 1 if batch_size is None else batch_size, input_size
-        c.sizes.H, c.sizes.O = hidden_size, output_size or hidden_size
-        if not positive(c.sizes):
-            raise ValueError("stream: expected sizes of at least 1")
-        data = vector(theta, dtype, lay_parameters(&c, output_size != 0, dtype, NULL, NULL), READ)
-        if not data:
-            raise ValueError("theta: expected the parameters of a network of these sizes")
-        lay_parameters(&c, output_size != 0, dtype, data, NULL)
-        parameters = numpy.empty(table(dtype).packed_size(NULL, c.sizes), theta.dtype)
-        table(dtype).lay_out_packed(NULL, c.sizes, np.PyArray_DATA(<np.ndarray> parameters),
-                                    &c.packed)
-        run_alone(table(dtype).pack_forward, &c)
+        c.sizes = as_sizes(cell, 1, batch, input_size, hidden_size, output_size)
+        table(dtype).place_packed(NULL, c.sizes, np.PyArray_DATA(<np.ndarray> parameters),
+                                  &c.packed)
         self.parameters, self.convert, self.batch_size = parameters, convert, batch_size
+        self.always_convert = always_convert
         start(self, dtype, &c)
 
     def step(self, x, out=None):
@@ -241,24 +255,24 @@ cdef class Stream:
         RuntimeError
             Another thread is using this stream.
         """
-        cdef Running* r = <Running*> self.running
-        cdef void* x_t = inputs_of(self, x, NULL)
+        cdef StreamData* r = data_of(self)
+        cdef void* x_t = NULL if self.always_convert else inputs_of(self, r, x, NULL)
         cdef void* y_t
         if not x_t:
-            x = self.convert("x", x, "inputs")
-            x_t = inputs_of(self, x, NULL)
+            x = converted(self, x, "inputs")
+            x_t = inputs_of(self, r, x, NULL)
             if not x_t:
-                raise TypeError(CONVERT)
+                raise TypeError(_CONVERT)
         if out is None:
-            out = outputs_for(self, 0)
+            out = outputs_for(self, r, 0)
             y_t = np.PyArray_DATA(<np.ndarray> out)
         elif self.batch_size is None:
             y_t = vector(out, r.dtype, r.call.sizes.O, WRITTEN)
         else:
             y_t = matrix(out, r.dtype, r.call.sizes.B, r.call.sizes.O, WRITTEN)
         if not y_t:
-            streams.check_out(out, outputs_for(self, 0))
-        take(r)
+            streams.check_out(out, outputs_for(self, r, 0))
+        acquire(r)
         r.call.x.data, r.call.y.data = x_t, y_t
         if r.is_long:
             with nogil:
@@ -266,7 +280,7 @@ cdef class Stream:
         else:
             run_alone(r.table.stream_step, &r.call)
         exchange_states(r)
-        give(r)
+        release(r)
         return out
 
     def run(self, x):
@@ -287,53 +301,56 @@ cdef class Stream:
         RuntimeError
             Another thread is using this stream.
         """
-        cdef Running* r = <Running*> self.running
+        cdef StreamData* r = data_of(self)
         cdef Call c = r.call
         cdef Py_ssize_t T = 0
-        cdef void* data = inputs_of(self, x, &T)
+        cdef void* data = NULL if self.always_convert else inputs_of(self, r, x, &T)
         if not data:
-            x = self.convert("x", x, "time inputs")
-            data = inputs_of(self, x, &T)
+            x = converted(self, x, "time inputs")
+            data = inputs_of(self, r, x, &T)
             if not data:
-                raise TypeError(CONVERT)
-        y = outputs_for(self, T)
-        h = state_for(self)
+                raise TypeError(_CONVERT)
+        y = outputs_for(self, r, T)
+        h = state_for(self, r)
         c.sizes.T = T
         c.x.data, c.x.per_sequence = data, T * c.sizes.I
         c.y.data, c.y.per_sequence = np.PyArray_DATA(<np.ndarray> y), T * c.sizes.O
         c.h0 = c.h_n = np.PyArray_DATA(<np.ndarray> h)
         workspace = numpy.empty(r.table.predict_workspace_size(NULL, c.sizes), y.dtype)
         c.workspace = np.PyArray_DATA(<np.ndarray> workspace)
-        take(r)
+        acquire(r)
         with nogil:
             move_state(r, NULL, c.h_n)
             run_team(team_size(c.sizes), r.table.predict, &c)
             move_state(r, c.h_n, NULL)
-        give(r)
+        release(r)
         return y
 
     @property
     def state(self):
         """A copy of the last state (batch, hidden) or (hidden,), or a pair; may be assigned to."""
-        state = state_for(self)
-        take(<Running*> self.running)
-        move_state(<Running*> self.running, NULL, np.PyArray_DATA(<np.ndarray> state))
-        give(<Running*> self.running)
-        return streams.public_state(state[0] if self.batch_size is None else state, self.hidden_size)
+        cdef StreamData* r = data_of(self)
+        state = state_for(self, r)
+        acquire(r)
+        move_state(r, NULL, np.PyArray_DATA(<np.ndarray> state))
+        release(r)
+        return streams.public_state(
+            state[0] if self.batch_size is None else state, r.call.sizes.H
+        )
 
     @state.setter
     def state(self, value):
-        cdef Running* r = <Running*> self.running
+        cdef StreamData* r = data_of(self)
         cdef Sizes s = r.call.sizes
         state = streams.state_from(value, s.cell.states, self.convert)
         if self.batch_size is None:
             state = state[None]
         cdef void* data = matrix(state, r.dtype, s.B, s.cell.states * s.H, READ)
         if not data:
-            raise TypeError(CONVERT)
-        take(r)
+            raise TypeError(_CONVERT)
+        acquire(r)
         move_state(r, data, NULL)
-        give(<Running*> self.running)
+        release(r)
 
     @state.deleter
     def state(self):
@@ -347,9 +364,10 @@ cdef class Stream:
         RuntimeError
             Another thread is using this stream.
         """
-        take(<Running*> self.running)
-        move_state(<Running*> self.running, NULL, NULL)
-        give(<Running*> self.running)
+        cdef StreamData* r = data_of(self)
+        acquire(r)
+        move_state(r, NULL, NULL)
+        release(r)
 
     def copy(self):
         """Return a stream that goes on from the same state, independent of this one.
@@ -364,15 +382,15 @@ cdef class Stream:
             Another thread is using this stream.
         """
         cdef Stream twin = Stream.__new__(Stream)
-        cdef Running* r = <Running*> self.running
-        state = state_for(self)
-        take(r)
+        cdef StreamData* r = data_of(self)
+        state = state_for(self, r)
+        acquire(r)
         move_state(r, NULL, np.PyArray_DATA(<np.ndarray> state))
-        give(r)
+        release(r)
         twin.parameters, twin.convert = self.parameters, self.convert
-        twin.batch_size = self.batch_size
+        twin.batch_size, twin.always_convert = self.batch_size, self.always_convert
         start(twin, r.dtype, &r.call)
-        move_state(<Running*> twin.running, np.PyArray_DATA(<np.ndarray> state), NULL)
+        move_state(<StreamData*> twin.data, np.PyArray_DATA(<np.ndarray> state), NULL)
         return twin
 
     def __copy__(self):
@@ -386,80 +404,26 @@ cdef class Stream:
 
     @property
     def input_size(self):
-        return (<Running*> self.running).call.sizes.I
+        return (<StreamData*> self.data).call.sizes.I
 
     @property
     def hidden_size(self):
-        return (<Running*> self.running).call.sizes.H
+        return (<StreamData*> self.data).call.sizes.H
 
     @property
     def output_size(self):
-        return (<Running*> self.running).call.sizes.O
+        return (<StreamData*> self.data).call.sizes.O
 
     @property
     def dtype(self):
+        data_of(self)
         return self.parameters.dtype
 
     def __repr__(self):
         return streams.stream_repr(self)
 
     cdef int step_float(self, const float* x, float* y) noexcept nogil:
-        return step_alone(<Running*> self.running, np.NPY_FLOAT, x, y)
+        return step_alone(<StreamData*> self.data, np.NPY_FLOAT, x, y)
 
     cdef int step_double(self, const double* x, double* y) noexcept nogil:
-        return step_alone(<Running*> self.running, np.NPY_DOUBLE, x, y)
-
-
-# The functions of crnn.h
-
-cdef crnn_stream* get_stream(void* candidate) except NULL with gil:
-    if not isinstance(<object> candidate, Stream):
-        raise TypeError(
-            "stream: expected what stream() of a network with compiled kernels returns, "
-            f"got {type(<object> candidate).__name__}"
-        )
-    return <crnn_stream*> (<Stream> <object> candidate).running
-
-
-cdef crnn_sizes get_sizes(const crnn_stream* stream) noexcept nogil:
-    cdef Running* r = <Running*> stream
-    cdef crnn_sizes sizes
-    sizes.batch, sizes.inputs = r.call.sizes.B, r.call.sizes.I
-    sizes.hidden, sizes.outputs = r.call.sizes.H, r.call.sizes.O
-    sizes.state = r.call.sizes.cell.states * r.call.sizes.H
-    sizes.itemsize = itemsize(r.dtype)
-    return sizes
-
-
-cdef int step_float(crnn_stream* stream, const float* x, float* y) noexcept nogil:
-    return step_alone(<Running*> stream, np.NPY_FLOAT, x, y)
-
-
-cdef int step_double(crnn_stream* stream, const double* x, double* y) noexcept nogil:
-    return step_alone(<Running*> stream, np.NPY_DOUBLE, x, y)
-
-
-cdef int get_state_float(crnn_stream* stream, float* h) noexcept nogil:
-    return move_state_alone(<Running*> stream, np.NPY_FLOAT, NULL, h)
-
-
-cdef int get_state_double(crnn_stream* stream, double* h) noexcept nogil:
-    return move_state_alone(<Running*> stream, np.NPY_DOUBLE, NULL, h)
-
-
-cdef int set_state_float(crnn_stream* stream, const float* h) noexcept nogil:
-    return move_state_alone(<Running*> stream, np.NPY_FLOAT, h, NULL)
-
-
-cdef int set_state_double(crnn_stream* stream, const double* h) noexcept nogil:
-    return move_state_alone(<Running*> stream, np.NPY_DOUBLE, h, NULL)
-
-
-cdef crnn_api api
-api.version = CRNN_API_VERSION
-api.get_stream = <crnn_stream* (*)(void*) noexcept> get_stream
-api.get_sizes = get_sizes
-api.step_float, api.step_double = step_float, step_double
-api.get_state_float, api.get_state_double = get_state_float, get_state_double
-api.set_state_float, api.set_state_double = set_state_float, set_state_double
-c_api = PyCapsule_New(&api, CRNN_API_NAME, NULL)
+        return step_alone(<StreamData*> self.data, np.NPY_DOUBLE, x, y)

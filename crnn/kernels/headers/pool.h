@@ -1,4 +1,4 @@
-/* The pool behind threads.h. One translation unit includes it: native.pyx. */
+/* The pool of threads that threads.h describes. Only native.pyx includes it. */
 #ifndef CRNN_POOL_H
 #define CRNN_POOL_H
 
@@ -7,7 +7,7 @@
 typedef struct {
     crnn_atomic posted; /* a task waits or runs; the worker clears it when done */
     Task task;
-    void *arguments;
+    void *call;
     Team team;
 #if defined(_MSC_VER)
     SRWLOCK lock;
@@ -45,7 +45,7 @@ static void worker_loop(Worker *worker) {
                 worker_sleep(worker);
             worker_unlock(worker);
         }
-        run_member(worker->task, worker->arguments, worker->team);
+        run_member(worker->task, worker->call, worker->team);
         atomic_set(&worker->posted, 0);
     }
 }
@@ -71,7 +71,7 @@ static void *worker_main(void *worker) {
     return NULL;
 }
 
-/* None of the threads is there after a fork; what they held must not stay held. */
+/* After a fork the child has none of the threads, so nothing may stay locked. */
 static void forget_pool(void) {
     int i;
     for (i = 1; i < workers_started; ++i)
@@ -90,7 +90,7 @@ static int start_worker(Worker *worker) {
     fork_handled = 1;
     pthread_mutex_init(&worker->lock, NULL);
     pthread_cond_init(&worker->wake, NULL);
-    /* Signals are for the threads of the program, not for these. */
+    /* Signals go to the program's own threads. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     failed = pthread_create(&thread, NULL, worker_main, worker);
@@ -102,16 +102,16 @@ static int start_worker(Worker *worker) {
 #endif
 
 /* Run a task on the calling thread: no lock, no system call. */
-static void run_alone(Task task, void *arguments) {
+static void run_alone(Task task, void *call) {
     Barrier barrier = {0, 0};
     Team team = {0, 1, NULL};
     team.barrier = &barrier;
-    run_member(task, arguments, team);
+    run_member(task, call, team);
 }
 
 /* Run a task with up to `threads` members, the calling thread among them, and return when all
    are done. The bits that come out must not depend on how many there were. */
-static void run_team(int threads, Task task, void *arguments) {
+static void run_team(int threads, Task task, void *call) {
     Barrier barrier = {0, 0};
     Team team = {0, 1, &barrier};
     int i, taken = threads > 1 && !atomic_swap(&pool_taken, 1);
@@ -123,7 +123,7 @@ static void run_team(int threads, Task task, void *arguments) {
         team.count = threads < workers_started ? threads : workers_started;
         for (i = 1; i < team.count; ++i) {
             workers[i].task = task;
-            workers[i].arguments = arguments;
+            workers[i].call = call;
             workers[i].team = team;
             workers[i].team.index = i;
             worker_lock(&workers[i]);
@@ -132,7 +132,7 @@ static void run_team(int threads, Task task, void *arguments) {
             worker_unlock(&workers[i]);
         }
     }
-    run_member(task, arguments, team);
+    run_member(task, call, team);
     for (i = 1; i < team.count; ++i) {
         int spins = 0;
         while (atomic_get(&workers[i].posted))

@@ -1,10 +1,9 @@
-/* The vector type of the typed loops, and the few operations that C spells differently by width.
+/* The vector types of the loops, and the few operations that C writes differently for each width.
 
    A `vec_f32` or `vec_f64` is one register of the instruction set this file is compiled for:
    64 bytes with AVX-512, 32 with AVX, 16 with SSE2 or NEON. GCC and Clang give such types the
-   operators + - * /, which is all the loops need beside what stands here. Other compilers get
-   plain scalars (one lane), so that the same loops compile there too, and leave the rest to
-   their own vectoriser.
+   operators + - * /, which are all that the loops need beside the functions here. Other
+   compilers get plain scalars (one lane) and may vectorize the loops by themselves.
 
    NV registers make a row of a tile and MR rows its height. The accumulators (MR * NV), one
    row of a panel (NV) and a broadcast have to fit the register file: 32 registers with AVX-512
@@ -80,7 +79,7 @@ CRNN_DEFINE(f32, float, int32_t, 23, 127)
 CRNN_DEFINE(f64, double, int64_t, 52, 1023)
 #undef CRNN_DEFINE
 
-/* The first n lanes alone, 0 < n < lanes; the others are zero and no memory of theirs is touched. */
+/* The first n lanes alone, 0 < n < lanes. The others are zero, and their memory is not touched. */
 #if defined(__AVX512F__)
 CRNN_INLINE vec_f32 load_first_f32(const float *p, ptrdiff_t n) {
     return (vec_f32)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);

@@ -1,5 +1,5 @@
-# What the kernels ask of arrays, by NumPy's C API: a typed memoryview of each argument would cost
-# more than the arithmetic of a small network.
+# What the kernels require of arrays, asked by NumPy's C API: a typed memoryview of each argument
+# would cost more than the arithmetic of a small network.
 
 cdef inline Py_ssize_t itemsize(int dtype) noexcept nogil:
     return sizeof(double) if dtype == np.NPY_DOUBLE else sizeof(float)
@@ -24,7 +24,7 @@ cdef inline bint is_array(object array, int dtype, int ndim, int flags) noexcept
             and np.PyArray_ISNOTSWAPPED(<np.ndarray> array))
 
 
-# The data of a C-contiguous array of that shape, or NULL of anything else
+# The data of a C-contiguous array of that shape, or NULL for anything else
 cdef inline void* vector(object array, int dtype, Py_ssize_t n, int flags) noexcept:
     if (is_array(array, dtype, 1, flags | np.NPY_ARRAY_C_CONTIGUOUS)
             and np.PyArray_DIMS(<np.ndarray> array)[0] == n):
@@ -70,7 +70,7 @@ cdef inline Sequences sequences(object array, int dtype, Py_ssize_t B, Py_ssize_
 
 
 cdef inline Sizes sizes_of(object array, int dtype) noexcept:
-    """B, T and I or H of a (batch, time, features) array, or zeros; 1 for what it does not fix."""
+    """B, T and I of a (batch, time, features) array, or zeros; 1 for what it does not fix."""
     cdef Sizes s
     cdef np.npy_intp* shape
     memset(&s, 0, sizeof(s))
@@ -82,7 +82,7 @@ cdef inline Sizes sizes_of(object array, int dtype) noexcept:
 
 
 cdef inline Py_ssize_t length(object array) noexcept:
-    """The size of the first axis, or 0 of what is no array or has no axes."""
+    """The size of the first axis; 0 for what is no array or has no axes."""
     if np.PyArray_Check(array) and np.PyArray_NDIM(<np.ndarray> array) > 0:
         return np.PyArray_DIMS(<np.ndarray> array)[0]
     return 0
@@ -90,3 +90,38 @@ cdef inline Py_ssize_t length(object array) noexcept:
 
 cdef inline bint positive(Sizes s) noexcept nogil:
     return s.T > 0 and s.B > 0 and s.I > 0 and s.H > 0 and s.O > 0
+
+
+cdef inline bint are_classes(const Py_ssize_t* y, Py_ssize_t n, Py_ssize_t classes) noexcept nogil:
+    """Whether all are class numbers below `classes`."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        if not 0 <= y[i] < classes:
+            return False
+    return True
+
+
+def _refuse(kernel, arrays, needed=0, **rest):
+    """Raise what is wrong with a call: with an argument, or at last with its workspace's size."""
+    contracts.check(kernel, arrays, **rest)
+    if "workspace" not in arrays:
+        raise ValueError(f"{kernel}: expected arrays that the loops can take")
+    raise ValueError(
+        f"workspace: expected at least {needed} scalars, got {arrays['workspace'].size}"
+    )
+
+
+def is_kernel_ready(array, like, tuple shape):
+    cdef int dtype = float_type(like)
+    cdef np.npy_intp* sizes
+    cdef Py_ssize_t axis, n = 1, expected
+    if (type(array) is not np.ndarray or dtype < 0
+            or not is_array(array, dtype, len(shape), READ | np.NPY_ARRAY_C_CONTIGUOUS)):
+        return False
+    sizes = np.PyArray_DIMS(<np.ndarray> array)
+    for axis in range(len(shape)):
+        expected = shape[axis]
+        if sizes[axis] == 0 or (expected >= 0 and sizes[axis] != expected):
+            return False
+        n *= sizes[axis]
+    return table(dtype).all_finite(n, np.PyArray_DATA(<np.ndarray> array))

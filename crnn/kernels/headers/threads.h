@@ -1,6 +1,6 @@
 /* A small pool of threads, and the barrier its members meet at.
 
-   A task runs as a team: the calling thread is member 0, the others come from a pool that is
+   A task runs in a team: the calling thread is member 0, the others come from a pool that is
    started when it is first needed and sleeps between calls. Only one team runs at a time; a call
    that finds the pool taken runs alone, so that threads of Python that train a network each never
    wait for one another. After a fork the child starts without a pool and makes its own.
@@ -60,7 +60,8 @@ typedef struct {
     Barrier *barrier;
 } Team;
 
-typedef void (*Task)(void *arguments, Team team);
+/* What a team runs on a call. The pointer `dtype` is NULL: its type tells the specialization. */
+typedef void (*Task)(void *call, Team team, const void *dtype);
 
 static inline void spin(int *spins) {
     if (++*spins < SPINS)
@@ -108,14 +109,14 @@ static inline int flush_denormals(void) { return 0; }
 static inline void restore_denormals(int before) { (void)before; }
 #endif
 
-static inline void run_member(Task task, void *arguments, Team team) {
+static inline void run_member(Task task, void *call, Team team) {
     /* No type of its own: the register's width differs by architecture. */
 #if defined(__aarch64__)
     unsigned long before = flush_denormals();
 #else
     unsigned int before = (unsigned int)flush_denormals();
 #endif
-    task(arguments, team);
+    task(call, team, NULL);
     restore_denormals(before);
 }
 

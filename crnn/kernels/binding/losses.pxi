@@ -1,0 +1,95 @@
+# Losses and their gradients. The loops return sums over all elements; here is what divides them.
+
+cdef struct Rows:
+    # The outputs and targets of all steps, and what each step counts
+    int dtype
+    Py_ssize_t count        # steps of all sequences
+    Py_ssize_t outputs
+    void* y_hat
+    void* y
+    const double* weights   # NULL: each step counts 1
+    double total            # the sum of the weights
+    void* dy                # NULL: not wanted
+
+
+cdef Rows rows_of(kernel, y_hat, y, weights, dy, bint of_classes, bint is_mean) except *:
+    """The arrays of a loss, checked. `is_mean`: the weights need a sum to divide by."""
+    cdef int dtype = float_type(y_hat), read = READ | np.NPY_ARRAY_C_CONTIGUOUS
+    cdef int written = WRITTEN | np.NPY_ARRAY_C_CONTIGUOUS
+    cdef Sizes s = sizes_of(y_hat, dtype)
+    cdef Rows r
+    r.dtype, r.count, r.outputs = dtype, s.B * s.T, s.I
+    r.y_hat = sequences(y_hat, dtype, s.B, s.T, s.I, read).data
+    if of_classes:
+        r.y = matrix(y, np.NPY_INTP, s.B, s.T, READ)
+        if r.y and not are_classes(<const Py_ssize_t*> r.y, r.count, s.I):
+            r.y = NULL
+    else:
+        r.y = sequences(y, dtype, s.B, s.T, s.I, read).data
+    r.weights = <const double*> matrix(weights, np.NPY_DOUBLE, s.B, s.T, READ)
+    r.dy = sequences(dy, dtype, s.B, s.T, s.I, written).data
+    if not (r.count and r.outputs and r.y_hat and r.y and (r.weights or weights is None)
+            and (r.dy or dy is None)):
+        _refuse(kernel, {"y_hat": y_hat, "y": y, "weights": weights, "dy": dy})
+    r.total = r.count
+    if r.weights:
+        # NumPy's sum, as in `reference`: its order decides on the gradients' last bits.
+        r.total = weights.sum()
+        if is_mean:
+            contracts.check_weight(r.total)
+    return r
+
+
+def mse(y_hat, y, weights, dy):
+    cdef Rows r = rows_of("mse", y_hat, y, weights, dy, False, True)
+    cdef Table* f = table(r.dtype)
+    cdef Py_ssize_t n = r.count * r.outputs
+    cdef double value
+    with nogil:
+        if r.weights:
+            value = f.weighted_squared_error(r.count, r.outputs, r.y_hat, r.y, r.weights, r.total,
+                                             2.0 / r.outputs, r.dy)
+        else:
+            value = f.squared_error(n, r.y_hat, r.y, 2.0 / n, r.dy)
+    return value / (r.outputs * r.total)
+
+
+def sse(y_hat, y, weights, dy):
+    cdef Rows r = rows_of("sse", y_hat, y, weights, dy, False, False)
+    cdef Table* f = table(r.dtype)
+    cdef double value
+    with nogil:
+        if r.weights:
+            value = f.weighted_squared_error(r.count, r.outputs, r.y_hat, r.y, r.weights, 1, 1,
+                                             r.dy)
+        else:
+            value = f.squared_error(r.count * r.outputs, r.y_hat, r.y, 1, r.dy)
+    return value / 2
+
+
+def cross_entropy(y_hat, y, weights, dy):
+    cdef Rows r = rows_of("cross_entropy", y_hat, y, weights, dy, True, True)
+    cdef Table* f = table(r.dtype)
+    cdef double value
+    with nogil:
+        value = f.cross_entropy(r.count, r.outputs, r.y_hat, <const Py_ssize_t*> r.y, r.weights,
+                                r.total, r.dy)
+    return value / r.total
+
+
+def binary_cross_entropy(y_hat, y, weights, dy):
+    cdef Rows r = rows_of("binary_cross_entropy", y_hat, y, weights, dy, False, True)
+    cdef Table* f = table(r.dtype)
+    cdef double value
+    with nogil:
+        value = f.binary_cross_entropy(r.count, r.outputs, r.y_hat, r.y, r.weights, r.total, r.dy)
+    return value / (r.outputs * r.total)
+
+
+def huber(y_hat, y, weights, double delta, dy):
+    cdef Rows r = rows_of("huber", y_hat, y, weights, dy, False, True)
+    cdef Table* f = table(r.dtype)
+    cdef double value
+    with nogil:
+        value = f.huber(r.count, r.outputs, r.y_hat, r.y, r.weights, r.total, delta, r.dy)
+    return value / (r.outputs * r.total)

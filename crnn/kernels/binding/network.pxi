@@ -1,0 +1,118 @@
+# A network of one layer in one call: its gradient, and its predictions.
+
+cdef dict LOSSES = {"mse": MSE, "sse": SSE, "cross_entropy": CROSS_ENTROPY}
+
+
+cdef inline Sizes network_sizes(x, int dtype, cell, Py_ssize_t hidden_size,
+                                Py_ssize_t output_size) except *:
+    cdef const Cell* row = get_cell_row(cell)
+    cdef Sizes s = sizes_of(x, dtype)
+    s.cell, s.H, s.O = row, hidden_size, output_size or hidden_size
+    s.has_output_layer = output_size != 0
+    return s
+
+
+cdef inline Py_ssize_t parameter_count(Sizes s) noexcept nogil:
+    """The length of the flat vector of parameters."""
+    cdef Py_ssize_t n = s.H * (s.cell.weights * (s.I + s.H) + s.cell.biases)
+    return n + s.O * (s.H + 1) if s.has_output_layer else n
+
+
+cdef inline void place_parameters(Call* c, int dtype, void* theta) noexcept nogil:
+    """Point the call at the parameters in a flat vector."""
+    cdef Sizes s = c.sizes
+    cdef Py_ssize_t size = itemsize(dtype), N = s.cell.weights * s.H
+    cdef char* p = <char*> theta
+    c.W_xh = p
+    c.W_hh = p + N * s.I * size
+    c.b_h = p + N * (s.I + s.H) * size
+    if s.has_output_layer:
+        c.W_hy = p + (N * (s.I + s.H) + s.cell.biases * s.H) * size
+        c.b_y = <char*> c.W_hy + s.O * s.H * size
+
+
+cdef inline void place_gradients(Call* c, int dtype, void* theta, void* dtheta) noexcept nogil:
+    """Point the call at the gradients in a flat vector, once `place_parameters` has run."""
+    cdef char* p = <char*> theta
+    cdef char* d = <char*> dtheta
+    c.dW_xh, c.dW_hh = d, d + (<char*> c.W_hh - p)
+    c.db_h = d + (<char*> c.b_h - p)
+    if c.sizes.has_output_layer:
+        c.dW_hy, c.db_y = d + (<char*> c.W_hy - p), d + (<char*> c.b_y - p)
+
+
+def rnn_gradient(
+    cell, x, y, theta, dtheta, Py_ssize_t hidden_size, Py_ssize_t output_size, loss, max_norm,
+    max_value, workspace
+):
+    cdef double norm_limit = INFINITY if max_norm is None else max_norm
+    cdef double value_limit = INFINITY if max_value is None else max_value
+    cdef int dtype = float_type(x)
+    cdef Table* f = table(dtype)
+    cdef Sizes s = network_sizes(x, dtype, cell, hidden_size, output_size)
+    cdef Py_ssize_t n = parameter_count(s), needed = 0, b
+    cdef void* parameters = vector(theta, dtype, n, READ)
+    cdef void* gradients = vector(dtheta, dtype, n, WRITTEN)
+    cdef Call c
+    cdef double value = 0, norm
+    kind = LOSSES.get(loss) if type(loss) is str else None
+    c.sizes, c.workspace = s, NULL
+    c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
+    if kind is not None:
+        c.loss = kind
+        if c.loss == CROSS_ENTROPY:
+            c.targets = matrix(y, np.NPY_INTP, s.B, s.T, READ)
+            if c.targets and not are_classes(<const Py_ssize_t*> c.targets, s.B * s.T, s.O):
+                c.targets = NULL
+        else:
+            c.targets = sequences(y, dtype, s.B, s.T, s.O, READ | np.NPY_ARRAY_C_CONTIGUOUS).data
+        if positive(s) and c.x.data and parameters and gradients and c.targets:
+            needed = f.gradient_workspace_size(NULL, s)
+            c.workspace = scratch(workspace, dtype, needed)
+    if not c.workspace:
+        _refuse("rnn_gradient", {"x": x, "y": y, "theta": theta, "dtheta": dtheta,
+                                 "workspace": workspace}, needed, cell=cell, loss=loss,
+                hidden_size=hidden_size, output_size=output_size)
+    place_parameters(&c, dtype, parameters)
+    place_gradients(&c, dtype, parameters, gradients)
+    with nogil:
+        memset(gradients, 0, n * itemsize(dtype))
+        run_team(team_size(s), f.gradient, &c)
+        for b in range(s.B):
+            value += c.losses[b]
+        norm = f.global_norm(n, gradients)
+        if norm_limit < norm and isfinite(norm):
+            f.scale(n, gradients, norm_limit / norm)
+        if isfinite(value_limit):
+            f.clip_value(n, gradients, value_limit)
+    if c.loss == SSE:
+        return value / 2, norm
+    return value / (s.B * s.T * (s.O if c.loss == MSE else 1)), norm
+
+
+def rnn_predict(
+    cell, x, h0, theta, Py_ssize_t hidden_size, Py_ssize_t output_size, y, h_n, workspace
+):
+    cdef int dtype = float_type(x)
+    cdef Table* f = table(dtype)
+    cdef Sizes s = network_sizes(x, dtype, cell, hidden_size, output_size)
+    cdef void* parameters = vector(theta, dtype, parameter_count(s), READ)
+    cdef Py_ssize_t needed = 0
+    cdef Call c
+    memset(&c.packed, 0, sizeof(c.packed))
+    c.sizes, c.workspace = s, NULL
+    c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
+    c.h0 = matrix(h0, dtype, s.B, s.cell.states * s.H, READ)
+    c.y = sequences(y, dtype, s.B, s.T, s.O, WRITTEN | np.NPY_ARRAY_C_CONTIGUOUS)
+    c.h_n = matrix(h_n, dtype, s.B, s.cell.states * s.H, WRITTEN)
+    if (positive(s) and c.x.data and (c.h0 or h0 is None) and parameters and c.y.data
+            and (c.h_n or h_n is None)):
+        needed = f.predict_workspace_size(NULL, s)
+        c.workspace = scratch(workspace, dtype, needed)
+    if not c.workspace:
+        _refuse("rnn_predict", {"x": x, "h0": h0, "theta": theta, "y": y, "h_n": h_n,
+                                "workspace": workspace}, needed, cell=cell,
+                hidden_size=hidden_size, output_size=output_size)
+    place_parameters(&c, dtype, parameters)
+    with nogil:
+        run_team(team_size(s), f.predict, &c)

@@ -1,0 +1,184 @@
+# Types of the compiled kernels. `reference` has the same functions and documents them.
+
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeAlias, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+State: TypeAlias = Array | tuple[Array, Array]
+_Out = TypeVar("_Out", bound=Array)
+
+instruction_set: str
+instruction_set_reason: str
+c_api: object
+
+def set_num_threads(n: int) -> None: ...
+def get_num_threads() -> int: ...
+def layer_workspace_size(
+    cell: str, T: int, B: int, I: int, H: int, dtype: npt.DTypeLike
+) -> int: ...
+def output_workspace_size(T: int, B: int, H: int, O: int, dtype: npt.DTypeLike) -> int: ...
+def gradient_workspace_size(
+    cell: str, T: int, B: int, I: int, H: int, O: int, dtype: npt.DTypeLike
+) -> int: ...
+def predict_workspace_size(
+    cell: str, T: int, B: int, I: int, H: int, O: int, dtype: npt.DTypeLike
+) -> int: ...
+def stream_workspace_size(
+    cell: str, B: int, I: int, H: int, O: int, dtype: npt.DTypeLike
+) -> int: ...
+def is_kernel_ready(array: object, like: Array, shape: tuple[int, ...]) -> bool: ...
+def rnn_forward(
+    cell: str,
+    x: Array | None,
+    W_xh: Array,
+    W_hh: Array,
+    b_h: Array,
+    h: Array,
+    gates: Array | None,
+    workspace: Array,
+) -> None: ...
+def rnn_backward(
+    cell: str,
+    x: Array | None,
+    h: Array,
+    gates: Array | None,
+    W_xh: Array,
+    W_hh: Array,
+    dh: Array,
+    dc: Array | None,
+    da: Array | None,
+    dW_xh: Array,
+    dW_hh: Array,
+    db_h: Array,
+    dx: Array | None,
+    dh0: Array,
+    workspace: Array,
+) -> None: ...
+def output_forward(h: Array, W_hy: Array, b_y: Array, y: Array, workspace: Array) -> None: ...
+def output_backward(
+    h: Array, W_hy: Array, dy: Array, dW_hy: Array, db_y: Array, dh: Array, workspace: Array
+) -> None: ...
+def rnn_gradient(
+    cell: str,
+    x: Array,
+    y: Array,
+    theta: Array,
+    dtheta: Array,
+    hidden_size: int,
+    output_size: int,
+    loss: str,
+    max_norm: float | None,
+    max_value: float | None,
+    workspace: Array,
+) -> tuple[float, float]: ...
+def rnn_predict(
+    cell: str,
+    x: Array,
+    h0: Array | None,
+    theta: Array,
+    hidden_size: int,
+    output_size: int,
+    y: Array,
+    h_n: Array | None,
+    workspace: Array,
+) -> None: ...
+def stream_parameters(
+    cell: str, theta: Array, input_size: int, hidden_size: int, output_size: int, batch: int
+) -> Array: ...
+def stream_step(
+    cell: str,
+    parameters: Array,
+    x: Array,
+    h: Array,
+    h_next: Array,
+    y: Array,
+    output_size: int,
+    workspace: Array,
+) -> None: ...
+def mse(y_hat: Array, y: Array, weights: Array | None, dy: Array | None) -> float: ...
+def sse(y_hat: Array, y: Array, weights: Array | None, dy: Array | None) -> float: ...
+def cross_entropy(y_hat: Array, y: Array, weights: Array | None, dy: Array | None) -> float: ...
+def binary_cross_entropy(
+    y_hat: Array, y: Array, weights: Array | None, dy: Array | None
+) -> float: ...
+def huber(
+    y_hat: Array, y: Array, weights: Array | None, delta: float, dy: Array | None
+) -> float: ...
+def all_finite(values: Array) -> bool: ...
+def global_norm(values: Array) -> float: ...
+def clip_norm(values: Array, max_norm: float) -> float: ...
+def clip_value(values: Array, limit: float) -> None: ...
+def sgd_step(
+    theta: Array,
+    dtheta: Array,
+    velocity: Array | None,
+    lr: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+) -> bool: ...
+def rmsprop_step(
+    theta: Array,
+    dtheta: Array,
+    square: Array,
+    velocity: Array | None,
+    lr: float,
+    alpha: float,
+    eps: float,
+    momentum: float,
+    weight_decay: float,
+) -> bool: ...
+def adam_step(
+    theta: Array,
+    dtheta: Array,
+    mean: Array,
+    square: Array,
+    step: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+) -> bool: ...
+
+class Stream:
+    def __init__(
+        self,
+        cell: str,
+        theta: Array,
+        input_size: int,
+        hidden_size: int,
+        output_size: int,
+        batch_size: int | None,
+        convert: Callable[[str, Any, str], Array] | None,
+        always_convert: bool = False,
+    ) -> None: ...
+    @property
+    def input_size(self) -> int: ...
+    @property
+    def hidden_size(self) -> int: ...
+    @property
+    def output_size(self) -> int: ...
+    @property
+    def batch_size(self) -> int | None: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    # For an LSTM the state is a pair. What is assigned goes through `convert`.
+    @property
+    def state(self) -> State: ...
+    @state.setter
+    def state(self, value: npt.ArrayLike | tuple[npt.ArrayLike, npt.ArrayLike]) -> None: ...
+    @overload
+    def step(self, x: npt.ArrayLike, out: None = None) -> Array: ...
+    @overload
+    def step(self, x: npt.ArrayLike, out: _Out) -> _Out: ...
+    def run(self, x: npt.ArrayLike) -> Array: ...
+    def reset(self) -> None: ...
+    def copy(self) -> Stream: ...
+    def __copy__(self) -> Stream: ...
+    def __deepcopy__(self, memo: object) -> Stream: ...
+    def __reduce__(self) -> NoReturn: ...
