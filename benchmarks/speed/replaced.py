@@ -1,8 +1,8 @@
-"""One PyTorch model, its layer PyTorch's or crnn's: `python -m benchmarks.replaced`.
+"""A PyTorch model with PyTorch's layer and with crnn's: `python -m benchmarks.speed.replaced`.
 
 A training step is forward pass, mse, backward pass and SGD; an inference runs without gradients.
-Both models have the same weights and inputs, and have to compute the same. The layers take batches
-first and all cores; samples alternate.
+Both models have the same weights and inputs, and their outputs have to agree. Both layers are
+batch_first and use all cores. Samples alternate.
 """
 
 import argparse
@@ -10,8 +10,8 @@ import argparse
 import torch
 
 import crnn.torch
-from benchmarks.cells import CELLS, KINDS
-from benchmarks.timing import interleaved, spread
+from benchmarks.speed.sizes import KINDS, SIZES
+from benchmarks.speed.timing import interleaved, median_and_quartiles
 
 OPERATIONS = ("train step", "inference")
 ROUNDS, SAMPLE_SECONDS = 7, 0.05
@@ -27,9 +27,9 @@ class _Model(torch.nn.Module):
         return self.linear(self.layer(x)[0])
 
 
-def _jobs(kind: str, cell: str, operation: str) -> dict[str, object]:
-    """Return what is timed, by whose layer it is."""
-    T, B, I, H, O = CELLS[cell]
+def _jobs(kind: str, name: str, operation: str) -> dict[str, object]:
+    """Return the job with each library's layer."""
+    T, B, I, H, O = SIZES[name]
     torch.manual_seed(0)
     theirs = _Model(getattr(torch.nn, kind)(I, H, batch_first=True), O)
     ours = _Model(getattr(crnn.torch, kind)(I, H, batch_first=True), O)
@@ -37,7 +37,7 @@ def _jobs(kind: str, cell: str, operation: str) -> dict[str, object]:
     x, y = torch.randn(B, T, I), torch.randn(B, T, O)
     difference = (ours(x) - theirs(x)).abs().max().item()
     if difference > TOLERANCE:
-        raise AssertionError(f"{kind} {cell}: the outputs differ by {difference}")
+        raise AssertionError(f"{kind} {name}: the outputs differ by {difference}")
 
     def job(model):
         sgd = torch.optim.SGD(model.parameters(), lr=1e-6)
@@ -57,23 +57,23 @@ def _jobs(kind: str, cell: str, operation: str) -> dict[str, object]:
 
 
 def main() -> None:
-    """Measure, and print a table as README has it."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.replaced", description=__doc__)
-    parser.add_argument("--cells", default="tiny,small,medium,charlm")
-    cells = parser.parse_args().cells.split(",")
-    print("Times with PyTorch's layer / with crnn's, float32, ms, and how many times as fast\n")
-    print(
-        "| cell: T, B, I, H, O | "
-        + " | ".join(f"{k} {o}" for k in KINDS for o in OPERATIONS)
-        + " |"
+    """Measure, and print a Markdown table."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.speed.replaced", description=__doc__
     )
+    parser.add_argument("--sizes", default="tiny,small,medium,charlm")
+    names = parser.parse_args().sizes.split(",")
+    print("Milliseconds with PyTorch's layer / with crnn's = ratio, float32\n")
+    print("| T, B, I, H, O | " + " | ".join(f"{k} {o}" for k in KINDS for o in OPERATIONS) + " |")
     print("|---|" + "---|" * len(KINDS) * len(OPERATIONS))
-    for cell in cells:
-        entries = [f"{cell}: {', '.join(map(str, CELLS[cell]))}"]
+    for name in names:
+        entries = [f"{name}: {', '.join(map(str, SIZES[name]))}"]
         for kind in KINDS:
             for operation in OPERATIONS:
-                samples = interleaved(_jobs(kind, cell, operation), ROUNDS, SAMPLE_SECONDS)
-                theirs, ours = (spread(samples[name])[0] * 1e3 for name in ("PyTorch", "crnn"))
+                samples = interleaved(_jobs(kind, name, operation), ROUNDS, SAMPLE_SECONDS)
+                theirs, ours = (
+                    median_and_quartiles(samples[rival])[0] * 1e3 for rival in ("PyTorch", "crnn")
+                )
                 entries.append(f"{theirs:.3g} / {ours:.3g} = {theirs / ours:.1f}")
         print("| " + " | ".join(entries) + " |", flush=True)
 

@@ -1,4 +1,4 @@
-"""Timing of rivals in interleaved rounds, so that the machine's drift meets all of them alike."""
+"""Timing of jobs in interleaved rounds, so noise affects all of them equally."""
 
 import statistics
 import time
@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 REST_SECONDS = 0.1
 
 # Samples of a candidate, and the rest before each: enough to tell forms apart that differ by a
-# tenth. What is so many times as slow as another at its first call takes no further part.
+# tenth. A candidate whose first call takes so many times as long as another's is left out.
 CANDIDATE_SECONDS, CANDIDATE_ROUNDS, CANDIDATE_REST, HOPELESS = 0.02, 3, 0.03, 3
 
 
-def seconds_of(job: Callable[[], object], calls: int) -> float:
-    """Return how long a call takes, over so many."""
+def seconds_per_call(job: Callable[[], object], calls: int) -> float:
+    """Return the mean time of a call over so many calls."""
     start = time.perf_counter()
     for _ in range(calls):
         job()
@@ -22,9 +22,9 @@ def seconds_of(job: Callable[[], object], calls: int) -> float:
 
 
 def calls_for(job: Callable[[], object], least_seconds: float) -> int:
-    """Return how many calls take at least so long; the job has run before."""
+    """Return how many calls take at least `least_seconds`; the job has run before."""
     calls = 1
-    while (taken := seconds_of(job, calls) * calls) < least_seconds / 10:
+    while (taken := seconds_per_call(job, calls) * calls) < least_seconds / 10:
         calls *= 10
     return max(1, round(calls * least_seconds / taken))
 
@@ -35,11 +35,12 @@ def interleaved(
     least_seconds: float,
     rest: float = REST_SECONDS,
 ) -> dict[str, list[float]]:
-    """Return the seconds a call of each job takes, once for each round.
+    """Return the seconds per call of each job, one sample for each round.
 
-    Every job runs to warm up, which also tells how many calls make a sample of at least
-    `least_seconds`; then all jobs take one sample in turn, round after round. Before each sample
-    the job before it is left time to come to rest, and one call is not counted.
+    Every job first runs to warm up and to find how many calls make a sample of at least
+    `least_seconds`. Then all jobs take one sample in turn, round after round. Before each sample
+    there is a pause, in which the threads of the job before come to rest, and one untimed call
+    where a call is shorter than the sample.
     """
     calls = {}
     for name, job in jobs.items():
@@ -49,8 +50,9 @@ def interleaved(
     for _ in range(rounds):
         for name, job in jobs.items():
             time.sleep(rest)
-            job()
-            samples[name].append(seconds_of(job, calls[name]))
+            if calls[name] > 1:
+                job()
+            samples[name].append(seconds_per_call(job, calls[name]))
     return samples
 
 
@@ -58,7 +60,7 @@ def fastest(*candidates: Callable[[], object]) -> Callable[[], object]:
     """Return the fastest of several forms of the same work."""
     for candidate in candidates:
         candidate()
-    first = [seconds_of(candidate, 1) for candidate in candidates]
+    first = [seconds_per_call(candidate, 1) for candidate in candidates]
     jobs = {str(i): candidates[i] for i, s in enumerate(first) if s <= HOPELESS * min(first)}
     if len(jobs) > 1:
         samples = interleaved(jobs, CANDIDATE_ROUNDS, CANDIDATE_SECONDS, CANDIDATE_REST)
@@ -66,7 +68,7 @@ def fastest(*candidates: Callable[[], object]) -> Callable[[], object]:
     return next(iter(jobs.values()))
 
 
-def spread(samples: list[float]) -> tuple[float, float, float]:
-    """Return the median and the quartiles below and above it."""
-    low, median, high = statistics.quantiles(samples, n=4)
+def median_and_quartiles(samples: list[float]) -> tuple[float, float, float]:
+    """Return the median, the lower and the upper quartile."""
+    low, median, high = statistics.quantiles(samples, n=4, method="inclusive")
     return median, low, high

@@ -1,11 +1,11 @@
-"""crnn itself, with either of its implementations."""
+"""crnn, with either of its implementations."""
 
 import functools
 
 import numpy as np
 
 import crnn
-from benchmarks.rivals import NAMES, Problem
+from benchmarks.speed.rivals import NAMES, Problem
 
 
 class _Train:
@@ -35,7 +35,7 @@ class Crnn:
         self._implementation = implementation
 
     def _net(self, problem: Problem) -> crnn.RNN | crnn.GRU | crnn.LSTM:
-        _, _, I, H, O = problem.cell
+        _, _, I, H, O = problem.sizes
         family = getattr(crnn, problem.kind)
         net = family(I, H, O, dtype=problem.dtype, implementation=self._implementation)
         for name in NAMES:
@@ -49,6 +49,6 @@ class Crnn:
         return functools.partial(self._net(problem).predict, problem.x)
 
     def streaming_step(self, problem: Problem):
-        stream = self._net(problem).stream(problem.cell.B)
-        y = np.empty((problem.cell.B, problem.cell.O), problem.dtype)
+        stream = self._net(problem).stream(problem.sizes.B)
+        y = np.empty((problem.sizes.B, problem.sizes.O), problem.dtype)
         return functools.partial(stream.step, out=y)

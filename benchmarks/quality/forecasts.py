@@ -1,6 +1,7 @@
-"""`crnn.forecasting` beside the usual forecasts, on series of several kinds.
+"""Errors of `crnn.forecasting` and of common forecasts on several kinds of series.
 
-`python -m benchmarks.forecasts` prints root mean square errors on the last fifth of each series.
+`python -m benchmarks.quality.forecasts` prints root mean square errors on the last fifth of each
+series.
 """
 
 import time
@@ -22,7 +23,7 @@ PASSENGERS = """
 
 
 def series() -> dict[str, tuple[np.ndarray, int]]:
-    """Return each series and the steps that forecasts of it go ahead."""
+    """Return each series and how many steps ahead it is forecast."""
     rng = np.random.default_rng(0)
     t = np.arange(1500)
     week = np.array([0, 5, 8, 6, 3, -10, -12])[t % 7]

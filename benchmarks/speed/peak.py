@@ -1,4 +1,4 @@
-"""The machine's multiply-add peak on all cores, measured by peak.c in the same run as the rest."""
+"""The machine's multiply-add rate on all cores, measured by peak.c during the run."""
 
 import ctypes
 import os
@@ -18,12 +18,12 @@ if platform.machine() in ("x86_64", "AMD64"):
 
 
 class Peak:
-    """Operations a second, by dtype.
+    """Operations per second, by dtype.
 
     Attributes
     ----------
     missing : str or None
-        Why there is none.
+        Why the peak cannot be measured; None if it can.
     """
 
     def __init__(self) -> None:
@@ -43,11 +43,11 @@ class Peak:
             self._library = ctypes.CDLL(str(library))
 
     def measure(self, dtype: str) -> float | None:
-        """Return the peak of one moment, or None.
+        """Return the peak at this moment, or None.
 
-        All cores work at once, each on a clock of its own that stands while another process has
-        the core: by the wall clock, two threads that started one after the other, or had to wait,
-        showed half the peak and so doubled every share of it.
+        All cores work at once. Each thread reads its own CPU clock, which stops while another
+        process has the core. By the wall clock, two threads of which one had to wait showed half
+        the peak, which doubled every share of it.
         """
         if self._library is None:
             return None
@@ -62,8 +62,8 @@ class Peak:
         def work(core: int) -> None:
             ready.wait()
             start = time.thread_time()
-            done = function(ROUNDS, 0.5, 1.0, ctypes.byref(real()))
-            rates[core] = done / (time.thread_time() - start)
+            operations = function(ROUNDS, 0.5, 1.0, ctypes.byref(real()))
+            rates[core] = operations / (time.thread_time() - start)
 
         threads = [threading.Thread(target=work, args=(core,)) for core in range(cores)]
         for thread in threads:

@@ -1,13 +1,13 @@
-"""Hand-written Numba: loops where there is one sequence, products by BLAS where there are more.
+"""Hand-written Numba: loops or BLAS for one sequence, BLAS for a batch.
 
-Everything of a step is one compiled call. Of the two forms, loops and BLAS, the faster one runs.
+Each job is one compiled call. For one sequence the faster of the two forms runs.
 """
 
 import numba
 import numpy as np
 
-from benchmarks.rivals import NAMES, Problem
-from benchmarks.timing import fastest
+from benchmarks.speed.rivals import NAMES, Problem
+from benchmarks.speed.timing import fastest
 
 compiled = numba.njit(fastmath=True, error_model="numpy")
 
@@ -170,7 +170,7 @@ class _Train:
         self._x, self._y = problem.x, problem.y
         self._time_major = [np.ascontiguousarray(a.swapaxes(0, 1)) for a in (self._x, self._y)]
         self._by_loops = False
-        if problem.cell.B == 1:
+        if problem.sizes.B == 1:
             self._by_loops = fastest(self._loops, self._blas) == self._loops
 
     def _loops(self):
@@ -212,12 +212,12 @@ def inference(problem: Problem):
             None
         ]
 
-    return fastest(loops, blas) if problem.cell.B == 1 else blas
+    return fastest(loops, blas) if problem.sizes.B == 1 else blas
 
 
 def streaming_step(problem: Problem):
     p = _arrays(problem)
-    _, B, _, H, O = problem.cell
+    _, B, _, H, O = problem.sizes
     states, y = np.zeros((2, H), problem.dtype), np.empty((1, O), problem.dtype)
     h = np.zeros((B, H), problem.dtype)
 

@@ -1,34 +1,34 @@
-"""What is compared: each module here offers the same three jobs, on the same numbers.
+"""The libraries that are compared. Each module offers the same three jobs on the same numbers.
 
 `train_step(problem)`
     Returns a `TrainStep`: one call is forward pass, mse, BPTT and SGD on one batch.
 `inference(problem)`
-    Returns a function of no arguments whose result is y, (B, T, O) or (T, B, O).
+    Returns a function without arguments that returns y (B, T, O) or (T, B, O).
 `streaming_step(problem)`
     Returns a function from x_t (B, I) to y_t (B, O), both NumPy arrays, that keeps the state.
 
-A module raises `UnsuitedError` for what it cannot do, or nobody would do with it.
+A module raises `UnsuitedError` for a job that it cannot do, or that nobody would give it.
 """
 
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from benchmarks.cells import GATES, Cell
+from benchmarks.speed.sizes import BLOCKS, Sizes
 
 NAMES = ("W_xh", "W_hh", "b_h", "W_hy", "b_y")
 
 
 class UnsuitedError(Exception):
-    """Why a rival takes no part."""
+    """The rival does not take part, and why."""
 
 
 class Problem(NamedTuple):
-    """One cell's numbers, the same for all."""
+    """Sizes, parameters and data of one measurement, the same for all rivals."""
 
     kind: str
-    """The network: "RNN", of tanh units; "GRU", which resets after the product; or "LSTM"."""
-    cell: Cell
+    """"RNN" with tanh units, "GRU" that resets after the product, or "LSTM"."""
+    sizes: Sizes
     params: dict[str, np.ndarray]
     x: np.ndarray
     """(B, T, I)"""
@@ -37,7 +37,7 @@ class Problem(NamedTuple):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of all arrays."""
+        """The dtype of all arrays."""
         return self.x.dtype
 
 
@@ -53,12 +53,12 @@ class TrainStep(Protocol):
         """Return the parameters as they are now."""
 
 
-def problem_of(kind: str, cell: Cell, dtype: str) -> Problem:
-    """Return random numbers of a cell's sizes; weights scaled so that tanh works in its curve."""
+def make_problem(kind: str, sizes: Sizes, dtype: str) -> Problem:
+    """Return random numbers. The scale of the weights keeps tanh in its curved part."""
     rng = np.random.default_rng(0)
-    T, B, I, H, O = cell
-    G = GATES[kind]
-    # As crnn has them: last in the b_h of a GRU stands what is added to W_hn h.
+    T, B, I, H, O = sizes
+    G = BLOCKS[kind]
+    # crnn's layout: the last block of a GRU's b_h is the bias of W_hn h.
     b_h = 4 * H if kind == "GRU" else G * H
     shapes = {"W_xh": (G * H, I), "W_hh": (G * H, H), "b_h": (b_h,), "W_hy": (O, H), "b_y": (O,)}
     params = {
@@ -67,4 +67,4 @@ def problem_of(kind: str, cell: Cell, dtype: str) -> Problem:
     }
     x = rng.standard_normal((B, T, I)).astype(dtype)
     y = rng.standard_normal((B, T, O)).astype(dtype)
-    return Problem(kind, cell, params, x, y)
+    return Problem(kind, sizes, params, x, y)

@@ -1,16 +1,14 @@
-"""What the compiler made of the hot loops: `python -m benchmarks.assembly`, with objdump.
+"""The hot loops as compiled: `python -m benchmarks.speed.assembly`, which needs objdump.
 
-For each instruction set, the innermost loops of the matrix product and of one sequence's step: how
-many multiply-adds of how many instructions, on which registers, and how many of them move an
-accumulator to the stack and back.
+It prints the innermost loops of the matrix product and of one sequence's step for each instruction
+set: the multiply-adds, the instructions, the registers, and the instructions that move an
+accumulator to the stack or back.
 """
 
 import re
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
-
-from crnn import kernels
+from importlib.util import find_spec
 
 BUILDS = ("_baseline", "_avx2", "_avx512")
 # Cython's names of the specialisations for float32 and float64
@@ -25,9 +23,11 @@ REGISTER = re.compile(r"%([xyz]mm)\d")
 
 
 def functions(build: str) -> Iterator[tuple[str, list[tuple[int, str]]]]:
-    """Yield each function's name and its instructions with their addresses."""
-    (module,) = Path(kernels.__path__[0]).glob(f"{build}.*.so")
-    command = ["objdump", "-d", "--no-show-raw-insn", module]
+    """Yield the name of each function and its instructions with their addresses."""
+    module = find_spec(f"crnn.kernels.{build}")
+    if module is None or module.origin is None:
+        return
+    command = ["objdump", "-d", "--no-show-raw-insn", module.origin]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for part in re.split(r"\n(?=[0-9a-f]+ <)", text):
         title = re.match(r"[0-9a-f]+ <(\S+)>:", part)
@@ -37,7 +37,7 @@ def functions(build: str) -> Iterator[tuple[str, list[tuple[int, str]]]]:
 
 
 def loops(code: list[tuple[int, str]]) -> Iterator[list[str]]:
-    """Yield the bodies of the innermost loops: no jump but the one back to their start."""
+    """Yield the bodies of the innermost loops, whose only jump goes back to their start."""
     index = {address: i for i, (address, _) in enumerate(code)}
     for end, (_, instruction) in enumerate(code):
         jump = re.match(r"j\w+\s+([0-9a-f]+)", instruction)
@@ -48,7 +48,7 @@ def loops(code: list[tuple[int, str]]) -> Iterator[list[str]]:
 
 
 def main() -> None:
-    """Print a line for each of the loops with most multiply-adds."""
+    """Print a line for each of the loops with the most multiply-adds."""
     for build in BUILDS:
         print(build.removeprefix("_"))
         found: dict[str, set[tuple[int, int, str, int]]] = {}

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from benchmarks.rivals import NAMES, Problem, UnsuitedError
+from benchmarks.speed.rivals import NAMES, Problem, UnsuitedError
 
-# Beyond so many multiply-adds in a forward pass nobody would wait for it.
+# Multiply-adds of a forward pass. Beyond them nobody would use lists.
 MOST_WORK = 200_000
 
 
@@ -20,9 +20,9 @@ def _transposed(W):
 
 class _Network:
     def __init__(self, problem: Problem) -> None:
-        T, B, I, H, O = problem.cell
+        T, B, I, H, O = problem.sizes
         if B > 1 or T * H * (I + H + O) > MOST_WORK:
-            raise UnsuitedError("lists are for the smallest sizes")
+            raise UnsuitedError("lists are for small sizes")
         for name in NAMES:
             setattr(self, name, problem.params[name].astype(float).tolist())
         self.x = problem.x[0].astype(float).tolist()
@@ -85,7 +85,7 @@ def inference(problem: Problem):
 
 def streaming_step(problem: Problem):
     network = _Network(problem)
-    h = [0.0] * problem.cell.H
+    h = [0.0] * problem.sizes.H
 
     def step(x_t):
         nonlocal h

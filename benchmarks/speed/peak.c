@@ -1,4 +1,4 @@
-/* The machine's multiply-add peak: registers that only multiply and add, with no memory in sight.
+/* The machine's multiply-add peak: registers only multiply and add, and no memory is read.
    CHAINS independent sums hide the latency of two units of four to five cycles. */
 enum { CHAINS = 16 };
 
@@ -12,7 +12,7 @@ enum { CHAINS = 16 };
 
 #define DEFINE(NAME, REAL)                                                                         \
     typedef REAL NAME##_vec __attribute__((vector_size(BYTES)));                                   \
-    /* Returns the floating-point operations done, so that nothing can be left out. */             \
+    /* Returns the number of operations; *out keeps the compiler from leaving any out. */           \
     double NAME(long rounds, REAL a, REAL b, REAL *out) {                                          \
         NAME##_vec sums[CHAINS], factor = a - (NAME##_vec){0}, term = b - (NAME##_vec){0};         \
         long round;                                                                                \

@@ -1,10 +1,11 @@
-"""How good the defaults of `crnn.sklearn` are on small problems, beside usual references.
+"""Scores of `crnn.sklearn` with its defaults on small problems, beside common models.
 
-`python -m benchmarks.defaults` prints the table, or of some problems with their names behind it; it
-needs scikit-learn. Each problem has up to a few hundred sequences to learn from, made here or
-shipped with scikit-learn, and others to be tried on. Where aeon is installed, its files of
-well-known problems are read too (`pip install --no-deps aeon`; nothing of it is imported), with
-their own split. Features are standardized. Classifiers are judged by accuracy, regressors by R^2.
+`python -m benchmarks.quality.defaults [NAME ...]` prints a table of all problems, or of the named
+ones. It needs scikit-learn. Each problem has up to a few hundred training sequences, and others for
+the score; they are generated here or come with scikit-learn. If aeon is installed
+(`pip install --no-deps aeon`), its files of well-known problems are read, too, with their own
+split; aeon itself is not imported. Features are standardized. The score of a classifier is its
+accuracy, that of a regressor R^2.
 """
 
 import importlib.util
@@ -23,7 +24,6 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from crnn._training.data import padded
 from crnn.sklearn import RNNClassifier, RNNRegressor
 
 Array = np.ndarray
@@ -31,7 +31,7 @@ SEEDS = range(3)
 
 
 class Problem(NamedTuple):
-    """Sequences to learn from and others to be tried on."""
+    """Sequences of which the first `n_train` are for training and the others for the score."""
 
     x: list[Array]
     y: Array
@@ -43,14 +43,14 @@ class Problem(NamedTuple):
 
 
 def digits(rng: np.random.Generator) -> Problem:
-    """Images of digits, read as 8 rows of 8 pixels."""
+    """Images of digits, read row by row: 8 steps of 8 pixels."""
     data = load_digits()
     rows = rng.permutation(len(data.images))
     return Problem([*data.images[rows]], data.target[rows], 500)
 
 
 def frequencies(rng: np.random.Generator) -> Problem:
-    """Noisy sines of 4 frequencies, of any phase."""
+    """Noisy sines of 4 frequencies with random phases."""
     kinds = rng.integers(0, 4, 700)
     phases, t = rng.uniform(0, 2 * np.pi, 700), np.arange(100)
     x = np.sin(np.outer(0.2 + 0.06 * kinds, t) + phases[:, None]) + rng.normal(0, 0.8, (700, 100))
@@ -70,7 +70,7 @@ def cylinder_bell_funnel(rng: np.random.Generator) -> Problem:
 
 
 def which_came_first(rng: np.random.Generator) -> Problem:
-    """A bump in each of two channels, far apart: whose was the first?"""
+    """The channel with the earlier of two bumps, one in each channel."""
     x, first = rng.normal(0, 0.5, (800, 150, 2)), rng.integers(0, 2, 800)
     bump = np.hanning(12)[1:-1] * 3
     for row, one in zip(x, first, strict=True):
@@ -81,7 +81,7 @@ def which_came_first(rng: np.random.Generator) -> Problem:
 
 
 def utterances(rng: np.random.Generator) -> Problem:
-    """9 speakers, 12 smooth channels, 7 to 29 steps, as of spoken vowels."""
+    """The speaker, one of 9, in 12 smooth channels of 7 to 29 steps, similar to spoken vowels."""
     starts, ends = rng.normal(0, 1, (2, 9, 12))
     kinds, x = rng.integers(0, 9, 640), []
     for kind in kinds:
@@ -93,14 +93,14 @@ def utterances(rng: np.random.Generator) -> Problem:
 
 
 def delayed_recall(rng: np.random.Generator) -> Problem:
-    """The first 5 steps tell the class, the 95 after them nothing."""
+    """A class that the first 5 of 100 steps determine; the others are noise."""
     kinds, x = rng.integers(0, 4, 800), rng.normal(0, 1, (800, 100, 2))
     x[:, :5] += 2 * np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])[kinds][:, None]
     return Problem([*x], kinds, 300)
 
 
 def motif(rng: np.random.Generator) -> Problem:
-    """Whether one of 6 channels of 100 steps holds a short motif somewhere."""
+    """Whether one of 6 channels of 100 steps has a short motif somewhere."""
     kinds, x = rng.integers(0, 2, 800), rng.normal(0, 1, (800, 100, 6))
     shape = np.array([1, 2, 3, -3, -2, -1, 2, -2]) * 0.9
     for row, kind in zip(x, kinds, strict=True):
@@ -111,7 +111,7 @@ def motif(rng: np.random.Generator) -> Problem:
 
 
 def beats(rng: np.random.Generator) -> Problem:
-    """Heart beats of 96 steps, sound ones or with an inverted, early wave."""
+    """Heart beats of 96 steps, normal or with an inverted, early wave."""
     kinds, t, x = rng.integers(0, 2, 600), np.arange(96), []
     for kind in kinds:
         peak, width = rng.normal(35, 3), rng.normal(3, 0.3)
@@ -143,7 +143,7 @@ def tempo(rng: np.random.Generator) -> Problem:
 
 
 def time_of_event(rng: np.random.Generator) -> Problem:
-    """When a step upwards happened, among 3 channels and 20 to 120 steps."""
+    """The steps since the level of one of 3 channels rose, in 20 to 120 steps."""
     x, y = [], []
     for _ in range(700):
         row = rng.normal(0, 1, (rng.integers(20, 121), 3))
@@ -155,7 +155,7 @@ def time_of_event(rng: np.random.Generator) -> Problem:
 
 
 def adding(rng: np.random.Generator) -> Problem:
-    """The sum of the two numbers that are marked among 50 (Hochreiter and Schmidhuber 1997)."""
+    """The sum of two marked numbers among 50 (Hochreiter and Schmidhuber 1997)."""
     x, y = np.zeros((1500, 50, 2)), np.zeros(1500)
     x[..., 0] = rng.uniform(0, 1, (1500, 50))
     for row in range(1500):
@@ -166,7 +166,7 @@ def adding(rng: np.random.Generator) -> Problem:
 
 
 def damping(rng: np.random.Generator) -> Problem:
-    """How fast an oscillation of 60 steps dies, and its frequency is any."""
+    """The damping of an oscillation of 60 steps with a random frequency."""
     y, t = rng.uniform(0.01, 0.1, 700), np.arange(60)
     of = rng.uniform(0.3, 0.9, 700)[:, None]
     x = 2 * np.exp(-np.outer(y, t)) * np.cos(of * t) + rng.normal(0, 0.1, (700, 60))
@@ -174,7 +174,7 @@ def damping(rng: np.random.Generator) -> Problem:
 
 
 def control_charts(rng: np.random.Generator) -> Problem:
-    """Noise, cycles, trends and shifts, each chart scaled (Alcock and Manolopoulos 1999)."""
+    """Noise, cycles, trends and shifts, each scaled (Alcock and Manolopoulos 1999)."""
     kinds, t, x = rng.integers(0, 6, 600), np.arange(60), []
     for kind in kinds:
         shift = rng.uniform(7.5, 20) * (t >= rng.uniform(20, 40))
@@ -186,7 +186,7 @@ def control_charts(rng: np.random.Generator) -> Problem:
 
 
 def two_patterns(rng: np.random.Generator) -> Problem:
-    """A jump up or down early and one late, 4 classes (after Geurts 2002)."""
+    """The directions of an early and a late jump: 4 classes (after Geurts 2002)."""
     kinds, x = rng.integers(0, 4, 800), rng.normal(0, 1, (800, 128))
     for row, kind in zip(x, kinds, strict=True):
         for at, is_up in ((rng.integers(5, 50), kind & 1), (rng.integers(65, 110), kind >> 1)):
@@ -196,7 +196,7 @@ def two_patterns(rng: np.random.Generator) -> Problem:
 
 
 def majority(rng: np.random.Generator) -> Problem:
-    """Which of 3 noisy symbols of 4 channels is the most frequent in 15 to 60 steps."""
+    """The most frequent of 3 noisy symbols of 4 channels in 15 to 60 steps."""
     symbols, x, y = rng.normal(0, 1, (3, 4)), [], []
     for _ in range(700):
         drawn = rng.choice(3, rng.integers(15, 61), p=rng.dirichlet([1, 1, 1]))
@@ -206,7 +206,7 @@ def majority(rng: np.random.Generator) -> Problem:
 
 
 def count_of_events(rng: np.random.Generator) -> Problem:
-    """How many short pulses there are in 80 noisy steps."""
+    """The number of short pulses in 80 noisy steps."""
     x, y = rng.normal(0, 0.4, (700, 80, 2)), rng.integers(0, 9, 700)
     for row, count in zip(x, y, strict=True):
         at = rng.choice(np.arange(2, 78, 4), count, replace=False)
@@ -223,11 +223,12 @@ def autoregression(rng: np.random.Generator) -> Problem:
     return Problem([*x[..., None]], y, 300)
 
 
-# These, up to `trend`, were made when the defaults had been chosen, and changed nothing in them.
+# The problems from here to `trend` were written after the defaults had been chosen, and did not
+# change them.
 
 
 def lead_or_lag(rng: np.random.Generator) -> Problem:
-    """Which of two noisy channels is ahead of the other, by 2 to 5 of 30 to 89 steps."""
+    """Which of two noisy channels is ahead of the other by 2 to 5 steps, in 30 to 89 steps."""
     kinds, x = rng.integers(0, 2, 500), []
     for kind in kinds:
         n, ahead = rng.integers(30, 90), rng.integers(2, 6) * (1 if kind else -1)
@@ -238,14 +239,14 @@ def lead_or_lag(rng: np.random.Generator) -> Problem:
 
 
 def drift(rng: np.random.Generator) -> Problem:
-    """Random walks that drift down, not at all, or up."""
+    """Random walks that drift down, up or not at all."""
     kinds = rng.integers(0, 3, 500)
     x = [np.cumsum(rng.normal((kind - 1) * 0.25, 1, (80, 2)), axis=0) for kind in kinds]
     return Problem(x, kinds, 200)
 
 
 def pulse_widths(rng: np.random.Generator) -> Problem:
-    """A pulse of one of 4 widths somewhere in 140 steps."""
+    """The width, one of 4, of a pulse somewhere in 140 steps."""
     kinds, x = rng.integers(0, 4, 500), rng.normal(0, 0.3, (500, 140, 1))
     for row, kind in zip(x, kinds, strict=True):
         start = rng.integers(5, 100)
@@ -254,7 +255,7 @@ def pulse_widths(rng: np.random.Generator) -> Problem:
 
 
 def gestures(rng: np.random.Generator) -> Problem:
-    """10 smooth movements in space, of any size, speed and 40 to 109 steps."""
+    """10 smooth movements in space with random size and speed, in 40 to 109 steps."""
     shapes, kinds, x = rng.normal(0, 1, (10, 6, 3)), rng.integers(0, 10, 500), []
     orders = np.arange(1, 7)
     for kind in kinds:
@@ -265,7 +266,7 @@ def gestures(rng: np.random.Generator) -> Problem:
 
 
 def order_of_three(rng: np.random.Generator) -> Problem:
-    """In which of 6 orders three channels have their pulses."""
+    """The order, one of 6, of the pulses of three channels."""
     orders = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
     kinds, x = rng.integers(0, 6, 600), rng.normal(0, 0.4, (600, 90, 3))
     for row, kind in zip(x, kinds, strict=True):
@@ -282,7 +283,7 @@ def highest(rng: np.random.Generator) -> Problem:
 
 
 def delay(rng: np.random.Generator) -> Problem:
-    """How many of 2 to 19 steps one channel of noise is behind the other."""
+    """The delay, 2 to 19 steps, of one channel of noise behind the other."""
     y, x = rng.integers(2, 20, 500), []
     for steps in y:
         noise = rng.normal(0, 1, 90)
@@ -291,13 +292,13 @@ def delay(rng: np.random.Generator) -> Problem:
 
 
 def loudness(rng: np.random.Generator) -> Problem:
-    """The standard deviation of one of two channels of noise, 20 to 79 steps."""
+    """The standard deviation of one of two channels of noise, in 20 to 79 steps."""
     y = rng.uniform(0.3, 3, 400)
     return Problem([rng.normal(0, [of, 1], (rng.integers(20, 80), 2)) for of in y], y, 150)
 
 
 def trend(rng: np.random.Generator) -> Problem:
-    """The slope that two of three noisy channels have, with opposite signs."""
+    """The slope of two of three noisy channels, with opposite signs."""
     y, t = rng.normal(0, 1, 400), np.linspace(0, 1, 50)[:, None]
     return Problem([of * t * [1, -1, 0] + rng.normal(0, 0.7, (50, 3)) for of in y], y, 150)
 
@@ -305,7 +306,7 @@ def trend(rng: np.random.Generator) -> Problem:
 def archived(name: str, folder: Path, rng: np.random.Generator) -> Problem:
     """A problem of the UCR and UEA archives (Dau et al. 2018, Bagnall et al. 2018), in .ts files.
 
-    After a line "@data" there is a sequence a line: channels, and the class, between colons.
+    Each line after "@data" is a sequence: the channels and the class, separated by colons.
     """
     x, y, n_train = [], [], 0
     for part in ("TRAIN", "TEST"):
@@ -335,14 +336,22 @@ if (aeon := importlib.util.find_spec("aeon")) is not None:
 
 
 def standardized(problem: Problem) -> Problem:
-    """Bring every channel to mean 0 and deviation 1 over what is learned from."""
+    """Bring every channel to mean 0 and deviation 1 over the training sequences."""
     steps = np.concatenate(problem.x[: problem.n_train])
     scale = np.where(steps.std(axis=0) > 0, steps.std(axis=0), 1)
     return problem._replace(x=[(row - steps.mean(axis=0)) / scale for row in problem.x])
 
 
+def padded(x: list[Array]) -> Array:
+    """Return all sequences in one array (sequence, step, channel) with zeros at the ends."""
+    rows = np.zeros((len(x), max(map(len, x)), x[0].shape[1]))
+    for row, sequence in zip(rows, x, strict=True):
+        row[: len(sequence)] = sequence
+    return rows
+
+
 def summary(x: list[Array]) -> Array:
-    """What people compute by hand: moments, differences, ends, and lagged products by channel."""
+    """Return common features: moments, differences, ends and lagged products by channel."""
     rows = []
     for row in x:
         d = np.diff(row, axis=0)
@@ -353,19 +362,19 @@ def summary(x: list[Array]) -> Array:
 
 
 def references(problem: Problem) -> dict[str, float]:
-    """Return the test score of the best usual model of each kind of features."""
-    n, flat = problem.n_train, padded(problem.x, max(map(len, problem.x)))
+    """Return the test scores of common models, by name."""
+    n, flat = problem.n_train, padded(problem.x)
     flat = flat.reshape(len(flat), -1)
     if problem.is_regression:
         models = {
             "linear": make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 4, 13))),
-            "neighbours": KNeighborsRegressor(3),
+            "neighbors": KNeighborsRegressor(3),
             "forest": RandomForestRegressor(200, random_state=0, n_jobs=2),
         }
     else:
         models = {
             "linear": make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000)),
-            "neighbours": KNeighborsClassifier(1),
+            "neighbors": KNeighborsClassifier(1),
             "forest": RandomForestClassifier(200, random_state=0, n_jobs=2),
         }
     scores = {}

@@ -1,8 +1,8 @@
-"""ONNX Runtime: its RNN, GRU or LSTM operator and the output layer; it trains none.
+"""ONNX Runtime: its RNN, GRU or LSTM operator and the output layer. It does not train.
 
-One thread or all cores, whichever is faster. Its I/O binding, for a state that stays inside, takes
-longer than the arrays of `run`: five times as long a step on the smallest network, half as long
-again on a medium one.
+It uses one thread or all cores, whichever is faster. The state goes in and out as arrays: with I/O
+binding, which keeps it inside, a step of the smallest network takes five times as long, and a step
+of a medium one half as long again.
 """
 
 import os
@@ -12,15 +12,18 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.rivals import Problem, UnsuitedError
-from benchmarks.timing import fastest
+from benchmarks.speed.rivals import Problem, UnsuitedError
+from benchmarks.speed.timing import fastest
 
 
 def _session(problem: Problem, threads: int) -> onnxruntime.InferenceSession:
-    _, B, I, H, O = problem.cell
+    _, B, I, H, O = problem.sizes
     p, kind = problem.params, problem.kind
+    if kind != "RNN" and problem.dtype == np.float64:
+        # A session opens, and fails when it runs.
+        raise UnsuitedError(f"ONNX Runtime has no {kind} in float64")
     real = TensorProto.DOUBLE if problem.dtype == np.float64 else TensorProto.FLOAT
-    # Its gates stand in another order.
+    # ONNX orders the gates in its own way.
     order = {"RNN": [0], "GRU": [1, 0, 2], "LSTM": [0, 3, 1, 2]}[kind]
 
     def ordered(values):
@@ -68,7 +71,7 @@ def _session(problem: Problem, threads: int) -> onnxruntime.InferenceSession:
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
     except onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented:
-        raise UnsuitedError(f"ONNX Runtime has no {kind} of {problem.dtype}") from None
+        raise UnsuitedError(f"ONNX Runtime has no {kind} in {problem.dtype}") from None
 
 
 def _sessions(problem: Problem) -> list[onnxruntime.InferenceSession]:
@@ -76,12 +79,12 @@ def _sessions(problem: Problem) -> list[onnxruntime.InferenceSession]:
 
 
 def train_step(problem: Problem):
-    raise UnsuitedError("ONNX Runtime runs networks and trains none")
+    raise UnsuitedError("ONNX Runtime does not train")
 
 
 def _zero(problem: Problem) -> dict[str, np.ndarray]:
     names = ("h0", "c0") if problem.kind == "LSTM" else ("h0",)
-    return {name: np.zeros((1, problem.cell.B, problem.cell.H), problem.dtype) for name in names}
+    return {name: np.zeros((1, problem.sizes.B, problem.sizes.H), problem.dtype) for name in names}
 
 
 def inference(problem: Problem):

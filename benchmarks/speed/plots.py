@@ -1,4 +1,4 @@
-"""The two pictures that README shows, drawn from the measurements."""
+"""The pictures of the measurements: speed.png and growth.png."""
 
 import itertools
 from pathlib import Path
@@ -8,11 +8,11 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-from benchmarks.cells import CELLS, KINDS, OPERATIONS
-from benchmarks.measure import OURS, PEERS, Measurement
+from benchmarks.speed.measure import OURS, PEERS, Measurement
+from benchmarks.speed.sizes import KINDS, OPERATIONS, SIZES
 
-# Okabe and Ito's palette, which people with any colour vision can tell apart
-COLOURS = {
+# Okabe and Ito's palette, for any color vision
+COLORS = {
     OURS: "#000000",
     "NumPy": "#0072B2",
     "lists": "#999999",
@@ -21,11 +21,11 @@ COLOURS = {
     "JAX": "#009E73",
     "ONNX Runtime": "#CC79A7",
 }
-MARKERS = dict(zip(COLOURS, "Dsx^ovP", strict=True))
+MARKERS = dict(zip(COLORS, "Dsx^ovP", strict=True))
 
 
 def _finish(figure: plt.Figure, path: Path) -> None:
-    """Save it with one legend below its panels, where no data can come to lie."""
+    """Save the figure with one legend below its panels, where it hides no data."""
     handles = {
         label: handle
         for panel in figure.axes
@@ -39,10 +39,10 @@ def _finish(figure: plt.Figure, path: Path) -> None:
     plt.close(figure)
 
 
-def draw_cells(measurements: list[Measurement], path: Path) -> None:
-    """Draw every rival's time as a multiple of crnn's: a panel for each operation and kind."""
-    shown = [m for m in measurements if m.dtype == "float32"]
-    kinds = [kind for kind in KINDS if any(m.kind == kind for m in shown)]
+def draw_ratios(measurements: list[Measurement], path: Path) -> None:
+    """Draw each rival's time as a multiple of crnn's, in a panel for each kind and operation."""
+    float32 = [m for m in measurements if m.dtype == "float32"]
+    kinds = [kind for kind in KINDS if any(m.kind == kind for m in float32)]
     figure, panels = plt.subplots(
         len(kinds), len(OPERATIONS), figsize=(11, 1 + 3.6 * len(kinds)), sharex=True, sharey=True,
         squeeze=False,
@@ -50,19 +50,19 @@ def draw_cells(measurements: list[Measurement], path: Path) -> None:
     for panel, (kind, operation) in zip(
         panels.flat, itertools.product(kinds, OPERATIONS), strict=True
     ):
-        of_cell = {m.cell: m for m in shown if (m.kind, m.operation) == (kind, operation)}
+        by_name = {m.name: m for m in float32 if (m.kind, m.operation) == (kind, operation)}
         for name in PEERS:
             points = [
                 (m.ratio(name), row)
-                for row, cell in enumerate(CELLS)
-                if (m := of_cell.get(cell)) is not None and name in m.samples
+                for row, size in enumerate(SIZES)
+                if (m := by_name.get(size)) is not None and name in m.samples
             ]
             if points:
                 panel.plot(
-                    *zip(*points, strict=True), MARKERS[name], color=COLOURS[name], markersize=7,
+                    *zip(*points, strict=True), MARKERS[name], color=COLORS[name], markersize=7,
                     label=name, alpha=0.9,
                 )  # fmt: skip
-        panel.axvline(1, color=COLOURS[OURS], linewidth=2)
+        panel.axvline(1, color=COLORS[OURS], linewidth=2)
         panel.set_xscale("log")
         panel.xaxis.set_major_formatter("{x:g}")
         panel.set_title(f"{kind}, {operation}", fontsize=11)
@@ -71,8 +71,8 @@ def draw_cells(measurements: list[Measurement], path: Path) -> None:
         panel.grid(axis="x", which="major", color="0.85")
         panel.set_axisbelow(True)
         panel.spines[["top", "right"]].set_visible(False)
-    labels = [f"{name}\nH={cell.H}, B={cell.B}" for name, cell in CELLS.items()]
-    panels[0, 0].set_yticks(range(len(CELLS)), labels, fontsize=9)
+    labels = [f"{name}\nH={sizes.H}, B={sizes.B}" for name, sizes in SIZES.items()]
+    panels[0, 0].set_yticks(range(len(SIZES)), labels, fontsize=9)
     panels[0, 0].invert_yaxis()
     figure.suptitle("Right of the black line: slower than crnn (float32)", fontsize=12)
     _finish(figure, path)
@@ -86,18 +86,20 @@ def draw_growth(growth: list[tuple[str, Measurement]], path: Path) -> None:
         "H": "over the hidden size (T = 50, B = 16, I = 16, O = 8)",
     }
     for panel, (axis, title) in zip(panels, titles.items(), strict=True):
-        points = [(getattr(m.sizes, axis), m) for of_axis, m in growth if of_axis == axis]
-        for name, colour in COLOURS.items():
+        points = [
+            (getattr(m.sizes, axis), m) for measured_axis, m in growth if measured_axis == axis
+        ]
+        for name, color in COLORS.items():
             line = [(size, m.median(name)) for size, m in points if name in m.samples]
             if line:
                 panel.plot(
-                    *zip(*line, strict=True), marker=MARKERS[name], color=colour, label=name,
+                    *zip(*line, strict=True), marker=MARKERS[name], color=color, label=name,
                     linewidth=2.5 if name == OURS else 1.2,
                 )  # fmt: skip
         panel.set_xscale("log", base=10 if axis == "T" else 2)
         panel.set_yscale("log")
         panel.set_xlabel({"T": "time steps T", "H": "hidden units H"}[axis])
-        panel.set_ylabel("seconds a training step")
+        panel.set_ylabel("seconds per training step")
         panel.set_title(title, fontsize=10)
         panel.grid(which="major", color="0.88")
         panel.spines[["top", "right"]].set_visible(False)

@@ -1,13 +1,12 @@
-"""Which cell learns to remember: the adding problem, `python -m benchmarks.adding --help`.
+"""The adding problem for each cell: `python -m benchmarks.quality.adding --help`.
 
-At each step a sequence has a random number and a mark. Two marks of a sequence are 1, one in each
-half, all others 0; what is asked for at the end is the sum of the two marked numbers (Hochreiter
-and Schmidhuber 1997, "Long short-term memory", experiment 4). Who always answers 1, the mean, has
-an error of 1/6, twice the variance of a number. To do better a network has to carry a number over
-many steps in which nothing is asked of it.
+Each step of a sequence has a random number and a mark. Two marks are 1, one in each half; all
+others are 0. The target is the sum of the two marked numbers (Hochreiter and Schmidhuber 1997,
+"Long short-term memory", experiment 4). The constant answer 1, the mean, has an error of 1/6, twice
+the variance of a number. A lower error means that the network carries a number over many steps.
 
-All cells have the same hidden units, batches, optimiser and clipping, and each the best of the same
-learning rates, by its error at the end on sequences of its own.
+All cells have the same number of hidden units, the same batches, optimizer and clipping. Each has
+the best of the same learning rates by the final error on its test sequences.
 """
 
 import argparse
@@ -25,10 +24,10 @@ import crnn
 
 LENGTHS = (50, 100, 200)
 CELLS = {"RNN": crnn.RNN, "GRU": crnn.GRU, "LSTM": crnn.LSTM}
-COLOURS = {"RNN": "#D55E00", "GRU": "#0072B2", "LSTM": "#009E73"}  # Okabe and Ito's
+COLORS = {"RNN": "#D55E00", "GRU": "#0072B2", "LSTM": "#009E73"}  # Okabe and Ito's palette
 LEARNING_RATES = (0.003, 0.01)
 HIDDEN_SIZE, BATCH_SIZE = 32, 64
-STEPS, EVERY, TESTED = 4000, 50, 1000
+STEPS, STEPS_PER_POINT, TEST_SEQUENCES = 4000, 50, 1000
 SEEDS = (0, 1, 2)
 GUESSING = 1 / 6
 
@@ -44,21 +43,21 @@ def sequences(n: int, T: int, rng: np.random.Generator) -> tuple[np.ndarray, np.
 
 
 def learn(cell: str, T: int, lr: float, seed: int, steps: int) -> list[float]:
-    """Return the mean squared error on sequences never trained on, after every so many steps."""
+    """Return the mean squared error on test sequences, after every STEPS_PER_POINT steps."""
     rng = np.random.default_rng([seed, T])
-    x_test, y_test = sequences(TESTED, T, rng)
+    x_test, y_test = sequences(TEST_SEQUENCES, T, rng)
     net = CELLS[cell](2, HIDDEN_SIZE, 1, return_sequences=False, seed=seed)
     optimizer = crnn.Adam(lr)
     errors = [net.loss(x_test, y_test)]
     for step in range(1, steps + 1):
         net.train_step(*sequences(BATCH_SIZE, T, rng), optimizer, clip_norm=1.0)
-        if step % EVERY == 0:
+        if step % STEPS_PER_POINT == 0:
             errors.append(net.loss(x_test, y_test))
     return errors
 
 
 def curves(cell: str, T: int, steps: int, seeds: tuple[int, ...]) -> tuple[float, np.ndarray]:
-    """Return the best learning rate, and with it the errors (seeds, points)."""
+    """Return the best learning rate and its errors (seeds, points)."""
     found = {
         lr: np.array([learn(cell, T, lr, seed, steps) for seed in seeds]) for lr in LEARNING_RATES
     }
@@ -67,15 +66,15 @@ def curves(cell: str, T: int, steps: int, seeds: tuple[int, ...]) -> tuple[float
 
 
 def draw(results: dict[tuple[str, int], tuple[float, np.ndarray]], path: Path) -> None:
-    """Draw the errors over the sequences seen: a panel for each length."""
+    """Draw the errors over the number of training sequences, in a panel for each length."""
     figure, panels = plt.subplots(1, len(LENGTHS), figsize=(11, 3.8), sharey=True)
     for panel, T in zip(panels, LENGTHS, strict=True):
-        for cell, colour in COLOURS.items():
+        for cell, color in COLORS.items():
             _, errors = results[cell, T]
-            seen = np.arange(errors.shape[1]) * EVERY * BATCH_SIZE / 1000
-            panel.plot(seen, np.median(errors, axis=0), color=colour, label=cell, linewidth=1.8)
+            seen = np.arange(errors.shape[1]) * STEPS_PER_POINT * BATCH_SIZE / 1000
+            panel.plot(seen, np.median(errors, axis=0), color=color, label=cell, linewidth=1.8)
             panel.fill_between(
-                seen, errors.min(axis=0), errors.max(axis=0), color=colour, alpha=0.2, linewidth=0
+                seen, errors.min(axis=0), errors.max(axis=0), color=color, alpha=0.2, linewidth=0
             )
         panel.axhline(GUESSING, color="0.4", linestyle="--", linewidth=1)
         panel.set_yscale("log")
@@ -99,8 +98,10 @@ def draw(results: dict[tuple[str, int], tuple[float, np.ndarray]], path: Path) -
 
 
 def main() -> None:
-    """Learn, print a table, and draw."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.adding", description=__doc__)
+    """Train, print a table, and draw."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.quality.adding", description=__doc__
+    )
     parser.add_argument("--short", action="store_true", help="a tenth of the steps, and one seed")
     parser.add_argument("--output", type=Path, help="folder for adding.png (none: no picture)")
     chosen = parser.parse_args()

@@ -1,0 +1,1 @@
+"""How good models are that crnn trains with its defaults."""

@@ -1,0 +1,1 @@
+"""How long crnn and other libraries take for the same work."""

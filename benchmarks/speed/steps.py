@@ -1,0 +1,93 @@
+"""The time of one step of a stream from C, Cython and Python: `python -m benchmarks.speed.steps`.
+
+The networks are in float32, with an output and no batch. From C and Cython a sample is the mean of
+100 steps; from Python it is one step, with the time of the clock in it. Needs Cython, setuptools
+and a C compiler.
+"""
+
+import argparse
+import functools
+import importlib.util
+import itertools
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import crnn
+
+SOURCE = Path(__file__).with_suffix(".pyx")
+SIZES = ((1, 8, 1), (8, 8, 4), (1, 32, 1), (8, 32, 4), (8, 64, 4))  # I, H, O
+FAMILIES = {"RNN": crnn.RNN, "GRU": crnn.GRU, "LSTM": crnn.LSTM}
+SAMPLES = 20_000
+
+BUILD = """
+import setuptools
+from Cython.Build import cythonize
+import crnn
+
+extension = setuptools.Extension("steps", ["steps.pyx"], include_dirs=[crnn.get_include()])
+setuptools.setup(
+    name="steps",
+    ext_modules=cythonize(extension, quiet=True),
+    script_args=["-q", "build_ext", "--inplace"],
+)
+"""
+
+
+def compiled_steps() -> Any:
+    """Build steps.pyx in a temporary folder and return the module."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(SOURCE, folder)
+        subprocess.run([sys.executable, "-P", "-c", BUILD], cwd=folder, check=True)
+        (path,) = [p for p in Path(folder).iterdir() if p.suffix in {".so", ".pyd"}]
+        spec = importlib.util.spec_from_file_location("steps", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return module
+
+
+def from_python(step: Callable[[], object], samples: np.ndarray) -> None:
+    """Fill `samples` with nanoseconds per step."""
+    clock = time.perf_counter_ns
+    for i in range(len(samples)):
+        start = clock()
+        step()
+        samples[i] = clock() - start
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.steps", description=__doc__)
+    parser.add_argument("--samples", type=int, default=SAMPLES)
+    samples = np.empty(parser.parse_args().samples)
+    steps = compiled_steps()
+    crnn.show_config()
+    print("\nnanoseconds per step: median, 99th and 99.9th percentile\n")
+    print(f"{'network':<8}{'I, H, O':>10}" + "".join(
+        f"{name:>24}" for name in ("C", "Cython", "step(x, out=y)", "step(x)")
+    ))  # fmt: skip
+    for (name, family), (I, H, O) in itertools.product(FAMILIES.items(), SIZES):
+        stream = family(I, H, O, seed=0, implementation="native").stream()
+        x, y = np.ones(I, np.float32), np.empty(O, np.float32)
+        columns = []
+        for fill, *arguments in (
+            (steps.from_c, stream, x, y),
+            (steps.from_cython, stream, x, y),
+            (from_python, functools.partial(stream.step, x, out=y)),
+            (from_python, functools.partial(stream.step, x)),
+        ):
+            fill(*arguments, samples)
+            columns.append(", ".join(f"{p:.0f}" for p in np.percentile(samples, [50, 99, 99.9])))
+        line = "".join(f"{column:>24}" for column in columns)
+        print(f"{name:<8}{f'{I}, {H}, {O}':>10}{line}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

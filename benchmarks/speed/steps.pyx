@@ -1,0 +1,57 @@
+# cython: language_level=3, boundscheck=False
+"""Timed steps of a stream, by the interface for C and by the one for Cython; without the GIL."""
+
+from libc.stddef cimport ptrdiff_t
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
+from cpython.object cimport PyObject
+
+from crnn cimport Stream
+
+cdef extern from "crnn.h":
+    ctypedef struct crnn_stream:
+        pass
+    ctypedef struct crnn_api:
+        crnn_stream *(*get_stream)(void *stream)
+        int (*step_float)(crnn_stream *stream, const float *x, float *y) nogil
+    const crnn_api *crnn_import() except NULL
+
+cdef const crnn_api *crnn = crnn_import()
+
+# The clock takes some 20 ns, so each sample holds many steps.
+cdef enum:
+    STEPS = 100
+
+
+cdef inline double now() noexcept nogil:
+    """Return nanoseconds of a clock that only moves forward."""
+    cdef timespec time
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return time.tv_sec * 1e9 + time.tv_nsec
+
+
+def from_c(object stream, const float[::1] x, float[::1] y, double[::1] samples):
+    """Fill `samples` with nanoseconds per step, each the mean of 100 steps by `crnn.h`."""
+    cdef crnn_stream *pointer = crnn.get_stream(<PyObject *> stream)
+    cdef ptrdiff_t i, step
+    cdef double start
+    if pointer is NULL:
+        raise TypeError("expected a stream of the compiled kernels")
+    with nogil:
+        for i in range(samples.shape[0]):
+            start = now()
+            for step in range(STEPS):
+                crnn.step_float(pointer, &x[0], &y[0])
+            samples[i] = (now() - start) / STEPS
+
+
+def from_cython(Stream stream, const float[::1] x, float[::1] y, double[::1] samples):
+    """Fill `samples` with nanoseconds per step, each the mean of 100 steps by `Stream`."""
+    cdef ptrdiff_t i, step
+    cdef double start
+    with nogil:
+        for i in range(samples.shape[0]):
+            start = now()
+            for step in range(STEPS):
+                stream.step_float(&x[0], &y[0])
+            samples[i] = (now() - start) / STEPS
