@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from crnn.base import RecurrentNetwork
 from crnn.forecasting import linear
 from crnn.forecasting.recipe import Floats, Recipe
+from crnn.networks import GRU, LSTM, RNN
 
 __all__ = ["Fitted", "Scaling"]
 
@@ -86,7 +86,7 @@ class Fitted:
     scaling: Scaling
     residual_scale: float
     window: int
-    net: RecurrentNetwork
+    net: RNN | GRU | LSTM
     share: float
 
     @property

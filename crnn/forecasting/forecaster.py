@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crnn import checks, networks, schedules
-from crnn.base import RecurrentNetwork
+from crnn import checks, schedules
 from crnn.forecasting import files, linear, selection
 from crnn.forecasting.fitted import Fitted, Scaling
 from crnn.forecasting.recipe import Floats, Recipe
 from crnn.forecasting.seasons import find_seasons
+from crnn.networks import GRU, LSTM, RNN, get_family
 from crnn.optimizers import AdamW
 
 __all__ = ["Forecaster", "load"]
@@ -76,7 +76,7 @@ class Forecaster:
         self.logarithms = checks.boolean("logarithms", logarithms)
         self.epochs = None if epochs is None else checks.integer("epochs", epochs, at_least=1)
         self.seed = None if seed is None else checks.integer("seed", seed, at_least=0)
-        networks.get_family(cell)
+        get_family(cell)
         self.cell = cell
         self._fitted: Fitted | None = None
 
@@ -103,7 +103,7 @@ class Forecaster:
         return self.fitted.share
 
     @property
-    def net(self) -> RecurrentNetwork:
+    def net(self) -> RNN | GRU | LSTM:
         """The network: an RNN, GRU or LSTM."""
         return self.fitted.net
 
@@ -404,7 +404,7 @@ class Forecaster:
         steps = starts[:, None] + np.arange(window)
         batches = math.ceil(len(starts) / BATCH_SIZE)
         epochs = self.epochs or math.ceil(UPDATES / batches)
-        net = networks.get_family(self.cell)(x.shape[1], self.hidden_size, 1, seed=self.seed)
+        net = get_family(self.cell)(x.shape[1], self.hidden_size, 1, seed=self.seed)
         # Before training the correction is 0.
         net.W_hy[...] = 0
         net.fit(
