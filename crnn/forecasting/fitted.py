@@ -96,7 +96,7 @@ class Fitted:
 
     @property
     def context(self) -> int:
-        """How many of the last numbers of a series a forecast depends on."""
+        """How many of the last numbers of a series a forecast can depend on."""
         return self.window + self.recipe.needed
 
     def forecast(

@@ -119,7 +119,7 @@ class Forecaster:
 
     @property
     def context(self) -> int:
-        """How many of the last numbers of a series a forecast depends on."""
+        """How many of the last numbers of a series a forecast can depend on."""
         return self.fitted.context
 
     def fit(
