@@ -205,7 +205,6 @@ def stream(model: Path) -> None:
     for number, line in enumerate(sys.stdin, 1):
         with checks.within(f"line {number}"):
             click.echo(answer(_numbers(line, width)))
-        sys.stdout.flush()
 
 
 def _load_with_rows(model: Path, data: Path) -> tuple[Forecaster, str, Floats, Floats]:

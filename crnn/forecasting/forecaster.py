@@ -20,10 +20,6 @@ __all__ = ["Forecaster", "load"]
 
 # Numbers before the validation data that a recipe is fitted to
 MIN_TRAINING_SIZE = 20
-# Shares of the network's correction that are tried
-SHARES = (0.5, 1.0)
-# The network is used if the validation error is at most this share of the linear part's.
-MAX_ERROR_SHARE = 0.94
 # Forecasts that `Forecaster.scores` compares, and predictions that `Forecaster.predict` computes
 # at once: both bound memory.
 SCORED_ORIGINS, PREDICTED_AT_ONCE = 500, 512
@@ -172,7 +168,7 @@ class Forecaster:
         found_season = recipe.season or next(iter(seasons), 0)
         # Trained without the validation data, so that the share can be chosen there.
         fitted = self._train(series[:first], features[:first], recipe, found_season, progress)
-        share = _choose_share(fitted, series, features, first, horizon)
+        share = selection.choose_share(fitted, series, features, first, horizon)
         self._fitted = dataclasses.replace(fitted, share=share)
         return self
 
@@ -455,29 +451,6 @@ def load(path: str | os.PathLike[str]) -> tuple[Forecaster, dict[str, Any]]:
     model = Forecaster(**settings)
     model._fitted = fitted
     return model, said
-
-
-def _choose_share(
-    fitted: Fitted, series: Floats, features: Floats, first: int, horizon: int
-) -> float:
-    """Return the share of the network that is best from `first` on; 0 if it does not help."""
-    origins = selection.spread_origins(first, len(series), horizon, selection.ORIGINS)
-    truth = selection.true_values(series, origins, horizon)
-
-    def errors(share: float) -> Floats:
-        """Return the root mean square errors of the earlier and the later half."""
-        forecasts = fitted.forecast(series, features, origins, horizon, share)
-        squares = np.mean((forecasts - truth) ** 2, axis=1)
-        halves = np.array_split(squares, 2) if len(squares) > 1 else [squares]
-        return np.sqrt([np.mean(half) for half in halves])
-
-    alone = errors(0.0)
-    best, lowest = min(
-        ((share, errors(share)) for share in SHARES), key=lambda item: float(item[1].sum())
-    )
-    # In both halves, because a chance improvement seldom lasts.
-    helps = lowest.sum() < MAX_ERROR_SHARE * alone.sum() and (lowest < alone).all()
-    return best if helps else 0.0
 
 
 def _checked(series: npt.ArrayLike, features: npt.ArrayLike | None) -> tuple[Floats, Floats]:

@@ -1,4 +1,4 @@
-"""Choices made on validation data: the recipe of a forecaster, the order of an autoregression."""
+"""Choices made on validation data: recipe, share of the network, order of an autoregression."""
 
 import itertools
 import math
@@ -8,12 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from crnn.forecasting import linear
+from crnn.forecasting.fitted import Fitted
 from crnn.forecasting.recipe import Floats, Recipe
 
 __all__ = [
     "autoregression",
     "choose_order",
     "choose_recipe",
+    "choose_share",
     "spread_origins",
     "true_values",
     "validation_size",
@@ -21,8 +23,12 @@ __all__ = [
 
 # Orders of autoregressions that are tried: roughly logarithmic steps
 ORDERS = (1, 2, 3, 5, 8, 13, 21)
-# A later, longer recipe has to have at most this share of the best error so far.
-MAX_ERROR_SHARE = 0.98
+# A later, longer recipe has to have less than this share of the lowest error so far,
+RECIPE_ERROR_SHARE = 0.98
+# and a network less than this share of the error of the linear part.
+NETWORK_ERROR_SHARE = 0.94
+# Shares of the network's correction that are tried
+SHARES = (0.5, 1.0)
 # Forecasts that a validation error is computed from
 ORIGINS = 60
 
@@ -106,9 +112,47 @@ def choose_recipe(
         if 3 * recipe.needed > first or 4 * len(recipe.lags) > first - recipe.needed:
             continue
         error = _linear_error(series, recipe, first, horizon)
-        if error < lowest * (MAX_ERROR_SHARE if best else 1):
+        if error < lowest * (RECIPE_ERROR_SHARE if best else 1):
             best, lowest = recipe, error
     return best or Recipe(log=False, differences=(1,), lags=(1,), season=0)
+
+
+def choose_share(
+    fitted: Fitted, series: Floats, features: Floats, first: int, horizon: int
+) -> float:
+    """Return the share of the network's correction with the lowest validation error.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    series : array (time,)
+    features : array (time, columns)
+    first : int
+        Where the validation data begins.
+    horizon : int
+
+    Returns
+    -------
+    float
+        0 if the network does not help in both halves of the validation data: a chance improvement
+        seldom lasts.
+    """
+    origins = spread_origins(first, len(series), horizon, ORIGINS)
+    truth = true_values(series, origins, horizon)
+
+    def errors(share: float) -> Floats:
+        """Return the root mean square errors of the earlier and the later half."""
+        forecasts = fitted.forecast(series, features, origins, horizon, share)
+        squares = np.mean((forecasts - truth) ** 2, axis=1)
+        halves = np.array_split(squares, 2) if len(squares) > 1 else [squares]
+        return np.sqrt([np.mean(half) for half in halves])
+
+    alone = errors(0.0)
+    best, lowest = min(
+        ((share, errors(share)) for share in SHARES), key=lambda item: float(item[1].sum())
+    )
+    helps = lowest.sum() < NETWORK_ERROR_SHARE * alone.sum() and (lowest < alone).all()
+    return best if helps else 0.0
 
 
 def _candidates(seasons: list[int], logarithms: bool) -> Iterator[Recipe]:

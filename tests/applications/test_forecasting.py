@@ -1,10 +1,13 @@
 """Forecasters: what they find in series whose rules are known, and bad input."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from crnn.forecasting import Forecaster
-from crnn.forecasting.recipe import Recipe
+import crnn
+from crnn.forecasting import Forecaster, Recipe, selection
+from crnn.forecasting.fitted import Fitted, Scaling
 from crnn.forecasting.seasons import find_seasons
 
 
@@ -128,14 +131,67 @@ def test_predictions_do_not_depend_on_later_numbers():
 
 
 @pytest.mark.parametrize(("series", "season"), [(henon(200), 0), (monthly(), 12)])
-def test_a_forecast_depends_on_the_context_alone(series, season):
-    model = Forecaster(hidden_size=4, season=season, epochs=2).fit(series)
+def test_a_forecast_depends_on_the_context_alone(series, season, monkeypatch):
+    model = Forecaster(hidden_size=4, season=season, window=5, epochs=2).fit(series)
     assert model.recipe.season == season
-    whole, end = (
-        model.fitted.forecast(part, np.empty((len(part), 0)), np.array([len(part)]), 4, share=1.0)
-        for part in (series, series[-model.context :])
+    data = (series, np.empty((len(series), 0)), np.array([len(series)]))
+    forecast = model.fitted.forecast(*data, 4, share=1.0)
+    assert (forecast != model.fitted.forecast(*data, 4, share=0.0)).all()
+    monkeypatch.setattr(Fitted, "context", len(series))
+    assert np.array_equal(model.fitted.forecast(*data, 4, share=1.0), forecast)
+
+
+def test_an_untrained_network_corrects_nothing(monkeypatch):
+    monkeypatch.setattr(crnn.RNN, "fit", lambda *_, **__: None)
+    series = henon(100)
+    fitted = Forecaster().fit(series).fitted
+    data = (series, np.empty((100, 0)), np.array([90, 100]))
+    forecasts = [fitted.forecast(*data, 3, share=share) for share in (0.0, 1.0)]
+    assert np.array_equal(*forecasts)
+
+
+def test_inputs_of_the_network():
+    z, features = np.arange(6.0), np.array([[0.0], [3.0]] * 3)
+    scaling = Scaling(np.array([1.0, 1.0]), np.array([2.0, 4.0]))
+    scaled = (z - 1) / 2
+    expected = np.column_stack([scaled, (features - 1) / 4])
+    np.testing.assert_array_equal(scaling.inputs(z, features, 0), expected)
+    # Of the number after each step: what it was three steps before, 0 where that is unknown
+    season_before = [0, 0, *scaled[:4]]
+    expected = np.column_stack([scaled, season_before, (features - 1) / 4])
+    np.testing.assert_array_equal(scaling.inputs(z, features, 3), expected)
+
+
+@pytest.mark.parametrize(
+    ("early", "late", "expected"),
+    [
+        ({0.5: 0.5, 1.0: 0.6}, {0.5: 0.5, 1.0: 0.6}, 0.5),
+        ({0.5: 0.9, 1.0: 0.2}, {0.5: 0.9, 1.0: 0.2}, 1.0),
+        ({0.5: 0.1, 1.0: 0.1}, {0.5: 1.01, 1.0: 1.01}, 0.0),  # not in the later half
+        ({0.5: 0.95, 1.0: 0.96}, {0.5: 0.95, 1.0: 0.96}, 0.0),  # too little
+    ],
+)
+def test_a_network_has_to_help_in_both_halves(early, late, expected):
+    """Forecasts with given errors, in place of those of a network."""
+    early, late = early | {0.0: 1.0}, late | {0.0: 1.0}
+
+    def forecast(series, features, origins, horizon, share):
+        error = np.where(origins < 60, early[share], late[share])[:, None]
+        return series[origins[:, None] + np.arange(horizon)] + error
+
+    series, fitted = henon(100), SimpleNamespace(forecast=forecast)
+    assert selection.choose_share(fitted, series, np.empty((100, 0)), 20, 1) == expected
+
+
+@pytest.mark.parametrize(("error_of_order_2", "order"), [(0.985, 1), (0.975, 2)])
+def test_a_longer_recipe_has_to_be_clearly_better(monkeypatch, error_of_order_2, order):
+    """Given errors, in place of those of regressions."""
+    errors = {(1,): 1.0, (1, 2): error_of_order_2}
+    monkeypatch.setattr(
+        selection, "_linear_error", lambda series, recipe, *_: errors.get(recipe.lags, 0.99)
     )
-    assert np.array_equal(whole, end)
+    recipe = selection.choose_recipe(henon(200), 150, 1, seasons=[7], logarithms=False)
+    assert recipe == selection.autoregression(order)
 
 
 def test_the_same_seed_gives_the_same_forecast():
