@@ -1,9 +1,13 @@
-"""Files of named arrays that can be trusted: written whole or not at all, and checked when read.
+"""Files of named arrays with a description: written whole or not at all, and checked when read.
 
-A file is an uncompressed .npz, so `numpy.load` opens it too. Its first member holds a description
-in JSON, with the SHA-256 of every other member's data; nothing in it is ever executed.
+A file is an uncompressed .npz, which `numpy.load` opens too. Its member ``crnn`` holds a
+description in JSON with the SHA-256 checksum of every other member. Nothing in a file is executed.
 
-Import this module where it is used: the libraries under it take longer to import than crnn itself.
+`read` and `write` are for every kind of file in this package. A reader checks the description with
+`check_kind` and `check_fields`.
+
+Modules that `import crnn` loads import this one inside their functions: the libraries under it take
+longer to import than crnn itself.
 """
 
 import hashlib
@@ -14,44 +18,78 @@ import os
 import re
 import secrets
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-from crnn.checks import Array
 from crnn.errors import ModelFileError
 
-DESCRIPTION = "crnn"
-# A description is some hundred bytes; what claims more is no file of ours.
-MOST_DESCRIPTION_BYTES = 1 << 16
+__all__ = [
+    "Field",
+    "Shapes",
+    "boolean",
+    "check_fields",
+    "check_kind",
+    "kind",
+    "list_of",
+    "nested",
+    "number",
+    "one_of",
+    "optional",
+    "read",
+    "remove_leftovers",
+    "text",
+    "whole_number",
+    "write",
+    "write_file",
+]
 
-Shapes = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
+DESCRIPTION = "crnn"
+# Descriptions take some hundred bytes, and one of a text model some kilobytes.
+MAX_DESCRIPTION_BYTES = 1 << 16
+
+Description: TypeAlias = dict[str, Any]
+"""A JSON object."""
+
+Shapes: TypeAlias = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
 """The dtype and shape of each array of a file, by name."""
 
 
 class Field(NamedTuple):
-    """What a value of a description has to be."""
+    """What a value of a description has to be.
+
+    Attributes
+    ----------
+    expected : str
+        The words for it in an error: "a whole number of at least 1".
+    accepts : callable
+        From a value to whether it is right.
+    fields : dict of Field, optional
+        For a description within a description: the fields of that one.
+    """
 
     expected: str
-    """The words for it, as in "expected a whole number"."""
     accepts: Callable[[Any], bool]
+    fields: "dict[str, Field] | None" = None
 
 
 def whole_number(at_least: int = 0, at_most: int | None = None) -> Field:
-    """Return the field of a whole number within limits."""
+    """Return the field of a whole number within limits, bools excluded."""
     limits = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
     return Field(
         f"a whole number {limits}",
         lambda value: (
-            type(value) is int and value >= at_least and (at_most is None or value <= at_most)
+            type(value) is int and at_least <= value and (at_most is None or value <= at_most)
         ),
     )
 
 
 def number(at_least: float = -math.inf, below: float = math.inf) -> Field:
-    """Return the field of a finite float, at_least <= value < below."""
+    """Return the field of a finite float with at_least <= value < below."""
     limits = "" if at_least == -math.inf else f" of at least {at_least:g}"
     limits += "" if below == math.inf else f" below {below:g}"
     return Field(
@@ -77,25 +115,94 @@ def one_of(*choices: str) -> Field:
     )
 
 
-def nested() -> Field:
-    """Return the field of a description within a description."""
-    return Field("a description by name", lambda value: type(value) is dict)
+def list_of(element: Field) -> Field:
+    """Return the field of a list, possibly empty, of elements without fields of their own."""
+    return Field(
+        f"a list, each element {element.expected}",
+        lambda value: type(value) is list and all(map(element.accepts, value)),
+    )
+
+
+def nested(fields: dict[str, Field] | None = None) -> Field:
+    """Return the field of a description within a description, with fields of its own."""
+    return Field("a description by name", lambda value: type(value) is dict, fields)
 
 
 def optional(field: Field) -> Field:
     """Return the field that may be null too."""
-    return Field(
-        f"{field.expected} or null", lambda value: value is None or field.accepts(value)
+    return field._replace(
+        expected=f"{field.expected} or null",
+        accepts=lambda value: value is None or field.accepts(value),
     )
 
 
+def check_fields(description: Description, fields: dict[str, Field], within: str = "") -> None:
+    """Check the values of a description.
+
+    Parameters
+    ----------
+    description : dict
+        A value that no field names may be anything.
+    fields : dict of Field
+        By name. A name that the description lacks counts as null.
+    within : str
+        What errors put before a name, such as "recipe.".
+
+    Raises
+    ------
+    ModelFileError
+        A value is not what its field says. The error names the first one.
+    """
+    for name, field in fields.items():
+        value = description.get(name)
+        if not field.accepts(value):
+            raise ModelFileError(f"{within}{name}: expected {field.expected}, got {value!r}")
+        if field.fields and value is not None:
+            check_fields(value, field.fields, f"{within}{name}.")
+
+
+def check_kind(description: Description, kind: str, newest: int) -> None:
+    """Check what a file is.
+
+    Parameters
+    ----------
+    description : dict
+    kind : str
+        What it has to be, such as "network".
+    newest : int
+        The newest version that the reader knows.
+
+    Raises
+    ------
+    ModelFileError
+        The file is of another kind, or of a version above `newest`.
+    """
+    found = description.get("format")
+    if found != f"crnn {kind}":
+        other = "a file of something else"
+        if isinstance(found, str) and found.startswith("crnn ") and len(found) < 40:
+            other = f"a {found.removeprefix('crnn ')}"
+        raise ModelFileError(f"expected a {kind} of crnn, got {other}")
+    check_fields(description, {"version": whole_number(1)})
+    version = description["version"]
+    if version > newest:
+        raise ModelFileError(
+            f"expected a file of version {newest} at most, got version {version}: "
+            "a newer crnn wrote it"
+        )
+
+
 def kind(path: str | os.PathLike[str]) -> str:
-    """Return what a file is: "network" for one of `RNN.save`, or another of this package's kinds.
+    """Return what a file is, such as "network" for a file of `RNN.save`.
 
     Parameters
     ----------
     path : path-like
-        What is in it is not checked.
+        Only the file's description is read.
+
+    Returns
+    -------
+    str
 
     Raises
     ------
@@ -104,50 +211,101 @@ def kind(path: str | os.PathLike[str]) -> str:
     OSError
         It cannot be opened.
     """
-    found = []
+    with _opened(path) as (_, description):
+        found = description.get("format")
+        if not (isinstance(found, str) and found.startswith("crnn ")):
+            raise ModelFileError("expected a file of crnn, got a file of something else")
+        return found.removeprefix("crnn ")
 
-    def look(description: Any) -> Shapes:
-        if isinstance(description, dict):
-            found.append(str(description.get("format")))
-        raise ModelFileError("expected a file of crnn, got a file of something else")
 
-    try:
-        read(path, look)
-    except ModelFileError:
-        if not found or not found[0].startswith("crnn "):
-            raise
-    return found[0].removeprefix("crnn ")
+def read(
+    path: str | os.PathLike[str], expected: Callable[[Description], Shapes]
+) -> tuple[Description, dict[str, npt.NDArray[Any]]]:
+    """Read a file that `write` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+    expected : callable
+        From the description to the dtypes and shapes of the arrays. It raises a ModelFileError if
+        the description is wrong. No array is read, and no memory allocated for it, before its size
+        has been checked.
+
+    Returns
+    -------
+    description : dict
+    arrays : dict of array
+        By name.
+
+    Raises
+    ------
+    ModelFileError
+        The file is no such file, or is damaged.
+    OSError
+        It cannot be opened.
+    """
+    with _opened(path) as (archive, description):
+        shapes = expected(description)
+        members, names = archive.namelist(), [DESCRIPTION, *shapes]
+        if set(members) != {f"{name}.npy" for name in names}:
+            raise ModelFileError(
+                f"expected the arrays {', '.join(shapes)}, got {', '.join(members)}"
+            )
+        arrays = {}
+        for name, (dtype, shape) in shapes.items():
+            arrays[name] = _array(archive.read(f"{name}.npy"), dtype, shape)
+            if _checksum(arrays[name]) != description["sha256"][name]:
+                raise ModelFileError(f"{name}: expected the numbers that were saved, got others")
+        return description, arrays
 
 
 def write(
-    path: str | os.PathLike[str], description: dict[str, Any], arrays: dict[str, Array]
+    path: str | os.PathLike[str], description: Description, arrays: dict[str, npt.NDArray[Any]]
 ) -> None:
     """Write a file of named arrays, whole or not at all.
 
     Parameters
     ----------
     path : path-like
-        An existing file is replaced, and stays as it is if anything fails.
+        An existing file is replaced. It stays as it is if anything fails.
     description : dict
-        Of what JSON can hold.
-    arrays : dict
-        By names that are not "crnn".
+        What JSON can hold. "format" has to be "crnn " and the kind, "version" a whole number.
+    arrays : dict of array
+        By names other than "crnn".
+
+    Raises
+    ------
+    ValueError
+        The description is too long for a file that `read` accepts.
+    TypeError
+        JSON cannot hold the description.
+    OSError
+        The file cannot be written.
     """
     checksums = {name: _checksum(array) for name, array in arrays.items()}
-    text = json.dumps(description | {"sha256": checksums}).encode()
-    members: dict[str, Any] = {DESCRIPTION: np.frombuffer(text, np.uint8)} | arrays
+    encoded = json.dumps(description | {"sha256": checksums}).encode()
+    if len(encoded) > MAX_DESCRIPTION_BYTES:
+        raise ValueError(
+            f"description: expected at most {MAX_DESCRIPTION_BYTES} bytes, got {len(encoded)}"
+        )
+    members: dict[str, Any] = {DESCRIPTION: np.frombuffer(encoded, np.uint8)} | arrays
     write_file(path, lambda file: np.savez(file, **members))
 
 
-def write_file(path: str | os.PathLike[str], fill: Callable[[BinaryIO], Any]) -> None:
-    """Write a file beside the place where it belongs, then move it there in one go.
+def write_file(path: str | os.PathLike[str], fill: Callable[[BinaryIO], object]) -> None:
+    """Write a temporary file beside the path, then rename it, so that no partial file remains.
 
     Parameters
     ----------
     path : path-like
-        An existing file is replaced, and stays as it is if anything fails.
-    fill : function
-        Writes into an open file.
+        An existing file is replaced. It stays as it is if anything fails.
+    fill : callable
+        Writes the content into an open file.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
     """
     target = Path(path)
     temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
@@ -160,13 +318,21 @@ def write_file(path: str | os.PathLike[str], fill: Callable[[BinaryIO], Any]) ->
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _settle(target.parent)
+    _sync_folder(target.parent)
 
 
 def remove_leftovers(path: str | os.PathLike[str]) -> None:
-    """Remove what writes of this file left half done when their process was killed.
+    """Remove the temporary files of writers that were killed.
 
-    No other process may be writing it.
+    Parameters
+    ----------
+    path : path-like
+        Where the file itself is or would be. No other process may be writing it.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be read, or a file cannot be removed.
     """
     target = Path(path)
     names = re.compile(re.escape(target.name) + r"\.[0-9a-f]{8}\.tmp")
@@ -175,30 +341,16 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
             leftover.unlink(missing_ok=True)
 
 
-def read(
-    path: str | os.PathLike[str], expected: Callable[[dict[str, Any]], Shapes]
-) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Read a file that `write` wrote.
-
-    Parameters
-    ----------
-    path : path-like
-    expected : function
-        From the description to dtypes and shapes of the arrays; it raises what is wrong with the
-        description. No array is read, or room made for it, before its size is found right.
-
-    Raises
-    ------
-    ModelFileError
-        The file is no such file, or is damaged.
-    OSError
-        It cannot be opened.
-    """
+@contextmanager
+def _opened(
+    path: str | os.PathLike[str],
+) -> Iterator[tuple[zipfile.ZipFile, Description]]:
+    """Open a file and read its description; every error but those of the system names the path."""
     with Path(path).open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         try:
             with zipfile.ZipFile(file) as archive:
-                return _read(archive, size, expected)
+                yield archive, _description(archive, size)
         except ModelFileError as error:
             raise ModelFileError(f"{os.fspath(path)}: {error}") from error.__cause__
         except MemoryError:
@@ -211,73 +363,33 @@ def read(
             ) from error
 
 
-def check_kind(description: Any, kind: str, newest: int) -> None:
-    """Raise a ModelFileError unless a file is of this kind and of a version up to `newest`."""
-    found = description.get("format") if isinstance(description, dict) else None
-    if found != f"crnn {kind}":
-        other = "a file of something else"
-        if isinstance(found, str) and found.startswith("crnn ") and len(found) < 40:
-            other = f"a {found[5:]}"
-        raise ModelFileError(f"expected a {kind} of crnn, got {other}")
-    version = description.get("version")
-    if type(version) is not int or version < 1:
-        raise ModelFileError(f"version: expected a whole number of at least 1, got {version!r}")
-    if version > newest:
-        raise ModelFileError(
-            f"expected a file of version {newest} at most, got version {version}: "
-            "a newer crnn wrote it"
-        )
-
-
-def check_fields(description: dict[str, Any], fields: dict[str, Field]) -> None:
-    """Raise a ModelFileError that names the first value that is not what its field says.
-
-    Parameters
-    ----------
-    description : dict
-        Values that no field names may be anything.
-    fields : dict of Field
-        By name. A name that the description lacks counts as null.
-    """
-    for name, field in fields.items():
-        value = description.get(name)
-        if not field.accepts(value):
-            raise ModelFileError(f"{name}: expected {field.expected}, got {value!r}")
-
-
-def _read(
-    archive: zipfile.ZipFile, size: int, expected: Callable[[dict[str, Any]], Shapes]
-) -> tuple[dict[str, Any], dict[str, Array]]:
+def _description(archive: zipfile.ZipFile, size: int) -> Description:
+    """Return the description of an archive in a file of `size` bytes, its members checked."""
     members = {info.filename: info for info in archive.infolist()}
     if len(members) != len(archive.infolist()) or f"{DESCRIPTION}.npy" not in members:
         raise ModelFileError("expected a file of crnn, got an archive of something else")
     for info in members.values():
-        # Nothing is larger than the file that it is in: there is no room for a bomb.
+        # An uncompressed member is no larger than its file: reading it allocates no more than that.
         if info.compress_type != zipfile.ZIP_STORED or info.file_size > size:
             raise ModelFileError(f"expected uncompressed members, got {info.filename} otherwise")
-    if members[f"{DESCRIPTION}.npy"].file_size > MOST_DESCRIPTION_BYTES:
+    # NumPy puts a header of 128 bytes before it.
+    if members[f"{DESCRIPTION}.npy"].file_size > MAX_DESCRIPTION_BYTES + 128:
         raise ModelFileError("expected a short description, got one of many bytes")
-    text = _array(archive.read(f"{DESCRIPTION}.npy"), np.dtype(np.uint8), None)
-    description = json.loads(text.tobytes())
-    shapes = expected(description)
-    if set(members) != {f"{name}.npy" for name in (DESCRIPTION, *shapes)}:
-        raise ModelFileError(f"expected the arrays {', '.join(shapes)}, got {', '.join(members)}")
-    arrays = {}
-    for name, (dtype, shape) in shapes.items():
-        arrays[name] = _array(archive.read(f"{name}.npy"), dtype, shape)
-        if _checksum(arrays[name]) != description["sha256"][name]:
-            raise ModelFileError(f"{name}: expected the numbers that were saved, got others")
-    return description, arrays
+    encoded = _array(archive.read(f"{DESCRIPTION}.npy"), np.dtype(np.uint8), None)
+    description = json.loads(encoded.tobytes())
+    if not isinstance(description, dict):
+        raise ModelFileError("expected a file of crnn, got a file of something else")
+    return description
 
 
-def _array(data: bytes, dtype: np.dtype[Any], shape: tuple[int, ...] | None) -> Array:
+def _array(member: bytes, dtype: np.dtype[Any], shape: tuple[int, ...] | None) -> npt.NDArray[Any]:
     """Return the array of a member, which has to be of that dtype and shape (None: a vector)."""
-    file = io.BytesIO(data)
+    file = io.BytesIO(member)
     version = np.lib.format.read_magic(file)
     if version != (1, 0):
         raise ModelFileError(f"expected arrays in NumPy's format 1.0, got {version}")
     got_shape, fortran_order, got_dtype = np.lib.format.read_array_header_1_0(file)
-    content = data[file.tell() :]
+    content = member[file.tell() :]
     if shape is None:
         shape = (len(content) // dtype.itemsize,)
     if (got_shape, got_dtype, fortran_order) != (shape, dtype, False):
@@ -285,12 +397,12 @@ def _array(data: bytes, dtype: np.dtype[Any], shape: tuple[int, ...] | None) -> 
     return np.frombuffer(content, dtype).reshape(shape).copy()
 
 
-def _checksum(array: Array) -> str:
+def _checksum(array: npt.NDArray[Any]) -> str:
     return hashlib.sha256(array.tobytes()).hexdigest()
 
 
-def _settle(folder: Path) -> None:
-    """Have the system write down that the file has moved, where it offers that."""
+def _sync_folder(folder: Path) -> None:
+    """Have the system store a rename durably, where it offers that."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -1,8 +1,7 @@
 """Pictures of a training run, a forecast and hidden states, drawn with matplotlib.
 
-matplotlib is imported when a picture is drawn and never before, and only its figure
-objects are used: ``pyplot``, its current figure and its backend stay as the caller left
-them.
+Lazy import: matplotlib is optional and is imported when a picture is drawn. Only its figure objects
+are used; the current figure and the backend of ``pyplot`` do not change.
 """
 
 from __future__ import annotations
@@ -20,18 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["figure", "forecast", "hidden", "history"]
 
-# Okabe and Ito (2008): told apart by readers with any common form of colour blindness.
+# Okabe and Ito (2008): distinct for readers with any common form of color blindness.
 _DATA = "#4d4d4d"
 _PREDICTION = "#0072b2"
 _FORECAST = "#d55e00"
-
-
-# From -1 to 1 with zero white: a unit's sign is seen at once, and so is its saturation.
+# Diverging, with zero white: shows the sign of a state and whether it is near -1 or 1.
 _STATES = "RdBu_r"
 
 
 class States(Protocol):
-    """What `hidden` draws: states with the time before last and the units last."""
+    """What `hidden` draws: states with the axes (..., time, units)."""
 
     @property
     def h(self) -> npt.NDArray[np.floating]:
@@ -39,14 +36,14 @@ class States(Protocol):
 
 
 class Losses(Protocol):
-    """What `history` draws: losses by epoch, and those on validation data where there are any."""
+    """What `history` draws: losses by epoch. Without validation data `val_loss` is empty."""
 
     loss: list[float]
     val_loss: list[float]
 
 
 def figure(width: float = 7.0, height: float = 4.0) -> Figure:
-    """Make a figure that ``pyplot`` does not know of.
+    """Return a new figure that is not registered with ``pyplot``.
 
     Parameters
     ----------
@@ -56,12 +53,12 @@ def figure(width: float = 7.0, height: float = 4.0) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        Save it with its own ``savefig``; it needs no screen and no closing.
+        Save it with its own ``savefig``. It needs no display, and need not be closed.
 
     Raises
     ------
     ModuleNotFoundError
-        If matplotlib is not installed.
+        matplotlib is not installed.
     """
     try:
         from matplotlib import figure as figures
@@ -83,26 +80,25 @@ def _axes(ax: Axes | None) -> Axes:
 
 
 def history(history: Losses, ax: Axes | None = None) -> Axes:
-    """Draw the loss of a training run against its epochs.
+    """Draw the loss of a training run by epoch.
 
     Parameters
     ----------
     history : crnn.History
-        What ``fit`` returned. The losses on the validation data are drawn where there are
-        any.
+        What ``fit`` returned. The losses on validation data are drawn if there are any.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure by default.
+        Where to draw. Default: a new figure.
 
     Returns
     -------
     matplotlib.axes.Axes
-        ``ax``, or the axes of the new figure (``.figure.savefig(path)`` writes it). The
-        loss axis is logarithmic where every loss is positive.
+        ``ax``, or the axes of the new figure (``.figure.savefig(path)`` writes it). The axis of the
+        loss is logarithmic if every loss is positive.
 
     Raises
     ------
     ModuleNotFoundError
-        If matplotlib is not installed and `ax` was not given.
+        matplotlib is not installed and `ax` was not given.
     """
     ax = _axes(ax)
     from matplotlib import ticker
@@ -110,20 +106,20 @@ def history(history: Losses, ax: Axes | None = None) -> Axes:
     curves = [("training", np.asarray(history.loss, dtype=float), _PREDICTION)]
     if history.val_loss:
         curves.append(("validation", np.asarray(history.val_loss, dtype=float), _FORECAST))
-    for label, losses, colour in curves:
-        # A run of one epoch is a point, which a line without a marker would not show.
+    for label, losses, color in curves:
+        # A run of one epoch is one point: without a marker it would be invisible.
         marker = "o" if losses.size == 1 else None
         epochs = np.arange(1, losses.size + 1)
-        ax.plot(epochs, losses, color=colour, linewidth=1.4, marker=marker, label=label)
+        ax.plot(epochs, losses, color=color, linewidth=1.4, marker=marker, label=label)
     drawn = np.concatenate([losses for _, losses, _ in curves])
     if drawn.size and drawn.min() > 0:
         ax.set_yscale("log")
-        # Powers of ten alone would leave an axis of a decade or two with hardly a label.
+        # With powers of ten alone, an axis of one or two decades would have few labels.
         if drawn.max() < 1000 * drawn.min():
             ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
             ax.yaxis.set_major_formatter("{x:g}")
             ax.yaxis.set_minor_formatter(ticker.NullFormatter())
-    # There is no epoch 1.5.
+    # Epochs are whole numbers.
     ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
     ax.set_xlabel("epoch")
     ax.set_ylabel("loss of an epoch")
@@ -144,29 +140,27 @@ def forecast(
     value_label: str = "value",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw a series with one-step predictions and a free-running forecast.
+    """Draw a series, one-step predictions, and a forecast.
 
     Parameters
     ----------
     times, values : array_like, shape (n,)
-        The series as it was measured.
+        The measured series.
     predicted : tuple of two array_like, shape (m,), optional
-        Times and values of the predictions that were made one step ahead, each from
-        measured values.
+        Times and values of one-step predictions, each from measured values.
     ahead : tuple of two array_like, shape (k,), optional
-        Times and values of the forecast in which the network reads its own outputs. It is
-        joined to the last measured value.
+        Times and values of the forecast, in which the network reads its own outputs. A line joins
+        it to the last measured value.
     band : tuple of two array_like, shape (k,), optional
-        Lower and upper end of a band around the forecast, at its times. What it means is
-        the caller's to say in `band_label`.
+        Lower and upper end of a band around the forecast, at its times.
     truth : tuple of two array_like, shape (j,), optional
-        Times and values that were measured later, to hold the forecast against.
+        Times and values that were measured later, to compare the forecast with.
     band_label : str
-        What the band means, for the legend.
+        Meaning of the band, for the legend.
     time_label, value_label : str
         Labels of the axes, with their units.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure by default.
+        Where to draw. Default: a new figure.
 
     Returns
     -------
@@ -176,10 +170,10 @@ def forecast(
     Raises
     ------
     ModuleNotFoundError
-        If matplotlib is not installed and `ax` was not given.
+        matplotlib is not installed and `ax` was not given.
     ValueError
-        If times and values are not one-dimensional and equally long, there are no
-        measured ones, or there is a band without a forecast or of another length.
+        Times and values are not one-dimensional and equally long, there are no measured ones, or
+        there is a band without a forecast or of another length.
     """
     times, values = _series("times and values", times, values)
     if times.size == 0:
@@ -188,7 +182,7 @@ def forecast(
         predicted = _series("predicted", *predicted)
     if truth is not None:
         truth = _series("truth", *truth)
-    around = None if band is None else _band(band, ahead)
+    edges = None if band is None else _band(band, ahead)
     if ahead is not None:
         ahead = _series("ahead", *ahead)
         ahead = np.append(times[-1:], ahead[0]), np.append(values[-1:], ahead[1])
@@ -209,8 +203,8 @@ def forecast(
         ax.plot(*predicted, color=_PREDICTION, linewidth=1.6, label="predicted one step ahead")
     if ahead is not None:
         ax.plot(*ahead, color=_FORECAST, linewidth=1.8, linestyle="--", label="forecast")
-    if around is not None:
-        ax.fill_between(*around, color=_FORECAST, alpha=0.2, linewidth=0, label=band_label)
+    if edges is not None:
+        ax.fill_between(*edges, color=_FORECAST, alpha=0.2, linewidth=0, label=band_label)
     ax.set_xlabel(time_label)
     ax.set_ylabel(value_label)
     _finish(ax)
@@ -224,35 +218,35 @@ def hidden(
     time_label: str = "time t (steps)",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw hidden states as an image: a row for each unit, a column for each step.
+    """Draw hidden states as an image with a row for each unit and a column for each step.
 
     Parameters
     ----------
     tape : crnn.Tape
         What ``forward`` returned. Its first column is h_0, at t = 0.
     index : int or tuple of int, optional
-        Which states of ``tape.h``: the sequence, or of several layers or directions
-        ``(layer, sequence)``. Without it the first. States of a backward direction stand in
-        the order in which it reads.
+        Index into ``tape.h``: the sequence, or with several layers or directions
+        ``(layer, sequence)``. Default: the first. States of a backward direction are in the order
+        in which it reads.
     time_label : str
         Label of the time axis, with its unit.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure by default.
+        Where to draw. Default: a new figure.
 
     Returns
     -------
     matplotlib.axes.Axes
-        ``ax``, or the axes of the new figure (``.figure.savefig(path)`` writes it). A colour
-        bar stands beside it.
+        ``ax``, or the axes of the new figure (``.figure.savefig(path)`` writes it), with a color
+        bar beside it.
 
     Raises
     ------
     ModuleNotFoundError
-        If matplotlib is not installed and `ax` was not given.
+        matplotlib is not installed and `ax` was not given.
     TypeError
-        If `tape` has no states ``h``.
+        `tape` has no states ``h``.
     ValueError, IndexError
-        If `index` does not lead to the states of one sequence in one layer.
+        `index` does not select the states of one sequence in one layer.
     """
     h = getattr(tape, "h", None)
     if not isinstance(h, np.ndarray) or h.ndim < 2:
@@ -276,7 +270,7 @@ def hidden(
         interpolation="nearest",
         extent=(-0.5, steps - 0.5, units - 0.5, -0.5),
     )
-    # Units have no halves, and no unit is called -0.5.
+    # Units are whole numbers.
     ax.yaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
     ax.set_xlabel(time_label)
     ax.set_ylabel("hidden unit")
@@ -285,6 +279,7 @@ def hidden(
 
 
 def _series(name: str, times: npt.ArrayLike, values: npt.ArrayLike) -> tuple[Values, Values]:
+    """Return times and values as arrays (n,)."""
     t, v = np.asarray(times, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if t.ndim != 1 or t.shape != v.shape:
         raise ValueError(
@@ -309,9 +304,10 @@ def _band(
 
 
 def _finish(ax: Axes) -> None:
+    """Add the grid and the legend."""
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
     ax.margins(x=0.02)
     if len(ax.get_lines()) > 1:
-        # A line that it cannot but cover stays out of its text.
+        # The background keeps the text readable where the legend covers a line.
         ax.legend(framealpha=0.85, edgecolor="none")

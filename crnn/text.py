@@ -1,4 +1,4 @@
-"""A network that reads text character by character and goes on writing it.
+"""Text models: a recurrent network reads text character by character and continues it.
 
 >>> import crnn.text
 >>> model = crnn.text.TextModel("what is learned, is learned here. " * 20, hidden_size=16, seed=0)
@@ -10,59 +10,62 @@
 import math
 import os
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from crnn import networks as cells, checks, saved, schedules
-from crnn.checks import Array
+from crnn import History, archive, checks, loading, schedules
 from crnn.errors import ModelFileError
-from crnn._training.history import History
+from crnn.networks import GRU, LSTM, RNN, get_family
 from crnn.optimizers import Adam
-
-if TYPE_CHECKING:
-    from crnn.base import RecurrentNetwork
 
 __all__ = ["TextModel", "load", "trigram_bits"]
 
 KIND, FILE_VERSION = "text model", 1
-# Pieces of the text that are read side by side; more make larger, fewer steps.
-STREAMS = 32
-# Steps that a gradient goes back, and after which there is an update.
+FIELDS = {"vocabulary": archive.text(), "network": archive.nested()}
+
+# Most pieces of the text that are read side by side: more make the steps larger and fewer.
+MAX_PIECES = 32
+# Steps that a gradient goes back; the parameters are updated after as many.
 BPTT = 64
-# What a long text is read, and a short one as far as it takes so many steps of training. More often
-# it would be learned by heart, and what is new be read worse.
-EPOCHS, MOST_EPOCHS, UPDATES = 15, 40, 1500
+# Epochs by default: at least MIN_EPOCHS; for short texts as many as make UPDATES steps of training,
+# up to MAX_EPOCHS. More epochs overfit.
+MIN_EPOCHS, MAX_EPOCHS, UPDATES = 15, 40, 1500
+# Characters of the training text that the network reads before a held-out one
+WARM_UP = 1000
 
 
 class TextModel:
     """A recurrent network over the characters of a text.
 
-    The network reads category numbers, one a character, and puts out the logits of the next
+    The network reads category numbers, one a character, and outputs the logits of the next
     character.
 
     Parameters
     ----------
     characters : str
-        All characters there will be, in any order and number: a text, for example.
-    hidden_size, num_layers : int
+        All characters that will occur, in any order and number: a text, for example.
+    hidden_size : int
+        Hidden units of each layer.
+    num_layers : int
     cell : {"rnn", "gru", "lstm"}
-        Which network: `crnn.RNN`, `crnn.GRU` or `crnn.LSTM`.
-    seed : int, optional
-        Of the first weights, and of `fit`.
+        The network's class: `crnn.RNN`, `crnn.GRU` or `crnn.LSTM`.
+    seed : int, numpy Generator or None, optional
+        Of the initial parameters and of `fit`.
     implementation : {"native", "python"}, optional
-        As of `crnn.RNN`.
+        As in `crnn.RNN`.
 
     Attributes
     ----------
     vocabulary : str
-        The characters, in order.
+        The characters in order; the place of each is its category number.
     net : RNN, GRU or LSTM
 
     Raises
     ------
     ValueError, TypeError
-        There are fewer than two characters, or a setting does not fit.
+        There are fewer than two different characters, or an argument is not as above.
     """
 
     def __init__(
@@ -72,7 +75,7 @@ class TextModel:
         hidden_size: int = 256,
         num_layers: int = 1,
         cell: str = "rnn",
-        seed: Any = None,
+        seed: "int | np.random.Generator | None" = None,
         implementation: str | None = None,
     ) -> None:
         if not isinstance(characters, str):
@@ -81,23 +84,34 @@ class TextModel:
         V = len(self.vocabulary)
         if V < 2:
             raise ValueError(f"characters: expected at least 2 different ones, got {V}")
-        self.net: RecurrentNetwork = cells.find(cell)(
-            V, hidden_size, V, num_layers=num_layers, seed=seed, implementation=implementation
+        self.net: RNN | GRU | LSTM = get_family(cell)(
+            V,
+            hidden_size,
+            V,
+            num_layers=num_layers,
+            categorical=True,
+            seed=seed,
+            implementation=implementation,
         )
         self._numbers = {character: number for number, character in enumerate(self.vocabulary)}
 
-    def encode(self, text: str, name: str = "text") -> Array:
-        """Return the number of each character (n,), or raise a ValueError at one that has none.
+    def encode(self, text: str, name: str = "text") -> npt.NDArray[np.intp]:
+        """Return the category number of each character.
 
         Parameters
         ----------
         text : str
         name : str
-            What an error calls it.
+            The argument's name, for the error.
 
         Returns
         -------
-        array (n,) of int
+        array (characters,) of int
+
+        Raises
+        ------
+        ValueError
+            A character is not in the vocabulary.
         """
         try:
             return np.array([self._numbers[character] for character in text], np.intp)
@@ -116,50 +130,51 @@ class TextModel:
         progress: bool | None = None,
         **controls: Any,
     ) -> History:
-        """Train by truncated BPTT: pieces of the text side by side, each read from end to end.
+        """Train by truncated backpropagation through time, on pieces of the text side by side.
 
         Parameters
         ----------
         text : str
         epochs : int, optional
-            Times that the text is read; by default 15, and up to 40 for short texts.
+            Times that the text is read. Default: 15, up to 40 for short texts.
         learning_rate : float
             Of Adam in the first epoch; it falls to zero along a cosine.
         bptt : int
             Steps that a gradient goes back.
         progress : bool, optional
-            As of `RNN.fit`.
+            Whether to show a progress bar, as in `RNN.fit`.
         **controls
-            Further settings of `RNN.fit`, such as `checkpoint`.
+            Further arguments of `RNN.fit`, such as `checkpoint`.
 
         Returns
         -------
         History
-            Its loss is in nats a character.
+            The loss is in nats a character.
 
         Raises
         ------
         ValueError, TypeError
-            The text is shorter than two characters or has others, or a setting does not fit.
+            The text is shorter than two characters or has unknown ones, or an argument is not as
+            above.
         """
         bptt = checks.integer("bptt", bptt, at_least=1)
         numbers = self.encode(text)
         if len(numbers) < 2:
             raise ValueError(f"text: expected at least 2 characters, got {len(numbers)}")
-        # Short texts make fewer pieces, so that each takes several steps of training.
-        streams = max(1, min(STREAMS, (len(numbers) - 1) // (4 * bptt)))
-        steps = (len(numbers) - 1) // streams
-        x = numbers[: streams * steps].reshape(streams, steps)
-        y = numbers[1 : streams * steps + 1].reshape(streams, steps)
-        of_an_epoch = math.ceil(steps / bptt)
+        # Each piece takes several steps of training, so short texts are cut into fewer pieces.
+        pieces = max(1, min(MAX_PIECES, (len(numbers) - 1) // (4 * bptt)))
+        steps = (len(numbers) - 1) // pieces
+        x = numbers[: pieces * steps].reshape(pieces, steps)
+        y = numbers[1 : pieces * steps + 1].reshape(pieces, steps)
+        updates_per_epoch = math.ceil(steps / bptt)
         if epochs is None:
-            epochs = max(EPOCHS, min(MOST_EPOCHS, math.ceil(UPDATES / of_an_epoch)))
-        updates = checks.integer("epochs", epochs, at_least=1) * of_an_epoch
+            epochs = max(MIN_EPOCHS, min(MAX_EPOCHS, math.ceil(UPDATES / updates_per_epoch)))
+        updates = checks.integer("epochs", epochs, at_least=1) * updates_per_epoch
         return self.net.fit(
             x,
             y,
             epochs=epochs,
-            batch_size=streams,
+            batch_size=pieces,
             optimizer=Adam(schedules.cosine(learning_rate, updates)),
             loss="cross_entropy",
             clip_norm=1.0,
@@ -170,14 +185,14 @@ class TextModel:
         )
 
     def bits_per_character(self, text: str, before: str = "") -> float:
-        """Return how many bits the model needs for each character of a text, in the mean.
+        """Return the mean cross-entropy of a text in bits.
 
         Parameters
         ----------
         text : str
         before : str
-            What is read first, without being counted. Without it the first character is not
-            counted, which nothing stands before.
+            What the network reads first, without being counted. Without it the first character of
+            the text is not counted, because no output precedes it.
 
         Returns
         -------
@@ -188,31 +203,62 @@ class TextModel:
         ValueError
             The text is empty, or has characters that the model does not know.
         """
-        read = self.encode(before + text)
+        numbers = self.encode(before + text)
         first = len(before) or 1
-        if len(read) <= first:
-            raise ValueError(f"text: expected more than {len(read)} characters")
-        logits = self.net.predict(read[:-1]).astype(np.float64)[first - 1 :]
+        if len(numbers) <= first:
+            raise ValueError(f"text: expected more than {len(numbers)} characters")
+        logits = self.net.predict(numbers[:-1]).astype(np.float64)[first - 1 :]
         logits -= logits.max(axis=1, keepdims=True)
-        of_next = np.take_along_axis(logits, read[first:, None], axis=1)[:, 0]
-        nats = np.log(np.exp(logits).sum(axis=1)) - of_next
+        logits_of_next = np.take_along_axis(logits, numbers[first:, None], axis=1)[:, 0]
+        nats = np.log(np.exp(logits).sum(axis=1)) - logits_of_next
         return float(nats.mean() / math.log(2))
 
+    def scores(self, training: str, held_out: str) -> dict[str, float]:
+        """Compare with a trigram model on a text that the model was not fitted to.
+
+        Parameters
+        ----------
+        training : str
+            The text before it, which the model was fitted to.
+        held_out : str
+            At least three characters. Both models predict them from the third on.
+
+        Returns
+        -------
+        dict of float
+            Bits per character of "crnn" and of "trigrams".
+
+        Raises
+        ------
+        ValueError
+            The text is too short, or has characters that the model does not know.
+        """
+        before = training[-WARM_UP:] + held_out[:2]
+        return {
+            "crnn": self.bits_per_character(held_out[2:], before=before),
+            "trigrams": trigram_bits(training, held_out, self.vocabulary),
+        }
+
     def generate(
-        self, prompt: str, length: int, *, temperature: float = 1.0, seed: Any = None
+        self,
+        prompt: str,
+        length: int,
+        *,
+        temperature: float = 1.0,
+        seed: "int | np.random.Generator | None" = None,
     ) -> str:
         """Return the prompt and what the model writes after it.
 
         Parameters
         ----------
         prompt : str
-            At least one character, all of which the model knows.
+            At least one character, all of them known to the model.
         length : int
             Characters to write.
         temperature : float
-            What the logits are divided by: below 1 the likely becomes likelier; 0 always takes the
+            Divisor of the logits: below 1 likely characters become likelier, 0 always takes the
             likeliest.
-        seed : int, optional
+        seed : int, numpy Generator or None, optional
 
         Returns
         -------
@@ -221,7 +267,7 @@ class TextModel:
         Raises
         ------
         ValueError, TypeError
-            The prompt is empty or has unknown characters, or a setting does not fit.
+            The prompt is empty or has unknown characters, or an argument is not as above.
         """
         length = checks.integer("length", length, at_least=0)
         temperature = checks.number("temperature", temperature, at_least=0.0)
@@ -235,8 +281,8 @@ class TextModel:
         for _ in range(length):
             if temperature:
                 scaled = (logits.astype(np.float64) - logits.max()) / temperature
-                chances = np.exp(scaled)
-                number = int(rng.choice(len(chances), p=chances / chances.sum()))
+                weights = np.exp(scaled)
+                number = int(rng.choice(len(weights), p=weights / weights.sum()))
             else:
                 number = int(logits.argmax())
             written.append(self.vocabulary[number])
@@ -244,7 +290,7 @@ class TextModel:
         return prompt + "".join(written)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to a file, from which `crnn.text.load` makes it again.
+        """Write the model to a file that `crnn.text.load` reads.
 
         Parameters
         ----------
@@ -256,15 +302,13 @@ class TextModel:
         OSError
             The file cannot be written.
         """
-        from crnn import archive as files
-
         description = {
             "format": f"crnn {KIND}",
             "version": FILE_VERSION,
             "vocabulary": self.vocabulary,
-            "network": saved.describe(self.net),
+            "network": self.net.describe(),
         }
-        files.write(path, description, {"parameters": self.net.flat_params})
+        archive.write(path, description, {"parameters": self.net.flat_params})
 
 
 def load(path: str | os.PathLike[str], *, implementation: str | None = None) -> TextModel:
@@ -274,7 +318,7 @@ def load(path: str | os.PathLike[str], *, implementation: str | None = None) -> 
     ----------
     path : path-like
     implementation : {"native", "python"}, optional
-        As of `crnn.RNN`.
+        As in `crnn.RNN`.
 
     Returns
     -------
@@ -287,46 +331,64 @@ def load(path: str | os.PathLike[str], *, implementation: str | None = None) -> 
     OSError
         It cannot be opened.
     """
-    from crnn import archive as files
-
-    def expected(description: Any) -> files.Shapes:
-        files.check_kind(description, KIND, FILE_VERSION)
-        vocabulary, network = description.get("vocabulary"), description.get("network")
-        shapes = saved.shapes_of(network)
-        if not isinstance(vocabulary, str) or vocabulary != "".join(sorted(set(vocabulary))):
-            raise ModelFileError(f"vocabulary: expected characters in order, got {vocabulary!r}")
-        if not network["input_size"] == network["output_size"] == len(vocabulary) > 1:
-            raise ModelFileError(
-                f"vocabulary: expected {network['input_size']} characters, got {len(vocabulary)}"
-            )
-        if network["bidirectional"] or not network["return_sequences"]:
-            raise ModelFileError("network: expected one that reads forward, step by step")
-        return shapes
-
-    description, arrays = files.read(path, expected)
+    description, arrays = archive.read(path, _shapes)
     model = TextModel(description["vocabulary"], hidden_size=1)
-    model.net = saved.rebuild(description["network"], arrays, implementation)
+    model.net = loading.from_description(
+        _network(description), arrays["parameters"], implementation=implementation
+    )
     return model
+
+
+def _shapes(description: archive.Description) -> archive.Shapes:
+    """Check a description and return what arrays belong to it."""
+    archive.check_kind(description, KIND, FILE_VERSION)
+    archive.check_fields(description, FIELDS)
+    vocabulary, network = description["vocabulary"], _network(description)
+    shapes = loading.check_description(network)
+    if vocabulary != "".join(sorted(set(vocabulary))):
+        raise ModelFileError(f"vocabulary: expected characters in order, got {vocabulary!r}")
+    if not network["input_size"] == network["output_size"] == len(vocabulary) > 1:
+        raise ModelFileError(
+            f"vocabulary: expected {network['input_size']} characters, got {len(vocabulary)}"
+        )
+    if network["bidirectional"] or not network["return_sequences"] or not network["categorical"]:
+        raise ModelFileError("network: expected one that reads categories forward, step by step")
+    return shapes
+
+
+def _network(description: archive.Description) -> dict[str, Any]:
+    """Return the network's description. Files of crnn 0.1.0 do not say that it is categorical."""
+    network: dict[str, Any] = description["network"]
+    return {"categorical": True} | network
 
 
 def trigram_bits(training: str, text: str, vocabulary: str) -> float:
     """Return the bits per character of a trigram count model, to compare with.
 
-    The chances of a character after two others are their shares in the training text, interpolated
-    with those after one, after none, and of all alike (Witten and Bell 1991, "The zero-frequency
-    problem", method C).
+    The probability of a character after two others is its share in the training text, interpolated
+    with those after one character, after none, and of a uniform distribution (Witten and Bell 1991,
+    "The zero-frequency problem", method C).
 
     Parameters
     ----------
-    training, text : str
-        What is counted, and what is then predicted from its third character on.
+    training : str
+        What is counted.
+    text : str
+        What is predicted, from its third character on.
     vocabulary : str
-        All characters there are.
+        All characters that can occur.
 
     Returns
     -------
     float
+
+    Raises
+    ------
+    ValueError
+        The text is shorter than three characters.
     """
+    if len(text) < 3:
+        raise ValueError(f"text: expected at least 3 characters, got {len(text)}")
     counts: list[dict[str, Counter[str]]] = [{}, {}, {}]
     for place, character in enumerate(training):
         for order in range(min(place, 2) + 1):
@@ -334,10 +396,13 @@ def trigram_bits(training: str, text: str, vocabulary: str) -> float:
             counts[order].setdefault(context, Counter())[character] += 1
     nats = 0.0
     for place in range(2, len(text)):
-        chance = 1 / len(vocabulary)
-        for order, of_order in enumerate(counts):
-            after = of_order.get(text[place - order : place])
+        probability = 1 / len(vocabulary)
+        for order, contexts in enumerate(counts):
+            after = contexts.get(text[place - order : place])
             if after is not None:
-                chance = (after[text[place]] + len(after) * chance) / (after.total() + len(after))
-        nats -= math.log(chance)
+                # The count of different characters is the weight of the shorter context.
+                probability = (after[text[place]] + len(after) * probability) / (
+                    after.total() + len(after)
+                )
+        nats -= math.log(probability)
     return nats / (len(text) - 2) / math.log(2)

@@ -1,1 +1,1 @@
-"""What `crnn demo` shows, on data that everybody has: a module for each demonstration."""
+"""Demonstrations of `crnn demo`, one a module, on data that needs no download."""

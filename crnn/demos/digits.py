@@ -1,22 +1,22 @@
-"""Handwritten digits, read row by row: 8 steps of 8 pixels, and the answer after the last row.
+"""Handwritten digits, read row by row: 8 steps of 8 pixels, one output after the last row.
 
-The images are the 1797 that scikit-learn ships (needs it: the ``sklearn`` extra). Three quarters of
-them, drawn at random, are learned from, the others tell how well.
+The images are the 1797 of scikit-learn (the ``sklearn`` extra). Three quarters of them, drawn at
+random, are training data, the others test data.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crnn import schedules
-from crnn.networks import RNN
-from crnn.optimizers import Adam
+from crnn import RNN, Adam, schedules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import numpy.typing as npt
 
 __all__ = ["run"]
 
@@ -24,9 +24,10 @@ EPOCHS = 40
 HIDDEN_SIZE = 64
 BATCH_SIZE = 32
 LEARNING_RATE = 0.003
-# The brightness of a pixel where the pen was
-BRIGHTEST = 16
-CONFUSIONS_SHOWN = 5
+# Largest value of a pixel
+MAX_BRIGHTNESS = 16
+# Most frequent mistakes that are reported
+REPORTED_MISTAKES = 5
 
 
 def run(
@@ -36,14 +37,14 @@ def run(
     progress: bool | None = True,
     echo: Callable[[str], object] = print,
 ) -> dict[str, float]:
-    """Train on the digits, report accuracy and time, and what was taken for what.
+    """Train on the digits; report accuracy, time and the most frequent mistakes.
 
     Parameters
     ----------
     epochs : int
-        Times that the images are read.
+        Passes over the training images.
     seed : int
-        Of the network, and of which images are learned from.
+        Of the network, and of the choice of the training images.
     progress : bool, optional
         Whether to show a progress bar, as in ``RNN.fit``.
     echo : callable
@@ -52,7 +53,7 @@ def run(
     Returns
     -------
     dict of float
-        The ``accuracy`` on the images held out, and the ``seconds`` of the training.
+        The ``accuracy`` on the test images, and the ``seconds`` of the training.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def run(
             "the digits come with scikit-learn: pip install 'crnn[sklearn]'"
         ) from error
     pixels, digits = load_digits(return_X_y=True)
-    images = (pixels / BRIGHTEST).reshape(-1, 8, 8)
+    images = (pixels / MAX_BRIGHTNESS).reshape(-1, 8, 8)
     order = np.random.default_rng(seed).permutation(len(images))
     training, held_out = np.split(order, [len(images) * 3 // 4])
     echo(f"Digits of 8 rows of 8 pixels: {len(training)} to learn from, {len(held_out)} held out.")
@@ -87,19 +88,21 @@ def run(
     seconds = time.perf_counter() - start
     echo(f"Read {epochs} times by {HIDDEN_SIZE} tanh units in {seconds:.1f} s.")
 
-    taken_for = net.predict(images[held_out]).argmax(axis=1)
-    right = taken_for == digits[held_out]
+    predicted = net.predict(images[held_out]).argmax(axis=1)
+    right = predicted == digits[held_out]
     accuracy = float(right.mean())
     echo("")
     echo(f"Right: {right.sum()} of {len(right)} held out, {100 * accuracy:.1f} %.")
-    _report_confusions(digits[held_out][~right], taken_for[~right], echo)
+    _report_mistakes(digits[held_out][~right], predicted[~right], echo)
     return {"accuracy": accuracy, "seconds": seconds}
 
 
-def _report_confusions(digits: Any, taken_for: Any, echo: Callable[[str], object]) -> None:
+def _report_mistakes(
+    digits: npt.NDArray[np.intp], predicted: npt.NDArray[np.intp], echo: Callable[[str], object]
+) -> None:
     """Report the most frequent mistakes."""
-    pairs, counts = np.unique(np.column_stack([digits, taken_for]), axis=0, return_counts=True)
-    most = np.argsort(-counts, kind="stable")[:CONFUSIONS_SHOWN]
+    pairs, counts = np.unique(np.column_stack([digits, predicted]), axis=0, return_counts=True)
+    most = np.argsort(-counts, kind="stable")[:REPORTED_MISTAKES]
     if len(most):
         echo("Taken for another most often:")
     for (digit, other), count in zip(pairs[most], counts[most], strict=True):

@@ -1,18 +1,17 @@
-"""The main job on real input: learn the yearly sunspot numbers and forecast them.
+"""Yearly sunspot numbers: one-step predictions of held-out years, and a forecast.
 
-The network reads one number a year and gives the next year's. It learns from the years
-1700 to 1979; the years 1980 to 2008 are held out.
+The network reads one number a year and predicts the next year's. The years 1700 to 1979 are
+training data; the years 1980 to 2008 are held out.
 
-How the recipe was chosen
--------------------------
-By validation inside the training years, on two folds: trained on 1700-1919 and tried on
-1920-1949, trained on 1700-1949 and tried on 1950-1979. The held-out years took no part in it.
-The figure is the one-step error (root mean square over both folds, in sunspot numbers), the
-mean of 24 seeds; it is uncertain by 0.15 or so. Each list varies one thing and leaves the
-others at the choice, which is marked:
+How the settings were chosen
+----------------------------
+By validation inside the training years, on two folds: fitted to 1700-1919 and validated on
+1920-1949, fitted to 1700-1949 and validated on 1950-1979. The held-out years were not used. Errors
+are one-step errors (root mean square over both folds, in sunspot numbers), means of 24 seeds, with
+a standard error of about 0.15. Each list varies one setting; the choice is marked:
 
-- square roots of the numbers, divided by 10: *16.1*; the numbers, divided by 100: 18.3.
-  The square root evens out the scatter, which grows with activity.
+- square roots of the numbers, divided by 10: *16.1*; the numbers, divided by 100: 18.3. The
+  scatter grows with activity, and the square root makes it even.
 - 8, 12, 16, 24, 32 hidden units: 17.5, 16.9, *16.1*, 16.1, 16.3.
 - windows of 11, 22, 33, 44 years (one to four solar cycles): 15.9, *16.1*, 16.3, 16.3.
 - a window beginning every 1, 2, 4, 8 years: 15.9, 15.9, *16.1*, 16.8.
@@ -21,11 +20,11 @@ others at the choice, which is marked:
 - momentum 0.8, 0.9, 0.95: 16.5, *16.1*, 16.1.
 - 100, 200, 300, 400, 600 epochs: 17.3, 16.6, *16.1*, 16.0, 16.0.
 
-Among equals the cheaper was taken, and two cycles rather than one, for a forecast of eleven
-years. Seeds differ by 0.6 (standard deviation). On the same folds persistence gives 31.0,
-AR(9) 17.7 and AR(9) on square roots 15.5. A state carried on from 1700, instead of one from
-the window before the year, let some of the networks run away (38 at worst): they had never
-seen sequences of that length.
+Among equal errors the cheaper setting was chosen, and two cycles rather than one because the
+forecast is eleven years long. The standard deviation over seeds is 0.6. On the same folds
+persistence has an error of 31.0, AR(9) 17.7 and AR(9) on square roots 15.5. With the state kept
+from 1700 on, instead of that of the last window, some networks diverged (error 38 at most): they
+had not been trained on sequences of that length.
 """
 
 from __future__ import annotations
@@ -39,15 +38,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from crnn import plots
-from crnn.networks import RNN
+from crnn import RNN, SGD, plots
 from crnn.datasets import sunspots
-from crnn.optimizers import SGD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from crnn._training.history import History
+    from crnn import History
 
 __all__ = ["Results", "run"]
 
@@ -62,14 +59,14 @@ LEARNING_RATE = 0.02
 EPOCHS = 300
 AR_ORDER = 9
 FORECAST_YEARS = 11
-# The ratio of the implementations is settled long before the whole training is over.
+# Epochs of the comparison of implementations: enough for a stable ratio
 TIMED_EPOCHS = 40
 TIMED_ROUNDS = 5
 
 
 @dataclass(frozen=True)
 class Results:
-    """What a run of the demo measured; errors and forecast in sunspot numbers.
+    """Results of a run; errors and forecast in sunspot numbers.
 
     Attributes
     ----------
@@ -98,19 +95,19 @@ def run(
     progress: bool | None = True,
     echo: Callable[[str], object] = print,
 ) -> Results:
-    """Train on the sunspot numbers, report in words and draw a picture.
+    """Train on the sunspot numbers, report errors and forecast, and draw a picture.
 
     Parameters
     ----------
     output : str or Path
-        Where the picture goes (its suffix decides the format). Without matplotlib there is
-        none, and the report says so.
+        File for the picture; its suffix decides the format. Without matplotlib none is drawn, and
+        the report says so.
     epochs : int
         Passes over the training windows.
     seed : int
-        Seed of the network's first weights and of the order of the windows.
+        Of the initial parameters and of the order of the windows.
     timed_rounds : int
-        How often each implementation is timed; 0 leaves the timing out.
+        How often each implementation is timed; 0 skips it.
     progress : bool, optional
         Whether to show a progress bar, as in ``RNN.fit``.
     echo : callable
@@ -179,12 +176,12 @@ def _encode(numbers: Numbers) -> Numbers:
 
 
 def _decode(outputs: npt.NDArray[Any]) -> Numbers:
-    # An output below zero stands for no sunspots, and its square must not stand for some.
+    # An output below zero means no sunspots; its square would be above zero.
     return (10 * np.maximum(outputs.astype(np.float64), 0)) ** 2
 
 
 def _windows(series: Numbers) -> tuple[Numbers, Numbers]:
-    """Cut inputs and the targets one year later, (windows, CONTEXT, 1), newest year kept."""
+    """Return inputs and the targets one year later, (windows, CONTEXT, 1), up to the last year."""
     first = (series.size - 1 - CONTEXT) % STRIDE
     spans = np.lib.stride_tricks.sliding_window_view(series, CONTEXT + 1)[first::STRIDE]
     return spans[:, :-1, np.newaxis], spans[:, 1:, np.newaxis]
@@ -230,7 +227,7 @@ def _rmse(predicted: Numbers, truth: Numbers) -> float:
 
 
 def _time_training(x: Numbers, y: Numbers, *, seed: int, rounds: int) -> dict[str, float]:
-    """Median seconds of a short training by implementation, in interleaved rounds."""
+    """Return the median seconds of a short training by implementation, in interleaved rounds."""
     times: dict[str, list[float]] = {}
     for name in ("native", "python"):
         try:
@@ -250,14 +247,14 @@ def _time_training(x: Numbers, y: Numbers, *, seed: int, rounds: int) -> dict[st
 def _report_errors(
     errors: dict[str, float], held_out: npt.NDArray[np.int64], echo: Callable[[str], object]
 ) -> None:
-    persistence, of_persistence = next(iter(errors.items()))
+    persistence, persistence_error = next(iter(errors.items()))
     width = max(map(len, errors))
     echo(f"One-step error, {held_out[0]}-{held_out[-1]} (root mean square, in sunspot numbers)")
     echo("")
     echo(f"  {'method':<{width}}   error   against persistence")
     echo(f"  {'-' * width}   -----   -------------------")
     for name, error in errors.items():
-        against = f"{100 * (error / of_persistence - 1):+18.0f} %" if name != persistence else ""
+        against = f"{100 * (error / persistence_error - 1):+18.0f} %" if name != persistence else ""
         echo(f"  {name:<{width}}   {error:5.1f}{against}")
 
 

@@ -1,7 +1,7 @@
-"""A network that reads the texts shipped with every CPython, and goes on writing.
+"""A network reads the texts of Python's `help()` character by character, and continues them.
 
-It learns from the first nine tenths of `pydoc_data.topics`, the texts of Python's `help()`, and is
-tried on the last tenth.
+The texts are those of `pydoc_data.topics`, which every CPython contains. The first nine tenths are
+training data, the last tenth test data.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from pydoc_data.topics import topics
 from typing import TYPE_CHECKING
 
-from crnn.text import TextModel, trigram_bits
+from crnn.text import TextModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,10 +19,8 @@ __all__ = ["run"]
 
 EPOCHS = 15
 HIDDEN_SIZE = 256
-# What the network goes on from, and how boldly: likely characters are made a little likelier.
-PROMPT = "The "
-WRITTEN = 400
-TEMPERATURE = 0.7
+# What the network continues, by how many characters; below 1 likely characters become likelier.
+PROMPT, LENGTH, TEMPERATURE = "The ", 400, 0.7
 
 
 def run(
@@ -32,7 +30,7 @@ def run(
     progress: bool | None = True,
     echo: Callable[[str], object] = print,
 ) -> dict[str, float]:
-    """Train on the texts, report bits per character beside a trigram model, and write.
+    """Train on the texts; report bits per character beside a trigram model; write.
 
     Parameters
     ----------
@@ -48,7 +46,7 @@ def run(
     Returns
     -------
     dict of float
-        Bits per character on the held-out tenth, by method.
+        Bits per character on the test data, by method.
     """
     text = "\n".join(topics[name] for name in sorted(topics))
     cut = len(text) * 9 // 10
@@ -61,17 +59,14 @@ def run(
     start = time.perf_counter()
     model.fit(training, epochs=epochs, progress=progress)
     echo(f"Read {epochs} times by {HIDDEN_SIZE} units in {time.perf_counter() - start:.0f} s.")
-    bits = {
-        "crnn": model.bits_per_character(held_out[2:], before=training[-1000:] + held_out[:2]),
-        "trigrams": trigram_bits(training, held_out, model.vocabulary),
-    }
+    bits = model.scores(training, held_out)
     echo("")
     echo("Bits per character on what was held out")
     for method, value in bits.items():
         echo(f"  {method:10s} {value:.2f}")
     echo("")
     echo(f"What it writes after {PROMPT!r}, at temperature {TEMPERATURE}")
-    written = model.generate(PROMPT, WRITTEN, temperature=TEMPERATURE, seed=seed)
+    written = model.generate(PROMPT, LENGTH, temperature=TEMPERATURE, seed=seed)
     for line in written.splitlines():
         echo(f"  {line}")
     return bits

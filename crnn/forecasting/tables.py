@@ -13,20 +13,28 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from crnn.checks import Array
+    from crnn.forecasting.recipe import Floats
+
+__all__ = ["column", "columns", "read"]
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Return the table in a CSV file; "-" is the standard input.
+    """Return the table in a CSV file with a first line of names.
 
     Parameters
     ----------
     path : Path
+        "-" is the standard input.
+
+    Returns
+    -------
+    DataFrame
+        Without the empty rows at its end.
 
     Raises
     ------
     ValueError
-        It holds no table, one without rows, or rows of more values than there are columns.
+        The file holds no table or no rows, or a row has more values than there are names.
     OSError
         It cannot be opened.
     ImportError
@@ -38,16 +46,16 @@ def read(path: Path) -> pd.DataFrame:
         raise ImportError("CSV files need pandas: pip install 'crnn[cli]'") from None
     try:
         with warnings.catch_warnings():
-            # Rows of more values than the first line has names lose what is over.
+            # pandas drops the values of a row that has more of them than there are names.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table = pd.read_csv(
                 sys.stdin if str(path) == "-" else path,
-                # Else pandas takes the first values of such rows for their names, and shifts the
-                # others by a column.
+                # By default pandas takes the first value of such rows for the row's name and shifts
+                # the others by a column.
                 index_col=False,
-                # A blank line is a gap of a table of one column.
+                # In a table of one column a blank line is a gap.
                 skip_blank_lines=False,
-                # Types guessed block by block may differ, and pandas warns of that.
+                # By default the type of a column may change from block to block.
                 low_memory=False,
             )
     except pd.errors.ParserWarning:
@@ -56,7 +64,6 @@ def read(path: Path) -> pd.DataFrame:
         ) from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: expected a CSV file, got {error}") from error
-    # Blank lines at the end are none.
     filled = np.flatnonzero(table.notna().any(axis=1))
     table = table.iloc[: filled[-1] + 1 if len(filled) else 0]
     if table.empty:
@@ -65,42 +72,63 @@ def read(path: Path) -> pd.DataFrame:
     return table
 
 
-def numbers(table: pd.DataFrame, column: str, path: Path) -> Array:
-    """Return a column as finite float64 numbers (rows,).
+def column(table: pd.DataFrame, name: str, path: Path) -> Floats:
+    """Return a column of finite numbers.
 
     Parameters
     ----------
     table : DataFrame
-    column : str
+    name : str
     path : Path
-        What an error names.
+        Of the file, for the error.
+
+    Returns
+    -------
+    array (rows,)
 
     Raises
     ------
     ValueError
-        There is no such column, or it has gaps or something that is no number.
+        There is no such column, or a value is missing or no finite number.
     """
     import pandas as pd
 
-    if column not in table.columns:
+    if name not in table.columns:
         raise ValueError(
-            f"{path}: expected a column {column!r}, got {', '.join(map(repr, table.columns))}"
+            f"{path}: expected a column {name!r}, got {', '.join(map(repr, table.columns))}"
         )
-    values = table[column]
+    values = table[name]
     if isinstance(values, pd.DataFrame):
-        raise ValueError(f"{path}: expected one column {column!r}, got {values.shape[1]}")
-    found: Array = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
-    bad = np.flatnonzero(~np.isfinite(found))
+        raise ValueError(f"{path}: expected one column {name!r}, got {values.shape[1]}")
+    numbers: Floats = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
+    bad = np.flatnonzero(~np.isfinite(numbers))
     if len(bad):
-        # The header is line 1.
+        # The names are line 1.
         line, value = int(bad[0]) + 2, values.iloc[bad[0]]
         what = "a gap" if pd.isna(value) else repr(value)
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-        raise ValueError(f"{path}, line {line}: expected a number in {column!r}, got {what}{more}")
-    return found
+        raise ValueError(f"{path}, line {line}: expected a number in {name!r}, got {what}{more}")
+    return numbers
 
 
-def columns(table: pd.DataFrame, names: list[str], path: Path) -> Array:
-    """Return several columns of numbers (rows, columns)."""
-    parts = [numbers(table, name, path) for name in names]
+def columns(table: pd.DataFrame, names: list[str], path: Path) -> Floats:
+    """Return several columns of finite numbers.
+
+    Parameters
+    ----------
+    table : DataFrame
+    names : list of str
+    path : Path
+        Of the file, for the error.
+
+    Returns
+    -------
+    array (rows, columns)
+
+    Raises
+    ------
+    ValueError
+        As `column`.
+    """
+    parts = [column(table, name, path) for name in names]
     return np.column_stack(parts) if parts else np.empty((len(table), 0))

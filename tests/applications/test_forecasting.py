@@ -1,13 +1,14 @@
-"""Forecasters: what they find in series whose rules are known, files, and bad input."""
+"""Forecasters: what they find in series whose rules are known, and bad input."""
 
-import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import crnn
-from crnn import files, forecasting
-from crnn.forecasting import Forecaster
+from crnn.forecasting import Forecaster, Recipe, selection
+from crnn.forecasting.fitted import Fitted, Scaling
+from crnn.forecasting.seasons import find_seasons
 
 
 def monthly(n=180):
@@ -17,44 +18,49 @@ def monthly(n=180):
     return np.exp(4 + 0.01 * t + 0.2 * np.sin(2 * np.pi * t / 12) + rng.normal(0, 0.02, n))
 
 
-def nonlinear(n=800):
-    """Henon's map (1976), of which a linear model knows nearly nothing."""
+def henon(n=400):
+    """Henon's map (1976), nearly unpredictable for a linear model."""
     rng, x = np.random.default_rng(1), np.zeros(n)
     for t in range(2, n):
         x[t] = 1 - 1.4 * x[t - 1] ** 2 + 0.3 * x[t - 2]
     return x + rng.normal(0, 0.01, n)
 
 
+def errors_of(scores):
+    """Root mean square errors by method, without that of the model; and that of the model."""
+    errors = {name: square for name, (square, _) in scores.items()}
+    return errors, errors.pop("crnn")
+
+
 def test_trend_and_season_are_followed():
     series = monthly()
     model = Forecaster().fit(series[:144], horizon=12)
-    scores = model.scores(series, first=144, horizon=12)
     assert model.found_season == 12
-    best = min(error for name, (error, _) in scores.items() if name != "crnn")
-    # What is best on validation data need not be on 25 forecasts after them.
-    assert scores["crnn"][0] <= 1.2 * best
-    assert scores["crnn"][0] < 0.25 * scores["persistence"][0]
-    ahead = model.forecast(series[:144], 36)
-    np.testing.assert_allclose(ahead, series[144:], rtol=0.12)  # in the units of the series
+    others, error = errors_of(model.scores(series, first=144, horizon=12))
+    # What is best on validation data need not be best on the 25 forecasts after them.
+    assert error <= 1.2 * min(others.values())
+    assert error < 0.25 * others["persistence"]
+    forecast = model.forecast(series[:144], 36)
+    np.testing.assert_allclose(forecast, series[144:], rtol=0.12)  # in the units of the series
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_the_network_learns_what_is_not_linear(cell):
-    series = nonlinear()
-    model = Forecaster(cell=cell).fit(series[:640])
+    series = henon()
+    model = Forecaster(cell=cell, hidden_size=16, window=10, epochs=80).fit(series[:320])
     assert type(model.net).__name__ == cell.upper()
-    scores = model.scores(series, first=640, horizon=1)
     assert model.share > 0
-    assert scores["crnn"][0] < 0.3 * scores["its linear part alone"][0]
-    assert scores["crnn"][0] < 0.3 * min(e for n, (e, _) in scores.items() if n != "crnn")
+    others, error = errors_of(model.scores(series, first=320, horizon=1))
+    assert error < 0.2 * min(others.values())
+    assert "its linear part alone" in others
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_random_walk_is_left_alone(seed):
+def test_a_random_walk_is_forecast_by_its_last_number(seed):
     series = np.random.default_rng(seed).normal(size=400).cumsum()
     model = Forecaster(epochs=20).fit(series[:320], horizon=3)
-    scores = model.scores(series, first=320, horizon=3)
-    assert scores["crnn"][0] < 1.15 * scores["persistence"][0]
+    others, error = errors_of(model.scores(series, first=320, horizon=3))
+    assert error < 1.15 * others["persistence"]
 
 
 @pytest.mark.parametrize("offset", [0, 1e9])
@@ -64,7 +70,7 @@ def test_numbers_far_from_zero_are_forecast_as_well(offset):
         series[t] = 1.6 * series[t - 1] - 0.8 * series[t - 2] + rng.normal()
     model = Forecaster(epochs=1, season=0).fit(series[:400] + offset, horizon=5)
     scores = model.scores(series + offset, first=400, horizon=5)
-    # Known coefficients leave an error of the sum of squares of 1, 1.6, 1.76, 1.536 and 1.0496.
+    # With known coefficients the error is the sum of squares of 1, 1.6, 1.76, 1.536 and 1.0496.
     weights = np.array([1, 1.6, 1.76, 1.536, 1.0496]) ** 2
     expected = np.sqrt(np.mean(np.cumsum(weights)))
     for name, (error, _) in scores.items():
@@ -74,30 +80,44 @@ def test_numbers_far_from_zero_are_forecast_as_well(offset):
 
 def test_features_help():
     rng = np.random.default_rng(2)
-    u = rng.normal(size=(500, 2))
-    series = np.r_[0, np.tanh(2 * u[:-1, 1])] + rng.normal(0, 0.05, 500)
-    model = Forecaster().fit(series[:400], u[:400])
-    with_features = model.scores(series, u, first=400, horizon=1)["crnn"][0]
-    without = Forecaster().fit(series[:400]).scores(series, first=400, horizon=1)["crnn"][0]
-    assert with_features < 0.4 * without
+    u = rng.normal(size=(300, 2))
+    series = np.r_[0, np.tanh(2 * u[:-1, 1])] + rng.normal(0, 0.05, 300)
+
+    def error(*features):
+        model = Forecaster(hidden_size=8, window=8, epochs=60)
+        model.fit(series[:240], *(columns[:240] for columns in features))
+        return model.scores(series, *features, first=240, horizon=1)["crnn"][0]
+
+    assert error(u) < 0.4 * error()
 
 
 def test_scores_are_errors_of_forecasts():
-    """By hand, from each origin on its own."""
+    """By hand, from each origin separately."""
     series = monthly(100)
     model = Forecaster(epochs=2).fit(series[:80], horizon=3)
+    scores = model.scores(series, first=80, horizon=3)
     origins = range(80, 98)
     errors = [model.forecast(series[:o], 3) - series[o : o + 3] for o in origins]
-    square, absolute = model.scores(series, first=80, horizon=3)["crnn"]
+    square, absolute = scores["crnn"]
     assert square == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-5)
     assert absolute == pytest.approx(np.mean(np.abs(errors)), rel=1e-5)
     persistence = [series[o - 1] - series[o : o + 3] for o in origins]
-    scores = model.scores(series, first=80, horizon=3)
     assert scores["persistence"][0] == pytest.approx(np.sqrt(np.mean(np.square(persistence))))
 
 
-def test_predictions_know_nothing_of_what_comes():
-    series = nonlinear(200)
+def test_scores_change_nothing():
+    series = henon(200)
+    model = Forecaster(hidden_size=16, window=10, epochs=60).fit(series[:160])
+    assert model.share > 0
+    before = model.fitted
+    forecast = model.forecast(series, 3)
+    model.scores(series, first=160, horizon=2)
+    assert model.fitted is before
+    assert np.array_equal(model.forecast(series, 3), forecast)
+
+
+def test_predictions_do_not_depend_on_later_numbers():
+    series = henon(200)
     model = Forecaster(epochs=20).fit(series[:160])
     before = model.predict(series)
     assert np.isnan(before[: model.needed]).all()
@@ -110,93 +130,233 @@ def test_predictions_know_nothing_of_what_comes():
     assert before[170] == pytest.approx(model.forecast(series[:170], 1)[0], rel=1e-6)
 
 
-def test_same_seed_same_forecast():
-    series = nonlinear(200)
-    first, second = (Forecaster(epochs=5, seed=3).fit(series).forecast(series, 5) for _ in "ab")
-    assert np.array_equal(first, second)
+@pytest.mark.parametrize(("series", "season"), [(henon(200), 0), (monthly(), 12)])
+def test_a_forecast_depends_on_the_context_alone(series, season, monkeypatch):
+    model = Forecaster(hidden_size=4, season=season, window=5, epochs=2).fit(series)
+    assert model.recipe.season == season
+    data = (series, np.empty((len(series), 0)), np.array([len(series)]))
+    forecast = model.fitted.forecast(*data, 4, share=1.0)
+    assert (forecast != model.fitted.forecast(*data, 4, share=0.0)).all()
+    monkeypatch.setattr(Fitted, "context", len(series))
+    assert np.array_equal(model.fitted.forecast(*data, 4, share=1.0), forecast)
 
 
-@pytest.mark.parametrize("make", [monthly, nonlinear])
-def test_files(tmp_path, make):
-    series = make()
-    features = np.sin(np.arange(len(series)))[:, None]
-    model = Forecaster(epochs=5, hidden_size=9).fit(series, features, horizon=2)
-    model.share = 0.5
-    model.save(tmp_path / "model.npz", target="x", numbers=[1, 2])
-    twin, said = forecasting.load(tmp_path / "model.npz")
-    assert said == {"target": "x", "numbers": [1, 2]}
-    assert twin.recipe == model.recipe
-    ahead = model.forecast(series, 7, features)
-    assert np.array_equal(twin.forecast(series, 7, features), ahead)
-    assert files.kind(tmp_path / "model.npz") == "forecaster"
+def test_an_untrained_network_corrects_nothing(monkeypatch):
+    monkeypatch.setattr(crnn.RNN, "fit", lambda *_, **__: None)
+    series = henon(100)
+    fitted = Forecaster().fit(series).fitted
+    data = (series, np.empty((100, 0)), np.array([90, 100]))
+    forecasts = [fitted.forecast(*data, 3, share=share) for share in (0.0, 1.0)]
+    assert np.array_equal(*forecasts)
 
 
-CHANGES = {
-    "recipe": ({"recipe": {"log": 1}}, "recipe: expected one of a forecaster"),
-    "lags": ({"recipe": {"log": False, "differences": [], "lags": [-1], "season": 0}}, "recipe"),
-    "share": ({"share": "all"}, "share: expected a number"),
-    "window": ({"used_window": 10**12}, "used_window: expected a whole number"),
-    "season": ({"found_season": None}, "found_season: expected a whole number"),
-    "settings": ({"settings": {"hidden_size": 0}}, "settings"),
-    "network": ({"network": None}, "expected the description of a network"),
-    "newer": ({"version": 99}, "a newer crnn wrote it"),
-}
+def test_inputs_of_the_network():
+    z, features = np.arange(6.0), np.array([[0.0], [3.0]] * 3)
+    scaling = Scaling(np.array([1.0, 1.0]), np.array([2.0, 4.0]))
+    scaled = (z - 1) / 2
+    expected = np.column_stack([scaled, (features - 1) / 4])
+    np.testing.assert_array_equal(scaling.inputs(z, features, 0), expected)
+    # Of the number after each step: what it was three steps before, 0 where that is unknown
+    season_before = [0, 0, *scaled[:4]]
+    expected = np.column_stack([scaled, season_before, (features - 1) / 4])
+    np.testing.assert_array_equal(scaling.inputs(z, features, 3), expected)
 
 
-@pytest.mark.parametrize(("changes", "match"), CHANGES.values(), ids=CHANGES)
-def test_bad_files(tmp_path, changes, match):
-    series = nonlinear(100)
-    model = Forecaster(epochs=1, hidden_size=3).fit(series)
-    model.save(tmp_path / "model.npz")
-    with np.load(tmp_path / "model.npz") as found:
-        arrays = {name: found[name] for name in found.files}
-    description = json.loads(arrays.pop("crnn").tobytes()) | changes
-    description.pop("sha256")
-    files.write(tmp_path / "bad.npz", description, arrays)
-    with pytest.raises(crnn.ModelFileError, match=match):
-        forecasting.load(tmp_path / "bad.npz")
+@pytest.mark.parametrize(
+    ("early", "late", "expected"),
+    [
+        ({0.5: 0.5, 1.0: 0.6}, {0.5: 0.5, 1.0: 0.6}, 0.5),
+        ({0.5: 0.9, 1.0: 0.2}, {0.5: 0.9, 1.0: 0.2}, 1.0),
+        ({0.5: 0.1, 1.0: 0.1}, {0.5: 1.01, 1.0: 1.01}, 0.0),  # not in the later half
+        ({0.5: 0.95, 1.0: 0.96}, {0.5: 0.95, 1.0: 0.96}, 0.0),  # too little
+    ],
+)
+def test_a_network_has_to_help_in_both_halves(early, late, expected):
+    """Forecasts with given errors, in place of those of a network."""
+    early, late = early | {0.0: 1.0}, late | {0.0: 1.0}
+
+    def forecast(series, features, origins, horizon, share):
+        error = np.where(origins < 60, early[share], late[share])[:, None]
+        return series[origins[:, None] + np.arange(horizon)] + error
+
+    series, fitted = henon(100), SimpleNamespace(forecast=forecast)
+    assert selection.choose_share(fitted, series, np.empty((100, 0)), 20, 1) == expected
 
 
-def test_bad_input():
-    series = monthly()
-    with pytest.raises(
-        ValueError, match=r"^series: expected at least 22 numbers to learn from, got 10"
-    ):
-        Forecaster().fit(series[:10])
-    with pytest.raises(ValueError, match=r"^series: expected finite numbers"):
-        Forecaster().fit(np.r_[series, np.nan])
-    with pytest.raises(ValueError, match=r"^series: expected numbers \(time,\)"):
-        Forecaster().fit(series[:, None])
-    with pytest.raises(ValueError, match=r"^features: expected shape \(time=180, columns\)"):
-        Forecaster().fit(series, np.zeros((5, 1)))
-    with pytest.raises(ValueError, match=r"^hidden_size: expected at least 1"):
-        Forecaster(hidden_size=0)
-    with pytest.raises(TypeError, match=r"^logarithms: expected True or False"):
-        Forecaster(logarithms="no")
-    with pytest.raises(ValueError, match=r"^season: expected at most 45 steps, .*138 num.* got 46"):
-        Forecaster(season=46).fit(series[:178])
-    model = Forecaster(epochs=1).fit(series)
-    assert model.recipe.log
-    with pytest.raises(ValueError, match=r"^series: expected at least \d+ numbers, got 1"):
-        model.forecast(series[:1], 1)
-    below = np.r_[series, -1.0]
-    features = np.zeros((len(series), 1))
-    for use in (model.predict, model.refit, lambda *data: model.forecast(data[0], 1, *data[1:]),
-                lambda *data: model.scores(*data, first=150, horizon=1)):  # fmt: skip
-        with pytest.raises(ValueError, match=r"^series: expected numbers above 0, .* got -1"):
-            use(below)
-        with pytest.raises(ValueError, match=r"^features: expected 0 columns, .* got 1"):
-            use(series, features)
+@pytest.mark.parametrize(("error_of_order_2", "order"), [(0.985, 1), (0.975, 2)])
+def test_a_longer_recipe_has_to_be_clearly_better(monkeypatch, error_of_order_2, order):
+    """Given errors, in place of those of regressions."""
+    errors = {(1,): 1.0, (1, 2): error_of_order_2}
+    monkeypatch.setattr(
+        selection, "_linear_error", lambda series, recipe, *_: errors.get(recipe.lags, 0.99)
+    )
+    recipe = selection.choose_recipe(henon(200), 150, 1, seasons=[7], logarithms=False)
+    assert recipe == selection.autoregression(order)
+
+
+def test_the_same_seed_gives_the_same_forecast():
+    series = henon(200)
+    first, second = (Forecaster(epochs=5, seed=3).fit(series).fitted for _ in range(2))
+    assert np.array_equal(first.net.flat_params, second.net.flat_params)
+    assert first.share == second.share
 
 
 def test_logarithms_may_be_forbidden():
     assert not Forecaster(epochs=1, logarithms=False).fit(monthly()).recipe.log
 
 
-@pytest.mark.parametrize("series", [np.full(80, 3.0), np.arange(80.0), np.r_[np.zeros(79), 1.0]])
-def test_series_without_noise(series):
-    model = Forecaster(epochs=2).fit(series)
-    ahead = model.forecast(series, 3)
-    assert np.isfinite(ahead).all()
-    if series[-1] == 79:
-        np.testing.assert_allclose(ahead, [80, 81, 82], rtol=0.01)
+@pytest.mark.parametrize(
+    ("series", "expected"),
+    [
+        (np.full(80, 3.0), [3, 3, 3]),
+        (np.arange(80.0), [80, 81, 82]),
+        (np.r_[np.zeros(79), 1.0], None),
+    ],
+    ids=["constant", "line", "one step"],
+)
+def test_series_without_noise(series, expected):
+    forecast = Forecaster(epochs=2).fit(series).forecast(series, 3)
+    assert np.isfinite(forecast).all()
+    if expected is not None:
+        np.testing.assert_allclose(forecast, expected, rtol=0.01)
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("differences", [(), (1,), (12,), (12, 1)])
+def test_a_transformation_is_undone(log, differences):
+    series = monthly(60)
+    recipe = Recipe(log, differences, (1,), 0)
+    z = recipe.transform(series)
+    assert len(z) == 60 - sum(differences)
+    assert recipe.restore(series[:-1], z[-1]) == pytest.approx(series[-1])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        (Recipe(False, (), (1,), 0), "linear in the lags 1"),
+        (Recipe(False, (1,), (1, 2, 3), 0), "differences of lag 1, linear in the lags 1 to 3"),
+        (
+            Recipe(True, (12, 1), (1, 2, 12, 13), 12),
+            (
+                "logarithms, differences of lag 12, differences of lag 1, "
+                "linear in the lags 1 to 2 and 12 and 13"
+            ),
+        ),
+    ],
+)
+def test_a_recipe_in_words(recipe, expected):
+    assert str(recipe) == expected
+
+
+def test_seasons_are_found():
+    t, noise = np.arange(400), np.random.default_rng(0).normal(0, 0.3, 400)
+    week, month, year = (np.sin(2 * np.pi * t / season) for season in (7, 28, 12))
+    assert find_seasons(week) == [7]
+    assert find_seasons(0.1 * t + 3 * week) == [7]
+    assert find_seasons(week + 2 * month) == [7, 28]
+    assert find_seasons(noise.cumsum() + 3 * year)[0] == 12
+    assert find_seasons(noise) == []
+    assert find_seasons(noise.cumsum()) == []
+    assert find_seasons(np.full(50, 2.0)) == []
+
+
+SERIES = monthly()
+LOGARITHMIC = Forecaster(epochs=1).fit(SERIES)
+BELOW_ZERO = np.r_[SERIES, -1.0]
+FEATURES = np.zeros((len(SERIES), 1))
+
+REFUSALS = {
+    "short": (
+        lambda: Forecaster().fit(SERIES[:10]),
+        ValueError,
+        "series: expected at least 22 numbers to learn from, got 10",
+    ),
+    "NaN": (
+        lambda: Forecaster().fit(np.r_[SERIES, np.nan]),
+        ValueError,
+        "series: expected finite numbers, got NaN",
+    ),
+    "shape": (
+        lambda: Forecaster().fit(SERIES[:, None]),
+        ValueError,
+        "series: expected numbers (time,), got float64 of shape (180, 1)",
+    ),
+    "texts": (
+        lambda: Forecaster().fit(["a", "b"]),
+        ValueError,
+        "series: expected numbers (time,), got <U1",
+    ),
+    "features": (
+        lambda: Forecaster().fit(SERIES, np.zeros((5, 1))),
+        ValueError,
+        "features: expected shape (time=180, columns), got (5, 1)",
+    ),
+    "hidden_size": (
+        lambda: Forecaster(hidden_size=0),
+        ValueError,
+        "hidden_size: expected at least 1, got 0",
+    ),
+    "logarithms": (
+        lambda: Forecaster(logarithms="no"),
+        TypeError,
+        "logarithms: expected True or False, got 'no'",
+    ),
+    "seed": (lambda: Forecaster(seed="x"), TypeError, "seed: expected a whole number, got 'x'"),
+    "cell": (lambda: Forecaster(cell="tanh"), ValueError, "cell: expected 'rnn', 'gru' or 'lstm'"),
+    "season": (
+        lambda: Forecaster(season=46).fit(SERIES[:178]),
+        ValueError,
+        "season: expected at most 45 steps, for there are 138 numbers before the validation data",
+    ),
+    "not fitted": (
+        lambda: Forecaster().forecast(SERIES, 1),
+        AttributeError,
+        "this Forecaster has learned nothing yet: call fit first",
+    ),
+    "few to forecast from": (
+        lambda: LOGARITHMIC.forecast(SERIES[:1], 1),
+        ValueError,
+        f"series: expected at least {LOGARITHMIC.needed} numbers, got 1",
+    ),
+    "steps": (
+        lambda: LOGARITHMIC.forecast(SERIES, 0),
+        ValueError,
+        "steps: expected at least 1, got 0",
+    ),
+    "first, early": (
+        lambda: LOGARITHMIC.scores(SERIES, first=0, horizon=1),
+        ValueError,
+        "first: expected at least ",
+    ),
+    "first, late": (
+        lambda: LOGARITHMIC.scores(SERIES, first=180, horizon=1),
+        ValueError,
+        "first: expected at most 179, got 180",
+    ),
+} | {
+    f"{what} to {name}": (lambda use=use, data=data: use(*data), ValueError, sentence)
+    for name, use in {
+        "predict": LOGARITHMIC.predict,
+        "refit": LOGARITHMIC.refit,
+        "forecast": lambda series, features=None: LOGARITHMIC.forecast(series, 1, features),
+        "scores": lambda *data: LOGARITHMIC.scores(*data, first=150, horizon=1),
+    }.items()
+    for what, data, sentence in [
+        ("logarithm", (BELOW_ZERO,), "series: expected numbers above 0, for the model takes"),
+        ("columns", (SERIES, FEATURES), "features: expected 0 columns, as the model has learned"),
+    ]
+}
+
+
+@pytest.mark.parametrize(("call", "error", "sentence"), REFUSALS.values(), ids=REFUSALS)
+def test_refusals(call, error, sentence):
+    before = LOGARITHMIC.fitted
+    with pytest.raises(error) as caught:
+        call()
+    assert str(caught.value).startswith(sentence)
+    assert LOGARITHMIC.fitted is before
+
+
+def test_the_model_of_the_refusals_takes_logarithms():
+    assert LOGARITHMIC.recipe.log

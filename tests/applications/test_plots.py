@@ -1,3 +1,5 @@
+"""Pictures: what is drawn, where, and that matplotlib stays optional and untouched."""
+
 import sys
 from types import SimpleNamespace
 
@@ -67,7 +69,7 @@ def test_forecast_draws_what_it_is_given():
     np.testing.assert_array_equal(drawn["measured"].get_ydata(), [3, 5, 4])
     np.testing.assert_array_equal(drawn["predicted one step ahead"].get_xdata(), [2001, 2002])
     np.testing.assert_array_equal(drawn["predicted one step ahead"].get_ydata(), [4.5, 4.25])
-    # The forecast starts from the last measured value, so that no gap shows.
+    # A line joins it to the last measured value.
     np.testing.assert_array_equal(drawn["forecast"].get_xdata(), [2002, 2003, 2004])
     np.testing.assert_array_equal(drawn["forecast"].get_ydata(), [4, 2, 1])
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("year", "sunspot number")
@@ -130,8 +132,8 @@ def test_forecast_refuses_series_that_do_not_fit(arguments, name):
         plots.forecast(**arguments)
 
 
-def colours(ax):
-    """The drawn array, and where its pixels lie."""
+def image_of(ax):
+    """The drawn array, and the extent of its pixels."""
     (image,) = ax.images
     return np.asarray(image.get_array()), tuple(image.get_extent())
 
@@ -140,25 +142,25 @@ def test_hidden_draws_units_over_time(build_network):
     net = build_network(hidden_size=5)
     x = np.random.default_rng(1).standard_normal((4, 7, 3))
     tape = net.forward(x)
-    drawn, extent = colours(plots.hidden(tape))
+    drawn, extent = image_of(plots.hidden(tape))
     np.testing.assert_array_equal(drawn, tape.h[0].T)
     # Column t is centred on t, from h_0 on; row 0 is above.
     assert extent == (-0.5, 7.5, 4.5, -0.5)
-    np.testing.assert_array_equal(colours(plots.hidden(tape, 2))[0], tape.h[2].T)
+    np.testing.assert_array_equal(image_of(plots.hidden(tape, 2))[0], tape.h[2].T)
     alone = net.forward(x[3])
-    np.testing.assert_array_equal(colours(plots.hidden(alone))[0], alone.h.T)
+    np.testing.assert_array_equal(image_of(plots.hidden(alone))[0], alone.h.T)
 
 
-def test_hidden_says_what_its_axes_and_colours_are():
+def test_hidden_labels_its_axes_and_its_color_bar():
     ax = plots.hidden(SimpleNamespace(h=np.full((4, 3), 0.25)), time_label="year")
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("year", "hidden unit")
     (bar,) = (other for other in ax.figure.axes if other is not ax)
     assert "hidden state" in bar.get_ylabel()
-    # However small the states are, the colours span what tanh can give, with zero in the middle.
+    # However small the states are, the colors cover the range of tanh.
     assert ax.images[0].get_clim() == (-1, 1)
 
 
-def test_hidden_of_a_single_unit_has_no_halves_of_it():
+def test_hidden_labels_whole_units_alone():
     ax = plots.hidden(SimpleNamespace(h=np.zeros((4, 1))))
     last, first = ax.get_ylim()
     assert [tick for tick in ax.get_yticks() if first <= tick <= last] == [0]
@@ -167,8 +169,8 @@ def test_hidden_of_a_single_unit_has_no_halves_of_it():
 def test_hidden_of_one_layer_among_several():
     h = np.random.default_rng(0).uniform(-1, 1, (2, 3, 6, 4))
     tape = SimpleNamespace(h=h)
-    np.testing.assert_array_equal(colours(plots.hidden(tape))[0], h[0, 0].T)
-    np.testing.assert_array_equal(colours(plots.hidden(tape, (1, 2)))[0], h[1, 2].T)
+    np.testing.assert_array_equal(image_of(plots.hidden(tape))[0], h[0, 0].T)
+    np.testing.assert_array_equal(image_of(plots.hidden(tape, (1, 2)))[0], h[1, 2].T)
     with pytest.raises(ValueError, match=r"index: expected 2 whole numbers .*got 1"):
         plots.hidden(tape, 1)
     with pytest.raises(IndexError):
@@ -179,13 +181,13 @@ def test_hidden_of_a_network_of_two_layers():
     net = crnn.RNN(2, 4, 1, num_layers=2, seed=0)
     x = np.random.default_rng(0).standard_normal((3, 6, 2))
     tape = net.forward(x)
-    np.testing.assert_array_equal(colours(plots.hidden(tape, (1, 2)))[0], tape.h[1, 2].T)
+    np.testing.assert_array_equal(image_of(plots.hidden(tape, (1, 2)))[0], tape.h[1, 2].T)
     with pytest.raises(ValueError, match="checkpoint_every"):
         plots.hidden(net.forward(x, checkpoint_every=2))
 
 
 @pytest.mark.parametrize("tape", [None, [[0.5]], SimpleNamespace(h=np.zeros(3))])
-def test_hidden_refuses_what_is_no_tape(tape):
+def test_hidden_refuses_other_objects_than_tapes(tape):
     with pytest.raises(TypeError, match="tape: expected what forward returned"):
         plots.hidden(tape)
 
@@ -219,15 +221,15 @@ plots.hidden(SimpleNamespace(h=np.zeros((3, 2))))
 assert "matplotlib.pyplot" not in sys.modules
 assert matplotlib.rcParams.copy() == before
 """
-    done = run_python(code)
-    assert done.returncode == 0, done.stderr
+    result = run_python(code)
+    assert result.returncode == 0, result.stderr
 
 
 def test_importing_crnn_and_its_plots_imports_no_matplotlib(run_python):
-    done = run_python(
+    result = run_python(
         "import sys, crnn, crnn.plots, crnn.datasets; assert 'matplotlib' not in sys.modules"
     )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
 
 
 def test_missing_matplotlib_is_named_with_the_command_that_brings_it(monkeypatch):

@@ -1,0 +1,97 @@
+"""Options, checks and output that the commands share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from crnn.forecasting import Forecaster
+
+__all__ = [
+    "AT_LEAST_0",
+    "AT_LEAST_1",
+    "FILE",
+    "INPUT",
+    "PICTURES",
+    "SHOW_DEFAULT",
+    "cell",
+    "check_output",
+    "csv_row",
+    "describe_model",
+    "progress",
+    "seed",
+    "write_lines",
+]
+
+SHOW_DEFAULT = {"show_default": True}
+FILE = click.Path(dir_okay=False, path_type=Path)
+# "-" is the standard input.
+INPUT = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
+AT_LEAST_0, AT_LEAST_1 = click.IntRange(min=0), click.IntRange(min=1)
+PICTURES = (".png", ".pdf", ".svg")
+
+cell = click.option(
+    "--cell", type=click.Choice(["rnn", "gru", "lstm"]), default="rnn", help="Kind of network."
+)
+seed = click.option("--seed", type=AT_LEAST_0, default=0, help="Seed of all random numbers.")
+progress = click.option(
+    "--progress/--no-progress", default=True, help="Whether to show a progress bar."
+)
+
+
+def check_output(path: Path | None, suffixes: tuple[str, ...] = ()) -> None:
+    """Check that a file can be written there. Commands call this before they work.
+
+    Parameters
+    ----------
+    path : Path or None
+        None: nothing will be written.
+    suffixes : tuple of str
+        Those that the file may have; empty: any.
+
+    Raises
+    ------
+    ValueError
+        The folder does not exist or is not writable, or the suffix is another one.
+    """
+    if path is None:
+        return
+    folder = path.absolute().parent
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise ValueError(f"{path}: expected a path in a folder to write to, got none in {folder}")
+    if suffixes and path.suffix.lower() not in suffixes:
+        *most, last = suffixes
+        raise ValueError(
+            f"{path}: expected a file ending in {', '.join(most)} or {last}, got {path.name}"
+        )
+
+
+def write_lines(lines: Iterable[str], output: Path | None) -> None:
+    """Write lines to a file; None: print them."""
+    content = "\n".join(lines)
+    if output is None:
+        click.echo(content)
+    else:
+        output.write_text(content + "\n", encoding="utf-8")
+
+
+def csv_row(values: Iterable[float], digits: int = 10) -> str:
+    """Return numbers separated by commas; NaN is empty."""
+    return ",".join("" if value != value else f"{value:.{digits}g}" for value in values)
+
+
+def describe_model(model: Forecaster) -> str:
+    """Return in words how a forecaster forecasts."""
+    if not model.share:
+        network = "the network added nothing on validation data, and is left out"
+    else:
+        network = "corrected by the network"
+        if model.share != 1:
+            network += f", by {model.share:.0%} of its output"
+    return f"{model.recipe}; {network}"

@@ -1,0 +1,69 @@
+"""The command that runs the demonstrations."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from crnn.cli.common import (
+    AT_LEAST_0,
+    AT_LEAST_1,
+    PICTURES,
+    SHOW_DEFAULT,
+    check_output,
+    progress,
+    seed,
+)
+
+__all__ = ["demo"]
+
+
+@click.command(context_settings=SHOW_DEFAULT)
+@click.argument("name", type=click.Choice(["sunspots", "digits", "text"]), default="sunspots")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    default=Path("crnn-demo.png"),
+    help="File for the picture of sunspots; its suffix (.png, .pdf, .svg) decides the format.",
+)
+@click.option(
+    "--epochs", type=AT_LEAST_1, show_default="the demonstration's", help="Passes over the data."
+)
+@seed
+@click.option(
+    "--rounds",
+    type=AT_LEAST_0,
+    show_default="5",
+    help="How often sunspots times each implementation; 0 skips it.",
+)
+@progress
+def demo(
+    name: str, output: Path, epochs: int | None, seed: int, rounds: int | None, progress: bool
+) -> None:
+    """Show what a network learns, on data that needs no download.
+
+    sunspots: learn the yearly sunspot numbers of 1700-1979, predict the held-out years 1980-2008
+    beside persistence and an autoregression, forecast 2009-2019, compare the speed of the compiled
+    kernels with NumPy, and draw crnn-demo.png.
+
+    digits: read scikit-learn's images of digits row by row, and classify them.
+
+    text: read the texts of Python's help() character by character, and continue them.
+    """
+    module = importlib.import_module(f"crnn.demos.{name}")
+    settings: dict[str, Any] = {"seed": seed, "progress": progress, "echo": click.echo}
+    if epochs is not None:
+        settings["epochs"] = epochs
+    if name == "sunspots":
+        try:
+            check_output(output, PICTURES)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="-o") from None
+        settings["output"] = output
+        if rounds is not None:
+            settings["timed_rounds"] = rounds
+    module.run(**settings)
