@@ -24,15 +24,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crnn import _backend
-from crnn._network.layers import Layers
-from crnn._network.layers import Pass as LayersTape
-from crnn._network.workspaces import Scratch as Workspaces
+from crnn._network.layers import Layers, LayersTape
+from crnn._network.workspaces import Workspaces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from crnn._network.architecture import Architecture
-    from crnn.checks import Array
+    from crnn._typing import Array, IntArray
 
 __all__ = ["LayersTape", "backward", "forward", "predict"]
 
@@ -42,7 +41,7 @@ def forward(
     params: Mapping[str, Array],
     x: Array,
     h0: Array,
-    lengths: Array | None = None,
+    lengths: IntArray | None = None,
     rng: np.random.Generator | None = None,
 ) -> LayersTape:
     """Run sequences through all layers and keep what `backward` reads.
@@ -69,7 +68,7 @@ def forward(
         end, and ``last()``, the last states (layers * directions, B, S). ``top`` is read again by
         `backward`: copy it before you give it away.
     """
-    return _layers(architecture, params).run(x, h0, lengths, rng)
+    return _layers(architecture, params).forward(x, h0, lengths, rng)
 
 
 def backward(
@@ -137,9 +136,8 @@ def predict(
         theta = np.concatenate([params[name + suffix].ravel() for name in ("W_xh", "W_hh", "b_h")])
         B, T, I = features.shape
         y = np.empty((B, T, H), theta.dtype)
-        with workspaces.lent(
-            kernels.predict_workspace_size, architecture.cell, T, B, I, H, H
-        ) as workspace:
+        size = kernels.predict_workspace_size(architecture.cell, T, B, I, H, 0, theta.dtype)
+        with workspaces.lent(size) as workspace:
             kernels.rnn_predict(
                 architecture.cell, features, h0[layer], theta, H, 0, y, h_n[layer], workspace
             )
@@ -148,8 +146,8 @@ def predict(
 
 
 def _layers(architecture: Architecture, params: Mapping[str, Array]) -> Layers:
-    dtype = params["W_hh"].dtype
-    return Layers(architecture, params, _backend.kernels, _workspaces(dtype))  # type: ignore[arg-type]
+    workspaces = _workspaces(params["W_hh"].dtype)
+    return Layers(architecture, params, _backend.kernels, workspaces)
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from crnn.keras.cells import LAYER_KINDS, join_biases, reorder_gates, split_bias
 
 
 def from_weights(
-    layers: Any, output: Any = None, *, dtype: npt.DTypeLike = None, **settings: Any
+    layers: Any, output: Any = None, *, dtype: npt.DTypeLike | None = None, **settings: Any
 ) -> RNN | GRU | LSTM:
     """Return a network with the weights of Keras layers.
 

@@ -1,7 +1,5 @@
 """What nodes make of sequences and last states: changes of shape, masks and the output layer."""
 
-from typing import Any
-
 import numpy as np
 
 from crnn import ModelFileError
@@ -21,7 +19,9 @@ def changed_sequences(
     operator: str, inputs: list[Value], attributes: Attributes, parts: NetworkParts
 ) -> Value:
     """Return what a node makes of sequences or last states; an output layer goes to the parts."""
-    value = next(i for i in inputs if isinstance(i, (Sequences, LastStates)))
+    value: Sequences | LastStates = next(
+        i for i in inputs if isinstance(i, (Sequences, LastStates))
+    )
     if operator == "Identity" or (operator == "Dropout" and inputs[2:] in ([], [None])):
         # Outside of training dropout changes nothing.
         return value
@@ -117,7 +117,7 @@ def _last_step(
 def _output(
     operator: str,
     value: Sequences | LastStates,
-    inputs: list[Any],
+    inputs: list[Value],
     attributes: Attributes,
     parts: NetworkParts,
 ) -> Value:

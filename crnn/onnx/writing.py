@@ -56,7 +56,6 @@ class _GraphWriter:
     def __init__(self, net: RNN | GRU | LSTM, has_lengths: bool) -> None:
         self._net = net
         self._architecture = net.architecture
-        # Of an operator: h, and for an LSTM c
         self._states = ("h", "c")[: net.architecture.blocks.states]
         self._has_lengths = has_lengths
         self._nodes: list[onnx.NodeProto] = []
@@ -102,19 +101,17 @@ class _GraphWriter:
         """Return the model's inputs and outputs, with their types and shapes."""
         architecture = self._architecture
         real = helper.np_dtype_to_tensor_dtype(self._net.dtype)
-        first = ["states_given", "batch_given", architecture.hidden_size]
-        last = [architecture.states, "batch", architecture.hidden_size]
-        steps = ["batch", "time"] if architecture.return_sequences else ["batch"]
-        inputs = [("x", real, ["batch", "time", architecture.input_size])]
+        describe = helper.make_tensor_value_info
+        inputs = [describe("x", real, ["batch", "time", architecture.input_size])]
         if self._has_lengths:
-            inputs.append(("lengths", TensorProto.INT32, ["batch"]))
-        inputs += [(f"{name}0", real, first) for name in self._states]
-        outputs = [("y", real, [*steps, architecture.outputs])]
-        outputs += [(f"{name}_n", real, last) for name in self._states]
-        return (
-            [helper.make_tensor_value_info(*described) for described in inputs],
-            [helper.make_tensor_value_info(*described) for described in outputs],
-        )
+            inputs.append(describe("lengths", TensorProto.INT32, ["batch"]))
+        steps = ["batch", "time"] if architecture.return_sequences else ["batch"]
+        outputs = [describe("y", real, [*steps, architecture.outputs])]
+        for name in self._states:
+            H = architecture.hidden_size
+            inputs.append(describe(f"{name}0", real, ["states_given", "batch_given", H]))
+            outputs.append(describe(f"{name}_n", real, [architecture.states, "batch", H]))
+        return inputs, outputs
 
     def _node(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self._nodes.append(helper.make_node(operator, inputs, [output], **attributes))

@@ -79,7 +79,7 @@ def from_torch(
         )
     net = from_architecture(
         architecture,
-        dtype=DTYPES[module.weight_hh_l0.dtype],
+        dtype=DTYPES[module.all_weights[0][0].dtype],
         init="uniform",
         implementation=implementation,
     )

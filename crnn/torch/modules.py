@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     """h, or for an LSTM the pair (h, c)."""
 
 
-class _LayersFunction(torch.autograd.Function):  # type: ignore[misc]
+class _LayersFunction(torch.autograd.Function):  # type: ignore[misc, unused-ignore]
     """All layers and directions of a module over sequences (batch, time, features)."""
 
     @staticmethod
@@ -44,7 +44,7 @@ class _LayersFunction(torch.autograd.Function):  # type: ignore[misc]
         return torch.from_numpy(tape.top.copy()), torch.from_numpy(tape.last())
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable  # type: ignore[untyped-decorator, unused-ignore]
     def backward(ctx: Any, dtop: torch.Tensor, dh_n: torch.Tensor) -> tuple[Any, ...]:
         """Return the gradients of x, h0 and the weights."""
         # Raises if they were changed
@@ -149,7 +149,8 @@ class _RecurrentModule:
             tensor.requires_grad for tensor in (x, h0, *flat)
         )
         if needs_gradient or rng is not None or lengths is not None or architecture.bidirectional:
-            top, h_n = _LayersFunction.apply(architecture, lengths, rng, x, h0, *flat)
+            apply: Any = _LayersFunction.apply
+            top, h_n = apply(architecture, lengths, rng, x, h0, *flat)
         else:
             params = params_from(architecture, weights)
             arrays = functional.predict(architecture, params, _rows(x), h0.detach().numpy())
@@ -262,13 +263,13 @@ def _last_states(
     return h_n[..., : architecture.hidden_size], h_n[..., architecture.hidden_size :]
 
 
-class RNN(_RecurrentModule, torch.nn.RNN):  # type: ignore[misc]  # without types where mypy runs
+class RNN(_RecurrentModule, torch.nn.RNN):  # type: ignore[misc, unused-ignore]  # without types where mypy runs
     """`torch.nn.RNN`, computed by crnn."""
 
 
-class GRU(_RecurrentModule, torch.nn.GRU):  # type: ignore[misc]
+class GRU(_RecurrentModule, torch.nn.GRU):  # type: ignore[misc, unused-ignore]
     """`torch.nn.GRU`, computed by crnn."""
 
 
-class LSTM(_RecurrentModule, torch.nn.LSTM):  # type: ignore[misc]
+class LSTM(_RecurrentModule, torch.nn.LSTM):  # type: ignore[misc, unused-ignore]
     """`torch.nn.LSTM`, computed by crnn; without projections."""

@@ -14,7 +14,10 @@ import torch
 
 from crnn import Architecture
 
-DTYPES = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
+DTYPES: dict[torch.dtype, np.dtype[Any]] = {
+    torch.float32: np.dtype(np.float32),
+    torch.float64: np.dtype(np.float64),
+}
 
 
 def is_supported(tensor: torch.Tensor) -> bool:
