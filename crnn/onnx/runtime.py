@@ -73,10 +73,12 @@ def _changed_constant(
     if operator not in ("Squeeze", "Unsqueeze"):
         return None
     axes = axes_of(inputs, attributes)
-    if operator == "Squeeze":
-        return np.squeeze(array, None if axes is None else tuple(axes))
+    if operator == "Squeeze" and axes is None and len(inputs) == 1:
+        return np.squeeze(array)
     if axes is None or len(axes) > 4:
-        raise ModelFileError("Unsqueeze: expected some axes")
+        raise ModelFileError(f"{operator}: expected a list of some axes")
+    if operator == "Squeeze":
+        return np.squeeze(array, tuple(axes))
     return np.expand_dims(array, tuple(axes))
 
 

@@ -65,8 +65,12 @@ def texts_attribute(attributes: Attributes, name: str) -> list[str] | None:
 
 
 def axes_of(inputs: list[Any], attributes: Attributes) -> list[int] | None:
-    """Return the axes that a Squeeze or Unsqueeze names, by its second input or an attribute."""
+    """Return the axes that a Squeeze or Unsqueeze names, by its second input or an attribute.
+
+    None where it names none, or other nodes compute them.
+    """
     if len(inputs) > 1:
         axes = inputs[1]
-        return [int(axis) for axis in axes.flat] if isinstance(axes, np.ndarray) else None
+        is_list = isinstance(axes, np.ndarray) and axes.ndim == 1
+        return [int(axis) for axis in axes] if is_list else None
     return list(attributes["axes"].ints) if "axes" in attributes else None
