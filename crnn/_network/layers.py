@@ -6,6 +6,7 @@ direction reads each sequence from its end to its start; its states are kept in 
 it reads.
 """
 
+from collections.abc import Mapping
 from types import ModuleType
 
 import numpy as np
@@ -55,7 +56,7 @@ class Layers:
     Parameters
     ----------
     architecture : Architecture
-    params : dict of array
+    params : mapping of array
         Parameters by name.
     kernels : module
         One of the implementations.
@@ -65,7 +66,7 @@ class Layers:
     def __init__(
         self,
         architecture: Architecture,
-        params: dict[str, Array],
+        params: Mapping[str, Array],
         kernels: ModuleType,
         workspaces: Workspaces,
     ) -> None:

@@ -1,13 +1,15 @@
-"""What the recurrent operators of ONNX call things: the order of gates, biases, activations.
+"""How ONNX's recurrent operators hold the parameters of crnn's cells, and what crnn adds to models.
 
 Open Neural Network Exchange, operators RNN, GRU and LSTM of version 14.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from crnn.checks import Array
+# Names of entries in a model's metadata, whose value is "true": what the graph does not show.
+TRAINABLE_H0, CATEGORICAL = "crnn.trainable_h0", "crnn.categorical"
 
 
 class Operator(NamedTuple):
@@ -15,13 +17,10 @@ class Operator(NamedTuple):
 
     name: str
     gates: tuple[int, ...]
-    """crnn's number of each of its gates, in its order."""
+    """Its gates in its order, by their number in crnn."""
     activations: tuple[str, ...]
     linear_before_reset: int | None = None
 
-
-# An entry of a model's metadata: its first states are parameters.
-TRAINABLE = ("crnn.trainable_h0", "true")
 
 OPERATORS = {
     "tanh": Operator("RNN", (0,), ("Tanh",)),
@@ -34,32 +33,36 @@ OPERATORS = {
 }
 
 
-def to_onnx(cell: str, W_xh: Array, W_hh: Array, b_h: Array) -> tuple[Array, Array, Array]:
-    """Return W, R and B of one direction from crnn's parameters."""
+def to_onnx(
+    cell: str, W_xh: npt.NDArray[Any], W_hh: npt.NDArray[Any], b_h: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return W, R and B for one direction from crnn's parameters."""
     gates, H = OPERATORS[cell].gates, W_hh.shape[1]
-    of_x, of_h = np.split(np.zeros(2 * len(W_hh), b_h.dtype), 2)
-    of_x[...] = b_h[: len(W_hh)]
+    input_bias, recurrent_bias = np.split(np.zeros(2 * len(W_hh), b_h.dtype), 2)
+    input_bias[...] = b_h[: len(W_hh)]
     if cell == "gru":
-        of_h[2 * H :] = b_h[3 * H :]
-    parts = [_ordered(values, gates, H) for values in (W_xh, W_hh, of_x, of_h)]
-    return parts[0], parts[1], np.concatenate(parts[2:])
+        recurrent_bias[2 * H :] = b_h[3 * H :]
+    biases = [_reordered(bias, gates, H) for bias in (input_bias, recurrent_bias)]
+    return _reordered(W_xh, gates, H), _reordered(W_hh, gates, H), np.concatenate(biases)
 
 
-def from_onnx(cell: str, W: Array, R: Array, B: Array) -> tuple[Array, Array, Array]:
+def from_onnx(
+    cell: str, W: npt.NDArray[Any], R: npt.NDArray[Any], B: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
     """Return W_xh, W_hh and b_h from one direction's parameters."""
     H = R.shape[1]
-    # Where each of crnn's gates is
-    gates = tuple(int(place) for place in np.argsort(OPERATORS[cell].gates))
-    of_x, of_h = (_ordered(part, gates, H) for part in np.split(B, 2))
+    # The place of each of crnn's gates in the operator
+    places = tuple(int(place) for place in np.argsort(OPERATORS[cell].gates))
+    input_bias, recurrent_bias = (_reordered(bias, places, H) for bias in np.split(B, 2))
     if cell == "gru":
-        # Of n the two stay apart.
-        b_h = np.concatenate([of_x, of_h[2 * H :]])
-        b_h[: 2 * H] += of_h[: 2 * H]
+        # The two biases of n stay apart.
+        b_h = np.concatenate([input_bias, recurrent_bias[2 * H :]])
+        b_h[: 2 * H] += recurrent_bias[: 2 * H]
     else:
-        b_h = of_x + of_h
-    return _ordered(W, gates, H), _ordered(R, gates, H), b_h
+        b_h = input_bias + recurrent_bias
+    return _reordered(W, places, H), _reordered(R, places, H), b_h
 
 
-def _ordered(values: Array, gates: tuple[int, ...], H: int) -> Array:
-    """Return blocks of H rows in another order."""
+def _reordered(values: npt.NDArray[Any], gates: tuple[int, ...], H: int) -> npt.NDArray[Any]:
+    """Return the blocks of H rows in another order."""
     return np.concatenate([values[gate * H : (gate + 1) * H] for gate in gates])

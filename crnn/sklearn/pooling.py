@@ -1,4 +1,4 @@
-"""One output per sequence from a network's outputs for all steps, and losses of it.
+"""One output per sequence from a network's outputs at all steps, and losses of it.
 
 Of the O + 1 outputs of a step, the first O are numbers a_t, and the last is a score s_t. The
 sequence's output is the mean of a_t, weighted by softmax(s) over the steps:
@@ -7,9 +7,9 @@ sequence's output is the mean of a_t, weighted by softmax(s) over the steps:
     y = p_1 a_1 + ... + p_T a_T
 
 This is attention without memory (Raffel and Ellis 2015, "Feed-forward networks with attention can
-solve some long-term memory problems", equation 2): a mean over time where all scores are alike, and
-one step where a score stands out. Gradients reach every step through it, which those of the last
-state do not over a hundred steps.
+solve some long-term memory problems", equation 2): the mean over time where all scores are equal,
+and one step where one score is much larger. It passes gradients to every step; over a hundred steps
+the last state does not.
 
 With ends, a step has 3 O + 1 outputs, numbers b_t and c_t between a_t and s_t. Those of the first
 and the last step are added:
@@ -20,55 +20,58 @@ and the last step are added:
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from crnn.checks import Array
+from crnn.losses import CustomLoss
 
 
 def outputs_per_step(outputs: int, *, with_ends: bool) -> int:
-    """Return how many outputs a step needs for so many of the sequence."""
+    """Return how many outputs a step needs for so many outputs of the sequence."""
     return (3 if with_ends else 1) * outputs + 1
 
 
 class Pooled(NamedTuple):
     """The outputs of sequences, and what their gradient needs."""
 
-    y: Array
+    y: npt.NDArray[Any]
     """(batch, outputs)"""
-    of_steps: Array
+    step_outputs: npt.NDArray[Any]
     """(batch, time, outputs of a step)"""
-    p: Array
+    p: npt.NDArray[Any]
     """(batch, time), 0 past a sequence's end."""
-    last: tuple[Array, Array]
+    last: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
     """The index of each sequence's last step."""
 
-    def backward(self, dy: Array) -> Array:
-        """Return dL/d(outputs of steps) of dy = dL/dy."""
+    def backward(self, dy: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return dL/d(step_outputs) from dy = dL/dy."""
         O = dy.shape[1]
-        gradient: Array = np.zeros_like(self.of_steps)
+        gradient = np.zeros_like(self.step_outputs)
         np.multiply(self.p[..., None], dy[:, None], out=gradient[..., :O])
-        if _has_ends(self.of_steps, O):
+        if _has_ends(self.step_outputs, O):
             gradient[:, 0, O : 2 * O] = dy
             gradient[..., 2 * O : -1][self.last] = dy
         # ds_t = p_t (a_t - mean of a) . dy
-        along = np.einsum("bto,bo->bt", self.of_steps[..., :O], dy)
+        along = np.einsum("bto,bo->bt", self.step_outputs[..., :O], dy)
         along -= (self.p * along).sum(axis=1, keepdims=True)
         np.multiply(self.p, along, out=gradient[..., -1])
         return gradient
 
 
-def pooled(of_steps: Array, outputs: int, lengths: Array | None = None) -> Pooled:
+def pooled(
+    step_outputs: npt.NDArray[Any], outputs: int, lengths: npt.NDArray[np.intp] | None = None
+) -> Pooled:
     """Return the outputs (batch, outputs) of sequences.
 
     Parameters
     ----------
-    of_steps : array (batch, time, outputs + 1) or (batch, time, 3 * outputs + 1)
-        With ends if it is the latter.
+    step_outputs : array (batch, time, outputs + 1) or (batch, time, 3 * outputs + 1)
+        The latter with ends.
     outputs : int
     lengths : array of int (batch,), optional
         Steps of each sequence; without it all of them.
     """
-    B, T, _ = of_steps.shape
-    O, scores = outputs, of_steps[..., -1]
+    B, T, _ = step_outputs.shape
+    O, scores = outputs, step_outputs[..., -1]
     if lengths is None:
         lengths = np.full(B, T)
     else:
@@ -76,47 +79,62 @@ def pooled(of_steps: Array, outputs: int, lengths: Array | None = None) -> Poole
     p = np.exp(scores - scores.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
     last = (np.arange(B), lengths - 1)
-    y = np.einsum("bto,bt->bo", of_steps[..., :O], p)
-    if _has_ends(of_steps, O):
-        y += of_steps[:, 0, O : 2 * O]
-        y += of_steps[..., 2 * O : -1][last]
-    return Pooled(y, of_steps, p, last)
+    y = np.einsum("bto,bt->bo", step_outputs[..., :O], p)
+    if _has_ends(step_outputs, O):
+        y += step_outputs[:, 0, O : 2 * O]
+        y += step_outputs[..., 2 * O : -1][last]
+    return Pooled(y, step_outputs, p, last)
 
 
-def _has_ends(of_steps: Array, outputs: int) -> bool:
-    return bool(of_steps.shape[2] != outputs_per_step(outputs, with_ends=False))
+def _has_ends(step_outputs: npt.NDArray[Any], outputs: int) -> bool:
+    return bool(step_outputs.shape[2] != outputs_per_step(outputs, with_ends=False))
 
 
 class PooledLoss:
-    """A loss of the sequences' outputs, as `RNN.fit` takes one of the outputs of steps.
+    """A loss of the outputs of sequences, as `crnn.RNN.fit` takes one of the outputs of steps.
 
-    Targets stand at every step, the same at all of a sequence. So do weights: those of a sequence's
-    steps are its own divided by its length, and 0 past its end.
+    Targets are repeated at every step of a sequence. The weights of a sequence's steps are its own
+    weight divided by its length, and 0 past its end.
 
     Parameters
     ----------
-    loss : object
-        Of outputs (batch, outputs), as those of `crnn.losses`.
+    loss : loss
+        Of outputs (batch, outputs), such as those of `crnn.losses`.
     outputs : int
     """
 
-    def __init__(self, loss: Any, outputs: int) -> None:
+    def __init__(self, loss: CustomLoss, outputs: int) -> None:
         self._loss = loss
         self._outputs = outputs
 
-    def value(self, of_steps: Array, y: Array, weights: Array | None = None) -> float:
+    def value(
+        self,
+        step_outputs: npt.NDArray[Any],
+        y: npt.NDArray[Any],
+        weights: npt.NDArray[np.float64] | None = None,
+    ) -> float:
         """Return the loss."""
-        done, of_sequences = self._pooled(of_steps, weights)
-        value: float = self._loss.value(done.y, y[:, 0], of_sequences)
-        return value
-
-    def gradient(self, of_steps: Array, y: Array, weights: Array | None = None) -> Array:
-        """Return its gradient towards the outputs of steps."""
-        done, of_sequences = self._pooled(of_steps, weights)
-        return done.backward(self._loss.gradient(done.y, y[:, 0], of_sequences))
-
-    def _pooled(self, of_steps: Array, weights: Array | None) -> tuple[Pooled, Array | None]:
+        outputs, targets = self._pooled(step_outputs, weights), y[:, 0]
         if weights is None:
-            return pooled(of_steps, self._outputs), None
-        lengths = (weights > 0).sum(axis=1)
-        return pooled(of_steps, self._outputs, lengths), weights.sum(axis=1)
+            return self._loss.value(outputs.y, targets)
+        return self._loss.value(outputs.y, targets, weights.sum(axis=1))
+
+    def gradient(
+        self,
+        step_outputs: npt.NDArray[Any],
+        y: npt.NDArray[Any],
+        weights: npt.NDArray[np.float64] | None = None,
+    ) -> npt.NDArray[Any]:
+        """Return dL/d(step_outputs)."""
+        outputs, targets = self._pooled(step_outputs, weights), y[:, 0]
+        if weights is None:
+            dy = self._loss.gradient(outputs.y, targets)
+        else:
+            dy = self._loss.gradient(outputs.y, targets, weights.sum(axis=1))
+        return outputs.backward(np.asarray(dy))
+
+    def _pooled(
+        self, step_outputs: npt.NDArray[Any], weights: npt.NDArray[np.float64] | None
+    ) -> Pooled:
+        lengths = None if weights is None else (weights > 0).sum(axis=1)
+        return pooled(step_outputs, self._outputs, lengths)

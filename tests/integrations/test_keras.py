@@ -253,7 +253,7 @@ UPPER = arrays((4, 16), (4, 16), (16,))
             [LSTM, arrays((4, 12), (3, 12), (12,))],
             {},
             ValueError,
-            r"layers\[1\]: expected LSTM with 4 units as before it, got LSTM with 3 \(make a netw",
+            r"layers\[1\]: expected LSTM with 4 units as before it, got LSTM with 3 \(make it a net",
         ),
         ([LSTM, GRU], {}, ValueError, r"layers\[1\]: expected LSTM with 4 .* got GRU with 4 "),
         (LSTM, {"output": UPPER}, ValueError, "output: expected a kernel and .* got 3 arrays"),

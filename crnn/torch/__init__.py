@@ -1,0 +1,22 @@
+"""PyTorch with crnn's layers: modules in place of `torch.nn.RNN`, `GRU` and `LSTM`, and exchange.
+
+::
+
+    layer = crnn.torch.LSTM(8, 32, batch_first=True)        # was torch.nn.LSTM
+    outputs, (h_n, c_n) = layer(torch.zeros(4, 100, 8))
+
+The modules are subclasses of PyTorch's with another `forward`: arguments, parameters with their
+names and initial values, `state_dict` and everything else are PyTorch's own. They run on a CPU, in
+float32 or float64, and eagerly: without `torch.compile`, `torch.jit` and second derivatives. crnn
+has threads of its own; `crnn.set_num_threads` sets how many.
+"""
+
+try:
+    import torch as _  # noqa: F401
+except ImportError as error:
+    raise ImportError("crnn.torch needs PyTorch: pip install 'crnn[torch]'") from error
+
+from crnn.torch.exchange import from_torch, to_torch
+from crnn.torch.modules import GRU, LSTM, RNN
+
+__all__ = ["GRU", "LSTM", "RNN", "from_torch", "to_torch"]
