@@ -1,19 +1,15 @@
-"""The option, the fixtures and the one table of tolerances that the tests share."""
+"""The option and the fixtures that the tests share."""
 
+import functools
 import os
 import subprocess
 import sys
 
-import numpy as np
+import network_problems
 import pytest
+import tolerances as tolerances_by_dtype
 
-import crnn
 import crnn._backend
-
-# Largest error allowed, as a share of the largest expected magnitude in the array: about 256
-# times the unit roundoff of each dtype. Sums of up to 70 x 70 products, walked through up to
-# 70 steps of tanh, stay well below; a missing or misplaced term is orders of magnitude above.
-TOLERANCES = {"float32": 3e-5, "float64": 6e-14}
 
 
 def pytest_addoption(parser):
@@ -66,61 +62,38 @@ def both_kernels(request):
 
 
 @pytest.fixture(scope="session")
+def implementations(request):
+    """All requested implementations, for tests that compare what each of them says."""
+    return requested_implementations(request.config)
+
+
+@pytest.fixture(scope="session")
 def assert_close():
-    """Check dtype, shape and values; the tolerance is that of the dtype."""
-
-    def check(actual, expected, *, dtype, label=""):
-        dtype = np.dtype(dtype)
-        assert isinstance(actual, np.ndarray), label
-        assert actual.dtype == dtype, f"{label}: dtype {actual.dtype}, expected {dtype}"
-        expected = np.asarray(expected, dtype=np.float64)
-        assert actual.shape == expected.shape, f"{label}: {actual.shape} != {expected.shape}"
-        np.testing.assert_allclose(
-            actual.astype(np.float64),
-            expected,
-            rtol=0,
-            atol=TOLERANCES[dtype.name] * np.abs(expected).max(initial=0.0),
-            err_msg=label,
-        )
-
-    return check
+    """`tolerances.assert_close`: check dtype, shape and values."""
+    return tolerances_by_dtype.assert_close
 
 
 @pytest.fixture(scope="session")
 def tolerances():
-    return TOLERANCES
+    return tolerances_by_dtype.TOLERANCES
 
 
 @pytest.fixture(scope="session")
 def build_network(implementation):
-    """Make a network whose every parameter, biases included, is random and asymmetric."""
+    """`network_problems.network` with the implementation under test: all parameters random."""
+    return functools.partial(network_problems.network, implementation=implementation)
 
-    def build(
-        *,
-        family="RNN",
-        input_size=3,
-        hidden_size=5,
-        output_size=2,
-        dtype="float64",
-        seed=0,
-        **settings,
-    ):
-        net = getattr(crnn, family)(
-            input_size=input_size,
-            hidden_size=hidden_size,
-            output_size=output_size,
-            dtype=dtype,
-            implementation=implementation,
-            **settings,
-        )
-        rng = np.random.default_rng(seed)
-        for name, values in net.params.items():
-            # Scaled by fan-in so that tanh works in its curved part, neither linear nor flat.
-            scale = 0.9 / np.sqrt(values.shape[-1]) if name.startswith("W") else 0.4
-            values[...] = scale * rng.standard_normal(values.shape)
-        return net
 
-    return build
+@pytest.fixture(params=network_problems.CELLS.values(), ids=network_problems.CELLS)
+def network_of(request, build_network):
+    """Make a network of each cell."""
+    return functools.partial(build_network, **request.param)
+
+
+@pytest.fixture(params=network_problems.FAMILIES)
+def network_of_family(request, build_network):
+    """Make a network of each class."""
+    return functools.partial(build_network, family=request.param)
 
 
 @pytest.fixture(scope="session")
