@@ -62,6 +62,12 @@ def both_kernels(request):
 
 
 @pytest.fixture(scope="session")
+def native(both_kernels):
+    """The module of compiled kernels, for tests that concern it alone."""
+    return both_kernels[0]
+
+
+@pytest.fixture(scope="session")
 def implementations(request):
     """All requested implementations, for tests that compare what each of them says."""
     return requested_implementations(request.config)
@@ -94,6 +100,14 @@ def network_of(request, build_network):
 def network_of_family(request, build_network):
     """Make a network of each class."""
     return functools.partial(build_network, family=request.param)
+
+
+@pytest.fixture(params=network_problems.FAMILIES)
+def native_family(request, native):
+    """Make a network of each class with compiled kernels."""
+    return functools.partial(
+        network_problems.network, family=request.param, implementation="native"
+    )
 
 
 @pytest.fixture(scope="session")
