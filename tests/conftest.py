@@ -40,6 +40,12 @@ def pytest_generate_tests(metafunc):
         )
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "both_kernels" in item.fixturenames:
+            item.add_marker(pytest.mark.native)
+
+
 @pytest.fixture(scope="session")
 def implementation(request):
     """Name of the implementation under test; a missing one fails, it is never skipped."""

@@ -45,7 +45,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if SOURCES in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("embedding"))
-            item.add_marker(pytest.mark.native)
 
 
 @pytest.fixture(scope="session")

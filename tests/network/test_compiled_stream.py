@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from network_problems import network
 
-pytestmark = pytest.mark.native
 THETA = np.ones(3 * 5 + 5 * 5 + 5 + 2 * 5 + 2)
 
 

@@ -185,6 +185,7 @@ def mutations(data, count, seed):
         yield bytes(changed)
 
 
+@pytest.mark.slow
 def test_thousands_of_mutations(saved, tmp_path):
     """Each is refused in one sentence, or loads exactly the network that was saved.
 

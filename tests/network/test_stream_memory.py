@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.native
 
 
 def test_a_step_allocates_nothing(native_family):

@@ -39,7 +39,6 @@ def test_bits_of_predict_of_layers_and_trained_states(network_of, settings, batc
 
 
 @pytest.mark.loops
-@pytest.mark.native
 @dtypes
 def test_every_remainder_of_hidden_units(native_family, dtype):
     rng = np.random.default_rng(11)
@@ -56,7 +55,6 @@ def test_every_remainder_of_hidden_units(native_family, dtype):
 
 
 @pytest.mark.loops
-@pytest.mark.native
 @dtypes
 @pytest.mark.parametrize(
     ("sizes", "batch", "steps"),
@@ -76,7 +74,6 @@ def test_blocks_longer_than_what_predict_keeps_at_a_time(
     assert np.array_equal(y, net.predict(x))
 
 
-@pytest.mark.native
 @dtypes
 @pytest.mark.parametrize("sizes", [(3, 40, 5), (64, 300, 64)], ids=str)
 def test_same_bits_for_every_number_of_threads(native_family, sizes, dtype):
@@ -95,7 +92,6 @@ def test_same_bits_for_every_number_of_threads(native_family, sizes, dtype):
         assert np.array_equal(y, results[0])
 
 
-@pytest.mark.native
 @pytest.mark.parametrize("name", ["baseline", "avx2", "avx512"])
 def test_every_instruction_set(both_kernels, run_python, name):
     code = """
@@ -143,7 +139,6 @@ def test_out_may_be_the_inputs(network_of_family, batch, num_layers):
     )
 
 
-@pytest.mark.native
 def test_out_may_be_the_inputs_of_two_threads(native_family):
     # A step of 48 sequences is work for two threads.
     assert_inputs_may_be_overwritten(native_family(128, 128, 128, dtype="float32"), 48)

@@ -25,10 +25,11 @@ import os, signal, sys
 import numpy as np
 import crnn
 
-checkpoint, kill_at, out = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+checkpoint, kill_at, out, implementation = sys.argv[1:]
+kill_at = int(kill_at)
 rng = np.random.default_rng(0)
 x, y = rng.standard_normal((40, 10, 3)), rng.standard_normal((40, 10, 2))
-net = crnn.RNN(3, 12, 2, num_layers=2, dropout=0.2, seed=4)
+net = crnn.RNN(3, 12, 2, num_layers=2, dropout=0.2, seed=4, implementation=implementation)
 calls = 0
 
 def kill(event, arguments):
@@ -60,8 +61,9 @@ def epochs_in(path):
         return json.loads(archive["crnn"].tobytes())["epochs"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_a_run_that_is_killed_ends_with_the_same_bits(tmp_path):
+def test_a_run_that_is_killed_ends_with_the_same_bits(implementations, tmp_path):
     """Killed before a file is opened, when half of it is written, and before it is moved."""
     folder = tmp_path / "checkpoints"
     folder.mkdir()
@@ -69,7 +71,7 @@ def test_a_run_that_is_killed_ends_with_the_same_bits(tmp_path):
 
     def run(checkpoint, kill_at, out):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("CRNN_")}
-        arguments = map(str, (checkpoint, kill_at, tmp_path / out))
+        arguments = map(str, (checkpoint, kill_at, tmp_path / out, implementations[0]))
         command = [sys.executable, "-P", "-c", KILLED, *arguments]
         process = subprocess.run(command, env=environment, capture_output=True)
         if kill_at:

@@ -188,6 +188,7 @@ def interrupted_after(lines, function):
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_ctrl_c_anywhere_leaves_whole_steps(build_network, momentum):
     # Few and short sequences, for a run of the whole is needed for every place of an interrupt.

@@ -225,8 +225,8 @@ def test_fifty_steps_are_pytorchs(kernels, make, expected, dtype, tolerance):
 
 
 @dtypes
-@pytest.mark.parametrize(("make", "expected"), FIFTY_STEPS.values(), ids=FIFTY_STEPS)
-def test_twins_take_the_same_steps_at_every_size(both_kernels, assert_close, dtype, make, expected):
+@pytest.mark.parametrize("make", [make for make, _ in FIFTY_STEPS.values()], ids=FIFTY_STEPS)
+def test_twins_take_the_same_steps_at_every_size(both_kernels, assert_close, dtype, make):
     for size in range(1, 71):
         rng = np.random.default_rng(size)
         start, *gradients = rng.standard_normal((5, size)).astype(dtype)
@@ -325,7 +325,7 @@ def test_fit_gets_better_with_each(build_network, make):
 
 
 def test_optimizer_of_another_network_is_refused(build_network):
-    x, y = data()
+    x, y = problem(seed=0)
     first, second = build_network(seed=0), build_network(seed=1)
     optimizer = crnn.SGD(0.1, momentum=0.9)
     first.fit(x, y, epochs=1, optimizer=optimizer)
@@ -340,7 +340,7 @@ def test_optimizer_of_another_network_is_refused(build_network):
 
 
 def test_optimizer_without_momentum_serves_one_network_too(build_network):
-    x, y = data()
+    x, y = problem(seed=0)
     optimizer = crnn.SGD(0.1)
     build_network(seed=0).train_step(x=x, y=y, optimizer=optimizer)
     with pytest.raises(ValueError, match="optimizer"):
@@ -349,7 +349,7 @@ def test_optimizer_without_momentum_serves_one_network_too(build_network):
 
 
 def test_each_fit_without_optimizer_has_its_own(build_network):
-    x, y = data()
+    x, y = problem(seed=0)
     for seed in range(2):
         net = build_network(seed=seed)
         net.fit(x, y, epochs=1)
