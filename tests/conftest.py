@@ -1,4 +1,4 @@
-"""The option and the fixtures that the tests share."""
+"""The option, the markers and the fixtures that the tests share."""
 
 import functools
 import os
@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 import network_problems
+import numpy as np
 import pytest
-import tolerances as tolerances_by_dtype
+from tolerances import TOLERANCES
 
 import crnn._backend
 
@@ -28,6 +29,20 @@ def requested_implementations(config):
     return names
 
 
+def pytest_configure(config):
+    # pytest-xdist registers it where it is installed.
+    config.addinivalue_line("markers", "xdist_group(name): run in one process with its group")
+
+
+def pytest_collection_modifyitems(config, items):
+    has_native = "native" in requested_implementations(config)
+    for item in items:
+        if "both_kernels" in item.fixturenames:
+            item.add_marker(pytest.mark.native)
+        if not has_native and item.get_closest_marker("native"):
+            item.add_marker(pytest.mark.skip(reason="--implementations leaves native out"))
+
+
 def pytest_generate_tests(metafunc):
     if "implementation" in metafunc.fixturenames:
         metafunc.parametrize(
@@ -38,12 +53,6 @@ def pytest_generate_tests(metafunc):
             # function but would be shared by all examples.
             scope="session",
         )
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if "both_kernels" in item.fixturenames:
-            item.add_marker(pytest.mark.native)
 
 
 @pytest.fixture(scope="session")
@@ -81,13 +90,27 @@ def implementations(request):
 
 @pytest.fixture(scope="session")
 def assert_close():
-    """`tolerances.assert_close`: check dtype, shape and values."""
-    return tolerances_by_dtype.assert_close
+    """Check dtype, shape and values; the tolerance is that of the dtype."""
+
+    def check(actual, expected, *, dtype, label=""):
+        dtype = np.dtype(dtype)
+        assert isinstance(actual, np.ndarray), label
+        assert actual.dtype == dtype, f"{label}: dtype {actual.dtype}, expected {dtype}"
+        expected = np.asarray(expected, dtype=np.float64)
+        assert actual.shape == expected.shape, f"{label}: {actual.shape} != {expected.shape}"
+        largest_error = TOLERANCES[dtype.name] * np.abs(expected).max(initial=0.0)
+        if not np.all(np.abs(actual - expected) <= largest_error):
+            # Says where, and equates infinities; too slow for every array.
+            np.testing.assert_allclose(
+                actual.astype(np.float64), expected, rtol=0, atol=largest_error, err_msg=label
+            )
+
+    return check
 
 
 @pytest.fixture(scope="session")
 def tolerances():
-    return tolerances_by_dtype.TOLERANCES
+    return TOLERANCES
 
 
 @pytest.fixture(scope="session")

@@ -33,11 +33,12 @@ net = crnn.RNN(3, 12, 2, num_layers=2, dropout=0.2, seed=4, implementation=imple
 calls = 0
 
 def kill(event, arguments):
-    # Opening, writing to the disk and moving: the places where files are half done.
     global calls
     if event in ("open", "os.rename", "os.remove") and checkpoint and checkpoint in str(arguments):
         calls += 1
         if calls == kill_at:
+            if event == "os.rename":
+                os.truncate(arguments[0], os.path.getsize(arguments[0]) // 2)
             os.kill(os.getpid(), signal.SIGKILL)
 
 sys.addaudithook(kill)
@@ -64,7 +65,7 @@ def epochs_in(path):
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_run_that_is_killed_ends_with_the_same_bits(implementations, tmp_path):
-    """Killed before a file is opened, when half of it is written, and before it is moved."""
+    """Killed before a file is opened, and when half of it is written."""
     folder = tmp_path / "checkpoints"
     folder.mkdir()
     path = folder / "run.npz"
@@ -81,7 +82,7 @@ def test_a_run_that_is_killed_ends_with_the_same_bits(implementations, tmp_path)
 
     run("", 0, "whole.npz")
     kills = []
-    for kill_at in (1, 2, 6, 9, 7):
+    for kill_at in (1, 2, 6, 9, 8):
         run(path, kill_at, "resumed.npz")
         kills.append(epochs_in(path))
     assert kills == sorted(kills)
