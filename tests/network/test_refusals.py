@@ -30,7 +30,7 @@ def test_refusal(row, implementations):
             message = str(caught.value)
             assert re.fullmatch(row.pattern, message), message
             assert "\n" not in message
-            messages.append(message)
+            messages.append(message.replace(f"implementation={implementation!r}", "..."))
             subjects.assert_unchanged()
     assert len(set(messages)) == 1, messages
 

@@ -120,6 +120,14 @@ def test_trained_states_are_the_first(network_of_family):
 
 
 @networks
+def test_the_state_cannot_be_deleted(network_of_family, num_layers):
+    stream = network_of_family(num_layers=num_layers).stream()
+    with pytest.raises(AttributeError, match=r"^state: expected an assignment, got a deletion"):
+        del stream.state
+    assert not np.any(stream.state)
+
+
+@networks
 @pytest.mark.parametrize("copier", [lambda s: s.copy(), copy.copy, copy.deepcopy])
 def test_copies_go_their_own_way(network_of_family, copier, num_layers):
     net = network_of_family(num_layers=num_layers)

@@ -248,7 +248,7 @@ def loss_rows():
             A,
             A + 2,
             None,
-            "y: expected numbers from 0 to 1, got 2.0...",
+            "y: expected numbers from 0 to 1, got 2...",
         ),
         "class": (
             CrossEntropy(),

@@ -134,12 +134,6 @@ def rows():
             TypeError,
             "stream: expected to stay in its process...",
         )
-        yield refusal(
-            f"stream of {network}: del state",
-            lambda s, settings=settings: delattr(s.stream(**settings), "state"),
-            AttributeError,
-            "state: expected an assignment, got a deletion; reset() goes back to the first one",
-        )
     h = np.ones((2, 5))
     for name, state, kind, sentence in (
         ("none", None, TypeError, "state: expected a pair (h, c), got None..."),
