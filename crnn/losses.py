@@ -114,7 +114,15 @@ class Loss:
         return arrays.floats("y", y, (" ".join(sizes),), sizes, like, kernels)
 
     def step_weights(self, y: Array, weights: FloatArray | None) -> FloatArray | None:
-        """Return the weight of each step in the mean, or None if it is 1."""
+        """Return the weight of each step in the mean, or None if it is 1.
+
+        Parameters
+        ----------
+        y : array
+            Checked targets.
+        weights : array (batch, time) or (batch,), or None
+            As in `value`.
+        """
         return weights
 
     def compute(
@@ -236,7 +244,7 @@ class CrossEntropy(Loss):
         return arrays.classes("y", y, (" ".join(axes),), sizes, sizes[outputs])
 
     def step_weights(self, y: Array, weights: FloatArray | None) -> FloatArray | None:
-        """Return the weight of each step, its class included, or None if it is 1."""
+        """Return the weight of each step and its class, as `Loss.step_weights` says."""
         if self.class_weights is None:
             return weights
         of_classes: FloatArray = self.class_weights[y]

@@ -84,11 +84,29 @@ class Optimizer:
         return self._memory_names
 
     def restore(self, theta: Array, memory: dict[str, Array], steps: int, last_lr: float) -> None:
-        """Set the state that a checkpoint kept, for these parameters."""
+        """Set the state that a checkpoint kept.
+
+        Parameters
+        ----------
+        theta : array (n,)
+            The parameters of the network, which the optimizer belongs to from now on.
+        memory : dict of array (n,)
+            By the names in `memory_names`.
+        steps : int
+            How many steps have been taken.
+        last_lr : float
+            The learning rate of the last one.
+        """
         self._theta, self._memory, self.steps, self.last_lr = theta, memory, steps, last_lr
 
     def check_owner(self, theta: Array) -> None:
-        """Raise a ValueError if it belongs to another network than that of these parameters."""
+        """Raise a ValueError if it belongs to another network.
+
+        Parameters
+        ----------
+        theta : array (n,)
+            The parameters of the network that asks.
+        """
         if self._theta is not None and self._theta is not theta:
             raise ValueError(
                 "optimizer: expected one that is new or belongs to this network, "
@@ -99,6 +117,15 @@ class Optimizer:
         """Take one step in place.
 
         From the first step taken it belongs to these parameters.
+
+        Parameters
+        ----------
+        kernels : module
+            One of the implementations.
+        theta : array (n,)
+            Parameters; changed.
+        dtheta : array (n,)
+            Their gradient.
 
         Returns
         -------

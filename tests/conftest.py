@@ -1,14 +1,15 @@
 """The option, the markers and the fixtures that the tests share."""
 
+import functools
 import os
 import subprocess
 import sys
 
+import network_problems
 import numpy as np
 import pytest
 from tolerances import TOLERANCES
 
-import crnn
 import crnn._backend
 
 
@@ -28,11 +29,17 @@ def requested_implementations(config):
     return names
 
 
+def pytest_configure(config):
+    # pytest-xdist registers it where it is installed.
+    config.addinivalue_line("markers", "xdist_group(name): run in one process with its group")
+
+
 def pytest_collection_modifyitems(config, items):
-    if "native" in requested_implementations(config):
-        return
+    has_native = "native" in requested_implementations(config)
     for item in items:
-        if item.get_closest_marker("native"):
+        if "both_kernels" in item.fixturenames:
+            item.add_marker(pytest.mark.native)
+        if not has_native and item.get_closest_marker("native"):
             item.add_marker(pytest.mark.skip(reason="--implementations leaves native out"))
 
 
@@ -70,6 +77,18 @@ def both_kernels(request):
 
 
 @pytest.fixture(scope="session")
+def native(both_kernels):
+    """The module of compiled kernels, for tests that concern it alone."""
+    return both_kernels[0]
+
+
+@pytest.fixture(scope="session")
+def implementations(request):
+    """All requested implementations, for tests that compare what each of them says."""
+    return requested_implementations(request.config)
+
+
+@pytest.fixture(scope="session")
 def assert_close():
     """Check dtype, shape and values; the tolerance is that of the dtype."""
 
@@ -96,34 +115,28 @@ def tolerances():
 
 @pytest.fixture(scope="session")
 def build_network(implementation):
-    """Make a network whose every parameter, biases included, is random and asymmetric."""
+    """`network_problems.network` with the implementation under test: all parameters random."""
+    return functools.partial(network_problems.network, implementation=implementation)
 
-    def build(
-        *,
-        family="RNN",
-        input_size=3,
-        hidden_size=5,
-        output_size=2,
-        dtype="float64",
-        seed=0,
-        **settings,
-    ):
-        net = getattr(crnn, family)(
-            input_size=input_size,
-            hidden_size=hidden_size,
-            output_size=output_size,
-            dtype=dtype,
-            implementation=implementation,
-            **settings,
-        )
-        rng = np.random.default_rng(seed)
-        for name, values in net.params.items():
-            # Scaled by fan-in so that tanh works in its curved part, neither linear nor flat.
-            scale = 0.9 / np.sqrt(values.shape[-1]) if name.startswith("W") else 0.4
-            values[...] = scale * rng.standard_normal(values.shape)
-        return net
 
-    return build
+@pytest.fixture(params=network_problems.CELLS.values(), ids=network_problems.CELLS)
+def network_of(request, build_network):
+    """Make a network of each cell."""
+    return functools.partial(build_network, **request.param)
+
+
+@pytest.fixture(params=network_problems.FAMILIES)
+def network_of_family(request, build_network):
+    """Make a network of each class."""
+    return functools.partial(build_network, family=request.param)
+
+
+@pytest.fixture(params=network_problems.FAMILIES)
+def native_family(request, native):
+    """Make a network of each class with compiled kernels."""
+    return functools.partial(
+        network_problems.network, family=request.param, implementation="native"
+    )
 
 
 @pytest.fixture(scope="session")

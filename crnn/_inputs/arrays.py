@@ -122,7 +122,7 @@ def _check_shape(name: str, array: Array, shapes: tuple[str, ...], sizes: dict[s
         described = [
             "("
             + ", ".join(f"{a}={sizes[a]}" if a in sizes else a for a in shape.split())
-            + (",)" if " " not in shape else ")")
+            + (",)" if len(shape.split()) == 1 else ")")
             for shape in shapes
         ]
         raise ValueError(f"{name}: expected shape {any_of(described)}, got {array.shape}")

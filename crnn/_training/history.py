@@ -46,7 +46,17 @@ class History:
         lr: float,
         metrics: dict[str, float],
     ) -> None:
-        """Add an epoch."""
+        """Add an epoch.
+
+        Parameters
+        ----------
+        loss : float
+        val_loss : float or None
+        grad_norm : float
+        lr : float
+        metrics : dict of float
+            Each of them as in the attribute of its name.
+        """
         self.loss.append(loss)
         if val_loss is not None:
             self.val_loss.append(val_loss)

@@ -1,141 +1,132 @@
-"""Central differences of the loss in float64 against backward: parameters, x, h_0, and dh_n."""
+"""Gradients of every cell and architecture, held to central differences of forward."""
 
 import numpy as np
 import pytest
+from differences import assert_elements, assert_gradient
+from network_problems import (
+    ARCHITECTURES,
+    LENGTHS,
+    inputs,
+    packed,
+    random_state,
+    step_gradient,
+    targets,
+    unpacked,
+)
 
-# All different, so that a swapped axis changes a shape.
-T, B, I, H, O = 7, 4, 3, 6, 2
-
-# Truncation grows with the square of the step and rounding shrinks with it; the cube root of
-# the unit roundoff (6e-6) balances both at about 1e-10, well below the demanded 1e-7.
-STEP = 6e-6
-RELATIVE_ERROR = 1e-7
-
-
-def mse(y_hat, y):
-    return np.mean((y_hat - y) ** 2)
-
-
-def sse(y_hat, y):
-    return np.sum((y_hat - y) ** 2) / 2
+architectures = pytest.mark.parametrize("settings", ARCHITECTURES.values(), ids=ARCHITECTURES)
 
 
-def cross_entropy(y_hat, y):
-    picked = np.take_along_axis(y_hat, y[..., np.newaxis], axis=-1)[..., 0]
-    return np.mean(np.log(np.sum(np.exp(y_hat), axis=-1)) - picked)
+def linear_objective(net, x, h0, lengths, dy, dh_n):
+    """A function whose gradient with respect to outputs and last states is dy and dh_n."""
+
+    def objective():
+        tape = net.forward(x, unpacked(net, h0), lengths=lengths)
+        return np.vdot(tape.y, dy) + np.vdot(packed(tape.h_n), dh_n)
+
+    return objective
 
 
-LOSSES = {"mse": mse, "sse": sse, "cross_entropy": cross_entropy}
-
-
-def central_differences(function, values):
-    """Derivative of function() with respect to each element of values, changed in place."""
-    derivative = np.empty(values.shape)
-    for index in np.ndindex(values.shape):
-        kept = values[index]
-        values[index] = kept + STEP
-        above = function()
-        values[index] = kept - STEP
-        below = function()
-        values[index] = kept
-        derivative[index] = (above - below) / (2 * STEP)
-    return derivative
-
-
-def assert_gradient(actual, expected, label):
-    assert actual.dtype == np.float64
-    assert actual.shape == expected.shape
-    error = np.linalg.norm(actual - expected) / np.linalg.norm(expected)
-    assert error < RELATIVE_ERROR, f"{label}: relative error {error:.2e}"
-    # The norm hides an element that is far smaller than its neighbours.
-    np.testing.assert_allclose(
-        actual, expected, rtol=1e-5, atol=RELATIVE_ERROR * np.abs(expected).max(), err_msg=label
-    )
-
-
-def random_problem(outputs, loss, seed):
+def random_like(tape, seed=4):
     rng = np.random.default_rng(seed)
-    x = rng.standard_normal((B, T, I))
-    h0 = np.tanh(rng.standard_normal((B, H)))
-    if loss == "cross_entropy":
-        y = rng.integers(outputs, size=(B, T))
-    else:
-        y = rng.standard_normal((B, T, outputs))
-    return x, h0, y
+    return rng.standard_normal(tape.y.shape), rng.standard_normal(packed(tape.h_n).shape)
 
 
-def kernel_dy(kernels, loss, y_hat, y):
-    dy = np.empty_like(y_hat)
-    target = y.astype(np.intp) if loss == "cross_entropy" else y
-    getattr(kernels, loss)(y_hat=np.ascontiguousarray(y_hat), y=target, dy=dy)
-    return dy
-
-
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("output_size", [O, None], ids=["outputs", "hidden states"])
-@pytest.mark.parametrize("carried", [False, True], ids=["no dh_n", "dh_n"])
-def test_every_gradient(build_network, kernels, loss, output_size, carried):
-    net = build_network(input_size=I, hidden_size=H, output_size=output_size, seed=1)
-    x, h0, y = random_problem(outputs=output_size or H, loss=loss, seed=2)
-    # A further use of the last hidden state, as by a second network that goes on from there.
-    weights = np.random.default_rng(3).standard_normal((B, H)) if carried else None
-
-    def value():
-        tape = net.forward(x=x, h0=h0)
-        further = np.sum(weights * tape.h_n) if carried else 0.0
-        return LOSSES[loss](tape.y, y) + further
-
-    tape = net.forward(x=x, h0=h0)
-    dy = kernel_dy(kernels, loss, tape.y, y)
-    grads = net.backward(tape=tape, dy=dy, dh_n=weights)
-
+@architectures
+@pytest.mark.parametrize(
+    ("lengths", "kind"),
+    [(None, {}), (LENGTHS, {}), (LENGTHS, {"categorical": True})],
+    ids=["whole", "lengths", "categories"],
+)
+def test_every_gradient(network_of, settings, lengths, kind):
+    net = network_of(**settings, **kind)
+    x = inputs(net)
+    # A trainable h0 gets a gradient only where no other is given.
+    h0 = None if net.trainable_h0 else random_state(net)
+    tape = net.forward(x, unpacked(net, h0), lengths=lengths)
+    dy, dh_n = random_like(tape)
+    grads = net.backward(tape, dy, unpacked(net, dh_n))
+    objective = linear_objective(net, x, h0, lengths, dy, dh_n)
     for name, values in net.params.items():
-        assert_gradient(grads[name], central_differences(value, values), name)
-    assert_gradient(grads.flat, central_differences(value, net.flat_params), "flat")
-    assert_gradient(grads.x, central_differences(value, x), "x")
-    assert_gradient(grads.h0, central_differences(value, h0), "h0")
+        assert_gradient(grads[name], objective, values, name)
+    if kind:
+        assert grads.x is None
+    else:
+        assert_gradient(grads.x, objective, x, "x")
+    if h0 is not None:
+        assert_gradient(packed(grads.h0), objective, h0, "h0")
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_reported_loss_belongs_to_the_gradient(build_network, kernels, loss):
-    net = build_network(input_size=I, hidden_size=H, output_size=O, seed=4)
-    x, _, y = random_problem(outputs=O, loss=loss, seed=5)
-    tape = net.forward(x=x)
-    grads = net.backward(tape=tape, dy=kernel_dy(kernels, loss, tape.y, y))
-
-    def value():
-        return net.loss(x=x, y=y, loss=loss)
-
-    assert_gradient(grads.flat, central_differences(value, net.flat_params), "parameters")
-    assert_gradient(grads.x, central_differences(value, x), "x")
-
-
-def test_one_sequence(build_network):
-    net = build_network(input_size=I, hidden_size=H, output_size=O, seed=6)
-    x, h0, y = (values[0] for values in random_problem(outputs=O, loss="mse", seed=7))
-    weights = np.random.default_rng(8).standard_normal(H)
-
-    def value():
-        tape = net.forward(x=x, h0=h0)
-        return sse(tape.y, y) + weights @ tape.h_n
-
-    tape = net.forward(x=x, h0=h0)
-    grads = net.backward(tape=tape, dy=tape.y - y, dh_n=weights)
-    assert_gradient(grads.flat, central_differences(value, net.flat_params), "parameters")
-    assert_gradient(grads.x, central_differences(value, x), "x")
-    assert_gradient(grads.h0, central_differences(value, h0), "h0")
+@pytest.mark.parametrize(
+    ("output_size", "batch", "time"),
+    [(2, 3, 4), (None, 3, 4), (2, None, 4), (2, 3, 1)],
+    ids=["outputs", "hidden states", "one sequence", "one step"],
+)
+def test_every_element_of_one_layer(network_of, output_size, batch, time):
+    net = network_of(1, 3, output_size)
+    x, h0 = inputs(net, batch, time), random_state(net, batch)
+    tape = net.forward(x, unpacked(net, h0))
+    dy, dh_n = random_like(tape)
+    grads = net.backward(tape, dy, unpacked(net, dh_n))
+    objective = linear_objective(net, x, h0, None, dy, dh_n)
+    assert_elements(grads.flat, objective, net.flat_params, "parameters")
+    assert_elements(grads.x, objective, x, "x")
+    assert_elements(packed(grads.h0), objective, h0, "h0")
 
 
-def test_single_step_has_no_gradient_from_a_later_one(build_network):
-    net = build_network(input_size=I, hidden_size=H, output_size=O, seed=9)
-    x, h0, y = random_problem(outputs=O, loss="mse", seed=10)
-    x, y = x[:, :1].copy(), y[:, :1].copy()
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "lengths"])
+@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize(
+    "settings", [{}, {"num_layers": 2}, {"return_sequences": False}], ids=str
+)
+def test_checkpoints_in_time_give_the_same_gradient(network_of, settings, every, lengths):
+    """With checkpoint_every the tape keeps few states and computes the others again."""
+    net = network_of(**settings)
+    x, h0 = inputs(net), unpacked(net, random_state(net))
+    tape = net.forward(x, h0, lengths=lengths)
+    dy, dh_n = random_like(tape)
+    expected = net.backward(tape, dy, unpacked(net, dh_n))
+    tape = net.forward(x, h0, lengths=lengths, checkpoint_every=every)
+    actual = net.backward(tape, dy, unpacked(net, dh_n))
+    for name in ("flat", "x"):
+        np.testing.assert_allclose(
+            getattr(actual, name), getattr(expected, name), rtol=1e-9, atol=1e-12
+        )
+    np.testing.assert_allclose(packed(actual.h0), packed(expected.h0), rtol=1e-9, atol=1e-12)
 
-    def value():
-        return sse(net.forward(x=x, h0=h0).y, y)
 
-    tape = net.forward(x=x, h0=h0)
-    grads = net.backward(tape=tape, dy=tape.y - y)
-    assert_gradient(grads.flat, central_differences(value, net.flat_params), "parameters")
-    assert_gradient(grads.x, central_differences(value, x), "x")
-    assert_gradient(grads.h0, central_differences(value, h0), "h0")
+def test_h0_that_is_given_leaves_a_trainable_one_alone(network_of):
+    net = network_of(trainable_h0=True, num_layers=2)
+    x = inputs(net)
+    tape = net.forward(x, unpacked(net, random_state(net)))
+    grads = net.backward(tape, np.ones_like(tape.y))
+    names = [name for name in net.params if name in ("h0", "c0")]
+    assert names
+    for name in names:
+        assert not grads[name].any()
+    assert packed(grads.h0).any()
+    tape = net.forward(x)
+    grads = net.backward(tape, np.ones_like(tape.y))
+    assert all(grads[name].any() for name in names)
+
+
+@pytest.mark.parametrize("kind", [{}, {"categorical": True}], ids=["features", "categories"])
+def test_training_takes_the_gradient_that_backward_gives(network_of, kind):
+    """With one output, lengths, layers and a trainable h0."""
+    net = network_of(num_layers=2, return_sequences=False, trainable_h0=True, **kind)
+    x, y = inputs(net), targets(net)
+    tape = net.forward(x, lengths=LENGTHS)
+    expected = net.backward(tape, 2 * (tape.y - y) / y.size).flat
+    loss, gradient = step_gradient(net, x, y, lengths=LENGTHS)
+    assert loss == pytest.approx(np.mean((tape.y - y) ** 2), rel=1e-12)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("loss", ["mse", "sse", "cross_entropy"])
+def test_the_fused_step_takes_the_gradient_of_its_loss(build_network, loss):
+    """One layer, a whole batch: one call of the kernels computes loss and gradient."""
+    net = build_network()
+    x, y = inputs(net), targets(net, classes=loss == "cross_entropy")
+    value, gradient = step_gradient(net, x, y, loss=loss)
+    assert value == pytest.approx(net.loss(x, y, loss), rel=1e-13)
+    assert_gradient(gradient, lambda: net.loss(x, y, loss), net.flat_params, loss)

@@ -138,9 +138,11 @@ def test_kernels(kernels, example, dtype, loss):
     }
     x = np.array(X, dtype=dtype)
     hidden_size = len(example["b_h"])
-    workspace = np.full(
-        kernels.workspace_size("tanh", 2, 1, 1, hidden_size, 1, dtype), np.nan, dtype
+    size = max(
+        kernels.layer_workspace_size("tanh", 2, 1, 1, hidden_size, dtype),
+        kernels.output_workspace_size(2, 1, hidden_size, 1, dtype),
     )
+    workspace = np.full(size, np.nan, dtype)
 
     h = np.full((1, 3, hidden_size), np.nan, dtype)
     h[:, 0] = example["h"][0][0]
@@ -155,7 +157,7 @@ def test_kernels(kernels, example, dtype, loss):
     assert_equal_numbers(y, example["y"], dtype)
 
     dy = np.full((1, 2, 1), np.nan, dtype)
-    value = getattr(kernels, loss)(y_hat=y, y=np.array(TARGET, dtype=dtype), dy=dy)
+    value = getattr(kernels, loss)(y_hat=y, y=np.array(TARGET, dtype=dtype), weights=None, dy=dy)
     assert type(value) is float
     assert value == pytest.approx(example["loss"], rel=TOLERANCE[dtype], abs=0)
     assert_equal_numbers(dy, example["dy"], dtype)

@@ -9,10 +9,12 @@ PyTorch's formulas, with the velocity zero at first::
 
 import numpy as np
 import pytest
+from network_problems import DTYPES
 
 import crnn
 
-dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
+dtypes = pytest.mark.parametrize("dtype", DTYPES)
+
 
 # By hand for lr = 0.1, momentum = 0.9, theta = (1, -2) and the gradients g = (0.5, 1), then
 # (0.25, -1), then (-1, 0):
@@ -166,23 +168,6 @@ def test_float32_network_steps_in_float32(build_network, assert_close):
     assert_close(net.flat_params, expected, dtype="float32")
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_a_first_step_that_fails_leaves_the_optimizer_new(build_network, momentum):
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((4, 6, 2)), rng.standard_normal((4, 6, 3))
-    net, other = (build_network(input_size=2, hidden_size=5, output_size=3) for _ in range(2))
-    optimizer = crnn.SGD(1e300, momentum=momentum)
-    with pytest.raises(crnn.DivergenceError):
-        # Targets so large that a step of this rate leaves float64.
-        net.train_step(x, 1e300 * y, optimizer, clip_norm=1e300)
-    assert optimizer.steps == 0
-    optimizer.lr = 0.01
-    before = other.loss(x, y)
-    for _ in range(5):
-        other.train_step(x, y, optimizer)
-    assert other.loss(x, y) < before
-
-
 # What PyTorch 2.13 makes of theta = (1, -2, 0.5, 3) in 50 steps, in float64, where the gradient of
 # step t is sin(1 + 0.7 (4 t + i)) for the parameter i, counted from 0.
 FIFTY_STEPS = {
@@ -240,8 +225,8 @@ def test_fifty_steps_are_pytorchs(kernels, make, expected, dtype, tolerance):
 
 
 @dtypes
-@pytest.mark.parametrize(("make", "expected"), FIFTY_STEPS.values(), ids=FIFTY_STEPS)
-def test_twins_take_the_same_steps_at_every_size(both_kernels, assert_close, dtype, make, expected):
+@pytest.mark.parametrize("make", [make for make, _ in FIFTY_STEPS.values()], ids=FIFTY_STEPS)
+def test_twins_take_the_same_steps_at_every_size(both_kernels, assert_close, dtype, make):
     for size in range(1, 71):
         rng = np.random.default_rng(size)
         start, *gradients = rng.standard_normal((5, size)).astype(dtype)
@@ -263,27 +248,11 @@ def test_step_that_would_not_stay_finite_changes_nothing(kernels, dtype, make, c
     theta, first, second = rng.standard_normal((3, 37)).astype(dtype)
     optimizer = make()
     assert optimizer.step(kernels, theta, first)
-    kept = theta.tobytes(), {k: v.tobytes() for k, v in optimizer._memory.items()}
+    kept = theta.tobytes(), {k: v.tobytes() for k, v in optimizer.memory.items()}
     second[29] = np.nan if culprit == "nan" else -np.inf
     assert not optimizer.step(kernels, theta, second)
-    assert (theta.tobytes(), {k: v.tobytes() for k, v in optimizer._memory.items()}) == kept
+    assert (theta.tobytes(), {k: v.tobytes() for k, v in optimizer.memory.items()}) == kept
     assert optimizer.steps == 1
-
-
-def test_first_step_that_fails_leaves_an_adam_new(build_network):
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((4, 6, 2)), rng.standard_normal((4, 6, 3))
-    net, other = (build_network(input_size=2, hidden_size=5, output_size=3) for _ in range(2))
-    adam = crnn.Adam(1e300)
-    net.flat_params[...] *= 1e3
-    with pytest.raises(crnn.DivergenceError):
-        net.train_step(x, 1e160 * y, adam)
-    assert adam.steps == 0
-    adam.lr = 0.01
-    before = other.loss(x, y)
-    for _ in range(5):
-        other.train_step(x, y, adam)
-    assert other.loss(x, y) < before
 
 
 @pytest.mark.parametrize(
@@ -303,42 +272,6 @@ def test_first_step_that_fails_leaves_an_adam_new(build_network):
 )
 def test_repr(make, shown):
     assert repr(make()) == shown
-
-
-BAD_SETTINGS = {
-    "lr": lambda: crnn.Adam(-1),
-    "lr nan": lambda: crnn.RMSprop(float("nan")),
-    "beta1": lambda: crnn.Adam(beta1=1.0),
-    "beta2": lambda: crnn.AdamW(beta2=-0.1),
-    "eps": lambda: crnn.Adam(eps=0),
-    "eps negative": lambda: crnn.RMSprop(eps=-1e-8),
-    "alpha": lambda: crnn.RMSprop(alpha=1.5),
-    "momentum": lambda: crnn.RMSprop(momentum=1),
-    "weight_decay": lambda: crnn.SGD(0.1, weight_decay=-0.1),
-}
-
-
-@pytest.mark.parametrize(("name", "make"), BAD_SETTINGS.items(), ids=BAD_SETTINGS)
-def test_bad_settings(name, make):
-    with pytest.raises(ValueError, match=rf"^{name.split()[0]}: expected"):
-        make()
-
-
-@pytest.mark.parametrize(
-    ("rate", "message"),
-    [
-        (lambda step: float("nan"), r"^lr\(0\): expected a finite number"),
-        (lambda step: -1.0, r"^lr\(0\): expected a finite number of at least 0, got -1.0"),
-        (lambda step: "fast", r"^lr\(0\): expected a number, got 'fast'"),
-    ],
-)
-def test_function_that_gives_no_rate(build_network, rate, message):
-    net = build_network()
-    x, y = problem(seed=4)
-    before = net.flat_params.tobytes()
-    with pytest.raises((TypeError, ValueError), match=message):
-        net.train_step(x, y, crnn.SGD(rate))
-    assert net.flat_params.tobytes() == before
 
 
 def test_schedule_is_asked_with_the_steps_taken(build_network, assert_close):
@@ -383,24 +316,41 @@ def test_schedules(schedule, expected):
         assert schedule(step) == pytest.approx(rate, rel=1e-14), step
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: crnn.schedules.exponential(0.1, 0),
-        lambda: crnn.schedules.steps(0.1, 0.5, 0),
-        lambda: crnn.schedules.cosine(-1, 3),
-        lambda: crnn.schedules.cosine(0.1, 3, final=-1),
-        lambda: crnn.schedules.warmup(0.1, 0),
-    ],
-)
-def test_bad_schedules(make):
-    with pytest.raises(ValueError, match=r": expected"):
-        make()
-
-
 @pytest.mark.parametrize("make", [make for make, _ in FIFTY_STEPS.values()], ids=FIFTY_STEPS)
 def test_fit_gets_better_with_each(build_network, make):
     net = build_network(dtype="float32")
     x, y = problem(seed=4)
     history = net.fit(x, y, epochs=30, optimizer=make(), clip_norm=1.0)
     assert history.loss[-1] < history.loss[0]
+
+
+def test_optimizer_of_another_network_is_refused(build_network):
+    x, y = problem(seed=0)
+    first, second = build_network(seed=0), build_network(seed=1)
+    optimizer = crnn.SGD(0.1, momentum=0.9)
+    first.fit(x, y, epochs=1, optimizer=optimizer)
+    before = first.flat_params.tobytes(), second.flat_params.tobytes()
+    with pytest.raises(ValueError, match="optimizer"):
+        second.fit(x, y, epochs=1, optimizer=optimizer)
+    with pytest.raises(ValueError, match="optimizer"):
+        second.train_step(x=x, y=y, optimizer=optimizer)
+    assert (first.flat_params.tobytes(), second.flat_params.tobytes()) == before
+    # It still serves its own.
+    first.fit(x, y, epochs=1, optimizer=optimizer)
+
+
+def test_optimizer_without_momentum_serves_one_network_too(build_network):
+    x, y = problem(seed=0)
+    optimizer = crnn.SGD(0.1)
+    build_network(seed=0).train_step(x=x, y=y, optimizer=optimizer)
+    with pytest.raises(ValueError, match="optimizer"):
+        # The first network is gone by now; a new one must not pass for it by its address.
+        build_network(seed=1).train_step(x=x, y=y, optimizer=optimizer)
+
+
+def test_each_fit_without_optimizer_has_its_own(build_network):
+    x, y = problem(seed=0)
+    for seed in range(2):
+        net = build_network(seed=seed)
+        net.fit(x, y, epochs=1)
+        net.fit(x, y, epochs=1)

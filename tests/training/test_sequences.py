@@ -1,20 +1,19 @@
-"""Training on sequences as they come: of several lengths, weighted, and in chunks of steps."""
+"""Training on sequences of several lengths, weighted steps, and truncated BPTT."""
 
 import numpy as np
 import pytest
+from network_problems import as_list, step_gradient
 
 import crnn
+from crnn._training.data import Dataset
 
 LENGTHS = np.array([5, 2, 7, 1, 6])
 
 
 @pytest.fixture
-def net_of(implementation):
+def net_of(build_network):
     def build(**settings):
-        settings = {"output_size": 2, "dtype": "float64", "seed": 0} | settings
-        net = crnn.RNN(3, 4, **settings, implementation=implementation)
-        net.flat_params[...] = np.random.default_rng(1).normal(0, 0.4, net.flat_params.size)
-        return net
+        return build_network(3, 4, 2, **settings)
 
     return build
 
@@ -25,16 +24,7 @@ def data(seed=0, batch=5, time=7):
 
 
 def as_lists(*arrays):
-    return [[a[:n] for a, n in zip(array, LENGTHS, strict=True)] for array in arrays]
-
-
-def gradient_of_a_step(net, x, y, **settings):
-    """What a step of SGD with a rate of 1 takes away."""
-    before = net.flat_params.copy()
-    loss = net.train_step(x, y, crnn.SGD(1.0), **settings)
-    gradient = before - net.flat_params
-    net.flat_params[...] = before
-    return loss, gradient
+    return [as_list(array, LENGTHS) for array in arrays]
 
 
 @pytest.mark.parametrize("settings", [{}, {"num_layers": 2, "bidirectional": True}])
@@ -51,11 +41,11 @@ def test_loss_and_gradient_are_those_of_the_steps_there_are(net_of, settings):
     for b, n in enumerate(LENGTHS):
         padded_x[b, n:] = np.nan  # nobody's numbers
         padded_y[b, n:] = np.nan
-    loss, found = gradient_of_a_step(net, padded_x, padded_y, lengths=LENGTHS)
+    loss, found = step_gradient(net, padded_x, padded_y, lengths=LENGTHS)
     assert loss == pytest.approx(total, rel=1e-12)
     np.testing.assert_allclose(found, gradient, rtol=1e-9, atol=1e-12)
     assert net.loss(padded_x, padded_y, lengths=LENGTHS) == pytest.approx(total, rel=1e-12)
-    loss, found = gradient_of_a_step(net, *as_lists(x, y))
+    loss, found = step_gradient(net, *as_lists(x, y))
     assert loss == pytest.approx(total, rel=1e-12)
     np.testing.assert_allclose(found, gradient, rtol=1e-9, atol=1e-12)
     assert net.loss(*as_lists(x, y)) == pytest.approx(total, rel=1e-12)
@@ -67,19 +57,19 @@ def test_a_mask_weighs_steps(net_of):
     tape = net.forward(x)
     error = tape.y - y
     share = mask[..., None] / (2 * mask.sum())
-    loss, found = gradient_of_a_step(net, x, y, mask=mask)
+    loss, found = step_gradient(net, x, y, mask=mask)
     assert loss == pytest.approx(np.sum(share * error**2), rel=1e-12)
     expected = net.backward(tape, 2 * share * error).flat
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
     changed = y.copy()
     changed[:, 4] += 100  # what weighs nothing
-    assert gradient_of_a_step(net, x, changed, mask=mask)[0] == loss
+    assert step_gradient(net, x, changed, mask=mask)[0] == loss
     # With lengths, what the mask says past the end counts nothing either.
     inside = np.arange(7) < LENGTHS[:, None]
-    both = gradient_of_a_step(net, x, y, mask=mask, lengths=LENGTHS)[1]
-    alone = gradient_of_a_step(net, x, y, mask=mask * inside)[1]
+    both = step_gradient(net, x, y, mask=mask, lengths=LENGTHS)[1]
+    alone = step_gradient(net, x, y, mask=mask * inside)[1]
     np.testing.assert_allclose(both, alone, rtol=1e-9, atol=1e-12)
-    ragged = gradient_of_a_step(net, *as_lists(x, y), mask=as_lists(mask)[0])[1]
+    ragged = step_gradient(net, *as_lists(x, y), mask=as_lists(mask)[0])[1]
     np.testing.assert_allclose(ragged, both, rtol=1e-9, atol=1e-12)
 
 
@@ -114,8 +104,6 @@ def test_fit_takes_lists_as_arrays_with_lengths(net_of, settings):
 
 
 def test_batches_hold_sequences_of_about_one_length(net_of):
-    from crnn._training.data import Dataset
-
     rng = np.random.default_rng(0)
     x = [np.zeros((n, 3)) for n in rng.integers(1, 1000, 512)]
     dataset = Dataset(x, [a[:, :2] for a in x], None, None, return_sequences=True)
@@ -184,28 +172,3 @@ def test_truncated_bptt_starts_each_sequence_anew(net_of):
     for b in range(2):
         chunks_by_hand(by_hand, x[b : b + 1], y[b : b + 1], np.array([7]), 3)
     np.testing.assert_allclose(apart.flat_params, by_hand.flat_params, rtol=1e-9, atol=1e-12)
-
-
-def test_bad_input(net_of):
-    net, (x, y) = net_of(), data()
-    cases = [
-        ({"mask": np.ones((5, 6))}, ValueError, r"mask: expected shape \(batch=5, time=7\)"),
-        ({"mask": -np.ones((5, 7))}, ValueError, "mask: expected finite numbers of at least 0"),
-        ({"mask": np.zeros((5, 7))}, ValueError, "mask: expected a number above 0 somewhere"),
-        ({"mask": "all"}, TypeError, "mask: expected numbers"),
-        ({"lengths": [1, 2]}, ValueError, "lengths: expected shape"),
-    ]
-    for settings, kind, message in cases:
-        with pytest.raises(kind, match=f"^{message}"):
-            net.loss(x, y, **settings)
-        with pytest.raises(kind, match=f"^{message}"):
-            net.fit(x, y, epochs=1, **settings)
-    lists = as_lists(x, y)
-    with pytest.raises(ValueError, match=r"^y: expected a list of 5 arrays, as x is, got ndarray"):
-        net.loss(lists[0], y)
-    with pytest.raises(ValueError, match=r"^sequence 1: y: expected shape \(time=2, outputs=2\)"):
-        net.loss(lists[0], [lists[1][0], lists[1][0], *lists[1][2:]])
-    with pytest.raises(ValueError, match=r"^bptt: expected None unless"):
-        net_of(bidirectional=True).fit(x, y, epochs=1, bptt=3)
-    with pytest.raises(ValueError, match=r"^bptt: expected at least 1, got 0"):
-        net.fit(x, y, epochs=1, bptt=0)

@@ -3,7 +3,6 @@
 #include <Python.h>
 
 #include <pthread.h>
-#include <time.h>
 #ifdef __linux__
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
@@ -15,9 +14,6 @@
 #include <crnn.h>
 
 static const crnn_api *crnn;
-
-/* The clock's own time, some 20 ns, is in no sample: each one holds so many steps. */
-enum { STEPS_TIMED = 100 };
 
 /* run(stream, x, y, steps): x (steps, batch * inputs) and y (steps, batch * outputs) as buffers. */
 static PyObject *run(PyObject *self, PyObject *args) {
@@ -47,40 +43,6 @@ static PyObject *run(PyObject *self, PyObject *args) {
     PyBuffer_Release(&x);
     PyBuffer_Release(&y);
     return stream ? PyLong_FromLong(error) : NULL;
-}
-
-/* nanoseconds(stream, x, y, samples): what a step takes, as the mean of STEPS_TIMED, sorted out by
-   the caller. samples is a writable buffer of doubles. */
-static PyObject *nanoseconds(PyObject *self, PyObject *args) {
-    PyObject *object;
-    Py_buffer x, y, samples;
-    Py_ssize_t i;
-    crnn_stream *stream;
-    (void)self;
-    if (!PyArg_ParseTuple(args, "Oy*w*w*", &object, &x, &y, &samples))
-        return NULL;
-    stream = crnn->get_stream(object);
-    if (stream) {
-        Py_BEGIN_ALLOW_THREADS;
-        for (i = 0; i < samples.len / (Py_ssize_t)sizeof(double); ++i) {
-            struct timespec start, end;
-            int step;
-            clock_gettime(CLOCK_MONOTONIC, &start);
-            for (step = 0; step < STEPS_TIMED; ++step)
-                crnn->step_float(stream, (const float *)x.buf, (float *)y.buf);
-            clock_gettime(CLOCK_MONOTONIC, &end);
-            ((double *)samples.buf)[i] = ((double)(end.tv_sec - start.tv_sec) * 1e9 +
-                                          (double)(end.tv_nsec - start.tv_nsec)) /
-                                         STEPS_TIMED;
-        }
-        Py_END_ALLOW_THREADS;
-    }
-    PyBuffer_Release(&x);
-    PyBuffer_Release(&y);
-    PyBuffer_Release(&samples);
-    if (!stream)
-        return NULL;
-    Py_RETURN_NONE;
 }
 
 /* codes(stream, other, scratch): what step, get_state and set_state say, of the stream's dtype or of
@@ -320,7 +282,6 @@ static PyObject *steps_confined(PyObject *self, PyObject *args) {
 }
 
 static PyMethodDef methods[] = {{"run", run, METH_VARARGS, NULL},
-                                {"nanoseconds", nanoseconds, METH_VARARGS, NULL},
                                 {"codes", codes, METH_VARARGS, NULL},
                                 {"state", state, METH_VARARGS, NULL},
                                 {"collide", collide, METH_VARARGS, NULL},

@@ -1,0 +1,184 @@
+"""Losses in training, crnn's own and users': gradients, weights, epochs, names, subclasses."""
+
+import math
+
+import numpy as np
+import pytest
+from differences import assert_gradient
+from loss_problems import FORMULAS, example
+from network_problems import DTYPES, network, step_gradient
+
+import crnn
+from crnn.losses import MSE, CrossEntropy
+
+dtypes = pytest.mark.parametrize("dtype", DTYPES)
+
+
+NETWORKS = {
+    "simple": {},
+    "layers": {"num_layers": 2, "bidirectional": True},
+    "last": {"return_sequences": False},
+}
+
+
+def problem(implementation, case, settings, dtype="float64"):
+    net = network(3, 5, 4, dtype=dtype, seed=1, implementation=implementation, **settings)
+    shape = (6, 4) if settings == NETWORKS["last"] else (6, 5, 4)
+    _, y, weights = example(case, shape, dtype)
+    x = np.random.default_rng(2).standard_normal((6, 5, 3)).astype(dtype)
+    return net, x, y, weights
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("settings", NETWORKS.values(), ids=NETWORKS)
+@pytest.mark.parametrize("case", FORMULAS)
+def test_training_steps_follow_finite_differences(implementation, case, settings, weighted):
+    net, x, y, weights = problem(implementation, case, settings)
+    options = {"loss": FORMULAS[case][0], "mask": weights if weighted else None}
+    value, gradient = step_gradient(net, x, y, **options)
+    assert value == pytest.approx(net.loss(x, y, **options), rel=1e-12)
+    for name, values in net.params.items():
+        start = values.ravel()
+        at = (start.__array_interface__["data"][0] - net.flat_params.ctypes.data) // 8
+        part = gradient[at : at + values.size].reshape(values.shape)
+        assert_gradient(part, lambda: net.loss(x, y, **options), values, name)
+
+
+@dtypes
+@pytest.mark.parametrize("case", ["mse", "sse", "cross_entropy", "binary_cross_entropy", "huber"])
+def test_names_are_the_objects(implementation, case, dtype):
+    loss, _ = FORMULAS[case]
+    results = []
+    for given in (case, loss, type(loss)()):
+        net, x, y, _ = problem(implementation, case, {}, dtype)
+        history = net.fit(x, y, epochs=2, batch_size=4, loss=given, seed=0)
+        results.append((history.loss, net.flat_params.tobytes(), net.loss(x, y, loss=given)))
+    assert results[0] == results[1] == results[2]
+    assert results[0][2] == pytest.approx(loss.value(net.predict(x), y), rel=1e-6)
+
+
+@pytest.mark.parametrize("settings", NETWORKS.values(), ids=NETWORKS)
+@pytest.mark.parametrize("case", FORMULAS)
+def test_loss_of_an_epoch_is_that_of_all_its_steps(implementation, case, settings):
+    """However unequal the weights of its batches, one of which has none."""
+    net, x, y, weights = problem(implementation, case, settings)
+    weights[:2] = 0
+    options = {"loss": FORMULAS[case][0], "mask": weights}
+    history = net.fit(
+        x,
+        y,
+        epochs=1,
+        batch_size=2,
+        shuffle=False,
+        optimizer=crnn.SGD(0.0),
+        validation_data=(x, y),
+        **options,
+    )
+    assert history.loss == pytest.approx([net.loss(x, y, **options)], rel=1e-12)
+    assert history.loss == pytest.approx(
+        [options["loss"].value(net.predict(x), y, weights)], rel=1e-12
+    )
+    assert history.val_loss == pytest.approx([net.loss(x, y, loss=options["loss"])], rel=1e-12)
+
+
+def test_class_weights_and_truncated_bptt(implementation):
+    loss = CrossEntropy(class_weights=[0, 3, 1, 0.7])
+    net, x, y, _ = problem(implementation, "class weights", {})
+    y[:, 2:4] = 0  # a chunk that counts nothing
+    history = net.fit(x, y, epochs=1, bptt=2, optimizer=crnn.SGD(0.0), loss=loss)
+    assert history.loss == pytest.approx([net.loss(x, y, loss=loss)], rel=1e-12)
+
+
+class Cauchy:
+    """A user's loss, sum of log(1 + e^2): robust, and of no base class."""
+
+    def __init__(self):
+        self.weighted = []
+
+    def value(self, y_hat, y, weights=None):
+        self.weighted.append(weights is not None)
+        of_steps = np.log1p((y_hat - y) ** 2).sum(axis=-1)
+        return np.average(of_steps, weights=weights)
+
+    def gradient(self, y_hat, y, weights=None):
+        self.weighted.append(weights is not None)
+        w = np.ones(y_hat.shape[:-1]) if weights is None else weights
+        e = y_hat - y
+        return 2 * e / (1 + e**2) * (w / w.sum())[..., None]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("settings", NETWORKS.values(), ids=NETWORKS)
+def test_losses_of_users(implementation, settings, weighted):
+    net, x, y, weights = problem(implementation, "mse", settings)
+    loss = Cauchy()
+    options = {"loss": loss, "mask": weights if weighted else None}
+    value, gradient = step_gradient(net, x, y, **options)
+    of_weights = [weights] if weighted else []
+    assert value == pytest.approx(loss.value(net.predict(x), y, *of_weights), rel=1e-12)
+    assert_gradient(gradient, lambda: net.loss(x, y, **options), net.flat_params, "parameters")
+    assert set(loss.weighted) == {weighted}
+    history = net.fit(x, y, epochs=30, optimizer=crnn.Adam(0.02), **options)
+    assert history.loss[-1] < 0.8 * history.loss[0]
+
+
+def test_users_targets_are_whatever_their_loss_takes(implementation):
+    """Here one number per sequence for a network with an output for each step."""
+
+    class OfTheMean:
+        def value(self, y_hat, y):
+            assert isinstance(y, np.ndarray)
+            assert y.dtype == np.int8
+            return float(np.mean((y_hat.mean(axis=(1, 2)) - y) ** 2))
+
+        def gradient(self, y_hat, y):
+            e = y_hat.mean(axis=(1, 2)) - y
+            n = y_hat.shape[1] * y_hat.shape[2]
+            return np.broadcast_to((2 * e / len(e) / n)[:, None, None], y_hat.shape)
+
+    net, x, _, _ = problem(implementation, "mse", {})
+    y = np.array([0, 1, 0, 1, 1, 0], np.int8)
+    history = net.fit(x, y, epochs=20, batch_size=4, loss=OfTheMean(), optimizer=crnn.Adam(0.02))
+    assert history.loss[-1] < 0.8 * history.loss[0]
+    with pytest.raises(ValueError, match=r"y: expected shape \(batch=6, ...\), got \(5,\)"):
+        net.fit(x, y[1:], epochs=1, loss=OfTheMean())
+    for options in ({"bptt": 2}, {"lengths": [5, 4, 3, 5, 4, 3]}):
+        with pytest.raises(ValueError, match=r"y: expected shape \(batch=6, time=5, ...\)"):
+            net.fit(x, y, epochs=1, loss=OfTheMean(), **options)
+
+
+def test_losses_of_users_that_are_wrong(implementation):
+    class Wrong(Cauchy):
+        def gradient(self, y_hat, y):
+            return np.zeros(3)
+
+    class Diverged(Cauchy):
+        def value(self, y_hat, y):
+            return math.nan
+
+    net, x, y, _ = problem(implementation, "mse", {})
+    before = net.flat_params.tobytes()
+    with pytest.raises(ValueError, match=r"loss: expected a gradient of shape \(6, 5, 4\) from"):
+        net.train_step(x, y, crnn.SGD(0.1), loss=Wrong())
+    with pytest.raises(crnn.DivergenceError):
+        net.train_step(x, y, crnn.SGD(0.1), loss=Diverged())
+    assert net.flat_params.tobytes() == before
+
+
+def test_a_subclass_is_a_users_loss(implementation):
+    class Double(MSE):
+        def value(self, y_hat, y, weights=None):
+            return 2 * super().value(y_hat, y, weights)
+
+    net, x, y, _ = problem(implementation, "mse", {})
+    assert net.loss(x, y, loss=Double()) == pytest.approx(2 * net.loss(x, y), rel=1e-14)
+
+
+def test_validation_data_of_which_nothing_counts(implementation):
+    net, x, y, _ = problem(implementation, "class weights", {})
+    before = net.flat_params.tobytes()
+    y[...] = 2
+    loss = CrossEntropy(class_weights=[1, 1, 0, 1])
+    with pytest.raises(ValueError, match="validation.data: y: expected a step that counts"):
+        net.fit(x, y - 1, epochs=1, loss=loss, validation_data=(x, y))
+    assert net.flat_params.tobytes() == before
