@@ -18,8 +18,6 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-from crnn._typing import Array as Array  # until its users have moved
-
 __all__ = ["boolean", "choice", "generator", "integer", "number", "within"]
 
 
