@@ -17,16 +17,16 @@ def duration(seconds):
     return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
 
 
-def table(kind, cells):
+def table(kind, records):
     """Return the lines of a list-table of one kind of network in float32."""
     rows = {}
-    for cell in cells:
-        if cell["dtype"] == "float32" and cell.get("kind", "RNN") == kind:
-            sizes = ", ".join(str(size) for size in cell["sizes"].values())
-            time = duration(cell["seconds"]["crnn"]["median"])
-            best, ratio = cell["best peer"], cell["best peer / crnn"]
-            row = rows.setdefault(f"{cell['cell']}: {sizes}", {})
-            row[cell["operation"]] = f"{time}; {best} {ratio:.1f}"
+    for record in records:
+        if record["dtype"] == "float32" and record.get("kind", "RNN") == kind:
+            sizes = ", ".join(str(size) for size in record["sizes"].values())
+            time = duration(record["seconds"]["crnn"]["median"])
+            best, ratio = record["best peer"], record["best peer / crnn"]
+            row = rows.setdefault(f"{record['name']}: {sizes}", {})
+            row[record["operation"]] = f"{time}; {best} {ratio:.1f}"
     lines = [".. list-table::", "   :header-rows: 1", "   :widths: 31 23 23 23", ""]
     for row in ((f"{kind}: T, B, I, H, O", *OPERATIONS), *(
         (name, *(row.get(operation, "") for operation in OPERATIONS)) for name, row in rows.items()
@@ -41,8 +41,8 @@ class BenchmarkTables(Directive):
     def run(self):
         """Return the nodes."""
         results = json.loads(RESULTS.read_text(encoding="utf-8"))
-        kinds = dict.fromkeys(cell.get("kind", "RNN") for cell in results["cells"])
-        lines = [line for kind in kinds for line in table(kind, results["cells"])]
+        kinds = dict.fromkeys(record.get("kind", "RNN") for record in results["measurements"])
+        lines = [line for kind in kinds for line in table(kind, results["measurements"])]
         machine = results["machine"]
         versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
         system = f"{machine['system']}, {machine['instruction set']}"

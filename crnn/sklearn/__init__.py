@@ -3,8 +3,8 @@
 X holds one sequence a row: an array (n, time, features), an array (n, time) read as one feature a
 step, or a list of arrays (time_i, features) or (time_i,) of different lengths.
 
-The defaults have the best mean score on some thirty small problems. `benchmarks/defaults.py` has
-the problems; the documentation lists what was compared.
+The defaults have the best mean score on some thirty small problems.
+`benchmarks/quality/defaults.py` has the problems; the documentation lists what was compared.
 """
 
 try:
