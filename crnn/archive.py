@@ -78,7 +78,18 @@ class Field(NamedTuple):
 
 
 def whole_number(at_least: int = 0, at_most: int | None = None) -> Field:
-    """Return the field of a whole number within limits, bools excluded."""
+    """Return the field of a whole number within limits, bools excluded.
+
+    Parameters
+    ----------
+    at_least : int
+    at_most : int, optional
+        Default: no limit.
+
+    Returns
+    -------
+    Field
+    """
     limits = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
     return Field(
         f"a whole number {limits}",
@@ -89,7 +100,17 @@ def whole_number(at_least: int = 0, at_most: int | None = None) -> Field:
 
 
 def number(at_least: float = -math.inf, below: float = math.inf) -> Field:
-    """Return the field of a finite float with at_least <= value < below."""
+    """Return the field of a finite float with at_least <= value < below.
+
+    Parameters
+    ----------
+    at_least, below : float
+        Default: no limit.
+
+    Returns
+    -------
+    Field
+    """
     limits = "" if at_least == -math.inf else f" of at least {at_least:g}"
     limits += "" if below == math.inf else f" below {below:g}"
     return Field(
@@ -109,14 +130,33 @@ def text() -> Field:
 
 
 def one_of(*choices: str) -> Field:
-    """Return the field of one of some texts."""
+    """Return the field of one of some texts.
+
+    Parameters
+    ----------
+    *choices : str
+
+    Returns
+    -------
+    Field
+    """
     return Field(
         f"one of {', '.join(choices)}", lambda value: type(value) is str and value in choices
     )
 
 
 def list_of(element: Field) -> Field:
-    """Return the field of a list, possibly empty, of elements without fields of their own."""
+    """Return the field of a list, possibly empty.
+
+    Parameters
+    ----------
+    element : Field
+        What each element has to be; without fields of its own.
+
+    Returns
+    -------
+    Field
+    """
     return Field(
         f"a list, each element {element.expected}",
         lambda value: type(value) is list and all(map(element.accepts, value)),
@@ -124,12 +164,31 @@ def list_of(element: Field) -> Field:
 
 
 def nested(fields: dict[str, Field] | None = None) -> Field:
-    """Return the field of a description within a description, with fields of its own."""
+    """Return the field of a description within a description.
+
+    Parameters
+    ----------
+    fields : dict of Field, optional
+        Those of the inner description. Default: it may hold anything.
+
+    Returns
+    -------
+    Field
+    """
     return Field("a description by name", lambda value: type(value) is dict, fields)
 
 
 def optional(field: Field) -> Field:
-    """Return the field that may be null too."""
+    """Return the field that may be null too.
+
+    Parameters
+    ----------
+    field : Field
+
+    Returns
+    -------
+    Field
+    """
     return field._replace(
         expected=f"{field.expected} or null",
         accepts=lambda value: value is None or field.accepts(value),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import crnn
+from crnn import forecasting
 
 
 @pytest.fixture(scope="module")
@@ -75,18 +76,20 @@ def test_predictions_stand_beside_the_rows(invoke, folder, fitted, passengers):
     assert predicted == pytest.approx(measured, abs=3)
 
 
-def test_stream_answers_a_row_with_the_prediction_of_the_next(
-    invoke, folder, fitted, rewrite, tmp_path
-):
+def test_stream_answers_a_row_with_the_forecast_after_it(invoke, folder, fitted, rewrite, tmp_path):
     # With large corrections by the network, which reads more rows than the linear part
-    model = rewrite(fitted[0], tmp_path / "model.npz", share=1.0, residual_scale=50.0)
-    predicted = invoke("predict", model, folder / "data.csv").stdout.splitlines()[1:]
-    rows = (folder / "data.csv").read_text().split("\n", 1)[1]
-    answers = np.array(rows_of(invoke("stream", model, standard_input=rows)))[:, 0]
-    expected = np.genfromtxt(predicted, delimiter=",")[:, 1]
-    assert np.isnan(expected[:10]).all()
-    assert np.isfinite(answers[-1])
-    np.testing.assert_allclose(answers[:-1], expected[1:], rtol=1e-6)
+    path = rewrite(fitted[0], tmp_path / "model.npz", share=1.0, residual_scale=50.0)
+    _, *rows = (folder / "data.csv").read_text().splitlines()
+    answers = rows_of(invoke("stream", path, standard_input="\n".join(rows)))
+    model, _ = forecasting.load(path)
+    series, weather = np.genfromtxt(rows, delimiter=",").T
+    assert len(answers) == 120
+    assert np.isnan(answers[: model.needed - 1]).all()
+    expected = [
+        model.forecast(series[:end], 1, weather[:end, None])
+        for end in range(model.needed, len(series) + 1)
+    ]
+    np.testing.assert_allclose(answers[model.needed - 1 :], expected, rtol=1e-9)
 
 
 def test_predict_and_stream_with_a_network(invoke, folder, tmp_path):
