@@ -95,23 +95,32 @@ class Loss:
         self.compute(_backend.kernels, outputs, targets, checked_weights, dy)
         return dy
 
-    def targets(self, y: Any, sizes: dict[str, int], like: Array, kernels: ModuleType) -> Array:
-        """Return checked targets for outputs whose axes have these names and sizes.
+    def targets(
+        self,
+        y: Any,
+        axes: tuple[str, ...],
+        shape: tuple[int, ...],
+        like: Array,
+        kernels: ModuleType,
+    ) -> Array:
+        """Return checked targets for outputs of this shape.
 
         Parameters
         ----------
         y : array-like
-        sizes : dict of int
-            By the names batch, time and outputs, those that there are, in this order.
+        axes : tuple of str
+            Those of "batch", "time" and "outputs" that the outputs have, in this order.
+        shape : tuple of int
         like : array
             Its dtype is that of the outputs.
         kernels : module
             One of the implementations.
         """
-        if kernels.is_kernel_ready(y, like, tuple(sizes.values())):
+        if kernels.is_kernel_ready(y, like, shape):
             ready: Array = y
             return ready
-        return arrays.floats("y", y, (" ".join(sizes),), sizes, like, kernels)
+        sizes = dict(zip(axes, shape, strict=True))
+        return arrays.floats("y", y, (" ".join(axes),), sizes, like, kernels)
 
     def step_weights(self, y: Array, weights: FloatArray | None) -> FloatArray | None:
         """Return the weight of each step in the mean, or None if it is 1.
@@ -166,10 +175,10 @@ class Loss:
         like = np.empty(0, np.float32 if is_single else np.float64)
         shapes = ("batch time outputs", "batch outputs")
         y_hat = arrays.floats("y_hat", y_hat, shapes, {}, like, kernels)
-        axes = shapes[0 if y_hat.ndim == 3 else 1].split()
-        sizes = dict(zip(axes, y_hat.shape, strict=True))
-        y = self.targets(y, sizes, like, kernels)
+        axes = tuple(shapes[0 if y_hat.ndim == 3 else 1].split())
+        y = self.targets(y, axes, y_hat.shape, like, kernels)
         if weights is not None:
+            sizes = dict(zip(axes, y_hat.shape, strict=True))
             weights = arrays.weights("weights", weights, (" ".join(axes[:-1]),), sizes)
         return y_hat, y, weights
 
@@ -233,15 +242,23 @@ class CrossEntropy(Loss):
         """Whether the kernel of a whole training step knows it: without class weights."""
         return self.class_weights is None
 
-    def targets(self, y: Any, sizes: dict[str, int], like: Array, kernels: ModuleType) -> Array:
+    def targets(
+        self,
+        y: Any,
+        axes: tuple[str, ...],
+        shape: tuple[int, ...],
+        like: Array,
+        kernels: ModuleType,
+    ) -> Array:
         """Return checked class numbers, as `Loss.targets` says."""
-        *axes, outputs = sizes
-        if self.class_weights is not None and len(self.class_weights) != sizes[outputs]:
+        outputs = shape[-1]
+        if self.class_weights is not None and len(self.class_weights) != outputs:
             raise ValueError(
-                f"class_weights: expected shape (outputs={sizes[outputs]},), "
+                f"class_weights: expected shape (outputs={outputs},), "
                 f"got {self.class_weights.shape}"
             )
-        return arrays.classes("y", y, (" ".join(axes),), sizes, sizes[outputs])
+        sizes = dict(zip(axes, shape, strict=True))
+        return arrays.classes("y", y, (" ".join(axes[:-1]),), sizes, outputs)
 
     def step_weights(self, y: Array, weights: FloatArray | None) -> FloatArray | None:
         """Return the weight of each step and its class, as `Loss.step_weights` says."""
@@ -265,9 +282,16 @@ class BinaryCrossEntropy(Loss):
 
     kernel = "binary_cross_entropy"
 
-    def targets(self, y: Any, sizes: dict[str, int], like: Array, kernels: ModuleType) -> Array:
+    def targets(
+        self,
+        y: Any,
+        axes: tuple[str, ...],
+        shape: tuple[int, ...],
+        like: Array,
+        kernels: ModuleType,
+    ) -> Array:
         """Return checked targets from 0 to 1, as `Loss.targets` says."""
-        checked = super().targets(y, sizes, like, kernels)
+        checked = super().targets(y, axes, shape, like, kernels)
         lowest, highest = checked.min(), checked.max()
         if lowest < 0 or highest > 1:
             raise ValueError(f"y: expected numbers from 0 to 1, got {lowest:g} to {highest:g}")
@@ -320,13 +344,17 @@ class _Custom(Loss):
     def __init__(self, loss: CustomLoss) -> None:
         self._loss = loss
 
-    def targets(self, y: Any, sizes: dict[str, int], like: Array, kernels: ModuleType) -> Array:
+    def targets(
+        self,
+        y: Any,
+        axes: tuple[str, ...],
+        shape: tuple[int, ...],
+        like: Array,
+        kernels: ModuleType,
+    ) -> Array:
         checked = np.asarray(y)
-        first = next(iter(sizes))
-        if first != "outputs" and checked.shape[:1] != (sizes[first],):
-            raise ValueError(
-                f"y: expected shape ({first}={sizes[first]}, ...), got {checked.shape}"
-            )
+        if axes[0] != "outputs" and checked.shape[:1] != shape[:1]:
+            raise ValueError(f"y: expected shape ({axes[0]}={shape[0]}, ...), got {checked.shape}")
         return checked
 
     def compute(

@@ -96,7 +96,8 @@ class Stream(Generic[StateT]):
         kernels, cell = self._network.kernels, self._network.architecture.cell
         with self._alone():
             B = self._states.shape[1]
-            layer_inputs = x_t.reshape(B, -1)
+            layer_inputs = x_t.reshape(B, self.input_size)
+            # The states change when all layers have made their step.
             states = np.empty_like(self._states)
             for layer, (parameters, O) in enumerate(self._layers):
                 y = np.empty((B, O or self.hidden_size), self.dtype)
@@ -241,8 +242,14 @@ def converter(network: Network, batch_size: int | None) -> Callable[[str, Any, s
     like = np.empty(0, network.flat.dtype)
     I = architecture.input_size
     sizes = {"inputs": I, "hidden": architecture.hidden_size, "batch": batch_size or 1}
+    batch = () if batch_size is None else (batch_size,)
+    ready_shapes = {} if architecture.categorical else {"inputs": (*batch, I)}
 
     def convert(name: str, value: Any, axes: str) -> Array:
+        # The usual case first: it costs less than the arithmetic of a small network.
+        if axes in ready_shapes and kernels.is_kernel_ready(value, like, ready_shapes[axes]):
+            ready: Array = value
+            return ready
         shape = axes if batch_size is None else f"batch {axes}"
         if not architecture.categorical or "inputs" not in axes:
             return arrays.floats(name, value, (shape,), sizes, like, kernels)

@@ -153,7 +153,7 @@ def batch(network: Network, x: Any, y: Any, loss: "Loss", lengths: Any, mask: An
     """Return all sequences as one batch for a step of training."""
     # The usual case first, as in `sequences`
     if lengths is mask is None and has_ready_features(network, x):
-        return Batch(x, _targets(network, y, loss, x.shape[0], x.shape[1]), None, None)
+        return Batch(x, _targets(network, y, loss, *x.shape[:2]), None, None)
     whole = dataset(network, x, y, loss, lengths, mask)
     return whole.take(np.arange(len(whole)))
 
@@ -167,12 +167,13 @@ def dataset(
         return _ragged_dataset(network, ragged_sequences(network, x, lengths), y, loss, mask)
     checked, _, ends, single = sequences(network, x, None, lengths)
     B = None if single else len(checked)
-    T = checked.shape[1] if architecture.return_sequences else None
+    T = checked.shape[1]
     if ends is not None and architecture.return_sequences:
         y = _without_padding(np.array(y), ends)
     targets = _targets(network, y, loss, B, T)
     if mask is not None:
-        sizes = _sizes(B, T)
+        axes, shape = _step_shape(network, B, T)
+        sizes = dict(zip(axes, shape, strict=True))
         mask = arrays.weights("mask", mask, (" ".join(sizes),), sizes)
     if single:
         targets, mask = targets[None], None if mask is None else mask[None]
@@ -206,17 +207,22 @@ def _ragged_dataset(network: Network, x: list[Array], y: Any, loss: "Loss", mask
     return Dataset(x, targets, None, weights or None, return_sequences=True)
 
 
-def _sizes(B: int | None, T: int | None) -> dict[str, int]:
-    """Return the sizes of the axes batch and time, those that there are."""
-    return {axis: size for axis, size in (("batch", B), ("time", T)) if size is not None}
-
-
 def _targets(network: Network, y: Any, loss: "Loss", B: int | None, T: int | None) -> Array:
     """Return targets of B sequences and T steps; None: without that axis."""
+    axes, shape = _step_shape(network, B, T)
+    outputs = network.architecture.outputs
+    return loss.targets(y, (*axes, "outputs"), (*shape, outputs), network.flat, network.kernels)
+
+
+def _step_shape(
+    network: Network, B: int | None, T: int | None
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return the names and sizes of the axes batch and time, those that outputs have."""
     if not network.architecture.return_sequences:
         T = None
-    sizes = _sizes(B, T) | {"outputs": network.architecture.outputs}
-    return loss.targets(y, sizes, network.flat, network.kernels)
+    if B is None:
+        return ((), ()) if T is None else (("time",), (T,))
+    return (("batch",), (B,)) if T is None else (("batch", "time"), (B, T))
 
 
 def _without_padding(array: Array, lengths: IntArray) -> Array:
