@@ -25,8 +25,8 @@ RELATIVE_ERROR = 1e-7
 @output_layers
 @pytest.mark.parametrize("batch", [1, 4])
 def test_finite_differences_of_the_loss(kernels, cell, loss, output_layer, batch):
-    O = 2 if output_layer else 0
-    p = Problem(cell, T=5, B=batch, I=2, H=3, O=O, loss=loss)
+    O = 3 if output_layer else 0
+    p = Problem(cell, T=4, B=batch, I=1, H=2, O=O, loss=loss)
     _, _, dtheta = problems.gradient(kernels, p)
     expected = np.empty_like(dtheta)
     for i, value in enumerate(p.theta.copy()):
