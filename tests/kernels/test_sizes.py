@@ -167,10 +167,8 @@ def shortened(implementation, sizes):
     ],
 )
 def test_chunks_of_time(implementation, check, dtype, cell, sizes):
-    sizes = shortened(implementation, sizes)
-    if cell not in ("tanh", "lstm") and dtype == "float32":
-        sizes = sizes | {"T": min(sizes["T"], 600)}  # the longest chunks for two cells are enough
-    check(Problem(cell, dtype, **sizes, loss="mse" if sizes["O"] else "sse"))
+    loss = "mse" if sizes["O"] else "sse"
+    check(Problem(cell, dtype, **shortened(implementation, sizes), loss=loss))
 
 
 @dtypes
