@@ -4,9 +4,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/clear_refs").exists(), reason="reads /proc"
-)
+pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads /proc")
 
 
 # As a share of tape and parameters, where the tape is the larger of the two. Where it is not, the
