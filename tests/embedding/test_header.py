@@ -41,7 +41,9 @@ def test_import_from_c(steppers, run_python):
     """Whatever the default implementation is; without the compiled kernels, an ImportError."""
     folder = Path(steppers[0].__file__).parent
     code = f"import sys; sys.path.insert(0, {str(folder)!r})\n"
-    process = run_python(code + "import stepper; print(stepper.version)", CRNN_IMPLEMENTATION="python")
+    process = run_python(
+        code + "import stepper; print(stepper.version)", CRNN_IMPLEMENTATION="python"
+    )
     assert process.stdout == "1\n", process.stderr
     code += """
 sys.modules["crnn.kernels.native"] = None

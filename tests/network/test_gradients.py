@@ -76,9 +76,7 @@ def test_every_element_of_one_layer(network_of, output_size, batch, time):
 
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "lengths"])
 @pytest.mark.parametrize("every", [1, 3])
-@pytest.mark.parametrize(
-    "settings", [{}, {"num_layers": 2}, {"return_sequences": False}], ids=str
-)
+@pytest.mark.parametrize("settings", [{}, {"num_layers": 2}, {"return_sequences": False}], ids=str)
 def test_checkpoints_in_time_give_the_same_gradient(network_of, settings, every, lengths):
     """With checkpoint_every the tape keeps few states and computes the others again."""
     net = network_of(**settings)

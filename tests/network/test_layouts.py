@@ -127,3 +127,17 @@ def test_sequences_of_different_lengths_in_a_tuple(build_network):
     nested = [values.tolist() for values in x]
     for got, wanted in zip(net.predict(nested), expected, strict=True):
         assert np.array_equal(got, wanted)
+
+
+def test_the_pair_of_an_lstm_in_every_form(build_network):
+    net = build_network(I, H, O, family="LSTM")
+    h, c = H0, H0[::-1] / 2
+    expected = net.predict(X, (h, c))
+    assert not np.array_equal(net.predict(X, (c, h)), expected)
+    for form, convert in LAYOUTS.items():
+        for pair in (tuple, list):
+            state = pair((convert(h), convert(c)))
+            assert np.array_equal(net.predict(X, state), expected), form
+            stream = net.stream(B)
+            stream.state = state
+            assert np.array_equal(stream.run(X), expected), form

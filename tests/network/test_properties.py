@@ -122,8 +122,7 @@ def test_gradients_add_over_the_batch(make, assert_close, problem, data):
     cut = data.draw(st.integers(1, problem["B"] - 1))
     whole = net.backward(net.forward(x), dy).flat
     parts = [
-        net.backward(net.forward(x[part]), dy[part]).flat
-        for part in (slice(cut), slice(cut, None))
+        net.backward(net.forward(x[part]), dy[part]).flat for part in (slice(cut), slice(cut, None))
     ]
     assert_close(parts[0] + parts[1], whole, dtype=net.dtype)
 
@@ -262,9 +261,7 @@ def test_reported_loss_does_not_depend_on_the_batches(make, problem, batch_size,
     x, _, y = arrays(net, problem)
     # Without learning, so that every batch meets the same network.
     optimizer = crnn.SGD(0.0)
-    history = net.fit(
-        x, y, epochs=2, batch_size=batch_size, optimizer=optimizer, loss=loss, seed=0
-    )
+    history = net.fit(x, y, epochs=2, batch_size=batch_size, optimizer=optimizer, loss=loss, seed=0)
     expected = net.loss(x, y, loss)
     rel = 1e-5 if net.dtype == np.float32 else 1e-12
     assert history.loss == pytest.approx([expected, expected], rel=rel)

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import refused_data
+import refused_sequences
 import refused_settings
 import refused_streams
 import refused_training
@@ -11,6 +12,7 @@ from refusals import Subjects
 
 ROWS = [
     *refused_data.ROWS,
+    *refused_sequences.ROWS,
     *refused_settings.ROWS,
     *refused_training.ROWS,
     *refused_streams.ROWS,

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 
-
 def test_a_step_allocates_nothing(native_family):
     net = native_family(8, 32, 4, dtype="float32")
     stream, x, out = net.stream(), np.ones(8, np.float32), np.empty(4, np.float32)

@@ -62,9 +62,7 @@ def test_every_remainder_of_hidden_units(native_family, dtype):
     [((2, 64, 3), None, 2500), ((3, 64, None), 5, 500), ((2, 70, 3), 40, 70)],
     ids=str,
 )
-def test_blocks_longer_than_what_predict_keeps_at_a_time(
-    native_family, dtype, sizes, batch, steps
-):
+def test_blocks_longer_than_what_predict_keeps_at_a_time(native_family, dtype, sizes, batch, steps):
     net = native_family(*sizes, dtype=dtype)
     x = inputs(net, batch, steps)
     stream = net.stream(batch)

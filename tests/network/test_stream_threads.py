@@ -79,7 +79,11 @@ def test_second_thread_is_refused(network_of_family):
 def test_one_stream_of_several_threads_moves_once_a_step(network_of_family):
     """Each step is either refused or whole: the state is that of so many steps."""
     # Of 8 sequences, enough work that a step lets go of the GIL.
-    net, x, counts = network_of_family(16, 128, 8, dtype="float32"), np.full((8, 16), 0.3, np.float32), []
+    net, x, counts = (
+        network_of_family(16, 128, 8, dtype="float32"),
+        np.full((8, 16), 0.3, np.float32),
+        [],
+    )
     stream = net.stream(8)
 
     def work():

@@ -1,7 +1,6 @@
 """Rows of bad input: a call of a public method, the exception it raises, and its sentence.
 
-Rows are in refused_data.py, refused_settings.py, refused_training.py and refused_streams.py;
-network/test_refusals.py runs them all.
+Rows are in the modules refused_*.py; network/test_refusals.py runs them all.
 """
 
 import re

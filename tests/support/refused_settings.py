@@ -64,7 +64,12 @@ def network_rows():
             "nonlinearity: expected 'tanh' or 'relu', got 'elu'",
         ),
         ("RNN", {"nonlinearity": 1}, ValueError, "nonlinearity: expected 'tanh' or 'relu', got 1"),
-        ("GRU", {"reset_after": "yes"}, TypeError, "reset_after: expected True or False, got 'yes'"),
+        (
+            "GRU",
+            {"reset_after": "yes"},
+            TypeError,
+            "reset_after: expected True or False, got 'yes'",
+        ),
         ("LSTM", {"forget_bias": "one"}, TypeError, "forget_bias: expected a number, got 'one'"),
         (
             "LSTM",

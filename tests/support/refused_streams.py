@@ -113,7 +113,11 @@ def rows():
             )
         axes = "states=2, batch=2" if settings else "batch=2"
         states = {
-            "shape": (np.ones(5), ValueError, f"state: expected shape ({axes}, hidden=5), got (5,)"),
+            "shape": (
+                np.ones(5),
+                ValueError,
+                f"state: expected shape ({axes}, hidden=5), got (5,)",
+            ),
             "nan": (
                 np.full((2, 2, 5) if settings else (2, 5), np.nan),
                 ValueError,
@@ -205,16 +209,36 @@ def category_rows():
         ("features", X, TypeError, NUMBERS_FROM_0 + "float64"),
         ("bools", CATEGORIES > 0, TypeError, NUMBERS_FROM_0 + "bool"),
         ("text", CATEGORIES.astype(str), TypeError, NUMBERS_FROM_0 + "<U21"),
-        ("list of floats", CATEGORIES.astype(float).tolist(), TypeError, NUMBERS_FROM_0 + "float64"),
-        ("too large", CATEGORIES + 1, ValueError, "x: expected class numbers from 0 to 2, got 1 to 3"),
-        ("negative", CATEGORIES - 1, ValueError, "x: expected class numbers from 0 to 2, got -1 to 1"),
+        (
+            "list of floats",
+            CATEGORIES.astype(float).tolist(),
+            TypeError,
+            NUMBERS_FROM_0 + "float64",
+        ),
+        (
+            "too large",
+            CATEGORIES + 1,
+            ValueError,
+            "x: expected class numbers from 0 to 2, got 1 to 3",
+        ),
+        (
+            "negative",
+            CATEGORIES - 1,
+            ValueError,
+            "x: expected class numbers from 0 to 2, got -1 to 1",
+        ),
         (
             "one-hot",
             np.eye(I, dtype=int)[CATEGORIES],
             ValueError,
             "x: expected shape (batch, time) or (time,), got (4, 6, 3)",
         ),
-        ("masked", np.ma.masked_equal(CATEGORIES, 1), ValueError, "x: expected an array without gaps..."),
+        (
+            "masked",
+            np.ma.masked_equal(CATEGORIES, 1),
+            ValueError,
+            "x: expected an array without gaps...",
+        ),
     ):
         yield refusal(
             f"categories: {name}",

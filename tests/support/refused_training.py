@@ -141,8 +141,7 @@ def fit_rows():
         (
             {"validation_fraction": 0.5, "validation_data": (X, Y)},
             ValueError,
-            "validation_fraction: expected only one of validation_fraction and validation_data, "
-            "got both",
+            "validation_fraction: expected only one of validation_fraction and...got both",
         ),
         ({"patience": 0}, ValueError, "patience: expected at least 1, got 0"),
         ({"patience": 0.5}, TypeError, f"patience: {whole}0.5"),

@@ -179,6 +179,6 @@ def test_validation_data_of_which_nothing_counts(implementation):
     before = net.flat_params.tobytes()
     y[...] = 2
     loss = CrossEntropy(class_weights=[1, 1, 0, 1])
-    with pytest.raises(ValueError, match="validation.data: y: expected a step that counts"):
+    with pytest.raises(ValueError, match=r"validation.data: y: expected a step that counts"):
         net.fit(x, y - 1, epochs=1, loss=loss, validation_data=(x, y))
     assert net.flat_params.tobytes() == before
