@@ -58,9 +58,7 @@ def test_forward_and_backward_are_those_of_the_network(
     expected = net.backward(expected, dtop, public)
     gradients = {name: np.zeros_like(values) for name, values in net.params.items()}
     given = dtop.copy(), dh_n.copy()
-    dx, dh0 = functional.backward(
-        architecture, net.params, tape, *given, gradients, wants_dx=True
-    )
+    dx, dh0 = functional.backward(architecture, net.params, tape, *given, gradients, wants_dx=True)
     np.testing.assert_array_equal(dx[inside], expected.x[inside])
     np.testing.assert_array_equal(dh0, network_problems.packed(expected.h0).reshape(h0.shape))
     for name, gradient in gradients.items():

@@ -67,7 +67,9 @@ ROWS = [
         RuntimeError,
         "hx: expected torch.float32 of shape (1, 4), got torch.float32 of shape (1, 2, 4)",
     ),
-    refusal("projection", lambda: LSTM(3, 4, proj_size=2), ValueError, "proj_size: expected 0, got 2"),
+    refusal(
+        "projection", lambda: LSTM(3, 4, proj_size=2), ValueError, "proj_size: expected 0, got 2"
+    ),
     refusal(
         "no recurrent module",
         load(torch.nn.Linear(2, 3)),
