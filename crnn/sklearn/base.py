@@ -227,6 +227,8 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
 
     def _read(self, X: Any, *, reset: bool) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
         """Return sequences side by side (n, time, features), and their lengths."""
+        if isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype == object:
+            X = list(X)
         sequences = sequences_in(X)
         if sequences is not None:
             x, lengths = side_by_side(sequences)

@@ -105,7 +105,8 @@ class RNNRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc]
         -------
         array (n,) or (n, outputs) of float64
         """
-        y = self._y_scale.unscaled(self._outputs(X).mean(axis=0))
+        scaled = self._outputs(X).mean(axis=0)
+        y = self._y_scale.unscaled(scaled)
         return y[:, 0] if self._y_shape == () else y
 
     def _read_targets(

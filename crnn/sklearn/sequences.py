@@ -45,8 +45,6 @@ class Samples(NamedTuple):
 
 def sequences_in(X: Any) -> npt.NDArray[Any] | list[npt.NDArray[np.float64]] | None:
     """Return an array of three axes or a list of arrays (time_i, features), or None for a table."""
-    if isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype == object:
-        X = list(X)
     is_ragged = False
     if isinstance(X, (list, tuple)):
         try:

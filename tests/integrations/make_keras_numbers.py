@@ -1,8 +1,8 @@
-"""Make tests/data/keras.json, for test_keras.py: what layers of Keras return with given weights.
+"""Make data/keras.json, for the tests of crnn.keras: what layers return with given weights.
 
 From the repository's root, with Keras 3 and TensorFlow, its only backend that computes in float64:
 
-    KERAS_BACKEND=tensorflow python tests/make_keras_numbers.py
+    KERAS_BACKEND=tensorflow python tests/integrations/make_keras_numbers.py
 """
 
 import json

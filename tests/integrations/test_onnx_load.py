@@ -1,0 +1,139 @@
+"""Models of other tools and by hand: networks that compute the same."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx")
+
+from onnx import helper  # noqa: E402
+from onnx_models import (  # noqa: E402
+    GATES,
+    LENGTHS,
+    H,
+    I,
+    O,
+    T,
+    assert_outputs_close,
+    exported,
+    first_states,
+    inputs,
+    network,
+    recurrent_model,
+    run_in_onnxruntime,
+)
+
+import crnn.onnx  # noqa: E402
+
+READ = {
+    "plain": {},
+    "both directions": {"bidirectional": True},
+    "without bias": {"bias": False},
+    "states that are inputs": {"states": "inputs"},
+    "states of the model": {"states": "the same"},
+    "lengths": {"lengths": True},
+    "no bias of the outputs": {"output": "no bias"},
+    "Gemm of the last states": {"output": "Gemm", "bidirectional": True},
+    "last step": {"output": "last step"},
+    "usual activations by name": {"names": True},
+}
+
+
+NODES = {
+    "tanh": ("RNN", {}, ["Tanh"]),
+    "relu": ("RNN", {}, ["Relu"]),
+    "gru": ("GRU", {"linear_before_reset": 1}, ["Sigmoid", "Tanh"]),
+    "gru reset before": ("GRU", {"linear_before_reset": 0}, ["Sigmoid", "Tanh"]),
+    "lstm": ("LSTM", {}, ["Sigmoid", "Tanh", "Tanh"]),
+}
+
+
+@pytest.mark.parametrize("node", NODES.values(), ids=NODES)
+@pytest.mark.parametrize("settings", READ.values(), ids=READ)
+def test_models_by_hand(node, settings):
+    operator, attributes, activations = node
+    settings = settings | attributes
+    if settings.pop("names", False) or activations == ["Relu"]:
+        settings["activations"] = activations * (2 if settings.get("bidirectional") else 1)
+    model = recurrent_model(operator, **settings)
+    onnx.checker.check_model(model)
+    net, x = crnn.onnx.load(model), inputs()
+    feed, h0, lengths = {"x": np.ascontiguousarray(x.swapaxes(0, 1))}, None, None
+    if settings.get("states") == "inputs":
+        h0, named = first_states(net)
+        feed |= {f"initial_{name[0]}": array for name, array in named.items()}
+    if settings.get("lengths"):
+        lengths = feed["lengths"] = LENGTHS
+    assert net.trainable_h0 is (settings.get("states") == "the same")
+    (theirs,) = run_in_onnxruntime(model, feed).values()
+    ours = net.predict(x, h0, lengths=lengths)
+    if net.return_sequences:
+        theirs = theirs.swapaxes(0, 1)
+        if lengths is not None:
+            # There they are the bias; here, zero.
+            theirs = theirs * (np.arange(T) < lengths[:, None])[..., None]
+    assert_outputs_close({"y": ours}, {"y": theirs}, "float32")
+
+
+@pytest.mark.parametrize("operator", GATES)
+@pytest.mark.parametrize("settings", [{}, {"states": "the same"}, {"output": "Gemm"}])
+def test_the_other_layout(operator, settings):
+    """Which ONNX Runtime does not run: the same numbers in the usual one are known to be read."""
+    usual = crnn.onnx.load(recurrent_model(operator, bidirectional=True, **settings))
+    other = crnn.onnx.load(recurrent_model(operator, bidirectional=True, layout=1, **settings))
+    assert repr(usual) == repr(other)
+    assert np.array_equal(usual.flat_params, other.flat_params)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("settings", [{}, {"num_layers": 2, "bidirectional": True}])
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_models_that_torch_writes(tmp_path, kind, settings, batch_first):
+    torch = pytest.importorskip("torch")
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = getattr(torch.nn, kind)(I, H, batch_first=batch_first, **settings)
+            self.linear = torch.nn.Linear(H * (2 if "bidirectional" in settings else 1), O)
+
+        def forward(self, x):
+            return self.linear(self.layers(x)[0])
+
+    torch.manual_seed(0)
+    model, x = Model().eval(), torch.from_numpy(inputs())
+    x = x if batch_first else x.transpose(0, 1)
+    path = tmp_path / "net.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model, (x,), path, dynamo=False, input_names=["x"], output_names=["y"],
+            dynamic_axes={"x": {0: "a", 1: "b"}},
+        )  # fmt: skip
+    net = crnn.onnx.load(path)
+    expected = model(x).detach().numpy()
+    expected = expected if batch_first else expected.swapaxes(0, 1)
+    assert_outputs_close({"y": net.predict(inputs())}, {"y": expected}, "float32")
+
+
+@pytest.mark.parametrize("family", ["GRU", "LSTM"])
+def test_states_that_are_inputs_of_all_layers(tmp_path, family):
+    """Without a default they are the user's to give."""
+    net = network(family=family, num_layers=2)
+    model = exported(net, tmp_path)
+    for tensor in [t for t in model.graph.initializer if t.name in ("h0", "c0")]:
+        model.graph.initializer.remove(tensor)
+    twin = crnn.onnx.load(model)
+    assert not twin.trainable_h0
+    np.testing.assert_array_equal(twin.flat_params, net.flat_params)
+
+
+def test_constants_that_are_inputs_too():
+    """As older versions of the format have them all."""
+    model = recurrent_model("LSTM")
+    for tensor in model.graph.initializer:
+        info = helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+        model.graph.input.insert(0, info)
+    twin = crnn.onnx.load(model)
+    assert np.array_equal(twin.flat_params, crnn.onnx.load(recurrent_model("LSTM")).flat_params)
