@@ -19,7 +19,7 @@ class DivergenceError(ArithmeticError):
         self.step = step
         where = f"step {step}" if epoch is None else f"epoch {epoch}, step {step}"
         super().__init__(
-            f"{what} at {where}; that step was undone. "
+            f"{what} at {where}; the step was not taken. "
             "A smaller learning rate, or clip_norm=1.0, usually helps."
         )
 

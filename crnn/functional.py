@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crnn import _backend
-from crnn._network.layers import Layers, LayersTape
+from crnn._network.layers import Layers, LayersTape, predict_layer
 from crnn._network.workspaces import Workspaces
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def forward(
     architecture : crnn.Architecture
     params : mapping of array
         W_xh, W_hh and b_h of each layer and direction by name, as
-        ``architecture.parameters()`` lists them, C-contiguous and of one dtype, float32 or float64.
+        ``architecture.parameter_shapes()`` lists them: C-contiguous, all float32 or all float64.
     x : array (B, T, I)
         Of the parameters' dtype; the features of a step are side by side in memory.
     h0 : array (layers * directions, B, S)
@@ -128,20 +128,14 @@ def predict(
     h_n : array (layers, B, S)
         The last states.
     """
-    kernels, H = _backend.kernels, architecture.hidden_size
     workspaces = _workspaces(x.dtype)
     h_n, features = np.empty_like(h0), x
     for layer in range(architecture.num_layers):
         suffix = architecture.suffix(layer)
         theta = np.concatenate([params[name + suffix].ravel() for name in ("W_xh", "W_hh", "b_h")])
-        B, T, I = features.shape
-        y = np.empty((B, T, H), theta.dtype)
-        size = kernels.predict_workspace_size(architecture.cell, T, B, I, H, 0, theta.dtype)
-        with workspaces.lent(size) as workspace:
-            kernels.rnn_predict(
-                architecture.cell, features, h0[layer], theta, H, 0, y, h_n[layer], workspace
-            )
-        features = y
+        features = predict_layer(
+            _backend.kernels, workspaces, architecture, features, h0[layer], theta, 0, h_n[layer]
+        )
     return features, h_n
 
 

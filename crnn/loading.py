@@ -1,6 +1,5 @@
 """Networks from files, and from the descriptions of networks in other files."""
 
-import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ from crnn._network.architecture import Architecture
 from crnn._typing import Array
 from crnn.base import NETWORK_KIND, NETWORK_VERSION
 from crnn.errors import ModelFileError
-from crnn.kernels.cells import CELLS
+from crnn.kernels.cells import CELLS, parameter_count
 from crnn.networks import GRU, LSTM, RNN, from_architecture
 
 if TYPE_CHECKING:
@@ -123,7 +122,7 @@ def check_description(description: dict[str, Any]) -> "Shapes":
     archive.check_fields(
         description, {"dropout": nothing if description["num_layers"] == 1 else share}
     )
-    n = sum(math.prod(shape) for shape in _architecture(description).parameters().values())
+    n = parameter_count(_architecture(description).parameter_shapes())
     return {"parameters": (np.dtype(description["dtype"]), (n,))}
 
 

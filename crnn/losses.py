@@ -21,6 +21,7 @@ import numpy.typing as npt
 from crnn import _backend, checks
 from crnn._inputs import arrays
 from crnn._typing import Array, FloatArray
+from crnn.kernels.contracts import GRADIENT_LOSSES
 
 __all__ = ["MSE", "SSE", "BinaryCrossEntropy", "CrossEntropy", "Huber", "Loss"]
 
@@ -32,14 +33,17 @@ class Loss:
     sum(w l) / sum(w); for `SSE` it is sum(w l).
     """
 
-    kernel: str
-    """The name of its kernel."""
-    is_fused = False
-    """Whether the kernel of a whole training step knows it (`rnn_gradient`)."""
+    kernel: str = ""
+    """The name of its kernel; a user's own loss has none."""
     of_classes = False
     """Whether targets are class numbers (batch, time), not values (batch, time, outputs)."""
     is_mean = True
     """Whether the value is a mean over the steps, not a sum."""
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether `rnn_gradient`, the kernel of a whole training step, computes the loss."""
+        return self.kernel in GRADIENT_LOSSES
 
     def value(
         self, y_hat: npt.ArrayLike, y: npt.ArrayLike, weights: npt.ArrayLike | None = None
@@ -155,8 +159,6 @@ class Loss:
         """
         weights = self.step_weights(y, weights)
         if weights is not None:
-            if self.is_mean and not weights.any():
-                raise ValueError(f"weights: expected a sum above 0, got 0 with {self}")
             weights = np.ascontiguousarray(weights)
         if y_hat.ndim == 2:
             # One output per sequence, for the kernels a single step
@@ -171,8 +173,8 @@ class Loss:
 
     def _checked(self, y_hat: Any, y: Any, weights: Any) -> tuple[Array, Array, FloatArray | None]:
         kernels = _backend.kernels
-        is_single = getattr(y_hat, "dtype", None) == np.float32
-        like = np.empty(0, np.float32 if is_single else np.float64)
+        is_float32 = getattr(y_hat, "dtype", None) == np.float32
+        like = np.empty(0, np.float32 if is_float32 else np.float64)
         shapes = ("batch time outputs", "batch outputs")
         y_hat = arrays.floats("y_hat", y_hat, shapes, {}, like, kernels)
         axes = tuple(shapes[0 if y_hat.ndim == 3 else 1].split())
@@ -193,14 +195,12 @@ class MSE(Loss):
     """
 
     kernel = "mse"
-    is_fused = True
 
 
 class SSE(Loss):
     """Half the sum of the squared errors, sum of w e^2 / 2 with e = y_hat - y; gradient w e."""
 
     kernel = "sse"
-    is_fused = True
     is_mean = False
 
 
@@ -238,8 +238,8 @@ class CrossEntropy(Loss):
             self.class_weights.flags.writeable = False
 
     @property
-    def is_fused(self) -> bool:  # type: ignore[override]
-        """Whether the kernel of a whole training step knows it: without class weights."""
+    def is_fused(self) -> bool:
+        """Whether `rnn_gradient` computes the loss: it knows no class weights."""
         return self.class_weights is None
 
     def targets(

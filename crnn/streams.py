@@ -11,7 +11,7 @@ import numpy.typing as npt
 from crnn._inputs import arrays, sequences
 from crnn._network.network import Network
 from crnn._typing import Array, StateLike, StateT
-from crnn.kernels import streams as shared
+from crnn.kernels.streams import STREAM_BUSY, STREAM_PICKLED, check_out, stream_repr
 
 
 class Stream(Generic[StateT]):
@@ -20,8 +20,8 @@ class Stream(Generic[StateT]):
     `RNN.stream` makes streams. Outputs have the bits of `RNN.predict` on the same inputs, however
     they are cut into steps and blocks. One thread at a time may use a stream.
 
-    For one layer with compiled kernels `RNN.stream` returns the compiled class
-    `crnn.kernels.native.Stream`, which has the same methods and attributes.
+    For one layer that starts from zero, with compiled kernels, `RNN.stream` returns the compiled
+    class `crnn.kernels.native.Stream`, which has the same methods and attributes.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class Stream(Generic[StateT]):
             and (out.dtype, out.shape) == (new.dtype, new.shape)
             and out.flags.carray
         ):
-            shared.check_out(out, new)
+            check_out(out, new)
         kernels, cell = self._network.kernels, self._network.architecture.cell
         with self._alone():
             B = self._states.shape[1]
@@ -200,16 +200,16 @@ class Stream(Generic[StateT]):
         return self.copy()
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        raise TypeError(shared.STREAM_PICKLED)
+        raise TypeError(STREAM_PICKLED)
 
     def __repr__(self) -> str:
-        return shared.stream_repr(self)
+        return stream_repr(self)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Refuse other threads."""
         if not self._in_use.acquire(blocking=False):
-            raise RuntimeError(shared.STREAM_BUSY)
+            raise RuntimeError(STREAM_BUSY)
         try:
             yield
         finally:
@@ -223,7 +223,7 @@ def make_stream(network: Network, batch_size: int | None) -> Any:
     """
     architecture = network.architecture
     compiled = getattr(network.kernels, "Stream", None)
-    if compiled is None or architecture.states > 1 or architecture.trainable_h0:
+    if compiled is None or architecture.num_states > 1 or architecture.trainable_h0:
         return Stream(network, batch_size)
     return compiled(
         architecture.cell, network.flat, architecture.input_size, architecture.hidden_size,

@@ -109,11 +109,15 @@ def floats(
 def states(network: Network, name: str, value: Any, B: int, single: bool) -> Array:
     """Return states (layers * directions, B, S) from their public form."""
     architecture = network.architecture
-    axes = ("" if architecture.states == 1 else "states ") + ("" if single else "batch ") + "hidden"
+    axes = (
+        ("" if architecture.num_states == 1 else "states ")
+        + ("" if single else "batch ")
+        + "hidden"
+    )
     H = architecture.hidden_size
-    sizes = {"states": architecture.states, "batch": B, "hidden": H}
-    shape = (architecture.states, B, H)
-    if architecture.blocks.states == 1:
+    sizes = {"states": architecture.num_states, "batch": B, "hidden": H}
+    shape = (architecture.num_states, B, H)
+    if architecture.cell_row.state_blocks == 1:
         return floats(network, name, value, axes, sizes).reshape(shape)
     parts = [
         floats(network, f"{name}[{number}]", part, axes, sizes).reshape(shape)

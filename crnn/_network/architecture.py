@@ -44,8 +44,8 @@ class Architecture(NamedTuple):
     categorical: bool = False
 
     @property
-    def blocks(self) -> cells.Cell:
-        """How many blocks of H the cell's arrays are made of."""
+    def cell_row(self) -> cells.Cell:
+        """The cell's row of the table of cells: its arrays in blocks of H."""
         return cells.CELLS[self.cell]
 
     @property
@@ -54,14 +54,14 @@ class Architecture(NamedTuple):
         return 2 if self.bidirectional else 1
 
     @property
-    def states(self) -> int:
+    def num_states(self) -> int:
         """How many states (batch, state_size) there are: one a layer and direction."""
         return self.num_layers * self.directions
 
     @property
     def state_size(self) -> int:
         """S, the numbers in a state: H, or 2 H for an LSTM (h, then c)."""
-        return self.blocks.states * self.hidden_size
+        return self.cell_row.state_blocks * self.hidden_size
 
     @property
     def features(self) -> int:
@@ -79,7 +79,7 @@ class Architecture(NamedTuple):
         Parameters
         ----------
         state : int
-            From 0 to ``states - 1``: layer by layer, the forward direction first.
+            From 0 to ``num_states - 1``: layer by layer, the forward direction first.
 
         Returns
         -------
@@ -89,7 +89,7 @@ class Architecture(NamedTuple):
         layer, direction = divmod(state, self.directions)
         return (f"_l{layer}" if layer else "") + ("_reverse" if direction else "")
 
-    def parameters(self) -> dict[str, tuple[int, ...]]:
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the parameters by name, in the order of the flat vector.
 
         Returns
@@ -97,15 +97,15 @@ class Architecture(NamedTuple):
         dict of tuple
         """
         shapes: dict[str, tuple[int, ...]] = {}
-        for state in range(self.states):
+        for state in range(self.num_states):
             inputs = self.input_size if state < self.directions else self.features
             of_state = cells.parameter_shapes(self.cell, inputs, self.hidden_size, 0)
             shapes |= {name + self.suffix(state): shape for name, shape in of_state.items()}
         if self.output_size is not None:
             shapes |= {"W_hy": (self.output_size, self.features), "b_y": (self.output_size,)}
         if self.trainable_h0:
-            layers = (self.states,) if self.states > 1 else ()
-            for name in ("h0", "c0")[: self.blocks.states]:
+            layers = (self.num_states,) if self.num_states > 1 else ()
+            for name in ("h0", "c0")[: self.cell_row.state_blocks]:
                 shapes[name] = (*layers, self.hidden_size)
         return shapes
 
@@ -123,7 +123,7 @@ class Architecture(NamedTuple):
         array (layers * directions, batch, ..., hidden), or for an LSTM a pair of such
             Without the first axis where there is one layer and direction. Read-only if `states` is.
         """
-        layers = 0 if self.states == 1 else slice(None)
+        layers = 0 if self.num_states == 1 else slice(None)
         return public_state(states[layers, 0 if single else slice(None)], self.hidden_size)
 
     def describe(self) -> dict[str, Any]:

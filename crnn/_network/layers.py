@@ -134,7 +134,7 @@ class Layers:
         ----------
         tape : LayersTape
         dtop : array (B, T, features) or None
-            dL/d(top), zero past each sequence's end; None: zero everywhere. Overwritten.
+            dL/d(top), zero past each sequence's end; None: zero everywhere.
         dh_n : array (layers * directions, B, S) or None
             dL/d(last states) beside what comes through `dtop`.
         gradients : dict of array
@@ -149,7 +149,7 @@ class Layers:
         """
         architecture, H = self._architecture, self._architecture.hidden_size
         B, T = tape.h[0].shape[0], tape.h[0].shape[1] - 1
-        dh0 = np.empty((architecture.states, B, architecture.state_size), tape.h[0].dtype)
+        dh0 = np.empty((architecture.num_states, B, architecture.state_size), tape.h[0].dtype)
         for layer in reversed(range(architecture.num_layers)):
             mask = tape.dropout_masks[layer]
             if mask is not None and dtop is not None:
@@ -164,7 +164,7 @@ class Layers:
                     dh[...] = reversed_steps(part, tape.lengths) if direction else part
                 if dh_n is not None:
                     add_at_last_step(dh, dh_n[state, :, :H], tape.lengths)
-                    if architecture.blocks.states == 2:
+                    if architecture.cell_row.state_blocks == 2:
                         dc = np.zeros_like(dh)
                         add_at_last_step(dc, dh_n[state, :, H:], tape.lengths)
                 inputs = tape.inputs[state]
@@ -191,8 +191,8 @@ class Layers:
         h = np.empty((B, T + 1, architecture.state_size), W_hh.dtype)
         h[:, 0] = h0
         gates = None
-        if architecture.blocks.gates:
-            width = architecture.blocks.gates * architecture.hidden_size
+        if architecture.cell_row.gate_blocks:
+            width = architecture.cell_row.gate_blocks * architecture.hidden_size
             gates = np.empty((B, T, width), W_hh.dtype)
         inputs: Array | None = x
         if x.ndim == 2:
@@ -204,10 +204,9 @@ class Layers:
             for x_b, projected_b in zip(x, projected, strict=True):
                 np.take(columns, x_b, axis=0, out=projected_b[:, :N], mode="clip")
             inputs = None
-        with self._workspaces.lent(self._workspace_size(T, B, W_xh)) as workspace:
-            self._kernels.rnn_forward(
-                architecture.cell, inputs, W_xh, W_hh, b_h, h, gates, workspace
-            )
+        workspace = self._workspaces.take(self._workspace_size(T, B, W_xh))
+        self._kernels.rnn_forward(architecture.cell, inputs, W_xh, W_hh, b_h, h, gates, workspace)
+        self._workspaces.give(workspace)
         return h, gates
 
     def _backward_one(
@@ -227,12 +226,13 @@ class Layers:
         B, T, _ = dh.shape
         x = tape.inputs[state]
         inputs = x if x.ndim == 3 else None
-        da = np.empty((B, T, len(db_h)), dh.dtype) if architecture.blocks.gates else None
-        with self._workspaces.lent(self._workspace_size(T, B, W_xh)) as workspace:
-            self._kernels.rnn_backward(
-                architecture.cell, inputs, tape.h[state], tape.gates[state], W_xh, W_hh, dh, dc, da,
-                dW_xh, dW_hh, db_h, dx, dh0, workspace,
-            )  # fmt: skip
+        da = np.empty((B, T, len(db_h)), dh.dtype) if architecture.cell_row.gate_blocks else None
+        workspace = self._workspaces.take(self._workspace_size(T, B, W_xh))
+        self._kernels.rnn_backward(
+            architecture.cell, inputs, tape.h[state], tape.gates[state], W_xh, W_hh, dh, dc, da,
+            dW_xh, dW_hh, db_h, dx, dh0, workspace,
+        )  # fmt: skip
+        self._workspaces.give(workspace)
         if inputs is None:
             _add_by_category(dW_xh, x, (dh if da is None else da)[..., : len(W_xh)])
 
@@ -241,6 +241,43 @@ class Layers:
             self._architecture.cell, T, B, W_xh.shape[1], self._architecture.hidden_size, W_xh.dtype
         )
         return size
+
+
+def predict_layer(
+    kernels: ModuleType,
+    workspaces: Workspaces,
+    architecture: Architecture,
+    x: Array,
+    h0: Array | None,
+    theta: Array,
+    output_size: int,
+    h_n: Array | None,
+) -> Array:
+    """Return the outputs of one layer for features, or its states where output_size is 0.
+
+    Parameters
+    ----------
+    kernels : module
+    workspaces : Workspaces
+    architecture : Architecture
+        Its cell and hidden size count.
+    x : array (B, T, I)
+    h0 : array (B, S) or None
+        None: zero.
+    theta : array (n,)
+        The layer's parameters, with those of the output layer where output_size is not 0.
+    output_size : int
+    h_n : array (B, S) or None
+        The last states are written.
+    """
+    B, T, I = x.shape
+    H, cell = architecture.hidden_size, architecture.cell
+    y = np.empty((B, T, output_size or H), theta.dtype)
+    size = kernels.predict_workspace_size(cell, T, B, I, H, output_size, theta.dtype)
+    workspace = workspaces.take(size)
+    kernels.rnn_predict(cell, x, h0, theta, H, output_size, y, h_n, workspace)
+    workspaces.give(workspace)
+    return y
 
 
 def _add_by_category(dW_xh: Array, x: IntArray, da: Array) -> None:

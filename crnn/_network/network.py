@@ -6,16 +6,15 @@ directions, (layers * directions, B, S), where S is H, or 2 H for an LSTM: h, th
 itself is in the kernels, which take whole sequences in one call.
 """
 
-import importlib
-import math
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from crnn import _backend
 from crnn._network.architecture import Architecture
-from crnn._network.layers import Layers
+from crnn._network.layers import Layers, predict_layer
 from crnn._network.lengths import clear_padding, steps_within
 from crnn._network.tape import Block, Tape
 from crnn._network.workspaces import Workspaces
@@ -50,7 +49,7 @@ class Network:
         The shape of features that kernels take, -1 for any size.
     has_whole_kernels : bool
         Whether `rnn_predict` and `rnn_gradient` do a whole pass of this network: one layer in one
-        direction, an output for each step, first states of zero.
+        direction that reads features, an output for each step, first states of zero.
     """
 
     def __init__(
@@ -62,12 +61,13 @@ class Network:
         self._output_size = architecture.output_size or 0
         self.x_shape = (-1, -1, architecture.input_size)
         self.has_whole_kernels = (
-            architecture.states == 1
+            architecture.num_states == 1
             and architecture.return_sequences
             and not architecture.trainable_h0
+            and not architecture.categorical
         )
-        self.shapes = architecture.parameters()
-        self.flat = np.zeros(sum(map(math.prod, self.shapes.values())), dtype)
+        self.shapes = architecture.parameter_shapes()
+        self.flat = np.zeros(cells.parameter_count(self.shapes), dtype)
         self._make_views()
 
     def _make_views(self) -> None:
@@ -78,7 +78,7 @@ class Network:
     def empty_states(self, B: int) -> Array:
         """Return an uninitialized array (layers * directions, B, S)."""
         return np.empty(
-            (self.architecture.states, B, self.architecture.state_size), self.flat.dtype
+            (self.architecture.num_states, B, self.architecture.state_size), self.flat.dtype
         )
 
     def first_states(self, h0: Array | None, B: int) -> Array:
@@ -97,7 +97,7 @@ class Network:
     ) -> Iterator[tuple[Array, Array]]:
         """Yield h and c of states with their parameters, h0 and c0 (layers * directions, H)."""
         H = self.architecture.hidden_size
-        for number, name in enumerate(("h0", "c0")[: self.architecture.blocks.states]):
+        for number, name in enumerate(("h0", "c0")[: self.architecture.cell_row.state_blocks]):
             part = states[..., number * H : (number + 1) * H]
             yield part, params[name].reshape(len(states), H)
 
@@ -112,7 +112,7 @@ class Network:
             is_top = layer == architecture.num_layers - 1
             O = self._output_size if with_outputs and is_top else 0
             shapes = cells.parameter_shapes(architecture.cell, I, architecture.hidden_size, O)
-            end = start + sum(map(math.prod, shapes.values()))
+            end = start + cells.parameter_count(shapes)
             yield self.flat[start:end], I, O
             start = end
 
@@ -212,9 +212,10 @@ class Network:
     ) -> Array:
         """Return outputs (B, T, O) or (B, O), and write the last states to h_n where it is given.
 
-        Without a tape: at most the states of a block of steps are kept.
+        The states of a block of steps are kept: of all steps for a bidirectional network, else of
+        about `BLOCK_SCALARS` scalars.
         """
-        if self.has_whole_kernels and lengths is None and x.ndim == 3:
+        if self.has_whole_kernels and lengths is None:
             first = None if h0 is None else h0[0]
             last = None if h_n is None else h_n[0]
             return self._predict_layer(x, first, self.flat, self._output_size, last)
@@ -280,15 +281,9 @@ class Network:
     def _predict_layer(
         self, x: Array, h0: Array | None, theta: Array, output_size: int, h_n: Array | None
     ) -> Array:
-        """Return the outputs of one layer for x, or its states where output_size is 0."""
-        B, T, I = x.shape
-        H, cell = self.architecture.hidden_size, self.architecture.cell
-        y = np.empty((B, T, output_size or H), theta.dtype)
-        size = self.kernels.predict_workspace_size(cell, T, B, I, H, output_size, theta.dtype)
-        workspace = self._workspaces.take(size)
-        self.kernels.rnn_predict(cell, x, h0, theta, H, output_size, y, h_n, workspace)
-        self._workspaces.give(workspace)
-        return y
+        return predict_layer(
+            self.kernels, self._workspaces, self.architecture, x, h0, theta, output_size, h_n
+        )
 
     def gradient(
         self, x: Array, y: Array, loss: str, max_norm: float | None, max_value: float | None
@@ -327,10 +322,9 @@ class Network:
             y = top.copy()
         else:
             y = np.empty((B, T, self._output_size), top.dtype)
-            with self._workspaces.lent(self._output_workspace_size(top)) as workspace:
-                self.kernels.output_forward(
-                    top, self.params["W_hy"], self.params["b_y"], y, workspace
-                )
+            workspace = self._workspaces.take(self._output_workspace_size(top))
+            self.kernels.output_forward(top, self.params["W_hy"], self.params["b_y"], y, workspace)
+            self._workspaces.give(workspace)
         if lengths is not None:
             clear_padding(y, lengths)
         return y
@@ -338,12 +332,13 @@ class Network:
     def _through_outputs(self, top: Array, dy: Array, gradients: dict[str, Array]) -> Array:
         """Return dL/d(top) (B, T, features) from dy (B, T, O)."""
         if not self._output_size:
-            return dy.copy()
+            return dy
         dtop = np.empty(top.shape, top.dtype)
-        with self._workspaces.lent(self._output_workspace_size(top)) as workspace:
-            self.kernels.output_backward(
-                top, self.params["W_hy"], dy, gradients["W_hy"], gradients["b_y"], dtop, workspace
-            )
+        workspace = self._workspaces.take(self._output_workspace_size(top))
+        self.kernels.output_backward(
+            top, self.params["W_hy"], dy, gradients["W_hy"], gradients["b_y"], dtop, workspace
+        )
+        self._workspaces.give(workspace)
         return dtop
 
     def _output_workspace_size(self, top: Array) -> int:
@@ -377,14 +372,14 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy or a pickle keeps: the kernels by name, and the vector alone."""
-        state = self.__dict__ | {"kernels": self.kernels.__name__}
+        state = self.__dict__ | {"kernels": _backend.name_of(self.kernels)}
         del state["params"], state["_layers"], state["_workspaces"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make the views and find the kernels again."""
         self.__dict__.update(state)
-        self.kernels = importlib.import_module(state["kernels"])
+        self.kernels = _backend.load(state["kernels"])
         self._make_views()
 
 

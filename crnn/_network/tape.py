@@ -138,7 +138,7 @@ class Tape(Generic[StateT]):
         AttributeError
             The network is no LSTM.
         """
-        if self.architecture.blocks.states == 1:
+        if self.architecture.cell_row.state_blocks == 1:
             raise AttributeError("c: expected the tape of an LSTM, which has memory cells")
         cells: Array = self._all_states("c")[1]
         return cells

@@ -1,7 +1,5 @@
 """Scratch memory of kernel calls, reused from call to call."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -32,10 +30,3 @@ class Workspaces:
     def give(self, workspace: Array) -> None:
         """Keep a workspace for a later call."""
         self._idle.append(workspace)
-
-    @contextmanager
-    def lent(self, size: int) -> Iterator[Array]:
-        """Lend a workspace of at least `size` scalars for a `with` block."""
-        workspace = self.take(size)
-        yield workspace
-        self.give(workspace)

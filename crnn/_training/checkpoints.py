@@ -176,7 +176,7 @@ def settings(run: Run, plan: Plan, controls: Controls, sequences: int) -> dict[s
         text = hashlib.sha256(text.encode()).hexdigest()
     prefix = "" if controls.validation is None else "val_"
     return {
-        **run.network.architecture._asdict(),
+        **run.network.architecture.describe(),
         "dtype": run.network.flat.dtype.name,
         "optimizer": type(run.optimizer).__name__,
         **run.optimizer.settings(),

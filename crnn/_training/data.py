@@ -107,8 +107,8 @@ class Dataset:
     def rows(self, batch_size: int, rng: "np.random.Generator | None") -> Iterator[Array]:
         """Yield the rows of each batch of an epoch, shuffled where there is a generator.
 
-        Sequences of different lengths are batched with others of similar length, so that there is
-        little padding.
+        With a generator, sequences of different lengths are batched with others of similar length,
+        so that there is little padding; without one they keep their order.
         """
         n = len(self)
         starts = range(batch_size, n, batch_size)

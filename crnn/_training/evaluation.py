@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 Metric: TypeAlias = Callable[[Array, Array], float]
 
-# Sequences that are predicted at a time
-EVALUATED = 256
+# Sequences that are predicted at a time: enough to fill tiles and threads, in little memory
+EVALUATION_BATCH = 256
 NOTHING_COUNTS = (
     "y: expected a step that counts in the loss, got only steps whose weight, by mask or class, is "
     "0 or that are past a sequence's end"
@@ -59,7 +59,7 @@ def weight_of(batch: Batch, loss: "Loss", steps: int = 1) -> float:
 
 def check_something_counts(dataset: Dataset, loss: "Loss") -> None:
     """Raise a ValueError unless something counts in the loss."""
-    batches = map(dataset.take, dataset.rows(EVALUATED, None))
+    batches = map(dataset.take, dataset.rows(EVALUATION_BATCH, None))
     if not any(weight_of(batch, loss) for batch in batches):
         raise ValueError(NOTHING_COUNTS)
 
@@ -73,7 +73,7 @@ def evaluate(
     """
     mean = MeanLoss(loss)
     outputs, targets = [], []
-    for rows in dataset.rows(EVALUATED, None):
+    for rows in dataset.rows(EVALUATION_BATCH, None):
         batch = dataset.take(rows)
         weight = weight_of(batch, loss)
         if weight == 0:

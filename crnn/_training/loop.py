@@ -9,7 +9,7 @@ from crnn._training.evaluation import MeanLoss, evaluate, weight_of
 from crnn._training.history import History
 from crnn._training.progress import ProgressBar
 from crnn._training.run import Controls, Plan, Run
-from crnn._training.step import train_step, train_step_from
+from crnn._training.step import train_step
 
 if TYPE_CHECKING:
     from crnn._training.checkpoints import Checkpoint
@@ -36,7 +36,7 @@ def fit(
         epoch = len(run.history.loss)
         bar.start(epoch)
         # A checkpoint is written before the callbacks are called: a resumed run calls them now.
-        is_over = resumed and run.is_over(controls)
+        is_over = resumed and run.end_epoch(controls)
         while not is_over and epoch < epochs:
             epoch += 1
             _train_epoch(run, dataset, plan, controls, epoch)
@@ -45,7 +45,7 @@ def fit(
             ):
                 checkpoint.write(run)
             bar.show(run.history)
-            is_over = run.is_over(controls)
+            is_over = run.end_epoch(controls)
         if run.best is not None:
             run.network.flat[...] = run.best
     finally:
@@ -64,7 +64,9 @@ def _train_epoch(run: Run, dataset: Dataset, plan: Plan, controls: Controls, epo
         if weight == 0:
             continue
         if plan.bptt is None:
-            value, norm = train_step(network, batch, optimizer, loss, plan.clipping, run.rng, epoch)
+            value, norm, _ = train_step(
+                network, batch, optimizer, loss, plan.clipping, run.rng, epoch
+            )
             taken = 1
         else:
             value, norm, taken = _train_in_chunks(run, batch, plan, plan.bptt, epoch)
@@ -104,9 +106,10 @@ def _train_in_chunks(
             network.predict(chunk.x, states, h_n, chunk.lengths)
             states = h_n
             continue
-        value, norm, states = train_step_from(
-            network, chunk, run.optimizer, loss, plan.clipping, run.rng, epoch, first_states=states
-        )
+        value, norm, states = train_step(
+            network, chunk, run.optimizer, loss, plan.clipping, run.rng, epoch,
+            h0=states, wants_states=True,
+        )  # fmt: skip
         mean.add(value, weight)
         norms += norm
         steps += 1

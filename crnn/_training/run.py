@@ -93,8 +93,8 @@ class Run:
             patience is not None and best is not None and len(self.history.loss) - best >= patience
         )
 
-    def is_over(self, controls: Controls) -> bool:
-        """Call the callbacks, all of them, and return whether there should be no further epoch."""
+    def end_epoch(self, controls: Controls) -> bool:
+        """Call all callbacks, and return whether training is over."""
         answers = [callback(self.history) for callback in controls.callbacks]
         # Only True stops: a number or a list that a callback returns does not.
         stops = any(isinstance(answer, (bool, np.bool_)) and answer for answer in answers)

@@ -24,87 +24,26 @@ def train_step(
     clipping: Clipping,
     rng: "np.random.Generator",
     epoch: int | None = None,
-) -> tuple[float, float]:
-    """Take one step; return the loss and the gradient's norm, both from before it.
-
-    The step is taken as a whole or, whatever is raised, not at all.
-    """
-    if _is_fused(network, batch, loss):
-        value, norm, gradient = network.gradient(
-            batch.x, batch.y, loss.kernel, clipping.norm, clipping.value
-        )
-        _update(network, optimizer, value, norm, gradient, epoch)
-        return value, norm
-    value, norm, _ = train_step_from(
-        network, batch, optimizer, loss, clipping, rng, epoch, first_states=None
-    )
-    return value, norm
-
-
-def train_step_from(
-    network: Network,
-    batch: Batch,
-    optimizer: "Optimizer",
-    loss: "Loss",
-    clipping: Clipping,
-    rng: "np.random.Generator",
-    epoch: int | None,
     *,
-    first_states: Array | None,
-) -> tuple[float, float, Array]:
-    """Take one step from given states; return the loss, the norm, and the last states."""
-    value, gradient, states = gradient_of_batch(network, batch, loss, first_states, rng)
-    norm = network.clip(gradient, clipping.norm, clipping.value)
-    _update(network, optimizer, value, norm, gradient, epoch)
-    return value, norm, states
+    h0: Array | None = None,
+    wants_states: bool = False,
+) -> tuple[float, float, Array | None]:
+    """Take one step of the optimizer.
 
+    The step is taken as a whole or, whatever is raised, not at all. The arguments beside the
+    optimizer and the epoch, which errors name, are those of `gradient_of_batch`.
 
-def gradient_of_batch(
-    network: Network,
-    batch: Batch,
-    loss: "Loss",
-    h0: Array | None,
-    rng: "np.random.Generator | None",
-) -> tuple[float, Array, Array]:
-    """Return the loss of a batch, its gradient (n,) and the last states.
-
-    Parameters
-    ----------
-    network : Network
-    batch : Batch
-    loss : Loss
-    h0 : array (layers * directions, B, S) or None
-    rng : generator or None
-        Draws dropout's masks.
+    Returns
+    -------
+    loss : float
+    norm : float
+        The gradient's norm before clipping.
+    last_states : array (layers * directions, B, S) or None
+        None unless `wants_states`. All three are from before the step.
     """
-    tape = network.forward(batch.x, h0, batch.lengths, rng=rng)
-    dy = np.empty_like(tape.outputs)
-    value = loss.compute(network.kernels, tape.outputs, batch.y, batch.weights, dy)
-    gradient = np.zeros_like(network.flat)
-    network.backward(tape, dy, None, gradient, wants_dx=False)
-    return value, gradient, tape.last_states
-
-
-def _is_fused(network: Network, batch: Batch, loss: "Loss") -> bool:
-    """Whether one kernel call computes the loss and the gradient of this batch."""
-    return (
-        network.has_whole_kernels
-        and loss.is_fused
-        and batch.lengths is None
-        and batch.weights is None
-        and batch.x.ndim == 3
+    value, norm, gradient, states = gradient_of_batch(
+        network, batch, loss, clipping, rng, h0=h0, wants_states=wants_states
     )
-
-
-def _update(
-    network: Network,
-    optimizer: "Optimizer",
-    value: float,
-    norm: float,
-    gradient: Array,
-    epoch: int | None,
-) -> None:
-    """Change the parameters, or raise where anything is not finite."""
     step = optimizer.steps + 1
     if not math.isfinite(value):
         raise DivergenceError(f"the loss is {value}", epoch, step)
@@ -112,3 +51,62 @@ def _update(
         raise DivergenceError(f"the gradient's norm is {norm}", epoch, step)
     if not optimizer.step(network.kernels, network.flat, gradient):
         raise DivergenceError("the new parameters are not finite", epoch, step)
+    return value, norm, states
+
+
+def gradient_of_batch(
+    network: Network,
+    batch: Batch,
+    loss: "Loss",
+    clipping: Clipping,
+    rng: "np.random.Generator",
+    *,
+    h0: Array | None = None,
+    wants_states: bool = False,
+) -> tuple[float, float, Array, Array | None]:
+    """Return the loss of a batch and its clipped gradient.
+
+    Parameters
+    ----------
+    network : Network
+    batch : Batch
+    loss : Loss
+    clipping : Clipping
+    rng : generator
+        Draws dropout's masks.
+    h0 : array (layers * directions, B, S) or None
+        The first states; None: zero, or the trained ones.
+    wants_states : bool
+        Whether the last states are wanted, for the next chunk of truncated BPTT.
+
+    Returns
+    -------
+    loss : float
+    norm : float
+        The gradient's norm before clipping.
+    gradient : array (n,)
+    last_states : array (layers * directions, B, S) or None
+    """
+    if _is_fused(network, batch, loss) and not wants_states:
+        # One kernel call: forward, loss, BPTT and clipping
+        value, norm, gradient = network.gradient(
+            batch.x, batch.y, loss.kernel, clipping.norm, clipping.value
+        )
+        return value, norm, gradient, None
+    tape = network.forward(batch.x, h0, batch.lengths, rng=rng)
+    dy = np.empty_like(tape.outputs)
+    value = loss.compute(network.kernels, tape.outputs, batch.y, batch.weights, dy)
+    gradient = np.zeros_like(network.flat)
+    network.backward(tape, dy, None, gradient, wants_dx=False)
+    norm = network.clip(gradient, clipping.norm, clipping.value)
+    return value, norm, gradient, tape.last_states
+
+
+def _is_fused(network: Network, batch: Batch, loss: "Loss") -> bool:
+    """Whether `rnn_gradient` computes the loss and the gradient of this batch."""
+    return (
+        network.has_whole_kernels
+        and loss.is_fused
+        and batch.lengths is None
+        and batch.weights is None
+    )

@@ -171,7 +171,7 @@ def to_weights(
             "got trainable_h0=True"
         )
     layers: list[list[npt.NDArray[Any]]] = [[] for _ in range(architecture.num_layers)]
-    for state in range(architecture.states):
+    for state in range(architecture.num_states):
         W_xh, W_hh, b_h = (
             net.params[name + architecture.suffix(state)] for name in ("W_xh", "W_hh", "b_h")
         )

@@ -9,24 +9,24 @@ import numpy as np
 class Cell(NamedTuple):
     """How many blocks of H (hidden units) a cell's arrays are made of."""
 
-    weights: int
+    weight_blocks: int
     """In the rows of W_xh and W_hh."""
-    biases: int
+    bias_blocks: int
     """In b_h and da: pre-activations with a bias and a gradient of their own."""
-    states: int
+    state_blocks: int
     """In a state: h, and for an LSTM c after it."""
-    gates: int
+    gate_blocks: int
     """In what backpropagation reads of a step beside its states. 0: the states are enough."""
 
 
 # Every cell by name. The steps of `reference` and the loops of `native` compute them; everything
 # else, from checks to files, reads this table.
 CELLS = {
-    "tanh": Cell(weights=1, biases=1, states=1, gates=0),
-    "relu": Cell(weights=1, biases=1, states=1, gates=0),
-    "gru": Cell(weights=3, biases=4, states=1, gates=4),
-    "gru_reset_before": Cell(weights=3, biases=3, states=1, gates=4),
-    "lstm": Cell(weights=4, biases=4, states=2, gates=4),
+    "tanh": Cell(weight_blocks=1, bias_blocks=1, state_blocks=1, gate_blocks=0),
+    "relu": Cell(weight_blocks=1, bias_blocks=1, state_blocks=1, gate_blocks=0),
+    "gru": Cell(weight_blocks=3, bias_blocks=4, state_blocks=1, gate_blocks=4),
+    "gru_reset_before": Cell(weight_blocks=3, bias_blocks=3, state_blocks=1, gate_blocks=4),
+    "lstm": Cell(weight_blocks=4, bias_blocks=4, state_blocks=2, gate_blocks=4),
 }
 
 
@@ -47,11 +47,11 @@ def parameter_shapes(cell: str, I: int, H: int, O: int) -> dict[str, tuple[int, 
     I, H, O : int
         Inputs, hidden units, outputs. O = 0: no output layer.
     """
-    blocks = CELLS[cell]
+    cell_row = CELLS[cell]
     shapes: dict[str, tuple[int, ...]] = {
-        "W_xh": (blocks.weights * H, I),
-        "W_hh": (blocks.weights * H, H),
-        "b_h": (blocks.biases * H,),
+        "W_xh": (cell_row.weight_blocks * H, I),
+        "W_hh": (cell_row.weight_blocks * H, H),
+        "b_h": (cell_row.bias_blocks * H,),
     }
     return shapes | {"W_hy": (O, H), "b_y": (O,)} if O else shapes
 

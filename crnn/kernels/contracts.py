@@ -17,32 +17,32 @@ Array = np.ndarray[Any, np.dtype[Any]]
 #     classes       of intp, class numbers from 0 to O - 1
 #
 # T, B, I, H, O are sizes, P is the number of a network's parameters, n any size. A size like
-# gates*H counts a cell's blocks of H (`cells.Cell`); c*H is the part c of a state, da*H that of da.
-# Where a cell has none of these blocks the array has to be None.
+# gate_blocks*H counts a cell's blocks of H (`cells.Cell`); c*H is the part c of a state, da*H that
+# of da. Where a cell has none of these blocks the array has to be None.
 ARGUMENTS: dict[str, dict[str, str]] = {
     "rnn_forward": {
         "x": "optional B T I",
-        "W_hh": "contiguous weights*H H",
-        "W_xh": "contiguous weights*H I",
-        "b_h": "contiguous biases*H",
-        "h": "out B T+1 states*H",
-        "gates": "out B T gates*H",
+        "W_hh": "contiguous weight_blocks*H H",
+        "W_xh": "contiguous weight_blocks*H I",
+        "b_h": "contiguous bias_blocks*H",
+        "h": "out B T+1 state_blocks*H",
+        "gates": "out B T gate_blocks*H",
         "workspace": "out contiguous n",
     },
     "rnn_backward": {
         "x": "optional B T I",
-        "W_hh": "contiguous weights*H H",
-        "W_xh": "contiguous weights*H I",
-        "h": "B T+1 states*H",
-        "gates": "B T gates*H",
+        "W_hh": "contiguous weight_blocks*H H",
+        "W_xh": "contiguous weight_blocks*H I",
+        "h": "B T+1 state_blocks*H",
+        "gates": "B T gate_blocks*H",
         "dh": "out contiguous B T H",
         "dc": "optional B T c*H",
         "da": "out contiguous B T da*H",
-        "dW_xh": "out contiguous weights*H I",
-        "dW_hh": "out contiguous weights*H H",
-        "db_h": "out contiguous biases*H",
+        "dW_xh": "out contiguous weight_blocks*H I",
+        "dW_hh": "out contiguous weight_blocks*H H",
+        "db_h": "out contiguous bias_blocks*H",
         "dx": "out optional B T I",
-        "dh0": "out contiguous B states*H",
+        "dh0": "out contiguous B state_blocks*H",
         "workspace": "out contiguous n",
     },
     "output_forward": {
@@ -70,17 +70,17 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     },
     "rnn_predict": {
         "x": "B T I",
-        "h0": "optional contiguous B states*H",
+        "h0": "optional contiguous B state_blocks*H",
         "theta": "contiguous P",
         "y": "out contiguous B T O",
-        "h_n": "out optional contiguous B states*H",
+        "h_n": "out optional contiguous B state_blocks*H",
         "workspace": "out contiguous n",
     },
     "stream_parameters": {"theta": "contiguous P"},
     "stream_step": {
         "x": "contiguous B I",
-        "h": "contiguous B states*H",
-        "h_next": "out contiguous B states*H",
+        "h": "contiguous B state_blocks*H",
+        "h_next": "out contiguous B state_blocks*H",
         "y": "out contiguous B O",
         "parameters": "contiguous n",
         "workspace": "out contiguous n",
@@ -241,9 +241,10 @@ class Sizes:
     def __init__(self, cell: str, numbers: dict[str, int]) -> None:
         self._cell = cell
         self._output_size = numbers.get("output_size")
-        blocks = cells.get_cell(cell)
-        self._blocks: dict[str, int] = blocks._asdict()
-        self._blocks |= {"c": blocks.states - 1, "da": blocks.biases if blocks.gates else 0}
+        cell_row = cells.get_cell(cell)
+        self._blocks: dict[str, int] = cell_row._asdict()
+        self._blocks["c"] = cell_row.state_blocks - 1
+        self._blocks["da"] = cell_row.bias_blocks if cell_row.gate_blocks else 0
         for name, number in numbers.items():
             least = 0 if name == "output_size" else 1
             if number < least:
@@ -277,9 +278,9 @@ class Sizes:
         """Take a size for granted where it is the first of its letter."""
         if letter == "T+1":
             self._known.setdefault("T", size - 1)
-        elif letter == "states*H":
-            if size % self._blocks["states"] == 0:
-                self._known.setdefault("H", size // self._blocks["states"])
+        elif letter == "state_blocks*H":
+            if size % self._blocks["state_blocks"] == 0:
+                self._known.setdefault("H", size // self._blocks["state_blocks"])
         elif "*" not in letter and self.get(letter) is None:
             self._known[letter] = size
 

@@ -79,8 +79,8 @@ if len(CELLS) != CELL_COUNT:
 for _kind, (_name, _cell) in enumerate(CELLS.items()):
     CELL_KINDS[_name] = _kind
     cells[_kind].kind = <CellKind> <int> _kind
-    cells[_kind].weights, cells[_kind].biases = _cell.weights, _cell.biases
-    cells[_kind].states, cells[_kind].gates = _cell.states, _cell.gates
+    cells[_kind].weight_blocks, cells[_kind].bias_blocks = _cell.weight_blocks, _cell.bias_blocks
+    cells[_kind].state_blocks, cells[_kind].gate_blocks = _cell.state_blocks, _cell.gate_blocks
 
 
 cdef inline const Cell* get_cell_row(name) except NULL:
@@ -123,7 +123,7 @@ def get_num_threads():
 
 
 cdef inline double multiply_adds(Sizes s) noexcept nogil:
-    return <double> s.T * s.B * s.H * (s.cell.weights * (s.I + s.H) + s.O)
+    return <double> s.T * s.B * s.H * (s.cell.weight_blocks * (s.I + s.H) + s.O)
 
 
 cdef inline int team_size(Sizes s) noexcept nogil:

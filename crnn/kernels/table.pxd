@@ -31,10 +31,10 @@ cdef enum CellKind:
 cdef struct Cell:
     # A row of cells.CELLS: how many blocks of H the arrays are made of
     CellKind kind
-    Py_ssize_t weights
-    Py_ssize_t biases
-    Py_ssize_t states
-    Py_ssize_t gates
+    Py_ssize_t weight_blocks
+    Py_ssize_t bias_blocks
+    Py_ssize_t state_blocks
+    Py_ssize_t gate_blocks
 
 cdef struct Sizes:
     Py_ssize_t T    # time steps

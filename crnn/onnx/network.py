@@ -67,8 +67,8 @@ def _parameters(parts: NetworkParts, architecture: Architecture) -> dict[str, np
         W_hy, b_y = parts.output_layer
         params |= {"W_hy": W_hy, "b_y": np.zeros(len(W_hy)) if b_y is None else b_y}
     if architecture.trainable_h0:
-        shapes = architecture.parameters()
-        for number, name in enumerate(("h0", "c0")[: architecture.blocks.states]):
+        shapes = architecture.parameter_shapes()
+        for number, name in enumerate(("h0", "c0")[: architecture.cell_row.state_blocks]):
             rows = []
             for layer in parts.layers:
                 state_rows = layer.first_states[number]

@@ -56,7 +56,7 @@ class _GraphWriter:
     def __init__(self, net: RNN | GRU | LSTM, has_lengths: bool) -> None:
         self._net = net
         self._architecture = net.architecture
-        self._states = ("h", "c")[: net.architecture.blocks.states]
+        self._states = ("h", "c")[: net.architecture.cell_row.state_blocks]
         self._has_lengths = has_lengths
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, npt.NDArray[Any]] = {}
@@ -110,7 +110,7 @@ class _GraphWriter:
         for name in self._states:
             H = architecture.hidden_size
             inputs.append(describe(f"{name}0", real, ["states_given", "batch_given", H]))
-            outputs.append(describe(f"{name}_n", real, [architecture.states, "batch", H]))
+            outputs.append(describe(f"{name}_n", real, [architecture.num_states, "batch", H]))
         return inputs, outputs
 
     def _node(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
@@ -126,16 +126,16 @@ class _GraphWriter:
         """Make h0 and c0 inputs with a default of one sequence, repeated to the batch."""
         architecture, H = self._architecture, self._architecture.hidden_size
         for name in self._states:
-            default = np.zeros((architecture.states, 1, H), self._net.dtype)
+            default = np.zeros((architecture.num_states, 1, H), self._net.dtype)
             if architecture.trainable_h0:
                 trained = self._net.params[f"{name}0"]
-                default[:, 0] = trained.reshape(architecture.states, H)
+                default[:, 0] = trained.reshape(architecture.num_states, H)
             self._constant(f"{name}0", default)
             if name == "h":
                 shape = self._node("Shape", ["x"], "x_shape")
                 axis = self._constant("batch_axis", [0])
                 batch = self._node("Gather", [shape, axis], "batch_size")
-                states = self._constant("states", [architecture.states])
+                states = self._constant("states", [architecture.num_states])
                 sizes = [states, batch, self._constant("H", [H])]
                 self._node("Concat", sizes, "first_shape", axis=0)
             self._node("Expand", [f"{name}0", "first_shape"], f"first_{name}")

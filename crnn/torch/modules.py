@@ -33,7 +33,7 @@ class _LayersFunction(torch.autograd.Function):  # type: ignore[misc, unused-ign
         *weights: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the outputs of the last layer, and the last states."""
-        each = len(weights) // architecture.states
+        each = len(weights) // architecture.num_states
         by_state = [weights[n : n + each] for n in range(0, len(weights), each)]
         params = params_from(architecture, by_state)
         tape = functional.forward(architecture, params, _rows(x), h0.detach().numpy(), lengths, rng)
@@ -52,7 +52,7 @@ class _LayersFunction(torch.autograd.Function):  # type: ignore[misc, unused-ign
         architecture: Architecture = ctx.architecture
         dtype = DTYPES[dtop.dtype]
         gradients = {
-            name: np.zeros(shape, dtype) for name, shape in architecture.parameters().items()
+            name: np.zeros(shape, dtype) for name, shape in architecture.parameter_shapes().items()
         }
         dx, dh0 = functional.backward(
             architecture,
@@ -63,7 +63,7 @@ class _LayersFunction(torch.autograd.Function):  # type: ignore[misc, unused-ign
             gradients,
             wants_dx=ctx.needs_input_grad[3],
         )
-        has_biases = len(weights) == 4 * architecture.states
+        has_biases = len(weights) == 4 * architecture.num_states
         return (
             *(None, None, None),
             None if dx is None else torch.from_numpy(dx),
@@ -226,12 +226,12 @@ def _first_states(
     given: torch.Tensor | PackedSequence,
 ) -> torch.Tensor:
     """Return states (layers * directions, batch, S), in the order of the rows of x."""
-    shape = (architecture.states, x.shape[0], architecture.hidden_size)
+    shape = (architecture.num_states, x.shape[0], architecture.hidden_size)
     if hx is None:
         return x.new_zeros((*shape[:2], architecture.state_size))
     is_batched = isinstance(given, PackedSequence) or given.dim() == 3
     expected = shape if is_batched else (shape[0], shape[2])
-    is_pair = architecture.blocks.states == 2
+    is_pair = architecture.cell_row.state_blocks == 2
     if is_pair and not (isinstance(hx, (tuple, list)) and len(hx) == 2):
         raise TypeError(f"hx: expected a pair (h, c), got {type(hx).__name__}")
     parts = []
@@ -258,7 +258,7 @@ def _last_states(
             h_n = h_n.index_select(1, given.unsorted_indices)
     elif given.dim() == 2:
         h_n = h_n[:, 0]
-    if architecture.blocks.states == 1:
+    if architecture.cell_row.state_blocks == 1:
         return h_n
     return h_n[..., : architecture.hidden_size], h_n[..., architecture.hidden_size :]
 

@@ -44,7 +44,7 @@ def params_from(
     params, H = {}, architecture.hidden_size
     for state, tensors in enumerate(weights):
         W_ih, W_hh, *biases = (tensor.detach().numpy() for tensor in tensors)
-        b_h = np.zeros(architecture.blocks.biases * H, W_ih.dtype)
+        b_h = np.zeros(architecture.cell_row.bias_blocks * H, W_ih.dtype)
         if biases:
             b_ih, b_hh = biases
             b_h[: len(b_ih)] = b_ih
@@ -73,7 +73,7 @@ def weight_gradients(
     has_biases : bool
     """
     H, tensors = architecture.hidden_size, []
-    for state in range(architecture.states):
+    for state in range(architecture.num_states):
         suffix = architecture.suffix(state)
         arrays = [gradients["W_xh" + suffix], gradients["W_hh" + suffix]]
         if has_biases:

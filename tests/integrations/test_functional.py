@@ -32,7 +32,7 @@ def packed_state(net):
     """A state (layers * directions, batch, S)."""
     architecture = net.architecture
     state = network_problems.random_state(net)
-    return np.ascontiguousarray(state.reshape(architecture.states, B, architecture.state_size))
+    return np.ascontiguousarray(state.reshape(architecture.num_states, B, architecture.state_size))
 
 
 @pytest.mark.parametrize("dtype", network_problems.DTYPES)

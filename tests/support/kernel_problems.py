@@ -83,7 +83,7 @@ class Problem:
 
     def empty_gates(self, layout="contiguous"):
         """Room for the gates, or None for cells without."""
-        gates = self.blocks.gates
+        gates = self.cell_row.gate_blocks
         return self.empty(self.B, self.T, gates * self.H, layout=layout) if gates else None
 
     def __str__(self):
@@ -182,7 +182,7 @@ def layer_backward(kernels, p, h, gates, layout="contiguous", *, x=True, dx=True
     """What rnn_backward writes, by name; with x and dx only where they are True."""
     d = {name: p.before[name].copy() for name in ("W_xh", "W_hh", "b_h")}
     dh = p.dh.copy()
-    da = p.empty(p.B, p.T, p.blocks.biases * p.H) if p.blocks.gates else None
+    da = p.empty(p.B, p.T, p.cell_row.bias_blocks * p.H) if p.cell_row.gate_blocks else None
     dx = p.empty(p.B, p.T, p.I, layout=layout) if dx else None
     dh0 = p.empty(*p.h0.shape)
     with layer_workspace(kernels, p) as scratch:

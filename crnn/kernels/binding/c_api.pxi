@@ -14,7 +14,7 @@ cdef crnn_sizes get_sizes(const crnn_stream* stream) noexcept nogil:
     cdef crnn_sizes sizes
     sizes.batch, sizes.inputs = r.call.sizes.B, r.call.sizes.I
     sizes.hidden, sizes.outputs = r.call.sizes.H, r.call.sizes.O
-    sizes.state = r.call.sizes.cell.states * r.call.sizes.H
+    sizes.state = r.call.sizes.cell.state_blocks * r.call.sizes.H
     sizes.itemsize = itemsize(r.dtype)
     return sizes
 

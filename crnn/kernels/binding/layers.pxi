@@ -15,14 +15,14 @@ cdef inline Sizes layer_sizes(x, h, W_hh, W_xh, cell, int dtype) except *:
 def rnn_forward(cell, x, W_xh, W_hh, b_h, h, gates, workspace):
     cdef int dtype = float_type(h)
     cdef Sizes s = layer_sizes(x, h, W_hh, W_xh, cell, dtype)
-    cdef Py_ssize_t gates_width = s.cell.gates * s.H, needed = 0
+    cdef Py_ssize_t gates_width = s.cell.gate_blocks * s.H, needed = 0
     cdef Call c
     c.sizes, c.to_c, c.workspace = s, s.H, NULL
     c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
-    c.W_xh = matrix(W_xh, dtype, s.cell.weights * s.H, s.I, READ)
-    c.W_hh = matrix(W_hh, dtype, s.cell.weights * s.H, s.H, READ)
-    c.b_h = vector(b_h, dtype, s.cell.biases * s.H, READ)
-    c.h = sequences(h, dtype, s.B, s.T + 1, s.cell.states * s.H, WRITTEN)
+    c.W_xh = matrix(W_xh, dtype, s.cell.weight_blocks * s.H, s.I, READ)
+    c.W_hh = matrix(W_hh, dtype, s.cell.weight_blocks * s.H, s.H, READ)
+    c.b_h = vector(b_h, dtype, s.cell.bias_blocks * s.H, READ)
+    c.h = sequences(h, dtype, s.B, s.T + 1, s.cell.state_blocks * s.H, WRITTEN)
     c.gates = sequences(gates, dtype, s.B, s.T, gates_width, WRITTEN)
     if (positive(s) and (c.x.data or x is None) and c.W_xh and c.W_hh and c.b_h
             and c.h.data and (c.gates.data != NULL if gates_width else gates is None)):
@@ -38,13 +38,13 @@ def rnn_forward(cell, x, W_xh, W_hh, b_h, h, gates, workspace):
 def rnn_backward(cell, x, h, gates, W_xh, W_hh, dh, dc, da, dW_xh, dW_hh, db_h, dx, dh0, workspace):
     cdef int dtype = float_type(h)
     cdef Sizes s = layer_sizes(x, h, W_hh, W_xh, cell, dtype)
-    cdef Py_ssize_t gates_width = s.cell.gates * s.H, N = s.cell.weights * s.H
-    cdef Py_ssize_t biases = s.cell.biases * s.H, needed = 0
-    cdef bint has_c = s.cell.states == 2
+    cdef Py_ssize_t gates_width = s.cell.gate_blocks * s.H, N = s.cell.weight_blocks * s.H
+    cdef Py_ssize_t biases = s.cell.bias_blocks * s.H, needed = 0
+    cdef bint has_c = s.cell.state_blocks == 2
     cdef Call c
     c.sizes, c.to_c, c.workspace = s, s.H, NULL
     c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
-    c.h = sequences(h, dtype, s.B, s.T + 1, s.cell.states * s.H, READ)
+    c.h = sequences(h, dtype, s.B, s.T + 1, s.cell.state_blocks * s.H, READ)
     c.gates = sequences(gates, dtype, s.B, s.T, gates_width, READ)
     c.W_xh = matrix(W_xh, dtype, N, s.I, READ)
     c.W_hh = matrix(W_hh, dtype, N, s.H, READ)
@@ -57,7 +57,7 @@ def rnn_backward(cell, x, h, gates, W_xh, W_hh, dh, dc, da, dW_xh, dW_hh, db_h, 
     c.dW_hh = matrix(dW_hh, dtype, N, s.H, WRITTEN)
     c.db_h = vector(db_h, dtype, biases, WRITTEN)
     c.dx = sequences(dx, dtype, s.B, s.T, s.I, WRITTEN)
-    c.dh0 = matrix(dh0, dtype, s.B, s.cell.states * s.H, WRITTEN)
+    c.dh0 = matrix(dh0, dtype, s.B, s.cell.state_blocks * s.H, WRITTEN)
     if (positive(s) and (c.x.data or x is None) and c.h.data and c.W_xh and c.W_hh
             and c.dh.data and c.dW_xh and c.dW_hh and c.db_h and (c.dx.data or dx is None)
             and c.dh0 and (c.gates.data != NULL if gates_width else gates is None)

@@ -14,20 +14,20 @@ cdef inline Sizes network_sizes(x, int dtype, cell, Py_ssize_t hidden_size,
 
 cdef inline Py_ssize_t parameter_count(Sizes s) noexcept nogil:
     """The length of the flat vector of parameters."""
-    cdef Py_ssize_t n = s.H * (s.cell.weights * (s.I + s.H) + s.cell.biases)
+    cdef Py_ssize_t n = s.H * (s.cell.weight_blocks * (s.I + s.H) + s.cell.bias_blocks)
     return n + s.O * (s.H + 1) if s.has_output_layer else n
 
 
 cdef inline void place_parameters(Call* c, int dtype, void* theta) noexcept nogil:
     """Point the call at the parameters in a flat vector."""
     cdef Sizes s = c.sizes
-    cdef Py_ssize_t size = itemsize(dtype), N = s.cell.weights * s.H
+    cdef Py_ssize_t size = itemsize(dtype), N = s.cell.weight_blocks * s.H
     cdef char* p = <char*> theta
     c.W_xh = p
     c.W_hh = p + N * s.I * size
     c.b_h = p + N * (s.I + s.H) * size
     if s.has_output_layer:
-        c.W_hy = p + (N * (s.I + s.H) + s.cell.biases * s.H) * size
+        c.W_hy = p + (N * (s.I + s.H) + s.cell.bias_blocks * s.H) * size
         c.b_y = <char*> c.W_hy + s.O * s.H * size
 
 
@@ -102,9 +102,9 @@ def rnn_predict(
     memset(&c.packed, 0, sizeof(c.packed))
     c.sizes, c.workspace = s, NULL
     c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
-    c.h0 = matrix(h0, dtype, s.B, s.cell.states * s.H, READ)
+    c.h0 = matrix(h0, dtype, s.B, s.cell.state_blocks * s.H, READ)
     c.y = sequences(y, dtype, s.B, s.T, s.O, WRITTEN | np.NPY_ARRAY_C_CONTIGUOUS)
-    c.h_n = matrix(h_n, dtype, s.B, s.cell.states * s.H, WRITTEN)
+    c.h_n = matrix(h_n, dtype, s.B, s.cell.state_blocks * s.H, WRITTEN)
     if (positive(s) and c.x.data and (c.h0 or h0 is None) and parameters and c.y.data
             and (c.h_n or h_n is None)):
         needed = f.predict_workspace_size(NULL, s)

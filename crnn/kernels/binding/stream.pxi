@@ -59,7 +59,7 @@ cdef inline int step_alone(StreamData* r, int dtype, const void* x, void* y) noe
 cdef void move_state(StreamData* r, const void* source, void* target) noexcept nogil:
     """Copy the state to (B, states * H) scalars, or from them; from neither, make it zero."""
     cdef Py_ssize_t b, k, size = itemsize(r.dtype), row = r.call.sizes.H * size
-    cdef Py_ssize_t states = r.call.sizes.cell.states
+    cdef Py_ssize_t states = r.call.sizes.cell.state_blocks
     cdef char* h
     for b in range(r.call.sizes.B):
         for k in range(states):
@@ -166,7 +166,7 @@ _UNCONVERTED = "x: expected an array that the stream can take as it is, for it h
 
 cdef state_for(Stream self, StreamData* r):
     """A new array (batch, states * hidden) for the state."""
-    return numpy.empty((r.call.sizes.B, r.call.sizes.cell.states * r.call.sizes.H),
+    return numpy.empty((r.call.sizes.B, r.call.sizes.cell.state_blocks * r.call.sizes.H),
                        self.parameters.dtype)
 
 
@@ -342,10 +342,10 @@ cdef class Stream:
     def state(self, value):
         cdef StreamData* r = data_of(self)
         cdef Sizes s = r.call.sizes
-        state = streams.state_from(value, s.cell.states, self.convert)
+        state = streams.state_from(value, s.cell.state_blocks, self.convert)
         if self.batch_size is None:
             state = state[None]
-        cdef void* data = matrix(state, r.dtype, s.B, s.cell.states * s.H, READ)
+        cdef void* data = matrix(state, r.dtype, s.B, s.cell.state_blocks * s.H, READ)
         if not data:
             raise TypeError(_CONVERT)
         acquire(r)

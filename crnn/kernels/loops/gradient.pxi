@@ -44,28 +44,28 @@ cdef inline Py_ssize_t reserve(const vec* dtype, Py_ssize_t* used, Py_ssize_t n)
 
 cdef inline Plan plan_gradient(const vec* dtype, Sizes s) noexcept nogil:
     cdef Plan plan
-    cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(dtype), biases = s.cell.biases * s.H
+    cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(dtype), biases = s.cell.bias_blocks * s.H
     plan.chunk = max(CHUNK_BYTES // (s.B * biases * itemsize(dtype)), blocks(CHUNK_ROWS, s.B))
     plan.chunk = min(plan.chunk, s.T)
     # Without an output layer the states are the outputs too, which the loss reads side by side.
     plan.is_padded = (s.B == 1 and s.has_output_layer
                       and s.T * padded(dtype, s.H) * itemsize(dtype) <= PADDED_BYTES)
     plan.to_c = padded(dtype, s.H) if plan.is_padded else s.H
-    plan.h_per_step = s.cell.states * plan.to_c
+    plan.h_per_step = s.cell.state_blocks * plan.to_c
     # An odd number of cache lines from sequence to sequence: a power of two would put the rows
     # that a tile reads side by side into the same few sets of the cache.
     plan.h_per_sequence = (blocks((s.T + 1) * plan.h_per_step, unit) | 1) * unit
     plan.da_per_step = biases if is_gated(s) else plan.to_c
     plan.size = 0
     plan.h = reserve(dtype, &plan.size, s.B * plan.h_per_sequence)
-    plan.gates = reserve(dtype, &plan.size, s.B * s.T * s.cell.gates * s.H)
+    plan.gates = reserve(dtype, &plan.size, s.B * s.T * s.cell.gate_blocks * s.H)
     plan.y = reserve(dtype, &plan.size, s.B * s.T * s.O if s.has_output_layer else 0)
     plan.da = reserve(dtype, &plan.size, s.B * plan.chunk * plan.da_per_step)
     plan.dh = plan.da
     if is_gated(s):
         plan.dh = reserve(dtype, &plan.size, s.B * plan.chunk * s.H)
     plan.b_h = reserve(dtype, &plan.size, max(biases, plan.to_c))
-    plan.carried = reserve(dtype, &plan.size, s.B * s.cell.states * s.H)
+    plan.carried = reserve(dtype, &plan.size, s.B * s.cell.state_blocks * s.H)
     plan.losses = reserve(dtype, &plan.size, s.B * <Py_ssize_t> sizeof(double) // itemsize(dtype))
     plan.inputs = reserve(dtype, &plan.size, max(inputs_size(dtype, s), steps_size(dtype, s)))
     plan.recurrent = reserve(dtype, &plan.size, recurrent_size(dtype, s))
@@ -126,7 +126,7 @@ cdef void gradient(Call* c, Team team, const vec* dtype) noexcept nogil:
     mine_c.dh0, mine_c.to_c = at(start, plan.carried), plan.to_c
     mine_c.h.data, mine_c.h.per_sequence = at(start, plan.h), plan.h_per_sequence
     mine_c.h.per_step = plan.h_per_step
-    mine_c.gates.data, mine_c.gates.per_step = at(start, plan.gates), s.cell.gates * s.H
+    mine_c.gates.data, mine_c.gates.per_step = at(start, plan.gates), s.cell.gate_blocks * s.H
     mine_c.gates.per_sequence = s.T * mine_c.gates.per_step
     mine_c.y.data, mine_c.y.per_step = at(start, plan.y), s.O
     mine_c.y.per_sequence = s.T * s.O
@@ -139,7 +139,7 @@ cdef void gradient(Call* c, Team team, const vec* dtype) noexcept nogil:
         pack_weights(outputs, <const vec*> c.W_hy, 1, s.H, s.H, s.O, by_rows(dtype, s, s.H, s.O),
                      team)
     if team.index == 0:
-        copy_scalars(<vec*> packed.b_h, 1, <const vec*> c.b_h, 1, s.cell.biases * s.H)
+        copy_scalars(<vec*> packed.b_h, 1, <const vec*> c.b_h, 1, s.cell.bias_blocks * s.H)
     for b in range(mine.first, mine.last):
         clear(step_of(dtype, mine_c.h, b, 0), mine_c.h.per_step)
         mine_c.losses[b] = 0

@@ -31,7 +31,7 @@ cdef inline PackedPlan plan_packed(const vec* dtype, Sizes s) noexcept nogil:
     plan.size = 0
     plan.W_xh = reserve(dtype, &plan.size, inputs_size(dtype, s))
     plan.W_hh = reserve(dtype, &plan.size, recurrent_size(dtype, s))
-    plan.b_h = reserve(dtype, &plan.size, s.cell.biases * padded(dtype, s.H))
+    plan.b_h = reserve(dtype, &plan.size, s.cell.bias_blocks * padded(dtype, s.H))
     plan.W_hy = plan.b_y = 0
     if s.has_output_layer:
         plan.W_hy = reserve(dtype, &plan.size, packed_size(dtype, s.H, s.O))
@@ -64,7 +64,7 @@ cdef void pack_forward(Call* c, Team team, const vec* dtype) noexcept nogil:
     pack_inputs(<vec*> c.packed.W_xh, <const vec*> c.W_xh, s, team)
     pack_recurrent(<vec*> c.packed.W_hh, <const vec*> c.W_hh, s, True, team)
     if team.index == 0:
-        copy_scalars(<vec*> c.packed.b_h, 1, <const vec*> c.b_h, 1, s.cell.biases * s.H)
+        copy_scalars(<vec*> c.packed.b_h, 1, <const vec*> c.b_h, 1, s.cell.bias_blocks * s.H)
     if s.has_output_layer:
         pack_weights(<vec*> c.packed.W_hy, <const vec*> c.W_hy, 1, s.H, s.H, s.O,
                      by_rows(dtype, s, s.H, s.O), team)
@@ -78,7 +78,7 @@ cdef inline Py_ssize_t block_size(const vec* dtype, Sizes s) noexcept nogil:
 
 
 cdef inline Py_ssize_t chunk_steps(const vec* dtype, Sizes s) noexcept nogil:
-    cdef Py_ssize_t step_bytes = (s.cell.states + s.cell.gates) * s.B * s.H * itemsize(dtype)
+    cdef Py_ssize_t step_bytes = (s.cell.state_blocks + s.cell.gate_blocks) * s.B * s.H * itemsize(dtype)
     return min(s.T, max(CHUNK_STEPS, CHUNK_STATES_BYTES // step_bytes))
 
 
@@ -86,15 +86,15 @@ cdef Py_ssize_t predict_workspace_size(const vec* dtype, Sizes s) noexcept nogil
     """Scalars that `predict` needs: packed parameters, then the states and gates of a chunk."""
     cdef Py_ssize_t steps = chunk_steps(dtype, s)
     return (packed_forward_size(dtype, s)
-            + s.B * (steps + 1) * s.cell.states * block_size(dtype, s)
-            + s.B * steps * s.cell.gates * s.H)
+            + s.B * (steps + 1) * s.cell.state_blocks * block_size(dtype, s)
+            + s.B * steps * s.cell.gate_blocks * s.H)
 
 
 cdef inline void copy_state(vec* to, Py_ssize_t to_c, const vec* source, Py_ssize_t source_to_c,
                             Sizes s) noexcept nogil:
     """Copy h_t, and c_t where there is one."""
     copy_scalars(to, 1, source, 1, s.H)
-    if s.cell.states == 2:
+    if s.cell.state_blocks == 2:
         copy_scalars(at(to, to_c), 1, at(source, source_to_c), 1, s.H)
 
 
@@ -103,7 +103,7 @@ cdef void predict(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
     cdef Call chunk = c[0]
     cdef Share mine = share(team, s.B, DEAL_UNIT)
-    cdef Py_ssize_t most = chunk_steps(dtype, s), state = s.cell.states * s.H
+    cdef Py_ssize_t most = chunk_steps(dtype, s), state = s.cell.state_blocks * s.H
     cdef Py_ssize_t b, t, first = 0
     chunk.h.data = at(<const vec*> c.workspace, packed_forward_size(dtype, s))
     if c.packed.W_hh == NULL:
@@ -111,10 +111,10 @@ cdef void predict(Call* c, Team team, const vec* dtype) noexcept nogil:
         pack_forward(&chunk, team, dtype)
         team_wait(team)
     chunk.to_c = block_size(dtype, s)
-    chunk.h.per_step = s.cell.states * chunk.to_c
+    chunk.h.per_step = s.cell.state_blocks * chunk.to_c
     chunk.h.per_sequence = (most + 1) * chunk.h.per_step
     chunk.gates.data = step_of(dtype, chunk.h, s.B, 0)
-    chunk.gates.per_step = s.cell.gates * s.H
+    chunk.gates.per_step = s.cell.gate_blocks * s.H
     chunk.gates.per_sequence = most * chunk.gates.per_step
     for b in range(mine.first, mine.last):
         if c.h0 == NULL:

@@ -24,20 +24,20 @@ cdef enum:
 
 
 cdef inline bint is_gated(Sizes s) noexcept nogil:
-    return s.cell.gates > 0
+    return s.cell.gate_blocks > 0
 
 
 cdef void pack_recurrent(vec* packed, const vec* W_hh, Sizes s, bint forward,
                          Team team) noexcept nogil:
     """Pack W_hh for the forward pass, or for the backward pass."""
-    cdef Py_ssize_t N = s.cell.weights * s.H
+    cdef Py_ssize_t N = s.cell.weight_blocks * s.H
     if s.cell.kind == GRU_CELL or s.cell.kind == GRU_RESET_BEFORE_CELL:
         gru_pack(packed, W_hh, s, forward, team)
     elif not forward:
         pack_weights(packed, W_hh, s.H, 1, N, s.H, s.B == 1, team)
     elif is_gated(s) and s.B == 1:
         if team.index == 0:
-            pack_units(packed, W_hh, 1, s.H, s.H, s.cell.weights, s.H)
+            pack_units(packed, W_hh, 1, s.H, s.H, s.cell.weight_blocks, s.H)
     else:
         pack_weights(packed, W_hh, 1, s.H, s.H, N, s.B == 1, team)
 
@@ -69,7 +69,7 @@ cdef void run_backward(Call* c, const vec* W_hh_packed, Py_ssize_t first, Py_ssi
     otherwise that is zero. On return c.dh0 holds the gradient of the state before the first step.
     `is_padded` as in `run_forward`, for all arrays that are read and written here.
     """
-    cdef Py_ssize_t state = c.sizes.cell.states * c.sizes.H, t
+    cdef Py_ssize_t state = c.sizes.cell.state_blocks * c.sizes.H, t
     if not is_gated(c.sizes):
         rnn_backward_steps(c, W_hh_packed, first, last, carried, is_padded, mine)
         return
@@ -90,7 +90,7 @@ cdef inline void add_recurrent_gradient(Call* c, Py_ssize_t T, const vec* da, Se
     if s.cell.kind == GRU_CELL or s.cell.kind == GRU_RESET_BEFORE_CELL:
         gru_recurrent_gradient(c, T, da, h, gates, panels, size, team)
     else:
-        add_outer_products(<vec*> c.dW_hh, s.cell.weights * s.H, s.H, s.B, T, da, c.da.per_step, h,
+        add_outer_products(<vec*> c.dW_hh, s.cell.weight_blocks * s.H, s.H, s.B, T, da, c.da.per_step, h,
                            panels, size, team)
 
 
@@ -102,7 +102,7 @@ cdef inline bint reads_inputs(const vec* dtype, Sizes s) noexcept nogil:
     The inputs and outputs of a small step do not wait for the states before it, so the processor
     works on them while it waits for those states.
     """
-    return (by_rows(dtype, s, s.I, s.cell.weights * s.H)
+    return (by_rows(dtype, s, s.I, s.cell.weight_blocks * s.H)
             and (not s.has_output_layer or by_rows(dtype, s, s.H, s.O)))
 
 
@@ -113,24 +113,24 @@ cdef inline bint inputs_by_rows(const vec* dtype, Sizes s) noexcept nogil:
 
 cdef inline Py_ssize_t inputs_size(const vec* dtype, Sizes s) noexcept nogil:
     """Scalars that packed W_xh takes, for either direction."""
-    cdef Py_ssize_t N = s.cell.weights * s.H
+    cdef Py_ssize_t N = s.cell.weight_blocks * s.H
     cdef Py_ssize_t panels = max(packed_size(dtype, s.I, N), packed_size(dtype, N, s.I))
-    return max(panels, units_size(dtype, s.I, s.cell.weights, s.H) if s.B == 1 else 0)
+    return max(panels, units_size(dtype, s.I, s.cell.weight_blocks, s.H) if s.B == 1 else 0)
 
 
 cdef inline Py_ssize_t recurrent_size(const vec* dtype, Sizes s) noexcept nogil:
     """Scalars that packed W_hh takes, for either direction."""
     # A GRU's W_hh is packed in two parts, each of which may take a cache line more.
-    return (max(units_size(dtype, s.H, s.cell.weights, s.H),
-                packed_size(dtype, s.cell.weights * s.H, s.H))
+    return (max(units_size(dtype, s.H, s.cell.weight_blocks, s.H),
+                packed_size(dtype, s.cell.weight_blocks * s.H, s.H))
             + 2 * PANEL_ALIGNMENT // itemsize(dtype))
 
 
 cdef void pack_inputs(vec* packed, const vec* W_xh, Sizes s, Team team) noexcept nogil:
     if not (reads_inputs(W_xh, s) and is_gated(s)):
-        pack_weights(packed, W_xh, 1, s.I, s.I, s.cell.weights * s.H, inputs_by_rows(W_xh, s), team)
+        pack_weights(packed, W_xh, 1, s.I, s.I, s.cell.weight_blocks * s.H, inputs_by_rows(W_xh, s), team)
     elif team.index == 0:
-        pack_units(packed, W_xh, 1, s.I, s.I, s.cell.weights, s.H)
+        pack_units(packed, W_xh, 1, s.I, s.I, s.cell.weight_blocks, s.H)
 
 
 cdef inline Sequences projected(Call* c, const vec* dtype) noexcept nogil:
@@ -146,7 +146,7 @@ cdef void run_forward(Call* c, const Packed* p, const vec* dtype, bint is_padded
     sequence have room for whole registers.
     """
     cdef Sizes s = c.sizes
-    cdef Py_ssize_t N = s.cell.weights * s.H
+    cdef Py_ssize_t N = s.cell.weight_blocks * s.H
     cdef Py_ssize_t ahead = PROJECTED_BYTES // (max(1, mine.last - mine.first) * N
                                                 * itemsize(dtype))
     cdef Py_ssize_t block, first, steps, b, t
@@ -180,9 +180,9 @@ cdef void add_layer_gradients(Call* c, Py_ssize_t T, Sequences x, Sequences h, S
     cdef Sizes s = c.sizes
     cdef const vec* da = <const vec*> c.da.data
     cdef Py_ssize_t steps = steps_size(da, s)
-    add_rows(<vec*> c.db_h, da, c.da.per_step, s.B * T, s.cell.biases * s.H, team)
+    add_rows(<vec*> c.db_h, da, c.da.per_step, s.B * T, s.cell.bias_blocks * s.H, team)
     if x.data != NULL:
-        add_outer_products(<vec*> c.dW_xh, s.cell.weights * s.H, s.I, s.B, T, da, c.da.per_step, x,
+        add_outer_products(<vec*> c.dW_xh, s.cell.weight_blocks * s.H, s.I, s.B, T, da, c.da.per_step, x,
                            panels, steps, team)
     add_recurrent_gradient(c, T, da, h, gates, panels, steps, team)
 
@@ -209,7 +209,7 @@ cdef void rnn_forward(Call* c, Team team, const vec* dtype) noexcept nogil:
 cdef void rnn_backward(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
     cdef Share mine = share(team, s.B, DEAL_UNIT)
-    cdef Py_ssize_t N = s.cell.weights * s.H, b
+    cdef Py_ssize_t N = s.cell.weight_blocks * s.H, b
     cdef vec* W_hh_packed = aligned(<const vec*> c.workspace)
     cdef vec* panels = at(W_hh_packed, recurrent_size(dtype, s))
     pack_recurrent(W_hh_packed, <const vec*> c.W_hh, s, False, team)

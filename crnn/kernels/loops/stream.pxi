@@ -13,7 +13,7 @@
 cdef inline Py_ssize_t stream_state_size(const vec* dtype, Sizes s) noexcept nogil:
     """Scalars of one of a sequence's two states: each block of H takes whole cache lines."""
     cdef Py_ssize_t line = PANEL_ALIGNMENT // itemsize(dtype)
-    return s.cell.states * blocks(s.H, line) * line
+    return s.cell.state_blocks * blocks(s.H, line) * line
 
 
 cdef inline Py_ssize_t stream_stride(const vec* dtype, Sizes s) noexcept nogil:
@@ -27,7 +27,7 @@ cdef inline Py_ssize_t stream_stride(const vec* dtype, Sizes s) noexcept nogil:
 
 cdef Py_ssize_t stream_workspace_size(const vec* dtype, Sizes s) noexcept nogil:
     """Scalars that the states and gates of a stream take, with the slack to align them."""
-    return alignment_slack(dtype) + s.B * (stream_stride(dtype, s) + s.cell.gates * s.H)
+    return alignment_slack(dtype) + s.B * (stream_stride(dtype, s) + s.cell.gate_blocks * s.H)
 
 
 cdef void place_stream(const vec* dtype, Call* c, void* memory) noexcept nogil:
@@ -35,16 +35,16 @@ cdef void place_stream(const vec* dtype, Call* c, void* memory) noexcept nogil:
     cdef Sizes s = c.sizes
     c.h.data, c.h.per_sequence = aligned(<const vec*> memory), stream_stride(dtype, s)
     c.h.per_step = stream_state_size(dtype, s)
-    c.to_c = c.h.per_step // s.cell.states
+    c.to_c = c.h.per_step // s.cell.state_blocks
     c.gates.data = at(<const vec*> c.h.data, s.B * c.h.per_sequence)
-    c.gates.per_sequence = c.gates.per_step = s.cell.gates * s.H
+    c.gates.per_sequence = c.gates.per_step = s.cell.gate_blocks * s.H
 
 
 cdef void stream_step(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
     cdef const Packed* p = &c.packed
     cdef Share mine = share(team, s.B, DEAL_UNIT)
-    cdef Py_ssize_t rows = mine.last - mine.first, state = s.cell.states * s.H, b
+    cdef Py_ssize_t rows = mine.last - mine.first, state = s.cell.state_blocks * s.H, b
     cdef Sequences z = projected(c, dtype)
     cdef vec* h = step_of(dtype, c.h, mine.first, 0)
     cdef vec* h_t = step_of(dtype, c.h, mine.first, 1)
@@ -56,7 +56,7 @@ cdef void stream_step(Call* c, Team team, const vec* dtype) noexcept nogil:
         forward_step(c, p, dtype, 0, True, True, mine)
         output_step(c, p, dtype, 0)
     else:
-        affine(rows, s.cell.weights * s.H, s.I, step_of(dtype, c.x, mine.first, 0),
+        affine(rows, s.cell.weight_blocks * s.H, s.I, step_of(dtype, c.x, mine.first, 0),
                c.x.per_sequence, <const vec*> p.W_xh, inputs_by_rows(dtype, s),
                <const vec*> p.b_h, step_of(dtype, z, mine.first, 0), z.per_sequence)
         forward_step(c, p, dtype, 0, False, True, mine)

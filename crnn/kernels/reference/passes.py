@@ -62,15 +62,15 @@ def rnn_gradient(
         hidden_size=hidden_size,
         output_size=output_size,
     )
-    blocks = cells.get_cell(cell)
+    cell_row = cells.get_cell(cell)
     B, T, I = x.shape
     shapes = cells.parameter_shapes(cell, I, hidden_size, output_size)
     W, dW = cells.views(theta, shapes), cells.views(dtheta, shapes)
-    h = np.zeros((B, T + 1, blocks.states * hidden_size), theta.dtype)
+    h = np.zeros((B, T + 1, cell_row.state_blocks * hidden_size), theta.dtype)
     gates = da = None
-    if blocks.gates:
-        gates = np.empty((B, T, blocks.gates * hidden_size), theta.dtype)
-        da = np.empty((B, T, blocks.biases * hidden_size), theta.dtype)
+    if cell_row.gate_blocks:
+        gates = np.empty((B, T, cell_row.gate_blocks * hidden_size), theta.dtype)
+        da = np.empty((B, T, cell_row.bias_blocks * hidden_size), theta.dtype)
     rnn_forward(cell, x, W["W_xh"], W["W_hh"], W["b_h"], h, gates, workspace)
     states = h[:, 1:, :hidden_size]
     y_hat = np.ascontiguousarray(states)
@@ -135,7 +135,7 @@ def rnn_predict(
         output_size=output_size,
     )
     W = cells.views(theta, cells.parameter_shapes(cell, x.shape[2], hidden_size, output_size))
-    states = cells.get_cell(cell).states
+    states = cells.get_cell(cell).state_blocks
     h = np.zeros((x.shape[0], states * hidden_size), theta.dtype) if h0 is None else h0
     for t in range(x.shape[1]):
         y[:, t], h = _step(cell, W, np.ascontiguousarray(x[:, t]), h)
@@ -214,7 +214,7 @@ def stream_step(
         cell=cell,
         output_size=output_size,
     )  # fmt: skip
-    hidden_size = h.shape[1] // cells.get_cell(cell).states
+    hidden_size = h.shape[1] // cells.get_cell(cell).state_blocks
     shapes = cells.parameter_shapes(cell, x.shape[1], hidden_size, output_size)
     contracts.check_stream_parameters(parameters, cells.parameter_count(shapes))
     y[...], h_next[...] = _step(cell, cells.views(parameters, shapes), x, h)
