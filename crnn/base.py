@@ -16,7 +16,6 @@ from crnn._network.network import Network
 from crnn._network.parameters import Gradients, Parameters
 from crnn._network.tape import Tape
 from crnn._training import evaluation, loop, step
-from crnn._training.data import padded
 from crnn._training.evaluation import Metric
 from crnn._training.history import History
 from crnn._training.run import Clipping, Controls, Plan, Run
@@ -26,9 +25,6 @@ from crnn.losses import CustomLoss, Loss, get_loss
 from crnn.metrics import get_metrics
 from crnn.optimizers import SGD, Optimizer
 from crnn.streams import Stream, make_stream
-
-# Sequences of different lengths that are predicted side by side
-RAGGED_BATCH = 64
 
 Seed: TypeAlias = "int | np.random.Generator | None"
 Sequences: TypeAlias = npt.ArrayLike | Sequence[npt.ArrayLike]
@@ -357,8 +353,14 @@ class RecurrentNetwork(Generic[StateT]):
             return_state = checks.boolean("return_state", return_state)
         network = self._network
         if sequences.is_ragged(x):
-            outputs, states = self._predict_ragged(x, h0, lengths)
-            return (outputs, states) if return_state else outputs
+            checked_list = sequences.ragged_sequences(network, x, lengths)
+            if h0 is not None:
+                h0 = sequences.states(network, "h0", h0, len(checked_list), single=False)
+            outputs, states = network.predict_list(checked_list, h0)
+            if not return_state:
+                return outputs
+            last: StateT = self.architecture.public_states(states, single=False)
+            return outputs, last
         checked, start, ends, single = sequences.sequences(network, x, h0, lengths)
         h_n = network.empty_states(len(checked)) if return_state else None
         y = network.predict(checked, start, h_n, ends)
@@ -368,28 +370,6 @@ class RecurrentNetwork(Generic[StateT]):
             return y
         state: StateT = self.architecture.public_states(h_n, single=single)
         return y, state
-
-    def _predict_ragged(self, x: Any, h0: Any, lengths: Any) -> tuple[Array | list[Array], StateT]:
-        """Predict sequences of different lengths, side by side with others of similar length."""
-        network, has_steps = self._network, self.return_sequences
-        checked = sequences.ragged_sequences(network, x, lengths)
-        start = None
-        if h0 is not None:
-            start = sequences.states(network, "h0", h0, len(checked), single=False)
-        states = network.empty_states(len(checked))
-        y: list[Array] = [np.empty(0)] * len(checked)
-        ends = np.array([len(sequence) for sequence in checked])
-        order = np.argsort(ends, kind="stable")
-        for rows in np.split(order, range(RAGGED_BATCH, len(order), RAGGED_BATCH)):
-            batch = padded([checked[row] for row in rows], int(ends[rows].max()))
-            h_n = network.empty_states(len(rows))
-            first = None if start is None else np.ascontiguousarray(start[:, rows])
-            outputs = network.predict(batch, first, h_n, ends[rows])
-            for row, y_row in zip(rows, outputs, strict=True):
-                y[row] = y_row[: ends[row]].copy() if has_steps else y_row
-            states[:, rows] = h_n
-        h_n_of_all: StateT = self.architecture.public_states(states, single=False)
-        return y if has_steps else np.array(y), h_n_of_all
 
     def stream(self, batch_size: int | None = None) -> Stream[StateT]:
         """Return a stream: the network as it is now, for inputs that come one step at a time.

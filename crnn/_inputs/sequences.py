@@ -6,6 +6,7 @@ import numpy as np
 
 from crnn import checks
 from crnn._inputs import arrays
+from crnn._network.lengths import clear_padding
 from crnn._network.network import Network
 from crnn._training.data import Batch, Dataset
 from crnn._typing import Array, IntArray
@@ -45,7 +46,7 @@ def sequences(
         if x.ndim < 2:
             raise ValueError(f"x: expected sequences side by side with lengths, got {x.shape}")
         ends = arrays.lengths(lengths, *x.shape[:2])
-        x = _without_padding(x, ends)
+        clear_padding(x, ends)
     if network.architecture.categorical:
         checked = categories("x", x, ("batch time", "time"), {}, network.architecture.input_size)
         single = checked.ndim == 1
@@ -173,7 +174,10 @@ def dataset(
     B = None if single else len(checked)
     T = checked.shape[1]
     if ends is not None and architecture.return_sequences:
-        y = _without_padding(np.array(y), ends)
+        y = np.array(y)
+        if y.ndim >= 2 and len(y) == len(ends):
+            # What is past the ends counts nothing, and may be NaN.
+            clear_padding(y, ends)
     targets = _targets(network, y, loss, B, T)
     if mask is not None:
         axes, shape = _step_shape(network, B, T)
@@ -227,10 +231,3 @@ def _step_shape(
     if B is None:
         return ((), ()) if T is None else (("time",), (T,))
     return (("batch",), (B,)) if T is None else (("batch", "time"), (B, T))
-
-
-def _without_padding(array: Array, lengths: IntArray) -> Array:
-    """Set what is past the sequences' ends to zero in place: it may be NaN, and counts nothing."""
-    if array.ndim >= 2 and len(array) == len(lengths):
-        array[np.arange(array.shape[1]) >= lengths[:, None]] = 0
-    return array

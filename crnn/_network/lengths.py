@@ -10,6 +10,14 @@ def steps_within(lengths: IntArray | None, first: int, last: int) -> IntArray | 
     return None if lengths is None else np.clip(lengths - first, 0, last - first)
 
 
+def padded(arrays: list[Array], T: int) -> Array:
+    """Return arrays (T_i, ...) side by side (n, T, ...), zeros past the end of each."""
+    side_by_side = np.zeros((len(arrays), T, *arrays[0].shape[1:]), arrays[0].dtype)
+    for row, array in zip(side_by_side, arrays, strict=True):
+        row[: len(array)] = array
+    return side_by_side
+
+
 def reversed_steps(x: Array, lengths: IntArray | None) -> Array:
     """Return each sequence of x (B, T, ...) from its last step to its first; padding stays."""
     if lengths is None:

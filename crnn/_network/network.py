@@ -15,16 +15,18 @@ import numpy as np
 from crnn import _backend
 from crnn._network.architecture import Architecture
 from crnn._network.layers import Layers, predict_layer
-from crnn._network.lengths import clear_padding, steps_within
+from crnn._network.lengths import clear_padding, padded, steps_within
 from crnn._network.tape import Block, Tape
 from crnn._network.workspaces import Workspaces
 from crnn._typing import Array, IntArray
 from crnn.kernels import cells
 
-# A prediction of several layers keeps the states of a block of steps: about so many scalars,
+# A prediction of several layers keeps the states of a block of steps: about so many scalars.
 BLOCK_SCALARS = 1 << 18
-# and at least so many steps.
+# A block has at least so many steps, however wide the layers are.
 BLOCK_STEPS = 32
+# Sequences of a list that are predicted side by side: enough to fill tiles, of similar lengths.
+LIST_BATCH = 64
 
 
 class Network:
@@ -245,6 +247,37 @@ class Network:
         if h_n is not None:
             h_n[...] = states
         return self._outputs(self._last_features(states), None)[:, 0] if y is None else y
+
+    def predict_list(
+        self, sequences: list[Array], h0: Array | None
+    ) -> tuple[Array | list[Array], Array]:
+        """Predict sequences of different lengths, side by side with others of similar length.
+
+        Parameters
+        ----------
+        sequences : list of array (T_i, I) or (T_i,)
+        h0 : array (layers * directions, n, S) or None
+
+        Returns
+        -------
+        y : list of array (T_i, O), or array (n, O) without return_sequences
+        h_n : array (layers * directions, n, S)
+        """
+        h_n = self.empty_states(len(sequences))
+        y: list[Array] = [np.empty(0)] * len(sequences)
+        lengths = np.array([len(sequence) for sequence in sequences])
+        order = np.argsort(lengths, kind="stable")
+        for rows in np.split(order, range(LIST_BATCH, len(order), LIST_BATCH)):
+            batch = padded([sequences[row] for row in rows], int(lengths[rows].max()))
+            last = self.empty_states(len(rows))
+            first = None if h0 is None else np.ascontiguousarray(h0[:, rows])
+            outputs = self.predict(batch, first, last, lengths[rows])
+            for row, y_row in zip(rows, outputs, strict=True):
+                if self.architecture.return_sequences:
+                    y_row = y_row[: lengths[row]].copy()
+                y[row] = y_row
+            h_n[:, rows] = last
+        return y if self.architecture.return_sequences else np.array(y), h_n
 
     def predict_steps(self, x: Array, h0: Array, h_n: Array) -> Array:
         """Return the outputs (B, T, O) of every step, and write the last states to h_n.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crnn._network.lengths import steps_within
+from crnn._network.lengths import padded, steps_within
 from crnn._typing import Array, FloatArray, IntArray
 
 
@@ -119,14 +119,6 @@ class Dataset:
         batches = np.split(order[np.argsort(self.lengths[order], kind="stable")], starts)
         for number in rng.permutation(len(batches)):
             yield batches[number]
-
-
-def padded(arrays: list[Array], T: int) -> Array:
-    """Return arrays (T_i, ...) side by side (n, T, ...), zeros past the end of each."""
-    side_by_side = np.zeros((len(arrays), T, *arrays[0].shape[1:]), arrays[0].dtype)
-    for row, array in zip(side_by_side, arrays, strict=True):
-        row[: len(array)] = array
-    return side_by_side
 
 
 def _rows_of(values: Array | list[Array], rows: Array | slice, T: int | None) -> Array:

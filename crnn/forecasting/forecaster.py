@@ -78,10 +78,14 @@ class Forecaster:
 
     @property
     def fitted(self) -> Fitted:
-        """What `fit` has learned; an AttributeError before."""
+        """What `fit` has learned; an AttributeError before. `load` assigns it."""
         if self._fitted is None:
             raise AttributeError("this Forecaster has learned nothing yet: call fit first")
         return self._fitted
+
+    @fitted.setter
+    def fitted(self, fitted: Fitted) -> None:
+        self._fitted = fitted
 
     @property
     def recipe(self) -> Recipe:
@@ -169,7 +173,7 @@ class Forecaster:
         # Trained without the validation data, so that the share can be chosen there.
         fitted = self._train(series[:first], features[:first], recipe, found_season, progress)
         share = selection.choose_share(fitted, series, features, first, horizon)
-        self._fitted = dataclasses.replace(fitted, share=share)
+        self.fitted = dataclasses.replace(fitted, share=share)
         return self
 
     def refit(self, series: npt.ArrayLike, features: npt.ArrayLike | None = None) -> "Forecaster":
@@ -193,7 +197,7 @@ class Forecaster:
         """
         series, features = self._checked(series, features)
         fitted = self._train(series, features, self.recipe, self.found_season, False)
-        self._fitted = dataclasses.replace(fitted, share=self.share)
+        self.fitted = dataclasses.replace(fitted, share=self.share)
         return self
 
     def forecast(
@@ -449,7 +453,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Forecaster, dict[str, Any]]:
     """
     settings, fitted, said = files.read(path)
     model = Forecaster(**settings)
-    model._fitted = fitted
+    model.fitted = fitted
     return model, said
 
 
