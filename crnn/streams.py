@@ -1,8 +1,7 @@
 """Streams: networks whose inputs come one step at a time."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Generic
 
 import numpy as np
@@ -12,6 +11,10 @@ from crnn._inputs import arrays, sequences
 from crnn._network.network import Network
 from crnn._typing import Array, StateLike, StateT
 from crnn.kernels.streams import STREAM_BUSY, STREAM_PICKLED, check_out, stream_repr
+
+# Blocks of no more steps go through `stream_step`: a prediction packs the parameters at each call,
+# which takes about as long as so many steps.
+SHORT_BLOCK = 16
 
 
 class Stream(Generic[StateT]):
@@ -55,12 +58,20 @@ class Stream(Generic[StateT]):
         self._layers = [
             (kernels.stream_parameters(cell, theta, I, H, O, B), O) for theta, I, O in layers
         ]
-        size = max(
+        self._workspace_size = max(
             kernels.stream_workspace_size(cell, B, I, H, O, self.dtype) for _, I, O in layers
         )
-        self._workspace = np.empty(size, self.dtype)
-        self._states = self._network.first_states(None, B)
-        self._in_use = threading.Lock()
+        self._start(self._network.first_states(None, B))
+
+    def _start(self, states: Array) -> None:
+        """Take these states (layers, B, S), and make the memory that steps need."""
+        B = states.shape[1]
+        self._states = list(states)
+        # Steps write here, and the two change places when all layers have made theirs.
+        self._next_states = list(np.empty_like(states))
+        self._outputs = [np.empty((B, O or self.hidden_size), self.dtype) for _, O in self._layers]
+        self._workspace = np.empty(self._workspace_size, self.dtype)
+        self._alone = _OneThread()
 
     def step(self, x: npt.ArrayLike, out: Array | None = None) -> Array:
         """Read the inputs of one step, move the states on, return the outputs.
@@ -93,22 +104,20 @@ class Stream(Generic[StateT]):
             and out.flags.carray
         ):
             check_out(out, new)
-        kernels, cell = self._network.kernels, self._network.architecture.cell
-        with self._alone():
-            B = self._states.shape[1]
-            layer_inputs = x_t.reshape(B, self.input_size)
-            # The states change when all layers have made their step.
-            states = np.empty_like(self._states)
-            for layer, (parameters, O) in enumerate(self._layers):
-                y = np.empty((B, O or self.hidden_size), self.dtype)
-                kernels.stream_step(
-                    cell, parameters, layer_inputs, self._states[layer], states[layer], y, O,
-                    self._workspace,
-                )  # fmt: skip
-                layer_inputs = y
-            out[...] = layer_inputs.reshape(out.shape)
-            self._states = states
+        with self._alone:
+            out[...] = self._through_layers(x_t.reshape(-1, self.input_size)).reshape(out.shape)
         return out
+
+    def _through_layers(self, x_t: Array) -> Array:
+        """Read x_t (B, I), move the states on, and return the outputs (B, O) until the next step."""
+        kernels, cell = self._network.kernels, self._network.architecture.cell
+        for (parameters, O), h, h_next, y in zip(
+            self._layers, self._states, self._next_states, self._outputs, strict=True
+        ):
+            kernels.stream_step(cell, parameters, x_t, h, h_next, y, O, self._workspace)
+            x_t = y
+        self._states, self._next_states = self._next_states, self._states
+        return x_t
 
     def run(self, x: npt.ArrayLike) -> Array:
         """Read a block of steps, move the states on, return the outputs of all of them.
@@ -130,17 +139,22 @@ class Stream(Generic[StateT]):
         """
         steps = self._convert("x", x, "time inputs")
         batch = steps if steps.ndim == 3 else steps[None]
-        with self._alone():
-            states = np.empty_like(self._states)
-            y = self._network.predict_steps(batch, self._states, states)
-            self._states = states
+        with self._alone:
+            if batch.shape[1] <= SHORT_BLOCK:
+                y = np.empty((*batch.shape[:2], self.output_size), self.dtype)
+                for t in range(batch.shape[1]):
+                    y[:, t] = self._through_layers(np.ascontiguousarray(batch[:, t]))
+            else:
+                states = np.stack(self._states)
+                y = self._network.predict_steps(batch, states, states)
+                self._states = list(states)
         return y if steps.ndim == 3 else y[0]
 
     @property
     def state(self) -> StateT:
         """A copy of the last states; may be assigned to."""
-        with self._alone():
-            states = self._states.copy()
+        with self._alone:
+            states = np.stack(self._states)
         state: StateT = self._network.architecture.public_states(
             states, single=self.batch_size is None
         )
@@ -148,10 +162,10 @@ class Stream(Generic[StateT]):
 
     @state.setter
     def state(self, value: StateLike) -> None:
-        B, single = self._states.shape[1], self.batch_size is None
+        B, single = self.batch_size or 1, self.batch_size is None
         states = sequences.states(self._network, "state", value, B, single).copy()
-        with self._alone():
-            self._states = states
+        with self._alone:
+            self._states = list(states)
 
     @state.deleter
     def state(self) -> None:
@@ -167,8 +181,8 @@ class Stream(Generic[StateT]):
         RuntimeError
             Another thread is using this stream.
         """
-        with self._alone():
-            self._states = self._network.first_states(None, self._states.shape[1])
+        with self._alone:
+            self._states = list(self._network.first_states(None, self.batch_size or 1))
 
     def copy(self) -> "Stream[StateT]":
         """Return a stream that goes on from the same states, independent of this one.
@@ -182,15 +196,11 @@ class Stream(Generic[StateT]):
         RuntimeError
             Another thread is using this stream.
         """
-        with self._alone():
-            states = self._states.copy()
+        with self._alone:
+            states = np.stack(self._states)
         twin = object.__new__(Stream)
-        twin.__dict__.update(
-            self.__dict__,
-            _states=states,
-            _workspace=np.empty_like(self._workspace),
-            _in_use=threading.Lock(),
-        )
+        twin.__dict__.update(self.__dict__)
+        twin._start(states)
         return twin
 
     def __copy__(self) -> "Stream[StateT]":
@@ -205,15 +215,19 @@ class Stream(Generic[StateT]):
     def __repr__(self) -> str:
         return stream_repr(self)
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Refuse other threads."""
-        if not self._in_use.acquire(blocking=False):
+
+class _OneThread:
+    """A `with` block that refuses a second thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
             raise RuntimeError(STREAM_BUSY)
-        try:
-            yield
-        finally:
-            self._in_use.release()
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.release()
 
 
 def make_stream(network: Network, batch_size: int | None) -> Any:
@@ -243,7 +257,9 @@ def converter(network: Network, batch_size: int | None) -> Callable[[str, Any, s
     I = architecture.input_size
     sizes = {"inputs": I, "hidden": architecture.hidden_size, "batch": batch_size or 1}
     batch = () if batch_size is None else (batch_size,)
-    ready_shapes = {} if architecture.categorical else {"inputs": (*batch, I)}
+    ready_shapes = {"inputs": (*batch, I), "time inputs": (*batch, -1, I)}
+    if architecture.categorical:
+        ready_shapes = {}
 
     def convert(name: str, value: Any, axes: str) -> Array:
         # The usual case first: it costs less than the arithmetic of a small network.

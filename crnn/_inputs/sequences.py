@@ -38,7 +38,11 @@ def sequences(
         Whether x is one sequence, without the batch axis.
     """
     # The usual case first: these few lines cost less than the arithmetic of a small network.
-    if h0 is lengths is None and has_ready_features(network, x):
+    if (
+        h0 is lengths is None
+        and not network.architecture.categorical
+        and network.kernels.is_kernel_ready(x, network.flat, network.x_shape)
+    ):
         return x, None, None, False
     ends = None
     if lengths is not None:
@@ -58,14 +62,6 @@ def sequences(
     if h0 is not None:
         h0 = states(network, "h0", h0, len(checked), single)
     return checked, h0, ends, single
-
-
-def has_ready_features(network: Network, x: Any) -> bool:
-    """Whether the kernels take x as it is: a clean array (batch, time, inputs) of features."""
-    ready: bool = not network.architecture.categorical and network.kernels.is_kernel_ready(
-        x, network.flat, network.x_shape
-    )
-    return ready
 
 
 def _features(network: Network, x: Any) -> Array:
@@ -157,8 +153,15 @@ def ragged_sequences(network: Network, x: Any, lengths: Any) -> list[Array]:
 def batch(network: Network, x: Any, y: Any, loss: "Loss", lengths: Any, mask: Any) -> Batch:
     """Return all sequences as one batch for a step of training."""
     # The usual case first, as in `sequences`
-    if lengths is mask is None and has_ready_features(network, x):
-        return Batch(x, _targets(network, y, loss, *x.shape[:2]), None, None)
+    kernels = network.kernels
+    if (
+        lengths is mask is None
+        and network.has_whole_kernels
+        and kernels.is_kernel_ready(x, network.flat, network.x_shape)
+    ):
+        shape = (x.shape[0], x.shape[1], network.architecture.outputs)
+        targets = loss.targets(y, ("batch", "time", "outputs"), shape, network.flat, kernels)
+        return Batch(x, targets, None, None)
     whole = dataset(network, x, y, loss, lengths, mask)
     return whole.take(np.arange(len(whole)))
 

@@ -87,7 +87,13 @@ def gradient_of_batch(
     gradient : array (n,)
     last_states : array (layers * directions, B, S) or None
     """
-    if _is_fused(network, batch, loss) and not wants_states:
+    if (
+        network.has_whole_kernels
+        and loss.is_fused
+        and batch.lengths is None
+        and batch.weights is None
+        and not wants_states
+    ):
         # One kernel call: forward, loss, BPTT and clipping
         value, norm, gradient = network.gradient(
             batch.x, batch.y, loss.kernel, clipping.norm, clipping.value
@@ -100,13 +106,3 @@ def gradient_of_batch(
     network.backward(tape, dy, None, gradient, wants_dx=False)
     norm = network.clip(gradient, clipping.norm, clipping.value)
     return value, norm, gradient, tape.last_states
-
-
-def _is_fused(network: Network, batch: Batch, loss: "Loss") -> bool:
-    """Whether `rnn_gradient` computes the loss and the gradient of this batch."""
-    return (
-        network.has_whole_kernels
-        and loss.is_fused
-        and batch.lengths is None
-        and batch.weights is None
-    )
