@@ -1,5 +1,7 @@
 """PyTorch's modules as networks of crnn, and networks as PyTorch's modules."""
 
+from __future__ import annotations
+
 import torch
 
 from crnn import GRU, LSTM, RNN, Architecture, from_architecture
