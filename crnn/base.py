@@ -131,9 +131,8 @@ class RecurrentNetwork(Generic[StateT]):
     def params(self) -> Parameters:
         """Parameters by name, as views of `flat_params`: assigning into one changes the network.
 
-        W_xh (hidden, inputs), W_hh (hidden, hidden), b_h (hidden,), W_hy (outputs, hidden),
-        b_y (outputs,), h0. Those of deeper layers end in _l1, _l2; those of backward directions in
-        _reverse. Each is an attribute of the network too.
+        `RNN` documents their names, and `GRU` and `LSTM` the shapes of theirs. Each is an attribute
+        of the network too.
         """
         return Parameters(self.flat_params, self._network.params)
 
@@ -598,7 +597,7 @@ class RecurrentNetwork(Generic[StateT]):
         shuffle : bool
             Whether each epoch takes the sequences in another order.
         seed : int or None, optional
-            Of that order. Without it the network's own generator goes on, so the network's seed
+            Seeds that order. Without it the network's own generator goes on, so the network's seed
             determines everything.
         validation_data : (x, y), optional
             Data whose loss is recorded after each epoch.
