@@ -46,7 +46,12 @@ class LayersTape:
         self.top: Array
 
     def last(self) -> Array:
-        """Return the states (layers * directions, B, S) after each sequence's last step."""
+        """Return the states after each sequence's last step.
+
+        Returns
+        -------
+        array (layers * directions, B, S)
+        """
         return np.stack([h[:, -1] for h in self.h])
 
 
