@@ -26,7 +26,7 @@ demo: $(VENV)/demo
 test: $(VENV)/test
 	PYTHONSAFEPATH=1 $(VENV)/bin/pytest -n logical --dist loadgroup $(PYTEST_ARGS)
 
-# Compare the bits of small training runs with the recorded ones.
+# Compare the bits of small training runs.
 bits: $(VENV)/test
 	PYTHONSAFEPATH=1 $(VENV)/bin/python tests/bits.py $(BITS_ARGS)
 

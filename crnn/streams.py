@@ -109,7 +109,7 @@ class Stream(Generic[StateT]):
         return out
 
     def _through_layers(self, x_t: Array) -> Array:
-        """Read x_t (B, I), move the states on, and return the outputs (B, O) until the next step."""
+        """Read x_t (B, I), move the states on, and return the outputs (B, O), a reused array."""
         kernels, cell = self._network.kernels, self._network.architecture.cell
         for (parameters, O), h, h_next, y in zip(
             self._layers, self._states, self._next_states, self._outputs, strict=True
