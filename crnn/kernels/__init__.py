@@ -9,7 +9,7 @@
     for its gradient; `rnn_forward` and `rnn_backward` in `layers.py` go through time.
 `native.pyx`
     The compiled module: `binding/` takes arrays and releases the GIL, `loops/` computes. The
-    recurrence is in `loops/rnn.pxi` (tanh, relu), `loops/gru.pxi` and `loops/lstm.pxi`;
+    recurrence is in `loops/plain.pxi` (tanh, relu), `loops/gru.pxi` and `loops/lstm.pxi`;
     `loops/recurrence.pxi` goes through time. Matrix products are in `loops/product.pxi`, over the
     register tile of `loops/tile.pxi.in`; for a sequence alone in `loops/row.pxi.in`.
 

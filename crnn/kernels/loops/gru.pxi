@@ -118,10 +118,10 @@ cdef inline void gru_forward(Call* c, const Packed* p, const vec* dtype, Py_ssiz
         gru_row(s.I, s, p, step_of(dtype, c.x, 0, t) if reads_x else none, gates, h, h_t,
                 starts_from_end(c, t))
         return
-    product(rows, 2 * H, H, h, h_m, 1, W_rz, gates, gates_m, gates, gates_m, PLAIN, none, 0)
+    product(rows, 2 * H, H, h, h_m, 1, W_rz, gates, gates_m, gates, gates_m, IDENTITY, none, 0)
     if resets_after(s):
         product(rows, H, H, h, h_m, 1, W_hn, at(<const vec*> p.b_h, 3 * H), 0, at(gates, 3 * H),
-                gates_m, PLAIN, none, 0)
+                gates_m, IDENTITY, none, 0)
     else:
         for b in range(rows):
             for j in range(blocks(H, L)):
@@ -131,7 +131,7 @@ cdef inline void gru_forward(Call* c, const Packed* p, const vec* dtype, Py_ssiz
                                 load_some(gates, b * gates_m + u, count),
                                 load_some(gates, b * gates_m + H + u, count))
         product(rows, H, H, at(gates, 3 * H), gates_m, 1, W_hn, at(gates, 2 * H), gates_m,
-                at(gates, 2 * H), gates_m, PLAIN, none, 0)
+                at(gates, 2 * H), gates_m, IDENTITY, none, 0)
     for b in range(rows):
         for j in range(blocks(H, L)):
             u = j * L
@@ -177,10 +177,10 @@ cdef inline void add_recurrent(Call* c, Py_ssize_t K, const vec* a, const vec* W
                                Py_ssize_t to_m, Share mine) noexcept nogil:
     """to (B, H) += a (B, K) W for this member's sequences, where a is blocks of da."""
     if c.sizes.B == 1:
-        row_product(K, c.sizes.H, a, W, to, to, False, PLAIN, to)
+        row_product(K, c.sizes.H, a, W, to, to, False, IDENTITY, to)
     else:
         product(mine.last - mine.first, c.sizes.H, K, a, c.da.per_sequence, 1, W, to, to_m, to,
-                to_m, PLAIN, to, 0)
+                to_m, IDENTITY, to, 0)
 
 
 cdef inline void gru_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py_ssize_t first,

@@ -60,8 +60,8 @@ cdef inline void lstm_forward(Call* c, const Packed* p, const vec* dtype, Py_ssi
         lstm_row(s.I, H, p, step_of(dtype, c.x, 0, t) if reads_x else <const vec*> NULL, gates, h,
                  h_t, c.to_c, starts_from_end(c, t))
         return
-    product(mine.last - mine.first, 4 * H, H, h, c.h.per_sequence, 1, <const vec*> p.W_hh,
-            gates, c.gates.per_sequence, gates, c.gates.per_sequence, PLAIN, <const vec*> NULL, 0)
+    product(mine.last - mine.first, 4 * H, H, h, c.h.per_sequence, 1, <const vec*> p.W_hh, gates,
+            c.gates.per_sequence, gates, c.gates.per_sequence, IDENTITY, <const vec*> NULL, 0)
     for b in range(mine.last - mine.first):
         for j in range(blocks(H, L)):
             u = j * L
@@ -122,7 +122,7 @@ cdef inline void lstm_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py
     carried = at(<vec*> c.dh0, mine.first * 2 * H)
     if s.B == 1:
         clear(carried, H)
-        row_product(4 * H, H, da, W_hh_packed, carried, carried, False, PLAIN, carried)
+        row_product(4 * H, H, da, W_hh_packed, carried, carried, False, IDENTITY, carried)
     else:
         product(rows, H, 4 * H, da, c.da.per_sequence, 1, W_hh_packed, <const vec*> NULL, 0,
-                carried, 2 * H, PLAIN, <const vec*> NULL, 0)
+                carried, 2 * H, IDENTITY, <const vec*> NULL, 0)

@@ -18,7 +18,7 @@ cdef inline void output_step(Call* c, const Packed* p, const vec* dtype,
     cdef const vec* b_y = <const vec*> p.b_y
     if c.sizes.has_output_layer:
         row_product(c.sizes.H, c.sizes.O, step_of(dtype, c.h, 0, t + 1), <const vec*> p.W_hy, b_y,
-                    step_of(dtype, c.y, 0, t), False, PLAIN, b_y)
+                    step_of(dtype, c.y, 0, t), False, IDENTITY, b_y)
 
 
 cdef inline void output_rows(Call* c, Sequences h, const vec* W_hy, const vec* b_y,
@@ -37,7 +37,7 @@ cdef inline void states_gradient(Sizes s, Sequences dy, Sequences dh, const vec*
     cdef Py_ssize_t b
     for b in range(mine.first, mine.last):
         product(last - first, s.H, s.O, step_of(panels, dy, b, first), dy.per_step, 1, panels,
-                <const vec*> NULL, 0, step_of(panels, dh, b, 0), dh.per_step, PLAIN,
+                <const vec*> NULL, 0, step_of(panels, dh, b, 0), dh.per_step, IDENTITY,
                 <const vec*> NULL, 0)
 
 

@@ -78,7 +78,8 @@ cdef inline Py_ssize_t block_size(const vec* dtype, Sizes s) noexcept nogil:
 
 
 cdef inline Py_ssize_t chunk_steps(const vec* dtype, Sizes s) noexcept nogil:
-    cdef Py_ssize_t step_bytes = (s.cell.state_blocks + s.cell.gate_blocks) * s.B * s.H * itemsize(dtype)
+    cdef Py_ssize_t blocks_of_step = s.cell.state_blocks + s.cell.gate_blocks
+    cdef Py_ssize_t step_bytes = blocks_of_step * s.B * s.H * itemsize(dtype)
     return min(s.T, max(CHUNK_STEPS, CHUNK_STATES_BYTES // step_bytes))
 
 

@@ -13,7 +13,7 @@
 
 cdef enum:
     # What becomes of a sum
-    PLAIN
+    IDENTITY        # C = sum
     TANH            # C = tanh(sum)
     RELU            # C = max(sum, 0)
     TANH_GRADIENT   # C = sum * (1 - h^2), with the rows of h h_m apart
@@ -176,5 +176,5 @@ cdef void product(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const vec* A, Py_ssi
             else:
                 tile_rows(M, 1, last, piece, a, A_m, A_k, panel, source, from_m, at(C, n), C_m)
             source, from_m = at(C, n), C_m
-        if epilogue != PLAIN:
+        if epilogue != IDENTITY:
             finish(epilogue, M, columns, at(C, n), C_m, at(h, n), h_m)

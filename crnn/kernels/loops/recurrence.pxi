@@ -1,8 +1,8 @@
 # The hidden layer over all steps: forward, and backpropagation through time.
 #
-# A cell is a row of cells.CELLS and one of the files rnn.pxi, gru.pxi and lstm.pxi, which says what
-# the arrays hold at a step and computes it. Here is what all cells share: the products that do not
-# recur, and the order of the steps. The functions that choose between cells come first.
+# A cell is a row of cells.CELLS and one of the files plain.pxi, gru.pxi and lstm.pxi. That file says
+# what the arrays hold at a step, and computes the step. Here is what all cells share: the products
+# that do not recur, and the order of the steps. The functions that choose between cells come first.
 #
 #     x[:, t]       x_t
 #     h[:, t]       the state before step t: h_{t-1}, and for an LSTM c_{t-1}
@@ -54,11 +54,11 @@ cdef inline void forward_step(Call* c, const Packed* p, const vec* dtype, Py_ssi
     elif is_gated(s):
         gru_forward(c, p, dtype, t, reads_x, mine)
     elif reads_x:
-        rnn_row(s, p, step_of(dtype, c.x, 0, t), step_of(dtype, c.h, 0, t),
-                step_of(dtype, c.h, 0, t + 1), is_padded)
+        plain_row(s, p, step_of(dtype, c.x, 0, t), step_of(dtype, c.h, 0, t),
+                  step_of(dtype, c.h, 0, t + 1), is_padded)
     else:
         recurrent_step(s, mine, c.h, t, <const vec*> p.W_hh, c.h, t + 1, is_padded,
-                       rnn_epilogue(s), c.h, t + 1)
+                       plain_epilogue(s), c.h, t + 1)
 
 
 cdef void run_backward(Call* c, const vec* W_hh_packed, Py_ssize_t first, Py_ssize_t last,
@@ -71,7 +71,7 @@ cdef void run_backward(Call* c, const vec* W_hh_packed, Py_ssize_t first, Py_ssi
     """
     cdef Py_ssize_t state = c.sizes.cell.state_blocks * c.sizes.H, t
     if not is_gated(c.sizes):
-        rnn_backward_steps(c, W_hh_packed, first, last, carried, is_padded, mine)
+        plain_backward_steps(c, W_hh_packed, first, last, carried, is_padded, mine)
         return
     if not carried:
         clear(at(<vec*> c.dh0, mine.first * state), (mine.last - mine.first) * state)
@@ -90,8 +90,8 @@ cdef inline void add_recurrent_gradient(Call* c, Py_ssize_t T, const vec* da, Se
     if s.cell.kind == GRU_CELL or s.cell.kind == GRU_RESET_BEFORE_CELL:
         gru_recurrent_gradient(c, T, da, h, gates, panels, size, team)
     else:
-        add_outer_products(<vec*> c.dW_hh, s.cell.weight_blocks * s.H, s.H, s.B, T, da, c.da.per_step, h,
-                           panels, size, team)
+        add_outer_products(<vec*> c.dW_hh, s.cell.weight_blocks * s.H, s.H, s.B, T, da,
+                           c.da.per_step, h, panels, size, team)
 
 
 # From here on cells differ by the numbers in their row of the table alone.
@@ -128,7 +128,8 @@ cdef inline Py_ssize_t recurrent_size(const vec* dtype, Sizes s) noexcept nogil:
 
 cdef void pack_inputs(vec* packed, const vec* W_xh, Sizes s, Team team) noexcept nogil:
     if not (reads_inputs(W_xh, s) and is_gated(s)):
-        pack_weights(packed, W_xh, 1, s.I, s.I, s.cell.weight_blocks * s.H, inputs_by_rows(W_xh, s), team)
+        pack_weights(packed, W_xh, 1, s.I, s.I, s.cell.weight_blocks * s.H,
+                     inputs_by_rows(W_xh, s), team)
     elif team.index == 0:
         pack_units(packed, W_xh, 1, s.I, s.I, s.cell.weight_blocks, s.H)
 
@@ -182,8 +183,8 @@ cdef void add_layer_gradients(Call* c, Py_ssize_t T, Sequences x, Sequences h, S
     cdef Py_ssize_t steps = steps_size(da, s)
     add_rows(<vec*> c.db_h, da, c.da.per_step, s.B * T, s.cell.bias_blocks * s.H, team)
     if x.data != NULL:
-        add_outer_products(<vec*> c.dW_xh, s.cell.weight_blocks * s.H, s.I, s.B, T, da, c.da.per_step, x,
-                           panels, steps, team)
+        add_outer_products(<vec*> c.dW_xh, s.cell.weight_blocks * s.H, s.I, s.B, T, da,
+                           c.da.per_step, x, panels, steps, team)
     add_recurrent_gradient(c, T, da, h, gates, panels, steps, team)
 
 
@@ -224,5 +225,5 @@ cdef void rnn_backward(Call* c, Team team, const vec* dtype) noexcept nogil:
         team_wait(team)
         for b in range(mine.first, mine.last):
             product(s.T, s.I, N, step_of(dtype, c.da, b, 0), c.da.per_step, 1, panels,
-                    <const vec*> NULL, 0, step_of(dtype, c.dx, b, 0), c.dx.per_step, PLAIN,
+                    <const vec*> NULL, 0, step_of(dtype, c.dx, b, 0), c.dx.per_step, IDENTITY,
                     <const vec*> NULL, 0)

@@ -88,7 +88,7 @@ cdef void add_outer_products(vec* dW, Py_ssize_t M, Py_ssize_t N, Py_ssize_t B, 
         K = min(most, B * T - first)
         pack_steps(panels, x, T, first, K, columns)
         product(rows.last - rows.first, columns.last - columns.first, K,
-                at(da, first * da_m + rows.first), 1, da_m, panels, dW, N, dW, N, PLAIN,
+                at(da, first * da_m + rows.first), 1, da_m, panels, dW, N, dW, N, IDENTITY,
                 <const vec*> NULL, 0)
 
 

@@ -6,11 +6,11 @@
 #     da[:, t]      first dL/dh_t through the outputs of step t, then da_t, the pre-activation's
 #                   gradient
 
-cdef inline int rnn_epilogue(Sizes s) noexcept nogil:
+cdef inline int plain_epilogue(Sizes s) noexcept nogil:
     return RELU if s.cell.kind == RELU_CELL else TANH
 
 
-cdef inline int rnn_gradient_epilogue(Sizes s) noexcept nogil:
+cdef inline int plain_gradient_epilogue(Sizes s) noexcept nogil:
     return RELU_GRADIENT if s.cell.kind == RELU_CELL else TANH_GRADIENT
 
 
@@ -29,16 +29,16 @@ cdef inline void recurrent_step(Sizes s, Share mine, Sequences a, Py_ssize_t t_a
                 h.per_sequence)
 
 
-cdef inline void rnn_row(Sizes s, const Packed* p, const vec* x_t, const vec* h, vec* h_t,
-                         bint is_padded) noexcept nogil:
+cdef inline void plain_row(Sizes s, const Packed* p, const vec* x_t, const vec* h, vec* h_t,
+                           bint is_padded) noexcept nogil:
     """A step of one sequence whose weights are packed by rows."""
-    row_product(s.I, s.H, x_t, <const vec*> p.W_xh, <const vec*> p.b_h, h_t, is_padded, PLAIN, h)
-    row_product(s.H, s.H, h, <const vec*> p.W_hh, h_t, h_t, is_padded, rnn_epilogue(s), h)
+    row_product(s.I, s.H, x_t, <const vec*> p.W_xh, <const vec*> p.b_h, h_t, is_padded, IDENTITY, h)
+    row_product(s.H, s.H, h, <const vec*> p.W_hh, h_t, h_t, is_padded, plain_epilogue(s), h)
 
 
-cdef inline void rnn_backward_steps(Call* c, const vec* W_hh_packed, Py_ssize_t first,
-                                    Py_ssize_t last, bint carried, bint is_padded,
-                                    Share mine) noexcept nogil:
+cdef inline void plain_backward_steps(Call* c, const vec* W_hh_packed, Py_ssize_t first,
+                                      Py_ssize_t last, bint carried, bint is_padded,
+                                      Share mine) noexcept nogil:
     """da_t for t from last - 1 down to first, as `run_backward` says."""
     cdef Sizes s = c.sizes
     cdef Sequences dh0
@@ -50,14 +50,14 @@ cdef inline void rnn_backward_steps(Call* c, const vec* W_hh_packed, Py_ssize_t 
         if t < last - 1:
             # da_t = (dh_t + W_hh^T da_{t+1}) f'
             recurrent_step(s, mine, c.da, t + 1 - first, W_hh_packed, c.da, t - first, is_padded,
-                           rnn_gradient_epilogue(s), c.h, t + 1)
+                           plain_gradient_epilogue(s), c.h, t + 1)
             continue
         for b in range(mine.first, mine.last):
             da_t = step_of(W_hh_packed, c.da, b, t - first)
             h_t = step_of(W_hh_packed, c.h, b, t + 1)
             if carried:
                 add_scalars(da_t, step_of(W_hh_packed, dh0, b, 0), s.H)
-            finish(rnn_gradient_epilogue(s), 1, s.H, da_t, 0, h_t, 0)
+            finish(plain_gradient_epilogue(s), 1, s.H, da_t, 0, h_t, 0)
     for b in range(mine.first, mine.last):
         clear(step_of(W_hh_packed, dh0, b, 0), s.H)
-    recurrent_step(s, mine, c.da, 0, W_hh_packed, dh0, 0, is_padded, PLAIN, c.h, 0)
+    recurrent_step(s, mine, c.da, 0, W_hh_packed, dh0, 0, is_padded, IDENTITY, c.h, 0)
