@@ -92,7 +92,7 @@ cdef double binary_cross_entropy(Py_ssize_t rows, Py_ssize_t outputs, const real
         for i in range(row * outputs, (row + 1) * outputs):
             z, target = y_hat[i], y[i]
             small = exp(-abs(z))
-            # log(1 + exp(-z)) = max(-z, 0) + log(1 + exp(-|z|)), in which nothing overflows
+            # log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|)), in which nothing overflows
             row_value += (0 if z < 0 else z) - z * target + log1p(small)
             if dy != NULL:
                 # p - y = (1 - y) p - y (1 - p), whose terms keep their digits however small
