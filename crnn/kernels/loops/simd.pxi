@@ -1,4 +1,5 @@
-# `vec`: one SIMD register of float32 or of float64 lanes, and how it is loaded and stored.
+# `vec`: one SIMD register of float32 or of float64 lanes, its loads and stores, and plain loops that
+# clear, copy and add scalars.
 #
 # An array of either dtype is passed as `vec*`: the pointer says the dtype and nothing about the
 # alignment, and every offset and stride counts scalars, never registers. A parameter called
@@ -106,6 +107,22 @@ cdef inline vec splat(const vec* dtype, double value) noexcept nogil:
         return splat_f64(value)
 
 
+cdef inline Py_ssize_t itemsize(const vec* dtype) noexcept nogil:
+    if vec is vec_f32:
+        return sizeof(float)
+    else:
+        return sizeof(double)
+
+
+cdef inline vec* step_of(const vec* dtype, Sequences s, Py_ssize_t b, Py_ssize_t t) noexcept nogil:
+    """The features of step t of sequence b."""
+    return at(<const vec*> s.data, b * s.per_sequence + t * s.per_step)
+
+
+cdef inline void clear(vec* p, Py_ssize_t n) noexcept nogil:
+    memset(p, 0, n * itemsize(p))
+
+
 cdef inline void copy_scalars(vec* to, Py_ssize_t to_stride, const vec* source,
                               Py_ssize_t source_stride, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
@@ -116,8 +133,10 @@ cdef inline void copy_scalars(vec* to, Py_ssize_t to_stride, const vec* source,
             (<double*> to)[i * to_stride] = (<const double*> source)[i * source_stride]
 
 
-cdef inline Py_ssize_t itemsize(const vec* dtype) noexcept nogil:
-    if vec is vec_f32:
-        return sizeof(float)
-    else:
-        return sizeof(double)
+cdef inline void add_scalars(vec* to, const vec* terms, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        if vec is vec_f32:
+            (<float*> to)[i] += (<const float*> terms)[i]
+        else:
+            (<double*> to)[i] += (<const double*> terms)[i]

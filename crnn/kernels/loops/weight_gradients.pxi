@@ -19,24 +19,6 @@ cdef inline Py_ssize_t steps_size(const vec* dtype, Sizes s) noexcept nogil:
                                                     PACKED_STEPS * width)), unit)
 
 
-cdef inline vec* step_of(const vec* dtype, Sequences s, Py_ssize_t b, Py_ssize_t t) noexcept nogil:
-    """The features of step t of sequence b."""
-    return at(<const vec*> s.data, b * s.per_sequence + t * s.per_step)
-
-
-cdef inline void clear(vec* p, Py_ssize_t n) noexcept nogil:
-    memset(p, 0, n * itemsize(p))
-
-
-cdef inline void add_scalars(vec* to, const vec* terms, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        if vec is vec_f32:
-            (<float*> to)[i] += (<const float*> terms)[i]
-        else:
-            (<double*> to)[i] += (<const double*> terms)[i]
-
-
 cdef void pack_steps(vec* panels, Sequences s, Py_ssize_t T, Py_ssize_t first, Py_ssize_t K,
                      Share features) noexcept nogil:
     """Pack K steps, of all B * T those from `first` on, as the rows of a (K, features) matrix."""
