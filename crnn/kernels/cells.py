@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from crnn._typing import Array
+
 
 class Cell(NamedTuple):
     """How many blocks of H (hidden units) a cell's arrays are made of."""
@@ -61,9 +63,7 @@ def parameter_count(shapes: dict[str, tuple[int, ...]]) -> int:
     return sum(math.prod(shape) for shape in shapes.values())
 
 
-def views(
-    flat: np.ndarray[Any, Any], shapes: dict[str, tuple[int, ...]]
-) -> dict[str, np.ndarray[Any, Any]]:
+def views(flat: Array, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
     """Return views of a flat vector by name: its parts one after another, in these shapes."""
     parts, start = {}, 0
     for name, shape in shapes.items():

@@ -4,9 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from crnn._typing import Array
 from crnn.kernels import cells
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 # A kernel's arrays, in the order in which they fix the sizes: words, then the shape.
 #
@@ -275,7 +274,7 @@ class Sizes:
             raise ValueError(f"{name}: expected sizes of at least 1, got shape {shape}")
 
     def _learn(self, letter: str, size: int) -> None:
-        """Take a size for granted where it is the first of its letter."""
+        """Store a size unless one is known for its letter."""
         if letter == "T+1":
             self._known.setdefault("T", size - 1)
         elif letter == "state_blocks*H":

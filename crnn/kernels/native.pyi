@@ -6,7 +6,8 @@ from typing import Any, NoReturn, TypeAlias, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+from crnn._typing import Array
+
 State: TypeAlias = Array | tuple[Array, Array]
 _Out = TypeVar("_Out", bound=Array)
 

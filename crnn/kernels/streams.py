@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from crnn._typing import Array
+
 STREAM_BUSY = "stream: expected one thread at a time, got a call while another thread is in it"
 STREAM_PICKLED = "stream: expected to stay in its process; pickle the network, and the state"
 
 
-def public_state(array: np.ndarray[Any, Any], hidden_size: int) -> Any:
+def public_state(array: Array, hidden_size: int) -> Any:
     """Return a state (..., states * H) in its public form: h, or for an LSTM the pair (h, c)."""
     if array.shape[-1] == hidden_size:
         return array
@@ -18,9 +20,7 @@ def public_state(array: np.ndarray[Any, Any], hidden_size: int) -> Any:
     return h, c
 
 
-def state_from(
-    value: Any, states: int, convert: Callable[[str, Any, str], np.ndarray[Any, Any]] | None
-) -> np.ndarray[Any, Any]:
+def state_from(value: Any, states: int, convert: Callable[[str, Any, str], Array] | None) -> Array:
     """Return the array (..., states * H) of a state in its public form, checked by `convert`."""
     if convert is None:
         return np.concatenate(value, axis=-1) if states > 1 else np.ascontiguousarray(value)
@@ -42,7 +42,7 @@ def pair(name: str, value: Any) -> tuple[Any, Any]:
     return value[0], value[1]
 
 
-def check_out(out: Any, like: np.ndarray[Any, Any]) -> None:
+def check_out(out: Any, like: Array) -> None:
     """Raise the error that says how an unsuitable `out` differs from an array like `like`."""
     expected = f"a writable C-contiguous {like.dtype} array of shape {like.shape}"
     if not isinstance(out, np.ndarray):

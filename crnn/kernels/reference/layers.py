@@ -13,8 +13,9 @@ from 0 here, so
 
 import numpy as np
 
+from crnn._typing import Array
 from crnn.kernels import contracts
-from crnn.kernels.reference.steps import STEP_GRADIENTS, STEPS, Array
+from crnn.kernels.reference.steps import STEP_GRADIENTS, STEPS
 
 
 def rnn_forward(

@@ -6,8 +6,8 @@ sum(w l) / sum(w); for `sse` it is sum(w l). Sums are taken in float64.
 
 import numpy as np
 
+from crnn._typing import Array
 from crnn.kernels import contracts
-from crnn.kernels.reference.steps import Array
 
 
 def mse(y_hat: Array, y: Array, weights: Array | None, dy: Array | None) -> float:

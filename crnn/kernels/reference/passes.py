@@ -6,10 +6,11 @@ through the same steps one at a time, so both give the same bits.
 
 import numpy as np
 
+from crnn._typing import Array
 from crnn.kernels import cells, contracts
 from crnn.kernels.reference.layers import output_backward, output_forward, rnn_backward, rnn_forward
 from crnn.kernels.reference.losses import cross_entropy, mse, sse
-from crnn.kernels.reference.steps import STEPS, Array
+from crnn.kernels.reference.steps import STEPS
 from crnn.kernels.reference.updates import clip_norm, clip_value, global_norm
 
 

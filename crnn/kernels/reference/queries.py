@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crnn._typing import Array
 from crnn.kernels import cells
-from crnn.kernels.reference.steps import Array
 
 instruction_set, instruction_set_reason = "NumPy", "which decides by itself"
 

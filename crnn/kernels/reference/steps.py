@@ -17,12 +17,10 @@ W_hn h_{t-1} + b_hn, or with the reset before the product r h_{t-1}.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-Array: TypeAlias = npt.NDArray[Any]
+from crnn._typing import Array
 
 
 def sigmoid(a: Array) -> Array:

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
+from crnn._typing import Array
 from crnn.kernels import contracts
-from crnn.kernels.reference.steps import Array
 
 
 def all_finite(values: Array) -> bool:
