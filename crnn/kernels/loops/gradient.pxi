@@ -104,82 +104,99 @@ cdef inline void add_losses(Call* c, Sequences y, Py_ssize_t first, Py_ssize_t l
 
 
 cdef void gradient(Call* c, Team team, const vec* dtype) noexcept nogil:
+cdef inline void place_tape(Call* c, const Plan* plan, vec* start) noexcept nogil:
+    """Point the Call at what the workspace holds during the whole task; da and dh change."""
+    cdef Sizes s = c.sizes
+    c.losses = <double*> at(start, plan.losses)
+    c.dh0, c.to_c = at(start, plan.carried), plan.to_c
+    c.h.data, c.h.per_step = at(start, plan.h), plan.h_per_step
+    c.h.per_sequence = plan.h_per_sequence
+    c.gates.data, c.gates.per_step = at(start, plan.gates), s.cell.gate_blocks * s.H
+    c.gates.per_sequence = s.T * c.gates.per_step
+    c.y.data, c.y.per_step = at(start, plan.y), s.O
+    c.y.per_sequence = s.T * s.O
+    c.dc.data = NULL
+    c.packed.W_xh, c.packed.W_hh = at(start, plan.inputs), at(start, plan.recurrent)
+    c.packed.W_hy, c.packed.b_h = at(start, plan.outputs), at(start, plan.b_h)
+    c.packed.b_y = <void*> c.b_y
+
+
+cdef inline void place_chunk(Call* c, const Plan* plan, vec* start,
+                             Py_ssize_t steps) noexcept nogil:
+    """Point the Call at the places of da and dh of a chunk of so many steps."""
+    c.da.data, c.da.per_step = at(start, plan.da), plan.da_per_step
+    c.da.per_sequence = steps * plan.da_per_step
+    c.dh.data = at(start, plan.dh)
+    c.dh.per_step = c.sizes.H if is_gated(c.sizes) else plan.da_per_step
+    c.dh.per_sequence = steps * c.dh.per_step
+
+
+cdef inline void start_sequences(Call* c, Share mine, const vec* dtype) noexcept nogil:
+    """The states before the first step, and the losses: zero."""
+    cdef Py_ssize_t b
+    for b in range(mine.first, mine.last):
+        clear(step_of(dtype, c.h, b, 0), c.h.per_step)
+        c.losses[b] = 0
+
+
+cdef inline void write_states_gradient(Call* c, Py_ssize_t first, Py_ssize_t last, Share mine,
+                                       const vec* dtype) noexcept nogil:
+    """c.dh of steps [first, last): through the output layer, or without one from the loss."""
+    cdef Sizes s = c.sizes
+    cdef Sequences states = states_of(c.h, dtype)
+    cdef Py_ssize_t b, t
+    if s.has_output_layer:
+        states_gradient(s, c.y, c.dh, <const vec*> c.packed.W_hy, mine, first, last)
+        return
+    for b in range(mine.first, mine.last):
+        for t in range(first, last):
+            copy_scalars(step_of(dtype, c.dh, b, t - first), 1, step_of(dtype, states, b, t), 1,
+                         s.H)
+    add_losses(c, c.dh, first, last, mine, dtype)
+
+
+cdef inline void add_chunk_gradients(Call* c, Py_ssize_t first, Py_ssize_t last, vec* panels,
+                                     Team team) noexcept nogil:
+    """The layer's gradients += the part of steps [first, last), whose da is complete."""
+    cdef Sequences x = c.x, h = c.h, gates = c.gates
+    x.data = step_of(panels, x, 0, first)
+    h.data = step_of(panels, h, 0, first)
+    gates.data = step_of(panels, gates, 0, first)
+    add_layer_gradients(c, last - first, x, h, gates, panels, team)
+
+
     """Write c.losses and add to the gradients, which are zero before."""
     cdef Sizes s = c.sizes
     cdef Plan plan = plan_gradient(dtype, s)
     cdef Share mine = share(team, s.B, DEAL_UNIT)
     cdef Call mine_c = c[0]
-    cdef Sequences x = c.x, states, before, gates
     cdef vec* start = aligned(<const vec*> c.workspace)
     cdef vec* inputs = at(start, plan.inputs)
     cdef vec* recurrent = at(start, plan.recurrent)
-    cdef vec* outputs = at(start, plan.outputs)
-    cdef const vec* dy
-    cdef Packed packed
-    cdef Py_ssize_t b, t, first, last, steps
+    cdef Py_ssize_t first, last = s.T
 
-    packed.W_xh, packed.W_hh, packed.b_h = inputs, recurrent, at(start, plan.b_h)
-    packed.W_hy, packed.b_y = outputs, <void*> c.b_y
-    mine_c.losses = <double*> at(start, plan.losses)
+    place_tape(&mine_c, &plan, start)
     if team.index == 0:
         c.losses = mine_c.losses
-    mine_c.dh0, mine_c.to_c = at(start, plan.carried), plan.to_c
-    mine_c.h.data, mine_c.h.per_sequence = at(start, plan.h), plan.h_per_sequence
-    mine_c.h.per_step = plan.h_per_step
-    mine_c.gates.data, mine_c.gates.per_step = at(start, plan.gates), s.cell.gate_blocks * s.H
-    mine_c.gates.per_sequence = s.T * mine_c.gates.per_step
-    mine_c.y.data, mine_c.y.per_step = at(start, plan.y), s.O
-    mine_c.y.per_sequence = s.T * s.O
-    mine_c.dc.data = NULL
-    states = states_of(mine_c.h, dtype)
-
-    pack_inputs(inputs, <const vec*> c.W_xh, s, team)
-    pack_recurrent(recurrent, <const vec*> c.W_hh, s, True, team)
-    if s.has_output_layer:
-        pack_weights(outputs, <const vec*> c.W_hy, 1, s.H, s.H, s.O, by_rows(dtype, s, s.H, s.O),
-                     team)
-    if team.index == 0:
-        copy_scalars(<vec*> packed.b_h, 1, <const vec*> c.b_h, 1, s.cell.bias_blocks * s.H)
-    for b in range(mine.first, mine.last):
-        clear(step_of(dtype, mine_c.h, b, 0), mine_c.h.per_step)
-        mine_c.losses[b] = 0
+    pack_parameters(&mine_c, &mine_c.packed, team, dtype)
+    start_sequences(&mine_c, mine, dtype)
     team_wait(team)
-    run_forward(&mine_c, &packed, dtype, plan.is_padded, mine)
+    run_forward(&mine_c, &mine_c.packed, dtype, plan.is_padded, mine)
     if s.has_output_layer:
         add_losses(&mine_c, mine_c.y, 0, s.T, mine, dtype)
     team_wait(team)
 
     pack_recurrent(recurrent, <const vec*> c.W_hh, s, False, team)
     if s.has_output_layer:
-        dy = <const vec*> mine_c.y.data
-        add_rows(<vec*> c.db_y, dy, s.O, s.B * s.T, s.O, team)
-        add_outer_products(<vec*> c.dW_hy, s.O, s.H, s.B, s.T, dy, s.O, states, inputs,
-                           steps_size(dtype, s), team)
-        pack(outputs, <const vec*> c.W_hy, s.H, 1, s.O, s.H, team)
+        add_output_gradients(&mine_c, states_of(mine_c.h, dtype), inputs, team)
+        pack(<vec*> mine_c.packed.W_hy, <const vec*> c.W_hy, s.H, 1, s.O, s.H, team)
     team_wait(team)
-    last = s.T
     while last > 0:
         first = max(0, last - plan.chunk)
-        steps = last - first
-        mine_c.da.data, mine_c.da.per_step = at(start, plan.da), plan.da_per_step
-        mine_c.da.per_sequence = steps * plan.da_per_step
-        mine_c.dh.data = at(start, plan.dh)
-        mine_c.dh.per_step = s.H if is_gated(s) else plan.da_per_step
-        mine_c.dh.per_sequence = steps * mine_c.dh.per_step
-        if s.has_output_layer:
-            states_gradient(s, mine_c.y, mine_c.dh, outputs, mine, first, last)
-        else:
-            for b in range(mine.first, mine.last):
-                for t in range(first, last):
-                    copy_scalars(step_of(dtype, mine_c.dh, b, t - first), 1,
-                                 step_of(dtype, states, b, t), 1, s.H)
-            add_losses(&mine_c, mine_c.dh, first, last, mine, dtype)
+        place_chunk(&mine_c, &plan, start, last - first)
+        write_states_gradient(&mine_c, first, last, mine, dtype)
         run_backward(&mine_c, recurrent, first, last, last < s.T, plan.is_padded, mine)
         team_wait(team)
-        x.data = step_of(dtype, c.x, 0, first)
-        before, gates = mine_c.h, mine_c.gates
-        before.data = step_of(dtype, mine_c.h, 0, first)
-        gates.data = step_of(dtype, mine_c.gates, 0, first)
-        add_layer_gradients(&mine_c, steps, x, before, gates, inputs, team)
+        add_chunk_gradients(&mine_c, first, last, inputs, team)
         team_wait(team)
         last = first

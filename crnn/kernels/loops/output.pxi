@@ -41,6 +41,15 @@ cdef inline void states_gradient(Sizes s, Sequences dy, Sequences dh, const vec*
                 <const vec*> NULL, 0)
 
 
+cdef void add_output_gradients(Call* c, Sequences h, vec* panels, Team team) noexcept nogil:
+    """dW_hy and db_y += the part of all steps, whose dL/dy_t is in c.y, without gaps."""
+    cdef Sizes s = c.sizes
+    cdef const vec* dy = <const vec*> c.y.data
+    add_rows(<vec*> c.db_y, dy, s.O, s.B * s.T, s.O, team)
+    add_outer_products(<vec*> c.dW_hy, s.O, s.H, s.B, s.T, dy, s.O, h, panels,
+                       steps_size(dy, s), team)
+
+
 cdef inline Py_ssize_t outputs_size(const vec* dtype, Sizes s) noexcept nogil:
     """Scalars that packed W_hy takes, for either direction."""
     return max(packed_size(dtype, s.H, s.O), packed_size(dtype, s.O, s.H))
@@ -62,10 +71,7 @@ cdef void output_forward(Call* c, Team team, const vec* dtype) noexcept nogil:
 cdef void output_backward(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
     cdef vec* panels = aligned(<const vec*> c.workspace)
-    cdef const vec* dy = <const vec*> c.y.data
-    add_rows(<vec*> c.db_y, dy, s.O, s.B * s.T, s.O, team)
-    add_outer_products(<vec*> c.dW_hy, s.O, s.H, s.B, s.T, dy, s.O, c.h, panels,
-                       steps_size(dtype, s), team)
+    add_output_gradients(c, c.h, panels, team)
     team_wait(team)
     pack(panels, <const vec*> c.W_hy, s.H, 1, s.O, s.H, team)
     team_wait(team)

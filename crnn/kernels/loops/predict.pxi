@@ -60,16 +60,9 @@ cdef void place_packed(const vec* dtype, Sizes s, void* memory, Packed* p) noexc
 
 cdef void pack_forward(Call* c, Team team, const vec* dtype) noexcept nogil:
     """Pack the Call's parameters to the places in c.packed."""
-    cdef Sizes s = c.sizes
-    pack_inputs(<vec*> c.packed.W_xh, <const vec*> c.W_xh, s, team)
-    pack_recurrent(<vec*> c.packed.W_hh, <const vec*> c.W_hh, s, True, team)
-    if team.index == 0:
-        copy_scalars(<vec*> c.packed.b_h, 1, <const vec*> c.b_h, 1, s.cell.bias_blocks * s.H)
-    if s.has_output_layer:
-        pack_weights(<vec*> c.packed.W_hy, <const vec*> c.W_hy, 1, s.H, s.H, s.O,
-                     by_rows(dtype, s, s.H, s.O), team)
-        if team.index == 0:
-            copy_scalars(<vec*> c.packed.b_y, 1, <const vec*> c.b_y, 1, s.O)
+    pack_parameters(c, &c.packed, team, dtype)
+    if c.sizes.has_output_layer and team.index == 0:
+        copy_scalars(<vec*> c.packed.b_y, 1, <const vec*> c.b_y, 1, c.sizes.O)
 
 
 cdef inline Py_ssize_t block_size(const vec* dtype, Sizes s) noexcept nogil:

@@ -135,6 +135,18 @@ cdef void pack_inputs(vec* packed, const vec* W_xh, Sizes s, Team team) noexcept
 
 
 cdef inline Sequences projected(Call* c, const vec* dtype) noexcept nogil:
+cdef void pack_parameters(Call* c, const Packed* p, Team team, const vec* dtype) noexcept nogil:
+    """Pack the Call's parameters for the forward pass, all but b_y, to the places in p."""
+    cdef Sizes s = c.sizes
+    pack_inputs(<vec*> p.W_xh, <const vec*> c.W_xh, s, team)
+    pack_recurrent(<vec*> p.W_hh, <const vec*> c.W_hh, s, True, team)
+    if s.has_output_layer:
+        pack_weights(<vec*> p.W_hy, <const vec*> c.W_hy, 1, s.H, s.H, s.O,
+                     by_rows(dtype, s, s.H, s.O), team)
+    if team.index == 0:
+        copy_scalars(<vec*> p.b_h, 1, <const vec*> c.b_h, 1, s.cell.bias_blocks * s.H)
+
+
     """Where W_xh x_t + b_h is written: to the gates, or without gates to the place of h_t."""
     return c.gates if is_gated(c.sizes) else states_of(c.h, dtype)
 
