@@ -13,9 +13,9 @@
 # parts, so that n times the first is exact (Cody and Waite).
 #
 # Coefficients: S. L. Moshier, Cephes Mathematical Library 2.8 (1992), tanh.c and exp.c for
-# float64, tanhf.c and expf.c for float32. In float64 R and e^r
-# are rational, e^r = (Q + P) / (Q - P), so both branches are base + numerator / denominator and
-# share the division.
+# float64, tanhf.c and expf.c for float32. In float64 R and e^r are rational,
+# e^r = (Q + P) / (Q - P), so both branches are base + numerator / denominator and share the
+# division.
 
 cdef inline vec reduced(vec t, vec* power) noexcept nogil:
     """r of e^t = power e^r, for t within the range that `power` has an exponent for."""

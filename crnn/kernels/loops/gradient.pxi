@@ -5,11 +5,12 @@
 # between the recurrence that writes it and the weight gradients that read it.
 
 cdef enum:
-    # da of a chunk, for all sequences, takes so many bytes,
+    # In at most these bytes da of a chunk, for all sequences, stays in cache.
     CHUNK_BYTES = 1 << 18
-    # but is of no fewer steps than fill the sums of the weight gradients.
+    # A chunk has at least this many steps, counted over all sequences, even in more bytes. Each
+    # chunk reads and writes the weight gradients once, and this many additions outweigh that.
     CHUNK_ROWS = 256
-    # Padded states take no more than this. The states of longer sequences are not padded.
+    # Padded states take at most these bytes. The states of longer sequences are not padded.
     PADDED_BYTES = 1 << 22
 
 
@@ -103,7 +104,6 @@ cdef inline void add_losses(Call* c, Sequences y, Py_ssize_t first, Py_ssize_t l
             c.losses[b] += loss_of_steps(c, b, first, last - first, <double*> y_hat)
 
 
-cdef void gradient(Call* c, Team team, const vec* dtype) noexcept nogil:
 cdef inline void place_tape(Call* c, const Plan* plan, vec* start) noexcept nogil:
     """Point the Call at what the workspace holds during the whole task; da and dh change."""
     cdef Sizes s = c.sizes
@@ -165,6 +165,7 @@ cdef inline void add_chunk_gradients(Call* c, Py_ssize_t first, Py_ssize_t last,
     add_layer_gradients(c, last - first, x, h, gates, panels, team)
 
 
+cdef void gradient(Call* c, Team team, const vec* dtype) noexcept nogil:
     """Write c.losses and add to the gradients, which are zero before."""
     cdef Sizes s = c.sizes
     cdef Plan plan = plan_gradient(dtype, s)

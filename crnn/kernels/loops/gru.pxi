@@ -14,8 +14,8 @@
 #
 # W_hh is packed in two parts: the rows of r and z, then those of n.
 #
-# A function of `count` units works on one register of them, in count where count is less than its
-# lanes. Its pointers are to the first of these units in each array.
+# A function of `count` units works on one register of them, and stores `count` of its lanes. Its
+# pointers are to the first of these units in each array.
 
 cdef inline bint resets_after(Sizes s) noexcept nogil:
     return s.cell.kind == GRU_CELL

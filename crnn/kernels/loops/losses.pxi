@@ -1,8 +1,8 @@
 # Losses of rows of outputs: the value, summed in float64, and where dy is not NULL its gradient.
 #
-#     y_hat, y, dy   (rows, outputs); dy may be y_hat. For classes y is (rows,), their numbers
-#     weights        (rows,), what each row counts, or NULL: 1
-#     total          what the rows' gradients are divided by: the sum of the weights, or 1
+#     y_hat, y, dy   (rows, outputs); dy may be y_hat. The cross entropy's y is (rows,): classes
+#     weights        (rows,): w, the weight of each row. NULL: 1
+#     total          the divisor of the rows' gradients: the sum of the weights, or 1
 #
 # The value is the sum of w times each element's loss; the caller divides it.
 

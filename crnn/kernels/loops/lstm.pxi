@@ -12,8 +12,8 @@
 #     da[:, t]      the gradients of the four pre-activations
 #     dh0           (B, 2H): what reaches h_t and c_t from later steps, then h_{t-1} and c_{t-1}
 #
-# A function of `n` units works on one register of them, in part where n is less than its lanes.
-# Its pointers are to the first of these units in each array.
+# A function of `n` units works on one register of them, and stores n of its lanes. Its pointers are
+# to the first of these units in each array.
 
 cdef inline void lstm_units_forward(Py_ssize_t n, Py_ssize_t H, vec* gates, const vec* c_before,
                                     vec* h_t, vec* c_t, vec i, vec f, vec g, vec o) noexcept nogil:

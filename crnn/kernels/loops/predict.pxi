@@ -4,15 +4,15 @@
 #     h, gates          of a chunk of steps, in the workspace; h[:, 0] is the state before the chunk
 #     h0, h_n           (B, states * H): the first states, or NULL for zero; the last ones, or NULL
 #
-# Parameters are packed first (`pack_forward`), once for a prediction of a whole sequence or once
-# for all steps of a stream. The sizes of the network and of the batch fix the order in which every
-# number of y is summed, and the number of steps does not, so a stream's outputs have the bits of a
-# prediction's.
+# Parameters are packed first (`pack_forward`): once for a prediction of whole sequences, or once
+# for all steps of a stream. The order in which a number of y is summed depends on the sizes of the
+# network and of the batch, and not on the number of steps. So the outputs of a stream have the bits
+# of a prediction's.
 
 cdef enum:
-    # The states of a chunk of steps, for all sequences, take so many bytes,
+    # In at most these bytes the states and gates of a chunk, for all sequences, stay in cache.
     CHUNK_STATES_BYTES = 1 << 18
-    # but they are of no fewer steps than fill a few tiles of rows.
+    # A chunk has at least this many steps, even in more bytes, to fill tiles of rows.
     CHUNK_STEPS = 24
 
 

@@ -1,15 +1,15 @@
-# One product serves every matrix of the package, and the epilogue that follows it:
+# The matrix product of several rows, with an epilogue; row.pxi.in has that of one row.
 #
 #     C[m, n] = epilogue(start[m, n] + sum_k A[m, k] B[k, n])
 #
-# B is read from panels (`pack`): NV registers of columns wide, the last one as wide as it needs to
-# be, K rows deep, aligned to 64 bytes and padded with zeros to whole registers. They are made once
-# a call and read once for each row of tiles (tile.pxi.in). A may have any strides, so a transposed
-# operand needs no copy. `start` is rows of their own, C itself, or one row for all (rows 0 apart):
-# a bias.
+# B is read from panels (`pack`). A panel is K rows of NV registers of columns, the last panel of
+# fewer where fewer hold its columns. It is aligned to 64 bytes and padded with zeros to whole
+# registers. Each row of tiles (tile.pxi.in) reads all panels. A may have any strides, so a
+# transposed operand needs no copy. `start` is rows of their own, C itself, or one row for all (rows
+# 0 apart): a bias.
 #
-# Panels and the tile follow BLIS (Van Zee and van de Geijn 2015, ACM TOMS 41, 14), whose names MR
-# and NR they keep.
+# Panels and tiles follow BLIS (Van Zee and van de Geijn 2015, ACM TOMS 41, 14). The names MR and NR
+# are from there.
 
 cdef enum:
     # What becomes of a sum

@@ -1,6 +1,6 @@
 # The hidden layer over all steps: forward, and backpropagation through time.
 #
-# A cell is a row of cells.CELLS and one of the files plain.pxi, gru.pxi and lstm.pxi. That file says
+# A cell is a row of cells.CELLS and one of the files plain.pxi, gru.pxi and lstm.pxi, which says
 # what the arrays hold at a step, and computes the step. Here is what all cells share: the products
 # that do not recur, and the order of the steps. The functions that choose between cells come first.
 #
@@ -15,9 +15,10 @@
 # Members of a team share the sequences of the batch: each runs all steps of its own.
 
 cdef enum:
-    # Inputs are projected for as many steps ahead as stay in L2 until the recurrence reads them,
+    # The products W_xh x_t of several steps are computed before the recurrence reads them. In at
+    # most these bytes they stay in L2 until then.
     PROJECTED_BYTES = 1 << 18
-    # but for no fewer than fill a few tiles of rows.
+    # They are computed for at least this many steps, even in more bytes, to fill tiles of rows.
     PROJECTED_STEPS = 24
     # Members get sequences in pairs, which fill tiles of 4 and of 6 rows.
     DEAL_UNIT = 2
@@ -134,7 +135,6 @@ cdef void pack_inputs(vec* packed, const vec* W_xh, Sizes s, Team team) noexcept
         pack_units(packed, W_xh, 1, s.I, s.I, s.cell.weight_blocks, s.H)
 
 
-cdef inline Sequences projected(Call* c, const vec* dtype) noexcept nogil:
 cdef void pack_parameters(Call* c, const Packed* p, Team team, const vec* dtype) noexcept nogil:
     """Pack the Call's parameters for the forward pass, all but b_y, to the places in p."""
     cdef Sizes s = c.sizes
@@ -147,6 +147,7 @@ cdef void pack_parameters(Call* c, const Packed* p, Team team, const vec* dtype)
         copy_scalars(<vec*> p.b_h, 1, <const vec*> c.b_h, 1, s.cell.bias_blocks * s.H)
 
 
+cdef inline Sequences projected(Call* c, const vec* dtype) noexcept nogil:
     """Where W_xh x_t + b_h is written: to the gates, or without gates to the place of h_t."""
     return c.gates if is_gated(c.sizes) else states_of(c.h, dtype)
 

@@ -1,7 +1,7 @@
 # Reductions of whole vectors: sums in float64, the norm, and whether all numbers are finite.
 #
-# `real` is the dtype of plain loops, which the compiler vectorizes; `vec` is that of loops which
-# are written register by register.
+# `real` is the dtype of loops over scalars, which the compiler vectorizes; `vec` is that of loops
+# over registers.
 
 from libc.math cimport isfinite, sqrt
 

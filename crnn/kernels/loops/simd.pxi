@@ -1,4 +1,4 @@
-# `vec`: one SIMD register of float32 or of float64 lanes, its loads and stores, and plain loops that
+# `vec`: one SIMD register of float32 or of float64 lanes, with its loads and stores; and loops that
 # clear, copy and add scalars.
 #
 # An array of either dtype is passed as `vec*`: the pointer says the dtype and nothing about the

@@ -1,9 +1,11 @@
 # Sums over the steps of all sequences: weight gradients and bias gradients.
 
 cdef enum:
-    # A weight gradient sums over steps. They are packed in groups that stay in L2,
+    # A weight gradient sums over steps, which are packed in groups. In at most these bytes a group
+    # stays in L2.
     PACKED_BYTES = 1 << 17
-    # but of no fewer steps than pay for reading and writing the gradient once.
+    # A group has at least this many steps, even in more bytes. Each group reads and writes the
+    # gradient once, and this many additions outweigh that.
     PACKED_STEPS = 256
 
 
