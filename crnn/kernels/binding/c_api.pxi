@@ -10,12 +10,12 @@ cdef crnn_stream* get_stream(void* candidate) except NULL with gil:
 
 
 cdef crnn_sizes get_sizes(const crnn_stream* stream) noexcept nogil:
-    cdef StreamData* r = <StreamData*> stream
+    cdef StreamData* data = <StreamData*> stream
     cdef crnn_sizes sizes
-    sizes.batch, sizes.inputs = r.call.sizes.B, r.call.sizes.I
-    sizes.hidden, sizes.outputs = r.call.sizes.H, r.call.sizes.O
-    sizes.state = r.call.sizes.cell.state_blocks * r.call.sizes.H
-    sizes.itemsize = itemsize(r.dtype)
+    sizes.batch, sizes.inputs = data.call.sizes.B, data.call.sizes.I
+    sizes.hidden, sizes.outputs = data.call.sizes.H, data.call.sizes.O
+    sizes.state = data.call.sizes.cell.state_blocks * data.call.sizes.H
+    sizes.itemsize = itemsize(data.dtype)
     return sizes
 
 

@@ -32,38 +32,39 @@ cdef struct StreamData:
     int dtype               # of NumPy; NO_DTYPE before __init__, when everything else is zero
     Table* table
     Call call               # of one step, without x and y
-    bint is_long            # a step releases the GIL and may use several threads
+    bint releases_gil
 
 cdef enum:
     NO_DTYPE = -1
 
 
-cdef inline void exchange_states(StreamData* r) noexcept nogil:
+cdef inline void exchange_states(StreamData* data) noexcept nogil:
     """Make the state that a step has written the one that the next step reads."""
-    r.call.h.data = <char*> r.call.h.data + r.call.h.per_step * itemsize(r.dtype)
-    r.call.h.per_step = -r.call.h.per_step
+    data.call.h.data = <char*> data.call.h.data + data.call.h.per_step * itemsize(data.dtype)
+    data.call.h.per_step = -data.call.h.per_step
 
 
-cdef inline int step_alone(StreamData* r, int dtype, const void* x, void* y) noexcept nogil:
-    if r.dtype != dtype:
+cdef inline int step_alone(StreamData* data, int dtype, const void* x, void* y) noexcept nogil:
+    if data.dtype != dtype:
         return CRNN_WRONG_DTYPE
-    if atomic_swap(&r.busy, 1):
+    if atomic_swap(&data.busy, 1):
         return CRNN_BUSY
-    r.call.x.data, r.call.y.data = <void*> x, y
-    run_alone(r.table.stream_step, &r.call)
-    exchange_states(r)
-    atomic_set(&r.busy, 0)
+    data.call.x.data, data.call.y.data = <void*> x, y
+    run_alone(data.table.stream_step, &data.call)
+    exchange_states(data)
+    atomic_set(&data.busy, 0)
     return CRNN_OK
 
 
-cdef void move_state(StreamData* r, const void* source, void* target) noexcept nogil:
+cdef void move_state(StreamData* data, const void* source, void* target) noexcept nogil:
     """Copy the state to (B, states * H) scalars, or from them; from neither, make it zero."""
-    cdef Py_ssize_t b, k, size = itemsize(r.dtype), row = r.call.sizes.H * size
-    cdef Py_ssize_t states = r.call.sizes.cell.state_blocks
+    cdef Py_ssize_t b, k, size = itemsize(data.dtype), row = data.call.sizes.H * size, offset
+    cdef Py_ssize_t states = data.call.sizes.cell.state_blocks
     cdef char* h
-    for b in range(r.call.sizes.B):
+    for b in range(data.call.sizes.B):
         for k in range(states):
-            h = <char*> r.call.h.data + (b * r.call.h.per_sequence + k * r.call.to_c) * size
+            offset = b * data.call.h.per_sequence + k * data.call.to_c
+            h = <char*> data.call.h.data + offset * size
             if target:
                 memcpy(<char*> target + (b * states + k) * row, h, row)
             elif source:
@@ -72,14 +73,14 @@ cdef void move_state(StreamData* r, const void* source, void* target) noexcept n
                 memset(h, 0, row)
 
 
-cdef int move_state_alone(StreamData* r, int dtype, const void* source,
+cdef int move_state_alone(StreamData* data, int dtype, const void* source,
                           void* target) noexcept nogil:
-    if r.dtype != dtype:
+    if data.dtype != dtype:
         return CRNN_WRONG_DTYPE
-    if atomic_swap(&r.busy, 1):
+    if atomic_swap(&data.busy, 1):
         return CRNN_BUSY
-    move_state(r, source, target)
-    atomic_set(&r.busy, 0)
+    move_state(data, source, target)
+    atomic_set(&data.busy, 0)
     return CRNN_OK
 
 
@@ -89,20 +90,20 @@ cdef inline StreamData* data_of(Stream self) except NULL:
     return <StreamData*> self.data
 
 
-cdef int acquire(StreamData* r) except -1:
+cdef int acquire(StreamData* data) except -1:
     """Keep other threads out of the stream."""
-    if atomic_swap(&r.busy, 1):
+    if atomic_swap(&data.busy, 1):
         raise RuntimeError(streams.STREAM_BUSY)
     return 0
 
 
-cdef void release(StreamData* r) noexcept:
-    atomic_set(&r.busy, 0)
+cdef void release(StreamData* data) noexcept:
+    atomic_set(&data.busy, 0)
 
 
 cdef start(Stream self, int dtype, const Call* call):
     """Take over a call with packed parameters; the state is zero."""
-    cdef StreamData* r = <StreamData*> self.data
+    cdef StreamData* data = <StreamData*> self.data
     cdef Sizes one = call.sizes
     # Memory for one sequence more than there are. NumPy refuses a product of sizes that overflows;
     # `stream_workspace_size` would not.
@@ -110,25 +111,25 @@ cdef start(Stream self, int dtype, const Call* call):
     self.states = numpy.zeros(
         (call.sizes.B + 1, table(dtype).stream_workspace_size(NULL, one)), self.parameters.dtype
     )
-    r.call = call[0]
-    r.table = table(dtype)
-    r.table.place_stream(NULL, &r.call, np.PyArray_DATA(<np.ndarray> self.states))
-    r.call.x.per_sequence = r.call.x.per_step = call.sizes.I
-    r.call.y.per_sequence = r.call.y.per_step = call.sizes.O
-    r.is_long = multiply_adds(call.sizes) >= LONG_STEP
-    r.dtype = dtype
+    data.call = call[0]
+    data.table = table(dtype)
+    data.table.place_stream(NULL, &data.call, np.PyArray_DATA(<np.ndarray> self.states))
+    data.call.x.per_sequence = data.call.x.per_step = call.sizes.I
+    data.call.y.per_sequence = data.call.y.per_step = call.sizes.O
+    data.releases_gil = multiply_adds(call.sizes) >= LONG_STEP
+    data.dtype = dtype
 
 
-cdef inline void* inputs_of(Stream self, StreamData* r, x, Py_ssize_t* T) noexcept:
+cdef inline void* inputs_of(Stream self, StreamData* data, x, Py_ssize_t* T) noexcept:
     """The data of one step's inputs, or of T steps' unless T is NULL; NULL if they do not fit.
 
     The number of steps is written to T.
     """
-    cdef Sizes s = r.call.sizes
+    cdef Sizes s = data.call.sizes
     cdef int batch_axes = self.batch_size is not None, axes = batch_axes + (T != NULL) + 1
     cdef np.npy_intp* shape
     cdef Py_ssize_t n = s.B * s.I
-    if type(x) is not np.ndarray or not is_array(x, r.dtype, axes,
+    if type(x) is not np.ndarray or not is_array(x, data.dtype, axes,
                                                  READ | np.NPY_ARRAY_C_CONTIGUOUS):
         return NULL
     shape = np.PyArray_DIMS(<np.ndarray> x)
@@ -140,14 +141,14 @@ cdef inline void* inputs_of(Stream self, StreamData* r, x, Py_ssize_t* T) noexce
     if n == 0:
         return NULL
     # Without `convert` the caller has checked the numbers: here nobody could say what is wrong.
-    if self.convert is not None and not r.table.all_finite(n, np.PyArray_DATA(<np.ndarray> x)):
+    if self.convert is not None and not data.table.all_finite(n, np.PyArray_DATA(<np.ndarray> x)):
         return NULL
     return np.PyArray_DATA(<np.ndarray> x)
 
 
-cdef inline outputs_for(Stream self, StreamData* r, Py_ssize_t T):
+cdef inline outputs_for(Stream self, StreamData* data, Py_ssize_t T):
     """A new array for the outputs of T steps, without a time axis where T is 0."""
-    cdef Sizes s = r.call.sizes
+    cdef Sizes s = data.call.sizes
     cdef np.npy_intp[3] shape
     cdef int axes = 0
     if self.batch_size is not None:
@@ -157,16 +158,16 @@ cdef inline outputs_for(Stream self, StreamData* r, Py_ssize_t T):
         shape[axes] = T
         axes += 1
     shape[axes] = s.O
-    return np.PyArray_EMPTY(axes + 1, shape, r.dtype, 0)
+    return np.PyArray_EMPTY(axes + 1, shape, data.dtype, 0)
 
 
 _CONVERT = "convert: expected to return an array that the stream can take"
 _UNCONVERTED = "x: expected an array that the stream can take as it is, for it has no `convert`"
 
 
-cdef state_for(Stream self, StreamData* r):
+cdef state_for(Stream self, StreamData* data):
     """A new array (batch, states * hidden) for the state."""
-    return numpy.empty((r.call.sizes.B, r.call.sizes.cell.state_blocks * r.call.sizes.H),
+    return numpy.empty((data.call.sizes.B, data.call.sizes.cell.state_blocks * data.call.sizes.H),
                        self.parameters.dtype)
 
 
@@ -255,32 +256,32 @@ cdef class Stream:
         RuntimeError
             Another thread is using this stream.
         """
-        cdef StreamData* r = data_of(self)
-        cdef void* x_t = NULL if self.always_convert else inputs_of(self, r, x, NULL)
+        cdef StreamData* data = data_of(self)
+        cdef void* x_t = NULL if self.always_convert else inputs_of(self, data, x, NULL)
         cdef void* y_t
         if not x_t:
             x = converted(self, x, "inputs")
-            x_t = inputs_of(self, r, x, NULL)
+            x_t = inputs_of(self, data, x, NULL)
             if not x_t:
                 raise TypeError(_CONVERT)
         if out is None:
-            out = outputs_for(self, r, 0)
+            out = outputs_for(self, data, 0)
             y_t = np.PyArray_DATA(<np.ndarray> out)
         elif self.batch_size is None:
-            y_t = vector(out, r.dtype, r.call.sizes.O, WRITTEN)
+            y_t = vector(out, data.dtype, data.call.sizes.O, WRITTEN)
         else:
-            y_t = matrix(out, r.dtype, r.call.sizes.B, r.call.sizes.O, WRITTEN)
+            y_t = matrix(out, data.dtype, data.call.sizes.B, data.call.sizes.O, WRITTEN)
         if not y_t:
-            streams.check_out(out, outputs_for(self, r, 0))
-        acquire(r)
-        r.call.x.data, r.call.y.data = x_t, y_t
-        if r.is_long:
+            streams.check_out(out, outputs_for(self, data, 0))
+        acquire(data)
+        data.call.x.data, data.call.y.data = x_t, y_t
+        if data.releases_gil:
             with nogil:
-                run_team(team_size(r.call.sizes), r.table.stream_step, &r.call)
+                run_team(team_size(data.call.sizes), data.table.stream_step, &data.call)
         else:
-            run_alone(r.table.stream_step, &r.call)
-        exchange_states(r)
-        release(r)
+            run_alone(data.table.stream_step, &data.call)
+        exchange_states(data)
+        release(data)
         return out
 
     def run(self, x):
@@ -301,56 +302,56 @@ cdef class Stream:
         RuntimeError
             Another thread is using this stream.
         """
-        cdef StreamData* r = data_of(self)
-        cdef Call c = r.call
+        cdef StreamData* data = data_of(self)
+        cdef Call c = data.call
         cdef Py_ssize_t T = 0
-        cdef void* data = NULL if self.always_convert else inputs_of(self, r, x, &T)
-        if not data:
+        cdef void* inputs = NULL if self.always_convert else inputs_of(self, data, x, &T)
+        if not inputs:
             x = converted(self, x, "time inputs")
-            data = inputs_of(self, r, x, &T)
-            if not data:
+            inputs = inputs_of(self, data, x, &T)
+            if not inputs:
                 raise TypeError(_CONVERT)
-        y = outputs_for(self, r, T)
-        h = state_for(self, r)
+        y = outputs_for(self, data, T)
+        h = state_for(self, data)
         c.sizes.T = T
-        c.x.data, c.x.per_sequence = data, T * c.sizes.I
+        c.x.data, c.x.per_sequence = inputs, T * c.sizes.I
         c.y.data, c.y.per_sequence = np.PyArray_DATA(<np.ndarray> y), T * c.sizes.O
         c.h0 = c.h_n = np.PyArray_DATA(<np.ndarray> h)
-        workspace = numpy.empty(r.table.predict_workspace_size(NULL, c.sizes), y.dtype)
+        workspace = numpy.empty(data.table.predict_workspace_size(NULL, c.sizes), y.dtype)
         c.workspace = np.PyArray_DATA(<np.ndarray> workspace)
-        acquire(r)
+        acquire(data)
         with nogil:
-            move_state(r, NULL, c.h_n)
-            run_team(team_size(c.sizes), r.table.predict, &c)
-            move_state(r, c.h_n, NULL)
-        release(r)
+            move_state(data, NULL, c.h_n)
+            run_team(team_size(c.sizes), data.table.predict, &c)
+            move_state(data, c.h_n, NULL)
+        release(data)
         return y
 
     @property
     def state(self):
         """A copy of the last state (batch, hidden) or (hidden,), or a pair; may be assigned to."""
-        cdef StreamData* r = data_of(self)
-        state = state_for(self, r)
-        acquire(r)
-        move_state(r, NULL, np.PyArray_DATA(<np.ndarray> state))
-        release(r)
+        cdef StreamData* data = data_of(self)
+        state = state_for(self, data)
+        acquire(data)
+        move_state(data, NULL, np.PyArray_DATA(<np.ndarray> state))
+        release(data)
         return streams.public_state(
-            state[0] if self.batch_size is None else state, r.call.sizes.H
+            state[0] if self.batch_size is None else state, data.call.sizes.H
         )
 
     @state.setter
     def state(self, value):
-        cdef StreamData* r = data_of(self)
-        cdef Sizes s = r.call.sizes
+        cdef StreamData* data = data_of(self)
+        cdef Sizes s = data.call.sizes
         state = streams.state_from(value, s.cell.state_blocks, self.convert)
         if self.batch_size is None:
             state = state[None]
-        cdef void* data = matrix(state, r.dtype, s.B, s.cell.state_blocks * s.H, READ)
-        if not data:
+        cdef void* source = matrix(state, data.dtype, s.B, s.cell.state_blocks * s.H, READ)
+        if not source:
             raise TypeError(_CONVERT)
-        acquire(r)
-        move_state(r, data, NULL)
-        release(r)
+        acquire(data)
+        move_state(data, source, NULL)
+        release(data)
 
     @state.deleter
     def state(self):
@@ -364,10 +365,10 @@ cdef class Stream:
         RuntimeError
             Another thread is using this stream.
         """
-        cdef StreamData* r = data_of(self)
-        acquire(r)
-        move_state(r, NULL, NULL)
-        release(r)
+        cdef StreamData* data = data_of(self)
+        acquire(data)
+        move_state(data, NULL, NULL)
+        release(data)
 
     def copy(self):
         """Return a stream that goes on from the same state, independent of this one.
@@ -382,14 +383,14 @@ cdef class Stream:
             Another thread is using this stream.
         """
         cdef Stream twin = Stream.__new__(Stream)
-        cdef StreamData* r = data_of(self)
-        state = state_for(self, r)
-        acquire(r)
-        move_state(r, NULL, np.PyArray_DATA(<np.ndarray> state))
-        release(r)
+        cdef StreamData* data = data_of(self)
+        state = state_for(self, data)
+        acquire(data)
+        move_state(data, NULL, np.PyArray_DATA(<np.ndarray> state))
+        release(data)
         twin.parameters, twin.convert = self.parameters, self.convert
         twin.batch_size, twin.always_convert = self.batch_size, self.always_convert
-        start(twin, r.dtype, &r.call)
+        start(twin, data.dtype, &data.call)
         move_state(<StreamData*> twin.data, np.PyArray_DATA(<np.ndarray> state), NULL)
         return twin
 
