@@ -10,7 +10,7 @@ import numpy.typing as npt
 from crnn._inputs import arrays, sequences
 from crnn._network.network import Network
 from crnn._typing import Array, StateLike, StateT
-from crnn.kernels.streams import STREAM_BUSY, STREAM_PICKLED, check_out, stream_repr
+from crnn.kernels.streams import STATE_DELETED, STREAM_BUSY, STREAM_PICKLED, check_out, stream_repr
 
 # Blocks of no more steps go through `stream_step`: a prediction packs the parameters at each call,
 # which takes about as long as so many steps.
@@ -169,12 +169,10 @@ class Stream(Generic[StateT]):
 
     @state.deleter
     def state(self) -> None:
-        raise AttributeError(
-            "state: expected an assignment, got a deletion; reset() goes back to the first one"
-        )
+        raise AttributeError(STATE_DELETED)
 
     def reset(self) -> None:
-        """Go back to the states that sequences start from: zero, or the trained h0.
+        """Return to the states that sequences start from: zero, or the trained h0.
 
         Raises
         ------

@@ -9,6 +9,7 @@ from crnn._typing import Array
 
 STREAM_BUSY = "stream: expected one thread at a time, got a call while another thread is in it"
 STREAM_PICKLED = "stream: expected to stay in its process; pickle the network, and the state"
+STATE_DELETED = "state: expected an assignment, got a deletion; reset() returns to the first state"
 
 
 def public_state(array: Array, hidden_size: int) -> Any:

@@ -122,7 +122,10 @@ def test_trained_states_are_the_first(network_of_family):
 @networks
 def test_the_state_cannot_be_deleted(network_of_family, num_layers):
     stream = network_of_family(num_layers=num_layers).stream()
-    with pytest.raises(AttributeError, match=r"^state: expected an assignment, got a deletion"):
+    message = (
+        r"^state: expected an assignment, got a deletion; reset\(\) returns to the first state$"
+    )
+    with pytest.raises(AttributeError, match=message):
         del stream.state
     assert not np.any(stream.state)
 

@@ -1,5 +1,5 @@
-# `Stream`: a network that reads its inputs as they come, for Python, Cython and C. Its parameters
-# and its state are laid out as the loops want them, so that a step costs little more than its
+# `Stream`: a network whose inputs come one step at a time, for Python, Cython and C. Its parameters
+# and its state are laid out as the loops read them, so that a step costs little more than its
 # arithmetic. c_api.pxi has the functions for C.
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
@@ -355,10 +355,10 @@ cdef class Stream:
 
     @state.deleter
     def state(self):
-        raise AttributeError("state: expected an assignment, got a deletion; reset() makes it zero")
+        raise AttributeError(streams.STATE_DELETED)
 
     def reset(self):
-        """Make the state zero.
+        """Return to the state that sequences start from: zero.
 
         Raises
         ------
