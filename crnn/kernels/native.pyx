@@ -127,7 +127,7 @@ cdef inline double multiply_adds(Sizes s) noexcept nogil:
 
 
 cdef inline int team_size(Sizes s) noexcept nogil:
-    """How many threads a call of these sizes uses: at most one for two sequences."""
+    """How many threads a call of these sizes uses: at most one for each pair of sequences."""
     cdef double work = multiply_adds(s)
     return <int> max(1, min(num_threads, min((s.B + 1) // 2, work / WORTH_A_THREAD)))
 

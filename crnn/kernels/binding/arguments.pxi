@@ -1,5 +1,5 @@
-# What the kernels require of arrays, asked by NumPy's C API: a typed memoryview of each argument
-# would cost more than the arithmetic of a small network.
+# Checks of arguments through NumPy's C API. A typed memoryview of each argument would cost more
+# than the arithmetic of a small network.
 
 cdef inline Py_ssize_t itemsize(int dtype) noexcept nogil:
     return sizeof(double) if dtype == np.NPY_DOUBLE else sizeof(float)
@@ -17,7 +17,7 @@ cdef enum:
 
 
 cdef inline bint is_array(object array, int dtype, int ndim, int flags) noexcept:
-    """Whether it is an array of this machine's numbers with these flags and so many axes."""
+    """Whether it is an array of this dtype, in native byte order, with these flags and axes."""
     return (np.PyArray_Check(array) and np.PyArray_TYPE(<np.ndarray> array) == dtype
             and np.PyArray_NDIM(<np.ndarray> array) == ndim
             and np.PyArray_CHKFLAGS(<np.ndarray> array, flags)
@@ -69,18 +69,6 @@ cdef inline Sequences sequences(object array, int dtype, Py_ssize_t B, Py_ssize_
     return s
 
 
-cdef inline Sizes sizes_of(object array, int dtype) noexcept:
-    """B, T and I of a (batch, time, features) array, or zeros; 1 for what it does not fix."""
-    cdef Sizes s
-    cdef np.npy_intp* shape
-    memset(&s, 0, sizeof(s))
-    s.cell = &cells[0]
-    if is_array(array, dtype, 3, 0):
-        shape = np.PyArray_DIMS(<np.ndarray> array)
-        s.B, s.T, s.I, s.H, s.O = shape[0], shape[1], shape[2], 1, 1
-    return s
-
-
 cdef inline Py_ssize_t length(object array) noexcept:
     """The size of the first axis; 0 for what is no array or has no axes."""
     if np.PyArray_Check(array) and np.PyArray_NDIM(<np.ndarray> array) > 0:
@@ -88,12 +76,29 @@ cdef inline Py_ssize_t length(object array) noexcept:
     return 0
 
 
+cdef inline Py_ssize_t width(object array) noexcept:
+    """The size of the last axis; 0 for what is no array or has no axes."""
+    cdef int ndim = np.PyArray_NDIM(<np.ndarray> array) if np.PyArray_Check(array) else 0
+    return np.PyArray_DIMS(<np.ndarray> array)[ndim - 1] if ndim > 0 else 0
+
+
+cdef inline Sizes batch_sizes(object array, int dtype) noexcept:
+    """B and T of a (batch, time, features) array, or zeros. I, H and O are 1."""
+    cdef Sizes s
+    memset(&s, 0, sizeof(s))
+    s.cell = &cells[0]
+    s.I = s.H = s.O = 1
+    if is_array(array, dtype, 3, 0):
+        s.B, s.T = length(array), np.PyArray_DIMS(<np.ndarray> array)[1]
+    return s
+
+
 cdef inline bint positive(Sizes s) noexcept nogil:
     return s.T > 0 and s.B > 0 and s.I > 0 and s.H > 0 and s.O > 0
 
 
 cdef inline bint are_classes(const Py_ssize_t* y, Py_ssize_t n, Py_ssize_t classes) noexcept nogil:
-    """Whether all are class numbers below `classes`."""
+    """Whether all n numbers are from 0 to classes - 1."""
     cdef Py_ssize_t i
     for i in range(n):
         if not 0 <= y[i] < classes:
@@ -102,7 +107,7 @@ cdef inline bint are_classes(const Py_ssize_t* y, Py_ssize_t n, Py_ssize_t class
 
 
 def _refuse(kernel, arrays, needed=0, **rest):
-    """Raise what is wrong with a call: with an argument, or at last with its workspace's size."""
+    """Raise the error of a call with a wrong argument, or else with too small a workspace."""
     contracts.check(kernel, arrays, **rest)
     if "workspace" not in arrays:
         raise ValueError(f"{kernel}: expected arrays that the loops can take")

@@ -1,14 +1,12 @@
-# One layer, forward and backward: the recurrent one and the output layer.
+# The recurrent layer and the output layer, forward and backward.
 
 cdef inline Sizes layer_sizes(x, h, W_hh, W_xh, cell, int dtype) except *:
     """T, B, I and H of a layer's call; T and B from the states where there is no x."""
     cdef const Cell* row = get_cell_row(cell)
-    cdef Sizes s = sizes_of(h if x is None else x, dtype)
+    cdef Sizes s = batch_sizes(h if x is None else x, dtype)
     if x is None:
         s.T -= 1
-        s.I = np.PyArray_DIMS(<np.ndarray> W_xh)[1] if is_array(W_xh, dtype, 2, 0) else 0
-    s.cell = row
-    s.H = np.PyArray_DIMS(<np.ndarray> W_hh)[1] if is_array(W_hh, dtype, 2, 0) else 0
+    s.cell, s.I, s.H = row, width(W_xh if x is None else x), width(W_hh)
     return s
 
 
@@ -76,11 +74,10 @@ def rnn_backward(cell, x, h, gates, W_xh, W_hh, dh, dc, da, dW_xh, dW_hh, db_h, 
 
 def output_forward(h, W_hy, b_y, y, workspace):
     cdef int dtype = float_type(h)
-    cdef Sizes s = sizes_of(h, dtype)
+    cdef Sizes s = batch_sizes(h, dtype)
     cdef Py_ssize_t needed = 0
     cdef Call c
-    # h (B, T, H) has no inputs: what sizes_of takes for I is H.
-    s.I, s.H, s.O = s.H, s.I, length(b_y)
+    s.H, s.O = width(h), length(b_y)
     c.sizes, c.workspace = s, NULL
     c.h = sequences(h, dtype, s.B, s.T, s.H, READ)
     c.W_hy = matrix(W_hy, dtype, s.O, s.H, READ)
@@ -98,11 +95,10 @@ def output_forward(h, W_hy, b_y, y, workspace):
 
 def output_backward(h, W_hy, dy, dW_hy, db_y, dh, workspace):
     cdef int dtype = float_type(h)
-    cdef Sizes s = sizes_of(h, dtype)
+    cdef Sizes s = batch_sizes(h, dtype)
     cdef Py_ssize_t needed = 0
     cdef Call c
-    # h (B, T, H) has no inputs: what sizes_of takes for I is H.
-    s.I, s.H, s.O = s.H, s.I, length(db_y)
+    s.H, s.O = width(h), length(db_y)
     c.sizes, c.workspace = s, NULL
     c.h = sequences(h, dtype, s.B, s.T, s.H, READ)
     c.W_hy = matrix(W_hy, dtype, s.O, s.H, READ)

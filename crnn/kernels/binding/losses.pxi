@@ -1,13 +1,14 @@
-# Losses and their gradients. The loops return sums over all elements; here is what divides them.
+# Losses and their gradients. The loops return sums over all elements; the functions here divide
+# them.
 
 cdef struct Rows:
-    # The outputs and targets of all steps, and what each step counts
+    # The outputs and targets of all steps, and the steps' weights
     int dtype
     Py_ssize_t count        # steps of all sequences
     Py_ssize_t outputs
     void* y_hat
     void* y
-    const double* weights   # NULL: each step counts 1
+    const double* weights   # NULL: all 1
     double total            # the sum of the weights
     void* dy                # NULL: not wanted
 
@@ -16,18 +17,19 @@ cdef Rows rows_of(kernel, y_hat, y, weights, dy, bint of_classes, bint is_mean) 
     """The arrays of a loss, checked. `is_mean`: the weights need a sum to divide by."""
     cdef int dtype = float_type(y_hat), read = READ | np.NPY_ARRAY_C_CONTIGUOUS
     cdef int written = WRITTEN | np.NPY_ARRAY_C_CONTIGUOUS
-    cdef Sizes s = sizes_of(y_hat, dtype)
+    cdef Sizes s = batch_sizes(y_hat, dtype)
     cdef Rows r
-    r.dtype, r.count, r.outputs = dtype, s.B * s.T, s.I
-    r.y_hat = sequences(y_hat, dtype, s.B, s.T, s.I, read).data
+    s.O = width(y_hat)
+    r.dtype, r.count, r.outputs = dtype, s.B * s.T, s.O
+    r.y_hat = sequences(y_hat, dtype, s.B, s.T, s.O, read).data
     if of_classes:
         r.y = matrix(y, np.NPY_INTP, s.B, s.T, READ)
-        if r.y and not are_classes(<const Py_ssize_t*> r.y, r.count, s.I):
+        if r.y and not are_classes(<const Py_ssize_t*> r.y, r.count, s.O):
             r.y = NULL
     else:
-        r.y = sequences(y, dtype, s.B, s.T, s.I, read).data
+        r.y = sequences(y, dtype, s.B, s.T, s.O, read).data
     r.weights = <const double*> matrix(weights, np.NPY_DOUBLE, s.B, s.T, READ)
-    r.dy = sequences(dy, dtype, s.B, s.T, s.I, written).data
+    r.dy = sequences(dy, dtype, s.B, s.T, s.O, written).data
     if not (r.count and r.outputs and r.y_hat and r.y and (r.weights or weights is None)
             and (r.dy or dy is None)):
         _refuse(kernel, {"y_hat": y_hat, "y": y, "weights": weights, "dy": dy})

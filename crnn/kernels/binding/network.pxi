@@ -6,8 +6,8 @@ cdef dict LOSSES = {"mse": MSE, "sse": SSE, "cross_entropy": CROSS_ENTROPY}
 cdef inline Sizes network_sizes(x, int dtype, cell, Py_ssize_t hidden_size,
                                 Py_ssize_t output_size) except *:
     cdef const Cell* row = get_cell_row(cell)
-    cdef Sizes s = sizes_of(x, dtype)
-    s.cell, s.H, s.O = row, hidden_size, output_size or hidden_size
+    cdef Sizes s = batch_sizes(x, dtype)
+    s.cell, s.I, s.H, s.O = row, width(x), hidden_size, output_size or hidden_size
     s.has_output_layer = output_size != 0
     return s
 

@@ -40,20 +40,18 @@ def stream_parameters(cell, theta, Py_ssize_t input_size, Py_ssize_t hidden_size
     return parameters
 
 
-cdef inline Sizes step_sizes(x, h, int dtype, cell, Py_ssize_t output_size) except *:
-    """Sizes from x (B, I) and h (B, states * H); zeros where they are not such arrays."""
-    cdef Sizes s = as_sizes(cell, 1, 0, 0, 0, output_size)
-    if is_array(x, dtype, 2, 0) and is_array(h, dtype, 2, 0):
-        s.B, s.I = np.PyArray_DIMS(<np.ndarray> x)[0], np.PyArray_DIMS(<np.ndarray> x)[1]
-        s.H = np.PyArray_DIMS(<np.ndarray> h)[1] // s.cell.state_blocks
-        s.O = output_size or s.H
+cdef inline Sizes step_sizes(x, h, cell, Py_ssize_t output_size) except *:
+    """Sizes from x (B, I) and h (B, states * H)."""
+    cdef Sizes s = as_sizes(cell, 1, length(x), width(x), 0, output_size)
+    s.H = width(h) // s.cell.state_blocks
+    s.O = output_size or s.H
     return s
 
 
 def stream_step(cell, parameters, x, h, h_next, y, Py_ssize_t output_size, workspace):
     cdef int dtype = float_type(x)
     cdef Table* f = table(dtype)
-    cdef Sizes s = step_sizes(x, h, dtype, cell, output_size)
+    cdef Sizes s = step_sizes(x, h, cell, output_size)
     cdef Py_ssize_t state = s.cell.state_blocks * s.H, needed = 0
     cdef Call c
     cdef void* packed = NULL
