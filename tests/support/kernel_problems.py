@@ -40,7 +40,7 @@ class Problem:
     def __init__(self, cell="tanh", dtype="float64", *, T, B, I, H, O, loss="mse"):
         self.cell, self.dtype, self.loss = cell, np.dtype(dtype), loss
         self.T, self.B, self.I, self.H, self.O = T, B, I, H, O
-        self.blocks = weights, biases, states, _ = cells.CELLS[cell]
+        self.cell_row = weights, biases, states, _ = cells.CELLS[cell]
         self.outputs = O or H
         rng = np.random.default_rng([T, B, I, H, O])
 
