@@ -32,6 +32,9 @@ def requested_implementations(config):
 def pytest_configure(config):
     # pytest-xdist registers it where it is installed.
     config.addinivalue_line("markers", "xdist_group(name): run in one process with its group")
+    if config.getoption("numprocesses", None):
+        # Workers are as many as cores, and threads of NumPy's BLAS would be as many in each.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -22,10 +22,7 @@ def arrays_of(seed=0):
 
 def shapes(description):
     archive.check_kind(description, "thing", 1)
-    return {
-        "a": (np.dtype(np.float32), (60,)),
-        "b": (np.dtype(np.float64), (2, 3)),
-    }
+    return {"a": (np.dtype(np.float32), (60,)), "b": (np.dtype(np.float64), (2, 3))}
 
 
 @pytest.fixture

@@ -111,11 +111,7 @@ REFUSALS = {
         ValueError,
         "text: expected more than 1 characters",
     ),
-    "trigrams": (
-        lambda: MODEL.scores("abc", "ab"),
-        ValueError,
-        "text: expected ",
-    ),
+    "trigrams": (lambda: MODEL.scores("abc", "ab"), ValueError, "text: expected "),
     "prompt": (
         lambda: MODEL.generate("x", 3),
         ValueError,

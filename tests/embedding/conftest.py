@@ -64,11 +64,7 @@ def steppers(native, tmp_path_factory):
     assert later != header
     (newer / "crnn.h").write_text(later)
     process = subprocess.run(
-        [sys.executable, "-P", "-c", BUILD],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
+        [sys.executable, "-P", "-c", BUILD], cwd=folder, capture_output=True, text=True, timeout=300
     )
     assert process.returncode == 0, process.stdout + process.stderr
     sys.path.insert(0, str(folder))

@@ -21,10 +21,7 @@ def make(request, implementation, monkeypatch):
     """Make a network without an output layer; crnn.functional runs the same kernels."""
     monkeypatch.setattr(_backend, "kernels", _backend.load(implementation))
     return functools.partial(
-        network_problems.network,
-        output_size=None,
-        implementation=implementation,
-        **request.param,
+        network_problems.network, output_size=None, implementation=implementation, **request.param
     )
 
 

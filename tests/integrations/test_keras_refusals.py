@@ -85,9 +85,7 @@ SHAPES = [
         "layers[0]: expected shape (inputs=5, 4*units=16), got (5, 12)",
     ),
     weights(
-        "bias of a GRU",
-        [*LSTM[:2], GRU[2]],
-        "layers[2]: expected shape (4*units=16,), got (2, 12)",
+        "bias of a GRU", [*LSTM[:2], GRU[2]], "layers[2]: expected shape (4*units=16,), got (2, 12)"
     ),
     weights(
         "another form of GRU",

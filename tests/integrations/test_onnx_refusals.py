@@ -59,9 +59,7 @@ BY_HAND = [
         activations=["Sigmoid", "Relu", "Tanh"],
     ),
     by_hand(
-        "parameters of activations",
-        "RNN: expected no activation_alpha",
-        activation_alpha=[0.5],
+        "parameters of activations", "RNN: expected no activation_alpha", activation_alpha=[0.5]
     ),
     by_hand(
         "backwards alone",
@@ -207,10 +205,7 @@ ARGUMENTS = [
         "implementation: expected 'native' or 'python', got 'c'",
     ),
     refusal(
-        "absent file",
-        lambda: crnn.onnx.load("absent.onnx"),
-        FileNotFoundError,
-        "...absent.onnx...",
+        "absent file", lambda: crnn.onnx.load("absent.onnx"), FileNotFoundError, "...absent.onnx..."
     ),
 ]
 

@@ -28,11 +28,7 @@ SETTINGS = [
     fit("n_networks", "n_networks: expected at least 1, got 0", n_networks=0),
     fit("hidden_size", "hidden_size: expected at least 1, got 0", hidden_size=0),
     fit("batch_size", "batch_size: expected 'auto', got 'all'", batch_size="all"),
-    fit(
-        "learning_rate",
-        "learning_rate: expected a finite number above 0, got 0",
-        learning_rate=0,
-    ),
+    fit("learning_rate", "learning_rate: expected a finite number above 0, got 0", learning_rate=0),
     fit(
         "weight_decay",
         "weight_decay: expected a finite number of at least 0, got -1",

@@ -1,4 +1,4 @@
-"""The tests marked `loops` once more, in a process for each build of the loops that runs here."""
+"""The tests marked `loops` once more, in processes for each build of the loops that runs here."""
 
 import os
 import subprocess
@@ -13,6 +13,11 @@ NEEDED = {
     "avx2": ["AVX2", "FMA3"],
     "avx512": ["AVX512F", "AVX512BW", "AVX512CD", "AVX512DQ", "AVX512VL"],
 }
+HERE = Path(__file__).parent
+# The files whose tests take longest have a process of their own, all others share one.
+LONGEST = [HERE / "test_sizes.py", HERE / "test_chunks.py"]
+FILES = {path.stem: [path] for path in LONGEST}
+FILES["others"] = sorted(set(HERE.glob("test_*.py")) - {*LONGEST})
 
 
 def runs_here(instruction_set):
@@ -24,15 +29,16 @@ def runs_here(instruction_set):
 
 @pytest.mark.native
 @pytest.mark.slow
+@pytest.mark.parametrize("files", FILES)
 @pytest.mark.parametrize("instruction_set", NEEDED)
-def test_loops_of(native, pytestconfig, tmp_path, instruction_set):
+def test_loops_of(native, pytestconfig, tmp_path, instruction_set, files):
     if not runs_here(instruction_set):
         pytest.skip(f"this processor has no {instruction_set}")
     if native.instruction_set == instruction_set:
         pytest.skip("all tests of this process run on it")
     result = subprocess.run(
         [
-            *(sys.executable, "-P", "-m", "pytest", str(Path(__file__).parent), "-q", "-x"),
+            *(sys.executable, "-P", "-m", "pytest", *map(str, FILES[files]), "-q", "-x"),
             *("-c", str(pytestconfig.inipath), "--rootdir", str(pytestconfig.rootpath)),
             *("-m", "loops", "--implementations", "native", "-p", "no:cacheprovider"),
         ],

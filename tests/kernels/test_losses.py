@@ -37,10 +37,7 @@ FORMULAS = {
         lambda y_hat, y: ((y_hat - y) ** 2).mean(axis=-1),
         lambda y_hat, y: 2 * (y_hat - y) / y.shape[-1],
     ),
-    "sse": (
-        lambda y_hat, y: ((y_hat - y) ** 2).sum(axis=-1) / 2,
-        lambda y_hat, y: y_hat - y,
-    ),
+    "sse": (lambda y_hat, y: ((y_hat - y) ** 2).sum(axis=-1) / 2, lambda y_hat, y: y_hat - y),
     "cross_entropy": (
         lambda y_hat, y: -np.log((softmax(y_hat) * one_hot(y_hat, y)).sum(axis=-1)),
         lambda y_hat, y: softmax(y_hat) - one_hot(y_hat, y),
@@ -259,6 +256,23 @@ def test_cross_entropy_of_large_logits(kernels, assert_close, dtype, tolerances)
         close = pytest.approx(value, rel=100 * tolerances[dtype])
         assert call(kernels, "cross_entropy", far, y, None, dy_far) == close
         assert_close(dy_far, dy_near, dtype=dtype)
+
+
+@dtypes
+@pytest.mark.parametrize("size", [2, 3, 7, 18])
+def test_the_largest_logit_may_be_that_of_any_class(kernels, assert_close, dtype, size):
+    """exp(2000) overflows in both dtypes, so the largest logit has to be found wherever it is."""
+    for largest in range(size):
+        y_hat = np.linspace(-1, 1, size).reshape(1, 1, size).repeat(2, axis=1).astype(dtype)
+        y_hat[0, :, largest] = 2000
+        other = (largest + 1) % size
+        y, dy = np.array([[largest, other]], np.intp), np.empty_like(y_hat)
+        value = call(kernels, "cross_entropy", y_hat, y, None, dy)
+        # All of the softmax is with the largest: the loss is 0 for it, for another the difference.
+        expected = (2000 - float(y_hat[0, 0, other])) / 2
+        assert value == pytest.approx(expected, rel=1e-7), largest
+        at_other = (np.eye(size)[largest] - np.eye(size)[other]) / 2
+        assert_close(dy, [[np.zeros(size), at_other]], dtype=dtype)
 
 
 @dtypes

@@ -1,7 +1,7 @@
 """Outputs and states of every cell and architecture, held to the equations written out."""
 
-import equations
 import numpy as np
+import oracle
 import pytest
 from network_problems import (
     ARCHITECTURES,
@@ -28,7 +28,7 @@ def test_outputs_and_states(network_of, assert_close, settings, kind, dtype):
     net = network_of(dtype=dtype, **settings, **kind)
     x = inputs(net)
     for lengths, h0 in ((None, None), (LENGTHS, random_state(net))):
-        y, h_n = equations.batch(net, x, [T] * B if lengths is None else lengths, h0)
+        y, h_n = oracle.batch(net, x, [T] * B if lengths is None else lengths, h0)
         given = unpacked(net, h0)
         tape = net.forward(x, given, lengths=lengths)
         assert_close(tape.y, y, dtype=dtype, label="forward")
@@ -44,7 +44,7 @@ def test_outputs_and_states(network_of, assert_close, settings, kind, dtype):
 def test_one_sequence_comes_back_as_one(network_of, assert_close, settings, kind):
     net = network_of(**settings, **kind)
     x, h0 = inputs(net, batch=None), random_state(net, batch=None)
-    y, h_n = equations.sequence(net, x, h0)
+    y, h_n = oracle.sequence(net, x, h0)
     tape = net.forward(x, unpacked(net, h0))
     assert_close(tape.y, y, dtype="float64")
     assert_close(packed(tape.h_n), h_n, dtype="float64")
@@ -63,7 +63,7 @@ def test_one_sequence_comes_back_as_one(network_of, assert_close, settings, kind
 def test_ragged_lists(network_of, assert_close, settings, kind):
     net = network_of(**settings, **kind)
     x = inputs(net)
-    y, h_n = equations.batch(net, x, LENGTHS)
+    y, h_n = oracle.batch(net, x, LENGTHS)
     outputs, last = net.predict(as_list(x), return_state=True)
     assert_close(packed(last), h_n, dtype="float64")
     alone = net.predict(as_list(x))
@@ -110,4 +110,4 @@ def test_long_sequence(build_network, assert_close, output_size):
     y, h_n = net.predict(x, return_state=True)
     assert_close(y, tape.y, dtype="float64")
     assert_close(h_n, tape.h_n, dtype="float64")
-    assert_close(y[0, 2_500:], equations.sequence(net, x[0, 2_400:])[0][100:], dtype="float64")
+    assert_close(y[0, 2_500:], oracle.sequence(net, x[0, 2_400:])[0][100:], dtype="float64")

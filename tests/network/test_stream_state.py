@@ -55,7 +55,6 @@ def test_a_stream_outlives_its_network_and_does_not_keep_it(network_of_family, n
     expected = net.predict(x)
     stream, reference = net.stream(), weakref.ref(net)
     del net
-    gc.collect()
     assert reference() is None
     assert np.array_equal(stream.run(x), expected)
 
@@ -143,7 +142,6 @@ def test_copies_go_their_own_way(network_of_family, copier, num_layers):
     rest = stream.run(x[:, 4:].copy())
     assert not np.array_equal(twin.state, stream.state)
     del stream
-    gc.collect()
     assert np.array_equal(twin.copy().copy().state, twin.state)
     assert np.array_equal(twin.run(x[:, 4:].copy()), rest)
 
@@ -154,7 +152,6 @@ def test_weak_references(network_of_family, num_layers):
     reference = weakref.ref(stream)
     assert reference() is stream
     del stream
-    gc.collect()
     assert reference() is None
 
 

@@ -110,8 +110,7 @@ TWO_UNITS = {
 TOLERANCE = {"float32": 6e-7, "float64": 1.2e-15}
 
 examples = pytest.mark.parametrize(
-    "example",
-    [pytest.param(ONE_UNIT, id="one unit"), pytest.param(TWO_UNITS, id="two units")],
+    "example", [pytest.param(ONE_UNIT, id="one unit"), pytest.param(TWO_UNITS, id="two units")]
 )
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 losses = pytest.mark.parametrize("loss", ["mse", "sse"])

@@ -186,11 +186,7 @@ BAD_CLASSES = {
         ValueError,
         f"expected class numbers from 0 to 2, got {2**64 - 1} to {2**64 - 1}",
     ),
-    "floats": (
-        lambda y: y.astype(float),
-        TypeError,
-        "expected integer class numbers, got float64",
-    ),
+    "floats": (lambda y: y.astype(float), TypeError, "expected integer class numbers, got float64"),
     "bools": (lambda y: y.astype(bool), TypeError, "expected integer class numbers, got bool"),
     "text": (lambda y: y.astype(str), TypeError, "expected integer class numbers, got <U21"),
     "object": (lambda y: y.astype(object), TypeError, "expected integer class numbers, got object"),
@@ -241,10 +237,7 @@ def with_loss(loss):
     return [lambda net, y, call=call: call(net, y, loss) for call in TRAINERS.values()]
 
 
-STATE_TAKERS = [
-    lambda net, h0: net.forward(X, h0),
-    lambda net, h0: net.predict(X, h0),
-]
+STATE_TAKERS = [lambda net, h0: net.forward(X, h0), lambda net, h0: net.predict(X, h0)]
 
 
 def net(s):

@@ -25,12 +25,7 @@ def network_rows():
         ("RNN", {"output_size": 0}, ValueError, "output_size: expected at least 1, got 0"),
         ("RNN", {"output_size": -1}, ValueError, "output_size: expected at least 1, got -1"),
         ("RNN", {"num_layers": 0}, ValueError, "num_layers: expected at least 1, got 0"),
-        (
-            "RNN",
-            {"bidirectional": 1},
-            TypeError,
-            "bidirectional: expected True or False, got 1",
-        ),
+        ("RNN", {"bidirectional": 1}, TypeError, "bidirectional: expected True or False, got 1"),
         (
             "RNN",
             {"return_sequences": None},
@@ -230,7 +225,7 @@ def loss_rows():
             A,
             ones,
             None,
-            "weights: expected a sum above 0, got 0 with CrossEntropy(class_weights=...",
+            "weights: expected a sum above 0, got 0",
         ),
         "class weights of other classes": (
             CrossEntropy(class_weights=[1, 2]),
@@ -294,9 +289,4 @@ def loss_rows():
         )
 
 
-ROWS = [
-    *network_rows(),
-    *method_rows(),
-    *optimizer_rows(),
-    *loss_rows(),
-]
+ROWS = [*network_rows(), *method_rows(), *optimizer_rows(), *loss_rows()]

@@ -157,23 +157,11 @@ def fit_rows():
             TypeError,
             "metrics: expected a list of names and functions, got <function...",
         ),
-        (
-            {"metrics": [count, "mae", count]},
-            ValueError,
-            "metrics: expected different names...",
-        ),
-        (
-            {"metrics": ["accuracy"]},
-            ValueError,
-            "metrics: expected a loss of classes...got MSE...",
-        ),
+        ({"metrics": [count, "mae", count]}, ValueError, "metrics: expected different names..."),
+        ({"metrics": ["accuracy"]}, ValueError, "metrics: expected a loss of classes...got MSE..."),
         ({"callbacks": print}, TypeError, "callbacks: expected a list of functions, got <..."),
         ({"callbacks": [1]}, TypeError, "callbacks: expected a list of functions, got [1]"),
-        (
-            {"checkpoint_every": 0},
-            ValueError,
-            "checkpoint_every: expected at least 1, got 0",
-        ),
+        ({"checkpoint_every": 0}, ValueError, "checkpoint_every: expected at least 1, got 0"),
         (
             {"resume": True},
             ValueError,

@@ -32,10 +32,7 @@ RUNS = {
     "momentum": ({"dtype": "float64"}, {"optimizer": lambda: crnn.SGD(0.05, momentum=0.9)}),
     "rmsprop": ({}, {"optimizer": lambda: crnn.RMSprop(0.01, momentum=0.5), "clip_value": 0.01}),
     "adam": ({}, {"optimizer": lambda: crnn.Adam(0.02), "clip_norm": 0.1}),
-    "schedule": (
-        {},
-        {"optimizer": lambda: crnn.AdamW(crnn.schedules.cosine(0.05, steps=30))},
-    ),
+    "schedule": ({}, {"optimizer": lambda: crnn.AdamW(crnn.schedules.cosine(0.05, steps=30))}),
     "without shuffling": ({}, {"shuffle": False}),
     "dropout": ({"num_layers": 2, "dropout": 0.3}, {}),
     "directions": ({"bidirectional": True, "trainable_h0": True}, {}),

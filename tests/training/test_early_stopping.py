@@ -128,6 +128,23 @@ def test_patience_without_validation_watches_the_training(build_network):
     assert np.array_equal(net.flat_params, kept[history.best_epoch - 1])
 
 
+@pytest.mark.parametrize("stops", [False, True], ids=["epochs end", "callback stops"])
+def test_the_best_parameters_come_back_though_patience_has_not_run_out(build_network, stops):
+    net, kept = build_network(), []
+    history = net.fit(
+        *data(),
+        epochs=9 if stops else 6,
+        patience=50,
+        # The loss goes down for two steps, then up.
+        optimizer=crnn.SGD(lambda step: 0.05 if step < 2 else 1.5),
+        callbacks=[keeping(kept), lambda _, history: stops and len(history.loss) == 6],
+    )
+    assert len(history.loss) == 6
+    assert history.best_epoch == 1 + int(np.argmin(history.loss)) < 6
+    assert np.array_equal(net.flat_params, kept[history.best_epoch - 1])
+    assert not np.array_equal(net.flat_params, kept[-1])
+
+
 def test_best_epoch_of_a_run_that_ends_by_itself(build_network):
     net = build_network()
     history = net.fit(*data(), epochs=4, patience=50, optimizer=crnn.SGD(0.01))

@@ -62,14 +62,7 @@ def test_gradient_norm_is_the_mean_over_the_steps_before_clipping(build_network,
         tape = net.forward(x=x[part])
         norms.append(np.linalg.norm(net.backward(tape=tape, dy=tape.y - y[part]).flat))
     history = net.fit(
-        x,
-        y,
-        epochs=1,
-        batch_size=3,
-        optimizer=crnn.SGD(0.0),
-        loss="sse",
-        shuffle=False,
-        **clip,
+        x, y, epochs=1, batch_size=3, optimizer=crnn.SGD(0.0), loss="sse", shuffle=False, **clip
     )
     assert history.grad_norm == pytest.approx([np.mean(norms)], rel=1e-13)
 

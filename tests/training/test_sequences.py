@@ -73,6 +73,40 @@ def test_a_mask_weighs_steps(net_of):
     np.testing.assert_allclose(ragged, both, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("weighting", ["mask", "lengths", "class weights"])
+def test_parts_of_a_large_set_weigh_what_counts_in_them(net_of, weighting):
+    """`loss` and validation take 256 sequences at a time; here the rest weighs much more."""
+    net, (x, y) = net_of(), data(batch=300)
+    is_rest = np.arange(300) >= 256
+    lengths, loss, options = np.full(300, 7), "mse", {}
+    weights = np.ones((300, 7))
+    if weighting == "mask":
+        weights = np.random.default_rng(3).uniform(0.1, 1, (300, 7)) + 20 * is_rest[:, None]
+        options = {"mask": weights}
+    elif weighting == "lengths":
+        lengths = np.where(is_rest, 7, 1)
+        weights = 1.0 * (np.arange(7) < lengths[:, None])
+        options = {"lengths": lengths}
+    errors = ((net.predict(x) - y) ** 2).mean(axis=-1)
+    if weighting == "class weights":
+        y = np.repeat(is_rest[:, None], 7, axis=1).astype(int)
+        loss = crnn.losses.CrossEntropy(class_weights=[1, 20])
+        weights = np.array([1.0, 20.0])[y]
+        logits = net.predict(x)
+        right = np.take_along_axis(logits, y[..., None], -1)[..., 0]
+        errors = np.log(np.exp(logits).sum(axis=-1)) - right
+    expected = np.sum(weights * errors) / np.sum(weights)
+    assert net.loss(x, y, loss, **options) == pytest.approx(expected, rel=1e-12)
+    if weighting == "mask":
+        # A triple's third part are the weights.
+        return
+    validation = (as_list(x, lengths), as_list(y, lengths))
+    history = net.fit(
+        x[:4], y[:4], epochs=1, loss=loss, optimizer=crnn.SGD(0.0), validation_data=validation
+    )
+    assert history.val_loss == pytest.approx([expected], rel=1e-12)
+
+
 def test_classes_of_padding_may_be_none(net_of):
     net, (x, _) = net_of(), data()
     y = np.random.default_rng(0).integers(0, 2, (5, 7))
@@ -147,9 +181,11 @@ def chunks_by_hand(net, x, y, lengths, k):
 
 @pytest.mark.parametrize("lengths", [np.full(5, 7), LENGTHS], ids=["whole", "lengths"])
 @pytest.mark.parametrize("k", [1, 3, 7, 50])
-def test_truncated_bptt_by_hand(net_of, lengths, k):
+@pytest.mark.parametrize("trainable_h0", [False, True])
+def test_truncated_bptt_by_hand(net_of, lengths, k, trainable_h0):
+    """The states that a chunk gets from the one before pass nothing on to a trained h0."""
     x, y = data()
-    by_hand, net = net_of(), net_of()
+    by_hand, net = (net_of(trainable_h0=trainable_h0) for _ in range(2))
     expected = chunks_by_hand(by_hand, x, y, lengths, k)
     history = net.fit(
         x, y, lengths=lengths, epochs=1, batch_size=5, optimizer=crnn.SGD(0.1), bptt=k,
