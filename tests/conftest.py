@@ -49,13 +49,11 @@ def pytest_collection_modifyitems(config, items):
 def pytest_generate_tests(metafunc):
     if "implementation" in metafunc.fixturenames:
         metafunc.parametrize(
-            "implementation",
-            requested_implementations(metafunc.config),
-            indirect=True,
+            "implementation", requested_implementations(metafunc.config), indirect=True,
             # Session scope, because Hypothesis refuses fixtures that are set up once a test
             # function but would be shared by all examples.
             scope="session",
-        )
+        )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -152,11 +150,8 @@ def run_python():
         env.pop("PYTHONWARNINGS", None)
         env.update(variables)
         return subprocess.run(
-            [sys.executable, "-P", *flags, "-c", code],
-            env=env,
-            capture_output=True,
-            text=True,
+            [sys.executable, "-P", *flags, "-c", code], env=env, capture_output=True, text=True,
             timeout=timeout,
-        )
+        )  # fmt: skip
 
     return run

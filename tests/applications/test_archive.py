@@ -124,14 +124,11 @@ def test_errors_of_the_system_are_raised_as_they_are(tmp_path):
 @pytest.mark.parametrize(
     "data",
     [
-        b"",
-        b"PK",
-        b"hello, this is a text\n" * 50,
-        npy(np.arange(3)),
+        b"", b"PK", b"hello, this is a text\n" * 50, npy(np.arange(3)),
         np.random.default_rng(0).bytes(5000),
     ],
     ids=["empty", "two bytes", "text", "npy", "noise"],
-)
+)  # fmt: skip
 def test_files_of_something_else(tmp_path, data):
     refused(tmp_path, data, "no such file")
     with pytest.raises(crnn.ModelFileError, match=r"bad\.npz: .* no such file"):
@@ -273,18 +270,15 @@ FIELDS = {
     "text": (archive.text(), ["", "x"], [1, None, ["x"]]),
     "choice": (archive.one_of("a", "b"), ["a", "b"], ["c", "", None, ["a"]]),
     "list": (
-        archive.list_of(archive.boolean()),
-        [[], [True, False]],
-        [[1], [True, None], "", None],
+        archive.list_of(archive.boolean()), [[], [True, False]], [[1], [True, None], "", None],
     ),
     "nested": (archive.nested(), [{}, {"x": 1}], [[], None, 1]),
     "optional": (archive.optional(archive.text()), ["x", None], [1]),
     "optional nested": (
-        archive.optional(archive.nested({"x": archive.text()})),
-        [None, {"x": "y"}],
+        archive.optional(archive.nested({"x": archive.text()})), [None, {"x": "y"}],
         [[], {}, {"x": 1}],
     ),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("field", "right", "wrong"), FIELDS.values(), ids=FIELDS)

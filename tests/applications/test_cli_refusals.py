@@ -8,59 +8,45 @@ REFUSALS = {
     # Tables
     "no file": ("fit no.csv --target a -o new.npz", 1, "no.csv: No such file"),
     "no column": (
-        "fit data.csv --target a -o new.npz",
-        1,
+        "fit data.csv --target a -o new.npz", 1,
         "data.csv: expected a column 'a', got 'passengers', 'weather'",
     ),
     "column twice": (
-        "fit twice.csv --target a -o new.npz",
-        1,
-        "twice.csv: expected one column 'a', got 2",
+        "fit twice.csv --target a -o new.npz", 1, "twice.csv: expected one column 'a', got 2",
     ),
     "gap": (
-        "fit gap.csv --target a -o new.npz",
-        1,
+        "fit gap.csv --target a -o new.npz", 1,
         "gap.csv, line 3: expected a number in 'a', got a gap",
     ),
     "blank line": (
-        "fit blank.csv --target a -o new.npz",
-        1,
+        "fit blank.csv --target a -o new.npz", 1,
         "blank.csv, line 3: expected a number in 'a', got a gap",
     ),
     "no number": (
-        "fit gap.csv --target b -o new.npz",
-        1,
+        "fit gap.csv --target b -o new.npz", 1,
         "gap.csv, line 4: expected a number in 'b', got 'x'",
     ),
     "empty": ("fit empty.csv --target a -o new.npz", 1, "empty.csv: expected a CSV file, got "),
     "no rows": ("fit header.csv --target a -o new.npz", 1, "header.csv: expected rows of numbers"),
     "long rows": (
-        "fit long.csv --target a -o new.npz",
-        1,
+        "fit long.csv --target a -o new.npz", 1,
         "long.csv: expected no more values in a row than the first line has names, got more",
     ),
     "encoding": ("fit latin.csv --target a -o new.npz", 1, "latin.csv: expected a CSV file, got "),
     "other table": (
-        "forecast model.npz gap.csv",
-        1,
-        "gap.csv: expected a column 'passengers', got 'a', 'b'",
+        "forecast model.npz gap.csv", 1, "gap.csv: expected a column 'passengers', got 'a', 'b'",
     ),
     "zeros": ("forecast logs.npz zeros.csv", 1, "series: expected numbers above 0, for the model"),
     # Settings
     "features": (f"{FIT} --features x", 1, "data.csv: expected a column 'x', got 'passengers'"),
     "few rows": (
-        f"{FIT} --test-size 0.9",
-        1,
-        "series: expected at least 23 numbers to learn from, got 12",
+        f"{FIT} --test-size 0.9", 1, "series: expected at least 23 numbers to learn from, got 12",
     ),
     "horizon": (
-        f"{FIT} --horizon 120",
-        1,
-        "data.csv: expected more rows than the horizon of 120, got 120",
+        f"{FIT} --horizon 120", 1, "data.csv: expected more rows than the horizon of 120, got 120",
     ),
     "season": (
-        f"{FIT} --season 99",
-        1,
+        f"{FIT} --season 99", 1,
         "season: expected at most 23 steps, for there are 72 numbers before the validation data",
     ),
     "window": (f"{FIT} --window 1", 2, "Invalid value for '--window': 1 is not in the range"),
@@ -68,14 +54,12 @@ REFUSALS = {
     "no target": ("fit data.csv -o new.npz", 2, "Missing option '--target'"),
     "steps": ("forecast model.npz data.csv --steps 0", 2, "Invalid value for '--steps': 0 is not"),
     "prompt": (
-        "generate text.npz --prompt #",
-        1,
+        "generate text.npz --prompt #", 1,
         "prompt: expected characters that the model knows, got '#'",
     ),
     "no prompt": ("generate text.npz", 2, "Missing option '--prompt'"),
     "temperature": (
-        "generate text.npz --prompt T --temperature -1",
-        2,
+        "generate text.npz --prompt T --temperature -1", 2,
         "Invalid value for '--temperature': -1.0 is not in the range",
     ),
     "demo": ("demo moon", 2, "Invalid value for '["),
@@ -90,50 +74,42 @@ REFUSALS = {
     "no model": ("forecast data.csv data.csv", 1, "data.csv: expected a file of crnn, got one"),
     "no model to describe": ("info data.csv", 1, "data.csv: expected a file of crnn, got one"),
     "other kind": (
-        "forecast text.npz data.csv",
-        1,
+        "forecast text.npz data.csv", 1,
         "text.npz: expected a forecaster of crnn, got a text model",
     ),
     "no names": (
-        "forecast nameless.npz data.csv",
-        1,
+        "forecast nameless.npz data.csv", 1,
         "nameless.npz: expected a model that says which columns it reads",
     ),
     "inputs of a network": ("predict net.npz blank.csv", 1, "blank.csv, line 3: expected a number"),
     "categories": ("predict categories.npz data.csv", 1, "x: expected "),
     # Output
     "picture": (
-        "forecast model.npz data.csv --plot a.txt",
-        1,
+        "forecast model.npz data.csv --plot a.txt", 1,
         "a.txt: expected a file ending in .png, .pdf or .svg, got a.txt",
     ),
     "folder": (
-        "fit data.csv --target passengers -o no/new.npz",
-        1,
+        "fit data.csv --target passengers -o no/new.npz", 1,
         "no/new.npz: expected a path in a folder to write to, got none in ",
     ),
     "folder of a text": ("text text.txt -o no/new.npz", 1, "no/new.npz: expected a path in a"),
     "folder of a forecast": (
-        "forecast model.npz data.csv -o no/new.csv",
-        1,
+        "forecast model.npz data.csv -o no/new.csv", 1,
         "no/new.csv: expected a path in a folder to write to",
     ),
     "folder of predictions": (
-        "predict model.npz data.csv -o no/new.csv",
-        1,
+        "predict model.npz data.csv -o no/new.csv", 1,
         "no/new.csv: expected a path in a folder to write to",
     ),
     "folder of a demo": (
-        "demo -o no/p.png",
-        2,
+        "demo -o no/p.png", 2,
         "Invalid value for -o: no/p.png: expected a path in a folder to write to",
     ),
     "picture of a demo": (
-        "demo -o p.xyz",
-        2,
+        "demo -o p.xyz", 2,
         "Invalid value for -o: p.xyz: expected a file ending in .png, .pdf or .svg, got p.xyz",
     ),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("arguments", "exit_code", "sentence"), REFUSALS.values(), ids=REFUSALS)

@@ -93,14 +93,9 @@ def test_a_text_model_of_crnn_0_1_0():
 
 RECIPE = {"log": False, "differences": [], "lags": [1, 2], "season": 0}
 SETTINGS = {
-    "hidden_size": 3,
-    "window": None,
-    "season": None,
-    "logarithms": True,
-    "epochs": 1,
-    "seed": 0,
+    "hidden_size": 3, "window": None, "season": None, "logarithms": True, "epochs": 1, "seed": 0,
     "cell": "rnn",
-}
+}  # fmt: skip
 NETWORK = crnn.RNN(1, 3, 1).describe()
 TEXT_NETWORK = crnn.RNN(2, 2, 2, categorical=True).describe()
 

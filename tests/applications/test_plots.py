@@ -58,13 +58,9 @@ def test_history_of_one_epoch_is_visible():
 
 def test_forecast_draws_what_it_is_given():
     ax = plots.forecast(
-        [2000, 2001, 2002],
-        [3.0, 5.0, 4.0],
-        predicted=([2001, 2002], [4.5, 4.25]),
-        ahead=([2003, 2004], [2.0, 1.0]),
-        time_label="year",
-        value_label="sunspot number",
-    )
+        [2000, 2001, 2002], [3.0, 5.0, 4.0], predicted=([2001, 2002], [4.5, 4.25]),
+        ahead=([2003, 2004], [2.0, 1.0]), time_label="year", value_label="sunspot number",
+    )  # fmt: skip
     drawn = lines(ax)
     np.testing.assert_array_equal(drawn["measured"].get_ydata(), [3, 5, 4])
     np.testing.assert_array_equal(drawn["predicted one step ahead"].get_xdata(), [2001, 2002])
@@ -77,13 +73,9 @@ def test_forecast_draws_what_it_is_given():
 
 def test_forecast_draws_the_band_around_it_and_the_truth_behind_it():
     ax = plots.forecast(
-        [2000, 2001],
-        [3.0, 5.0],
-        ahead=([2002, 2003], [4.0, 3.0]),
-        band=([3.5, 2.0], [4.5, 6.0]),
-        truth=([2002, 2003], [4.25, 5.5]),
-        band_label="range of 20 networks",
-    )
+        [2000, 2001], [3.0, 5.0], ahead=([2002, 2003], [4.0, 3.0]), band=([3.5, 2.0], [4.5, 6.0]),
+        truth=([2002, 2003], [4.25, 5.5]), band_label="range of 20 networks",
+    )  # fmt: skip
     (band,) = ax.collections
     (path,) = band.get_paths()
     assert {tuple(corner) for corner in path.vertices} == {

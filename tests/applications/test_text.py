@@ -92,43 +92,36 @@ def test_scores_predict_the_same_characters():
 MODEL = TextModel("abc", hidden_size=2, seed=0)
 REFUSALS = {
     "one character": (
-        lambda: TextModel("aaa"),
-        ValueError,
+        lambda: TextModel("aaa"), ValueError,
         "characters: expected at least 2 different ones, got 1",
     ),
     "bytes": (lambda: TextModel(b"abc"), TypeError, "characters: expected a str, got bytes"),
     "cell": (lambda: TextModel("abc", cell="tanh"), ValueError, "cell: expected 'rnn', 'gru' or"),
     "unknown": (
-        lambda: MODEL.fit("abc!"),
-        ValueError,
+        lambda: MODEL.fit("abc!"), ValueError,
         "text: expected characters that the model knows, got '!'",
     ),
     "short": (lambda: MODEL.fit("a"), ValueError, "text: expected at least 2 characters, got 1"),
     "bptt": (lambda: MODEL.fit("abc", bptt=0), ValueError, "bptt: expected at least 1, got 0"),
     "epochs": (lambda: MODEL.fit("ab", epochs=0), ValueError, "epochs: expected at least 1, got 0"),
     "no text": (
-        lambda: MODEL.bits_per_character("a"),
-        ValueError,
-        "text: expected more than 1 characters",
+        lambda: MODEL.bits_per_character("a"), ValueError, "text: expected more than 1 characters",
     ),
     "trigrams": (lambda: MODEL.scores("abc", "ab"), ValueError, "text: expected "),
     "prompt": (
-        lambda: MODEL.generate("x", 3),
-        ValueError,
+        lambda: MODEL.generate("x", 3), ValueError,
         "prompt: expected characters that the model knows, got 'x'",
     ),
     "no prompt": (
-        lambda: MODEL.generate("", 3),
-        ValueError,
+        lambda: MODEL.generate("", 3), ValueError,
         "prompt: expected at least one character, got none",
     ),
     "length": (lambda: MODEL.generate("a", -1), ValueError, "length: expected at least 0, got -1"),
     "temperature": (
-        lambda: MODEL.generate("a", 3, temperature=-1),
-        ValueError,
+        lambda: MODEL.generate("a", 3, temperature=-1), ValueError,
         "temperature: expected a finite number of at least 0, got -1",
     ),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("call", "error", "sentence"), REFUSALS.values(), ids=REFUSALS)

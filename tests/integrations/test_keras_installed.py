@@ -68,14 +68,11 @@ KINDS = [
 @pytest.mark.parametrize(
     "shape",
     [
-        {},
-        {"outputs": 2},
-        {"layers": 2, "bidirectional": True, "outputs": 3},
-        {"layers": 3},
+        {}, {"outputs": 2}, {"layers": 2, "bidirectional": True, "outputs": 3}, {"layers": 3},
         {"bidirectional": True},
     ],
     ids=str,
-)
+)  # fmt: skip
 @pytest.mark.parametrize(("kind", "settings"), KINDS, ids=str)
 def test_keras_models_run_in_crnn(
     keras, implementation, assert_close, dtype_of_keras, kind, settings, shape

@@ -30,13 +30,11 @@ BY_HAND = [
         states="computed",
     ),
     by_hand(
-        "constant lengths",
-        "RNN: expected sequence_lens that are an input of the model",
+        "constant lengths", "RNN: expected sequence_lens that are an input of the model",
         lengths="constant",
     ),
     by_hand(
-        "a mask of something else",
-        "Greater: expected nothing after the output layer",
+        "a mask of something else", "Greater: expected nothing after the output layer",
         extra=[
             node("Constant", [], ["zero"], value_float=0.0),
             node("Greater", ["y", "zero"], ["is_large"]),
@@ -47,65 +45,51 @@ BY_HAND = [
     by_hand("input_forget", "LSTM: expected input_forget=0, got 1", "LSTM", input_forget=1),
     by_hand("clip", "GRU: expected no clip, got 3.5", "GRU", clip=3.5),
     by_hand(
-        "activations",
-        "GRU: expected its usual activations, got HardSigmoid, Tanh",
-        "GRU",
+        "activations", "GRU: expected its usual activations, got HardSigmoid, Tanh", "GRU",
         activations=["HardSigmoid", "Tanh"],
     ),
     by_hand(
-        "relu in an LSTM",
-        "LSTM: expected its usual activations, got Sigmoid, Relu, Tanh",
-        "LSTM",
+        "relu in an LSTM", "LSTM: expected its usual activations, got Sigmoid, Relu, Tanh", "LSTM",
         activations=["Sigmoid", "Relu", "Tanh"],
     ),
     by_hand(
-        "parameters of activations", "RNN: expected no activation_alpha", activation_alpha=[0.5]
+        "parameters of activations", "RNN: expected no activation_alpha", activation_alpha=[0.5],
     ),
     by_hand(
-        "backwards alone",
-        "RNN: expected direction forward or bidirectional, got reverse",
+        "backwards alone", "RNN: expected direction forward or bidirectional, got reverse",
         direction="reverse",
     ),
     by_hand(
-        "states of each sequence",
-        "RNN: expected the same first states for all sequences",
+        "states of each sequence", "RNN: expected the same first states for all sequences",
         states="different",
     ),
     by_hand(
-        "another operator above",
-        "Softmax: expected nothing after the output layer",
+        "another operator above", "Softmax: expected nothing after the output layer",
         extra=[node("Softmax", ["y"], ["z"])],
     ),
     by_hand(
-        "another operator in between",
-        "Relu: expected operators that crnn's networks have",
-        output=None,
-        extra=[node("Relu", ["features"], ["z"])],
+        "another operator in between", "Relu: expected operators that crnn's networks have",
+        output=None, extra=[node("Relu", ["features"], ["z"])],
     ),
     by_hand(
-        "another domain",
-        "Attention: expected ONNX's own operators, got com.example",
+        "another domain", "Attention: expected ONNX's own operators, got com.example",
         extra=[node("Attention", ["y"], ["z"], domain="com.example")],
     ),
     by_hand(
-        "two output layers",
-        "MatMul: expected one output layer, got two",
+        "two output layers", "MatMul: expected one output layer, got two",
         extra=[node("MatMul", ["y", "W_hy"], ["z"])],
     ),
     by_hand(
-        "an order of its own",
-        "late: expected a tensor that is made before it is read",
+        "an order of its own", "late: expected a tensor that is made before it is read",
         extra=[node("Identity", ["late"], ["z"])],
     ),
     by_hand("hidden_size", "RNN: expected hidden_size=5, as R is, got 6", hidden_size=6),
     by_hand(
         "the last step of short sequences",
-        "Gather: expected the last step of a layer that reads forward",
-        "GRU",
-        output="last step",
+        "Gather: expected the last step of a layer that reads forward", "GRU", output="last step",
         lengths=True,
     ),
-]
+]  # fmt: skip
 
 
 def node_of(model, output):
@@ -181,33 +165,26 @@ def test_models_that_compute_something_else(tmp_path, change):
 
 ARGUMENTS = [
     refusal(
-        "no network",
-        lambda: crnn.onnx.export(3, "net.onnx"),
-        TypeError,
+        "no network", lambda: crnn.onnx.export(3, "net.onnx"), TypeError,
         "net: expected an RNN, GRU or LSTM of crnn, got int",
     ),
     refusal(
-        "lengths",
-        lambda: crnn.onnx.export(network(), "net.onnx", lengths=1),
-        TypeError,
+        "lengths", lambda: crnn.onnx.export(network(), "net.onnx", lengths=1), TypeError,
         "lengths: expected True or False, got 1",
     ),
     refusal(
-        "categorical",
-        lambda: crnn.onnx.load(recurrent_model("RNN"), categorical=1),
-        TypeError,
+        "categorical", lambda: crnn.onnx.load(recurrent_model("RNN"), categorical=1), TypeError,
         "categorical: expected True or False, got 1",
     ),
     refusal(
-        "implementation",
-        lambda: crnn.onnx.load(recurrent_model("RNN"), implementation="c"),
-        ValueError,
-        "implementation: expected 'native' or 'python', got 'c'",
+        "implementation", lambda: crnn.onnx.load(recurrent_model("RNN"), implementation="c"),
+        ValueError, "implementation: expected 'native' or 'python', got 'c'",
     ),
     refusal(
-        "absent file", lambda: crnn.onnx.load("absent.onnx"), FileNotFoundError, "...absent.onnx..."
+        "absent file", lambda: crnn.onnx.load("absent.onnx"), FileNotFoundError,
+        "...absent.onnx...",
     ),
-]
+]  # fmt: skip
 
 
 @refusal_tests([*BY_HAND, *ARGUMENTS])

@@ -30,49 +30,41 @@ SETTINGS = [
     fit("batch_size", "batch_size: expected 'auto', got 'all'", batch_size="all"),
     fit("learning_rate", "learning_rate: expected a finite number above 0, got 0", learning_rate=0),
     fit(
-        "weight_decay",
-        "weight_decay: expected a finite number of at least 0, got -1",
+        "weight_decay", "weight_decay: expected a finite number of at least 0, got -1",
         weight_decay=-1,
     ),
     fit(
-        "early_stopping",
-        "early_stopping: expected True or False, got 1",
-        early_stopping=1,
+        "early_stopping", "early_stopping: expected True or False, got 1", early_stopping=1,
         kind=TypeError,
     ),
     fit(
-        "n_iter_no_change",
-        "n_iter_no_change: expected at least 1, got 0",
-        early_stopping=True,
+        "n_iter_no_change", "n_iter_no_change: expected at least 1, got 0", early_stopping=True,
         n_iter_no_change=0,
     ),
     fit(
         "validation_fraction",
         "validation_fraction: expected a finite number above 0 and below 1, got 1",
-        early_stopping=True,
-        validation_fraction=1,
+        early_stopping=True, validation_fraction=1,
     ),
-]
+]  # fmt: skip
 WEIGHTS = [
     fit(
-        "no weight above 0",
-        "sample_weight: expected a number above 0 somewhere, got only zeros",
+        "no weight above 0", "sample_weight: expected a number above 0 somewhere, got only zeros",
         sample_weight=np.zeros(4),
     ),
     fit(
-        "a negative weight",
-        "sample_weight: expected numbers of at least 0, got -1.0",
+        "a negative weight", "sample_weight: expected numbers of at least 0, got -1.0",
         sample_weight=[1, 2, -1, 1],
     ),
     fit(
-        "weights of three sequences",
-        "sample_weight: expected shape (4,), got (3,)",
+        "weights of three sequences", "sample_weight: expected shape (4,), got (3,)",
         sample_weight=[1, 2, 1],
     ),
     fit(
-        "a weight that is NaN", "Input sample_weight contains NaN.", sample_weight=[1, 2, 1, np.nan]
+        "a weight that is NaN", "Input sample_weight contains NaN.",
+        sample_weight=[1, 2, 1, np.nan],
     ),
-]
+]  # fmt: skip
 DATA = [
     fit("no step", "X: expected at least one step and feature, got shape (4, 0, 2)", X=X[:, :0]),
     fit(
@@ -101,18 +93,14 @@ def regressor():
 def test_what_later_calls_refuse(regressor):
     rows = [
         refusal(
-            "features",
-            lambda: regressor.predict(X[..., 0]),
-            ValueError,
+            "features", lambda: regressor.predict(X[..., 0]), ValueError,
             "X: expected sequences of 2 features, got 1",
         ),
         refusal(
-            "outputs",
-            lambda: regressor.partial_fit(X, X[:, 0]),
-            ValueError,
+            "outputs", lambda: regressor.partial_fit(X, X[:, 0]), ValueError,
             "y: expected shape (4,), got (4, 2)",
         ),
-    ]
+    ]  # fmt: skip
     for row in rows:
         check_refusal(row)
 
@@ -122,18 +110,14 @@ def test_classes_are_those_of_the_first_call():
     model = RNNClassifier(**SMALL).partial_fit(X, ["a", "b"] * 6, classes=["a", "b", "c"])
     rows = [
         refusal(
-            "other classes",
-            lambda: model.partial_fit(X, ["a"] * 12, classes=["a", "d"]),
-            ValueError,
-            "classes: expected ['a' 'b' 'c'] as before, got ['a' 'd']",
+            "other classes", lambda: model.partial_fit(X, ["a"] * 12, classes=["a", "d"]),
+            ValueError, "classes: expected ['a' 'b' 'c'] as before, got ['a' 'd']",
         ),
         refusal(
-            "another class in y",
-            lambda: model.partial_fit(X, ["a", "d"] * 6),
-            ValueError,
+            "another class in y", lambda: model.partial_fit(X, ["a", "d"] * 6), ValueError,
             "y: expected classes among ['a' 'b' 'c'], got ['d'] too",
         ),
-    ]
+    ]  # fmt: skip
     for row in rows:
         check_refusal(row)
 

@@ -24,95 +24,70 @@ def load(*arguments):
 FLOATS = "input: expected a tensor of float32 or float64 on a CPU, got "
 ROWS = [
     refusal(
-        "another dtype than the weights'",
-        forward(X.double()),
-        ValueError,
+        "another dtype than the weights'", forward(X.double()), ValueError,
         "input: expected torch.float32 as the weights are, got torch.float64",
     ),
     refusal("integers", forward(X.long()), ValueError, f"{FLOATS}torch.int64 on cpu"),
     refusal("another device", forward(X.to("meta")), ValueError, f"{FLOATS}torch.float32 on meta"),
     refusal(
-        "weights of half precision",
-        lambda: LSTM(3, 4).half()(X),
-        ValueError,
+        "weights of half precision", lambda: LSTM(3, 4).half()(X), ValueError,
         "weight_hh_l0: expected a tensor of float32 or float64 on a CPU, got torch.float16 on cpu",
     ),
     refusal("one axis", forward(X[0, 0]), ValueError, "input: expected 2 or 3 axes, got 1"),
     refusal("features", forward(X[..., :2]), RuntimeError, "input: expected 3 features, got 2"),
     refusal(
-        "no step",
-        forward(X[:0]),
-        RuntimeError,
+        "no step", forward(X[:0]), RuntimeError,
         "input: expected at least one step and one sequence, got shape (0, 2, 3)",
     ),
     refusal("no pair", forward(X, STATE), TypeError, "hx: expected a pair (h, c), got Tensor"),
     refusal(
-        "three states", forward(X, [STATE] * 3), TypeError, "hx: expected a pair (h, c), got list"
+        "three states", forward(X, [STATE] * 3), TypeError, "hx: expected a pair (h, c), got list",
     ),
     refusal(
-        "shape of c",
-        forward(X, (STATE, STATE[..., :3])),
-        RuntimeError,
+        "shape of c", forward(X, (STATE, STATE[..., :3])), RuntimeError,
         "hx[1]: expected torch.float32 of shape (1, 2, 4), got torch.float32 of shape (1, 2, 3)",
     ),
     refusal(
-        "dtype of h",
-        forward(X, (STATE.double(), STATE)),
-        RuntimeError,
+        "dtype of h", forward(X, (STATE.double(), STATE)), RuntimeError,
         "hx[0]: expected torch.float32 of shape (1, 2, 4), got torch.float64 of shape (1, 2, 4)",
     ),
     refusal(
-        "state of a batch for one sequence",
-        forward(X[:, 0], STATE, module=RNN),
-        RuntimeError,
+        "state of a batch for one sequence", forward(X[:, 0], STATE, module=RNN), RuntimeError,
         "hx: expected torch.float32 of shape (1, 4), got torch.float32 of shape (1, 2, 4)",
     ),
     refusal(
-        "projection", lambda: LSTM(3, 4, proj_size=2), ValueError, "proj_size: expected 0, got 2"
+        "projection", lambda: LSTM(3, 4, proj_size=2), ValueError, "proj_size: expected 0, got 2",
     ),
     refusal(
-        "no recurrent module",
-        load(torch.nn.Linear(2, 3)),
-        TypeError,
+        "no recurrent module", load(torch.nn.Linear(2, 3)), TypeError,
         "module: expected a torch.nn.RNN, GRU or LSTM, got Linear",
     ),
     refusal(
-        "no linear layer",
-        load(torch.nn.RNN(2, 3), torch.nn.RNN(2, 3)),
-        TypeError,
+        "no linear layer", load(torch.nn.RNN(2, 3), torch.nn.RNN(2, 3)), TypeError,
         "linear: expected a torch.nn.Linear, got RNN",
     ),
     refusal(
         "linear layer of one direction",
-        load(torch.nn.RNN(2, 3, bidirectional=True), torch.nn.Linear(3, 1)),
-        ValueError,
+        load(torch.nn.RNN(2, 3, bidirectional=True), torch.nn.Linear(3, 1)), ValueError,
         "linear: expected in_features=6, got 3",
     ),
     refusal(
-        "module with a projection",
-        load(torch.nn.LSTM(2, 3, proj_size=2)),
-        ValueError,
+        "module with a projection", load(torch.nn.LSTM(2, 3, proj_size=2)), ValueError,
         "module: expected proj_size=0, got 2",
     ),
     refusal(
-        "module of half precision",
-        load(torch.nn.RNN(2, 3, dtype=torch.float16)),
-        ValueError,
+        "module of half precision", load(torch.nn.RNN(2, 3, dtype=torch.float16)), ValueError,
         "module: expected weights of float32 or float64 on a CPU, got torch.float16 on cpu",
     ),
     refusal(
-        "reset gate before the product",
-        lambda: to_torch(crnn.GRU(2, 3, reset_after=False)),
-        ValueError,
-        "net: expected reset_after=True, as PyTorch's GRU has it, got False",
+        "reset gate before the product", lambda: to_torch(crnn.GRU(2, 3, reset_after=False)),
+        ValueError, "net: expected reset_after=True, as PyTorch's GRU has it, got False",
     ),
     refusal(
-        "trainable h0",
-        lambda: to_torch(crnn.RNN(2, 3, trainable_h0=True)),
-        ValueError,
+        "trainable h0", lambda: to_torch(crnn.RNN(2, 3, trainable_h0=True)), ValueError,
         "net: expected trainable_h0=False...got True",
     ),
-]
+]  # fmt: skip
 
 
 @refusal_tests(ROWS)

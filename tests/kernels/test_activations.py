@@ -59,14 +59,12 @@ def positive_arguments(dtype):
     return np.unique(
         np.concatenate(
             [
-                around(np.array(changes, dtype), 300),
-                np.linspace(0, 2, 20_001)[1:].astype(dtype),
-                np.linspace(2, 25, 5_001).astype(dtype),
-                np.logspace(-30, 30, 2_001).astype(dtype),
+                around(np.array(changes, dtype), 300), np.linspace(0, 2, 20_001)[1:].astype(dtype),
+                np.linspace(2, 25, 5_001).astype(dtype), np.logspace(-30, 30, 2_001).astype(dtype),
                 np.exp(rng.uniform(-3, 3, 100_000)).astype(dtype),
             ]
         )
-    )
+    )  # fmt: skip
 
 
 @dtypes

@@ -259,11 +259,9 @@ def test_instruction_set_that_this_processor_lacks(run_python):
 
 def test_python_ignores_the_instruction_set(run_python):
     result = run_python(
-        "import crnn; print(crnn.implementation)",
-        flags=("-W", "error"),
-        CRNN_IMPLEMENTATION="python",
-        CRNN_CPU="baseline",
-    )
+        "import crnn; print(crnn.implementation)", flags=("-W", "error"),
+        CRNN_IMPLEMENTATION="python", CRNN_CPU="baseline",
+    )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "python"
 

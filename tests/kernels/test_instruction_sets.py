@@ -43,11 +43,8 @@ def test_loops_of(native, pytestconfig, tmp_path, instruction_set, files):
             *("-m", "loops", "--implementations", "native", "-p", "no:cacheprovider"),
         ],
         env=os.environ | {"CRNN_CPU": instruction_set, "CRNN_IMPLEMENTATION": "native"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+        cwd=tmp_path, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
     assert " passed" in result.stdout
 

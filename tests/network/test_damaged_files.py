@@ -55,14 +55,12 @@ def npy(array):
 @pytest.mark.parametrize(
     ("data", "match"),
     [
-        (b"", "no such file"),
-        (b"PK", "no such file"),
-        (b"hello, this is a text\n" * 50, "no such file"),
-        (npy(np.arange(3)), "no such file"),
+        (b"", "no such file"), (b"PK", "no such file"),
+        (b"hello, this is a text\n" * 50, "no such file"), (npy(np.arange(3)), "no such file"),
         (np.random.default_rng(0).bytes(5000), "no such file"),
     ],
     ids=["empty", "two bytes", "text", "npy", "noise"],
-)
+)  # fmt: skip
 def test_files_of_something_else(tmp_path, data, match):
     refused(tmp_path, data, match)
 

@@ -94,14 +94,9 @@ def test_forget_bias(implementation):
 def test_default_is_float32_and_orthogonal(implementation):
     net = crnn.RNN(input_size=I, hidden_size=H, seed=3, implementation=implementation)
     same = crnn.RNN(
-        input_size=I,
-        hidden_size=H,
-        output_size=None,
-        dtype="float32",
-        seed=3,
-        init="orthogonal",
+        input_size=I, hidden_size=H, output_size=None, dtype="float32", seed=3, init="orthogonal",
         implementation=implementation,
-    )
+    )  # fmt: skip
     assert net.dtype == np.float32
     assert net.output_size is None
     assert net.flat_params.tobytes() == same.flat_params.tobytes()

@@ -27,12 +27,10 @@ def problems(draw, *, least_batch=1, least_steps=1, one_way=False, cells=tuple(C
         "cell": draw(st.sampled_from(cells)),
         "sizes": (draw(sizes), draw(sizes), draw(sizes)),
         "settings": {
-            "dtype": draw(st.sampled_from(network_problems.DTYPES)),
-            "seed": draw(seeds),
-            "num_layers": layers,
-            "bidirectional": False if one_way else draw(st.booleans()),
+            "dtype": draw(st.sampled_from(network_problems.DTYPES)), "seed": draw(seeds),
+            "num_layers": layers, "bidirectional": False if one_way else draw(st.booleans()),
         },
-    }
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -41,11 +39,9 @@ def make(implementation):
 
     def build(problem):
         return network_problems.network(
-            *problem["sizes"],
-            implementation=implementation,
-            **CELLS[problem["cell"]],
+            *problem["sizes"], implementation=implementation, **CELLS[problem["cell"]],
             **problem["settings"],
-        )
+        )  # fmt: skip
 
     return build
 

@@ -11,12 +11,9 @@ import refused_training
 from refusals import Subjects
 
 ROWS = [
-    *refused_data.ROWS,
-    *refused_sequences.ROWS,
-    *refused_settings.ROWS,
-    *refused_training.ROWS,
+    *refused_data.ROWS, *refused_sequences.ROWS, *refused_settings.ROWS, *refused_training.ROWS,
     *refused_streams.ROWS,
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])

@@ -120,11 +120,9 @@ def assert_equal_numbers(actual, expected, dtype):
     assert actual.dtype == dtype
     assert actual.shape == np.shape(expected)
     np.testing.assert_allclose(
-        actual.astype("float64"),
-        expected,
-        rtol=0,
+        actual.astype("float64"), expected, rtol=0,
         atol=TOLERANCE[dtype] * max(1.0, np.abs(expected).max()),
-    )
+    )  # fmt: skip
 
 
 @examples
@@ -177,22 +175,9 @@ def test_kernels(kernels, example, dtype, loss):
     dx = np.full((1, 2, 1), np.nan, dtype)
     dh0 = np.full((1, hidden_size), np.nan, dtype)
     kernels.rnn_backward(
-        cell="tanh",
-        x=x,
-        h=h,
-        gates=None,
-        W_xh=given["W_xh"],
-        W_hh=given["W_hh"],
-        dh=dh,
-        dc=None,
-        da=None,
-        dW_xh=dW_xh,
-        dW_hh=dW_hh,
-        db_h=db_h,
-        dx=dx,
-        dh0=dh0,
-        workspace=workspace,
-    )
+        cell="tanh", x=x, h=h, gates=None, W_xh=given["W_xh"], W_hh=given["W_hh"], dh=dh, dc=None,
+        da=None, dW_xh=dW_xh, dW_hh=dW_hh, db_h=db_h, dx=dx, dh0=dh0, workspace=workspace,
+    )  # fmt: skip
     assert_equal_numbers(dh, example["da"], dtype)
     assert_equal_numbers(dW_xh, example["dW_xh"], dtype)
     assert_equal_numbers(dW_hh, example["dW_hh"], dtype)
@@ -205,12 +190,9 @@ def test_kernels(kernels, example, dtype, loss):
 @dtypes
 def test_network(implementation, example, dtype):
     net = crnn.RNN(
-        input_size=1,
-        hidden_size=len(example["b_h"]),
-        output_size=1,
-        dtype=dtype,
+        input_size=1, hidden_size=len(example["b_h"]), output_size=1, dtype=dtype,
         implementation=implementation,
-    )
+    )  # fmt: skip
     for name, values in net.params.items():
         values[...] = example[name]
     h0 = np.array(example["h"], dtype=dtype)[:, 0]

@@ -49,14 +49,9 @@ def network(
 ):
     """Make a network all of whose parameters are random."""
     net = getattr(crnn, family)(
-        input_size,
-        hidden_size,
-        output_size,
-        dtype=dtype,
-        seed=seed,
-        implementation=implementation,
+        input_size, hidden_size, output_size, dtype=dtype, seed=seed, implementation=implementation,
         **settings,
-    )
+    )  # fmt: skip
     rng = np.random.default_rng(seed)
     for name, values in net.params.items():
         # Scaled by fan-in, so that tanh works in its curved part: neither linear nor flat.

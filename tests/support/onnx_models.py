@@ -142,12 +142,10 @@ def recurrent_model(
     }
     last, has_time = nodes[-1].output[0], output not in ("Gemm", "last step")
     graph = helper.make_graph(
-        nodes,
-        "by hand",
-        graph_inputs,
+        nodes, "by hand", graph_inputs,
         [helper.make_tensor_value_info(last, real, ["a", "b", "c"][: 2 + has_time])],
         [numpy_helper.from_array(array, name) for name, array in arrays.items()],
-    )
+    )  # fmt: skip
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 

@@ -35,21 +35,18 @@ NO_NUMBERS = {
 }
 NOT_FINITE = {
     "nan": (
-        lambda good: changed(good, (1, 2, 0), np.nan),
-        ValueError,
+        lambda good: changed(good, (1, 2, 0), np.nan), ValueError,
         "expected finite numbers, got nan at index (1, 2, 0)",
     ),
     "infinity": (
-        lambda good: changed(good, (3, 5, 2), np.inf),
-        ValueError,
+        lambda good: changed(good, (3, 5, 2), np.inf), ValueError,
         "expected finite numbers, got inf at index (3, 5, 2)",
     ),
     "minus infinity": (
-        lambda good: changed(good, (0, 0, 0), -np.inf),
-        ValueError,
+        lambda good: changed(good, (0, 0, 0), -np.inf), ValueError,
         "expected finite numbers, got -inf at index (0, 0, 0)",
     ),
-}
+}  # fmt: skip
 MASKED = (
     lambda good: np.ma.masked_greater(good, 0.5),
     ValueError,
@@ -77,57 +74,44 @@ BAD_X = {
     **NOT_FINITE,
     **shape_rows(X_SHAPE, [(), (I,), (1, B, T, I), (B, T, I + 1), (B, T, 1), (B, T, 0)]),
     "no steps": (
-        lambda x: x[:, :0],
-        ValueError,
-        "expected at least one time step, got shape (4, 0, 3)",
+        lambda x: x[:, :0], ValueError, "expected at least one time step, got shape (4, 0, 3)",
     ),
     "no sequences": (
-        lambda x: x[:0],
-        ValueError,
-        "expected at least one sequence, got shape (0, 6, 3)",
+        lambda x: x[:0], ValueError, "expected at least one sequence, got shape (0, 6, 3)",
     ),
     "one sequence without steps": (
-        lambda x: x[0, :0],
-        ValueError,
-        "expected at least one time step, got shape (0, 3)",
+        lambda x: x[0, :0], ValueError, "expected at least one time step, got shape (0, 3)",
     ),
     "bytes": (lambda x: x.astype("S8"), TypeError, NUMBERS + "|S8"),
     "one string": (lambda x: "sunspots", TypeError, NUMBERS + "<U8"),
     "date": (lambda x: np.zeros(x.shape, "datetime64[D]"), TypeError, NUMBERS + "datetime64[D]"),
     "time difference": (
-        lambda x: np.zeros(x.shape, "timedelta64[s]"),
-        TypeError,
-        NUMBERS + "timedelta64[s]",
+        lambda x: np.zeros(x.shape, "timedelta64[s]"), TypeError, NUMBERS + "timedelta64[s]",
     ),
     "record": (lambda x: np.zeros(x.shape, [("a", "f8")]), TypeError, NUMBERS + "[('a', '<f8')]"),
     "dictionary": (lambda x: {"x": 1}, TypeError, NUMBERS + "object"),
     "ragged inside": (
-        lambda x: [[[1.0, 2.0, 3.0]], [[1.0, 2.0]]],
-        ValueError,
+        lambda x: [[[1.0, 2.0, 3.0]], [[1.0, 2.0]]], ValueError,
         "expected a rectangular array of numbers, got nested sequences of different lengths",
     ),
     "nan in float16": (
-        lambda x: changed(x, (1, 2, 0), np.nan).astype("f2"),
-        ValueError,
+        lambda x: changed(x, (1, 2, 0), np.nan).astype("f2"), ValueError,
         "expected finite numbers, got nan at index (1, 2, 0)",
     ),
     "nan in float32": (
-        lambda x: changed(x, (1, 2, 0), np.nan).astype("f4"),
-        ValueError,
+        lambda x: changed(x, (1, 2, 0), np.nan).astype("f4"), ValueError,
         "expected finite numbers, got nan at index (1, 2, 0)",
     ),
     "inexact integer": (
-        lambda x: np.full(x.shape, 2**53 + 1),
-        ValueError,
+        lambda x: np.full(x.shape, 2**53 + 1), ValueError,
         EXACT + "9007199254740993 to 9007199254740993",
     ),
     "large unsigned integer": (
-        lambda x: np.full(x.shape, 2**64 - 1, np.uint64),
-        ValueError,
+        lambda x: np.full(x.shape, 2**64 - 1, np.uint64), ValueError,
         EXACT + "18446744073709551615 to 18446744073709551615",
     ),
     "masked": MASKED,
-}
+}  # fmt: skip
 if np.dtype(np.longdouble).itemsize > 8:
     BAD_X["long double"] = (
         lambda x: x.astype(np.longdouble),
@@ -137,23 +121,20 @@ if np.dtype(np.longdouble).itemsize > 8:
 
 NARROW_X = {
     "too large": (
-        lambda x: changed(x, (1, 2, 0), 1e39),
-        ValueError,
+        lambda x: changed(x, (1, 2, 0), 1e39), ValueError,
         WITHIN_FLOAT32 + "1e+39 at index (1, 2, 0)",
     ),
     "just too large": (
         # Half a unit in the last place above the largest float32: rounds to infinity.
-        lambda x: changed(x, (1, 2, 0), float(np.finfo("f4").max) + 2.0**103),
-        ValueError,
+        lambda x: changed(x, (1, 2, 0), float(np.finfo("f4").max) + 2.0**103), ValueError,
         WITHIN_FLOAT32 + "3.4028235677973366e+38 at index (1, 2, 0)",
     ),
     "inexact integer": (
         # Of the integers above 2**24, float32 holds the even ones only.
-        lambda x: changed(np.ones(x.shape, int), (1, 2, 0), 2**24 + 1),
-        ValueError,
+        lambda x: changed(np.ones(x.shape, int), (1, 2, 0), 2**24 + 1), ValueError,
         "expected whole numbers that float32 holds exactly (up to 16777216), got 1 to 16777217",
     ),
-}
+}  # fmt: skip
 
 OUTPUTS = f"(batch={B}, time={T}, outputs={O})"
 BAD_Y = {
@@ -172,18 +153,15 @@ BAD_Y = {
 }
 BAD_CLASSES = {
     "negative": (
-        lambda y: changed(y, (1, 2), -1),
-        ValueError,
+        lambda y: changed(y, (1, 2), -1), ValueError,
         "expected class numbers from 0 to 2, got -1 to 2",
     ),
     "too large": (
-        lambda y: changed(y, (1, 2), O),
-        ValueError,
+        lambda y: changed(y, (1, 2), O), ValueError,
         "expected class numbers from 0 to 2, got 0 to 3",
     ),
     "too large for an index": (
-        lambda y: np.full(y.shape, 2**64 - 1, np.uint64),
-        ValueError,
+        lambda y: np.full(y.shape, 2**64 - 1, np.uint64), ValueError,
         f"expected class numbers from 0 to 2, got {2**64 - 1} to {2**64 - 1}",
     ),
     "floats": (lambda y: y.astype(float), TypeError, "expected integer class numbers, got float64"),
@@ -192,28 +170,25 @@ BAD_CLASSES = {
     "object": (lambda y: y.astype(object), TypeError, "expected integer class numbers, got object"),
     "nothing": NO_NUMBERS["nothing"],
     "one-hot": (
-        lambda y: np.eye(O, dtype=int)[y],
-        ValueError,
+        lambda y: np.eye(O, dtype=int)[y], ValueError,
         f"expected shape (batch={B}, time={T}), got (4, 6, 3)",
     ),
     **shape_rows(f"(batch={B}, time={T})", [(3, T), (1, T), (B, 1)]),
     "masked": (lambda y: np.ma.masked_equal(y, 1), *MASKED[1:]),
-}
+}  # fmt: skip
 STATES = f"(batch={B}, hidden={H})"
 BAD_STATES = {
     **NO_NUMBERS,
     **shape_rows(STATES, [(), (3, H), (1, H), (H,), (B, 4), (B, 1), (H, B), (1, B, H)]),
     "nan": (
-        lambda h: changed(h, (1, 2), np.nan),
-        ValueError,
+        lambda h: changed(h, (1, 2), np.nan), ValueError,
         "expected finite numbers, got nan at index (1, 2)",
     ),
     "infinity": (
-        lambda h: changed(h, (1, 2), np.inf),
-        ValueError,
+        lambda h: changed(h, (1, 2), np.inf), ValueError,
         "expected finite numbers, got inf at index (1, 2)",
     ),
-}
+}  # fmt: skip
 BAD_DY = NO_NUMBERS | shape_rows(OUTPUTS, [(), (3, T, O), (1, T, O), (B, 5, O), (B, T, 1), (T, O)])
 
 
@@ -259,78 +234,55 @@ ROWS = [
     *rows_of("y of float32", Y, {"too large": NARROW_X["too large"]}, with_loss("mse"), narrow),
     *rows_of("y of classes", CLASSES, BAD_CLASSES, with_loss("cross_entropy"), net),
     *rows_of(
-        "h0",
-        H0,
-        {case: row for case, row in BAD_STATES.items() if case != "nothing"},
-        STATE_TAKERS,
-        net,
+        "h0", H0, {case: row for case, row in BAD_STATES.items() if case != "nothing"},
+        STATE_TAKERS, net,
     ),
     *rows_of("dy", Y, BAD_DY, [lambda net, dy: backward(net, X, dy)], net),
     *rows_of(
-        "dh_n",
-        H0,
-        {case: row for case, row in BAD_STATES.items() if case != "nothing"},
-        [lambda net, dh_n: backward(net, X, Y, dh_n)],
-        net,
+        "dh_n", H0, {case: row for case, row in BAD_STATES.items() if case != "nothing"},
+        [lambda net, dh_n: backward(net, X, Y, dh_n)], net,
     ),
     refusal(
         "h0 of one sequence: batch of one",
-        [lambda s: s.net.forward(X[0], H0[:1]), lambda s: s.net.predict(X[0], H0[:1])],
-        ValueError,
+        [lambda s: s.net.forward(X[0], H0[:1]), lambda s: s.net.predict(X[0], H0[:1])], ValueError,
         "h0: expected shape (hidden=5,), got (1, 5)",
     ),
     refusal(
         "h0: too large for float32",
         [lambda s, call=call: call(s.narrow, changed(H0, (1, 2), 1e39)) for call in STATE_TAKERS],
-        ValueError,
-        "h0: expected numbers that float32 can hold, got 1e+39 at index (1, 2)",
+        ValueError, "h0: expected numbers that float32 can hold, got 1e+39 at index (1, 2)",
     ),
     refusal(
-        "h0 of layers: no axis of layers",
-        lambda s: s.network(num_layers=2).predict(X, H0),
-        ValueError,
-        "h0: expected shape (states=2, batch=4, hidden=5), got (4, 5)",
+        "h0 of layers: no axis of layers", lambda s: s.network(num_layers=2).predict(X, H0),
+        ValueError, "h0: expected shape (states=2, batch=4, hidden=5), got (4, 5)",
     ),
     refusal(
-        "h0 of an LSTM: no pair",
-        lambda s: s.lstm.predict(X, H0),
-        TypeError,
+        "h0 of an LSTM: no pair", lambda s: s.lstm.predict(X, H0), TypeError,
         "h0: expected a pair (h, c), got ndarray",
     ),
     refusal(
-        "h0 of an LSTM: one of the pair",
-        lambda s: s.lstm.predict(X, (H0,)),
-        ValueError,
+        "h0 of an LSTM: one of the pair", lambda s: s.lstm.predict(X, (H0,)), ValueError,
         "h0: expected a pair (h, c), got 1 of them",
     ),
     refusal(
-        "h0 of an LSTM: shape of c",
-        lambda s: s.lstm.predict(X, (H0, H0[:3])),
-        ValueError,
+        "h0 of an LSTM: shape of c", lambda s: s.lstm.predict(X, (H0, H0[:3])), ValueError,
         "h0[1]: expected shape (batch=4, hidden=5), got (3, 5)",
     ),
     refusal(
-        "h0 of an LSTM: nan in c",
-        lambda s: s.lstm.predict(X, (H0, H0 + np.nan)),
-        ValueError,
+        "h0 of an LSTM: nan in c", lambda s: s.lstm.predict(X, (H0, H0 + np.nan)), ValueError,
         "h0[1]: expected finite numbers, got nan at index (0, 0)",
     ),
     refusal(
-        "dh_n of an LSTM: no pair",
-        lambda s: backward(s.lstm, X, Y, H0),
-        TypeError,
+        "dh_n of an LSTM: no pair", lambda s: backward(s.lstm, X, Y, H0), TypeError,
         "dh_n: expected a pair (h, c), got ndarray",
     ),
     refusal(
-        "tape: nothing",
-        lambda s: s.net.backward(None, Y),
-        TypeError,
+        "tape: nothing", lambda s: s.net.backward(None, Y), TypeError,
         "tape: expected a Tape, got NoneType",
     ),
     refusal(
         "tape: another network's",
-        lambda s: s.net.backward(s.network(hidden_size=H + 2).forward(X), Y),
-        ValueError,
+        lambda s: s.net.backward(s.network(hidden_size=H + 2).forward(X), Y), ValueError,
         "tape: expected one of this network's forward, got another network's",
     ),
-]
+]  # fmt: skip

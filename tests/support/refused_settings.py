@@ -27,17 +27,13 @@ def network_rows():
         ("RNN", {"num_layers": 0}, ValueError, "num_layers: expected at least 1, got 0"),
         ("RNN", {"bidirectional": 1}, TypeError, "bidirectional: expected True or False, got 1"),
         (
-            "RNN",
-            {"return_sequences": None},
-            TypeError,
+            "RNN", {"return_sequences": None}, TypeError,
             "return_sequences: expected True or False, got None",
         ),
         ("RNN", {"trainable_h0": 0}, TypeError, "trainable_h0: expected True or False, got 0"),
         ("RNN", {"categorical": 1}, TypeError, "categorical: expected True or False, got 1"),
         (
-            "RNN",
-            {"dropout": 1.0, "num_layers": 2},
-            ValueError,
+            "RNN", {"dropout": 1.0, "num_layers": 2}, ValueError,
             "dropout: expected a finite number of at least 0 and below 1, got 1.0",
         ),
         ("RNN", {"dropout": 0.1}, ValueError, "dropout: expected 0 with one layer...got 0.1"),
@@ -53,33 +49,25 @@ def network_rows():
         ("RNN", {"seed": 1.5}, TypeError, f"{seeds}1.5"),
         ("RNN", {"seed": True}, TypeError, f"{seeds}True"),
         (
-            "RNN",
-            {"nonlinearity": "elu"},
-            ValueError,
+            "RNN", {"nonlinearity": "elu"}, ValueError,
             "nonlinearity: expected 'tanh' or 'relu', got 'elu'",
         ),
         ("RNN", {"nonlinearity": 1}, ValueError, "nonlinearity: expected 'tanh' or 'relu', got 1"),
         (
-            "GRU",
-            {"reset_after": "yes"},
-            TypeError,
+            "GRU", {"reset_after": "yes"}, TypeError,
             "reset_after: expected True or False, got 'yes'",
         ),
         ("LSTM", {"forget_bias": "one"}, TypeError, "forget_bias: expected a number, got 'one'"),
         (
-            "LSTM",
-            {"forget_bias": np.inf},
-            ValueError,
+            "LSTM", {"forget_bias": np.inf}, ValueError,
             "forget_bias: expected a finite number, got inf",
         ),
         (
-            "LSTM",
-            {"forget_bias": 1e300},
-            ValueError,
+            "LSTM", {"forget_bias": 1e300}, ValueError,
             "forget_bias: expected a number that float32 can hold, got 1e+300",
         ),
         ("RNN", {"batch_first": True}, TypeError, "...unexpected keyword argument 'batch_first'"),
-    ]
+    ]  # fmt: skip
     for family, settings, kind, sentence in cases:
         (name, value), *_ = settings.items()
 
@@ -89,11 +77,9 @@ def network_rows():
 
         yield refusal(f"{family}({name}={value!r})", make, kind, sentence)
     yield refusal(
-        "RNN(implementation='fortran')",
-        lambda s: crnn.RNN(I, H, implementation="fortran"),
-        ValueError,
-        "implementation: expected 'native' or 'python', got 'fortran'",
-    )
+        "RNN(implementation='fortran')", lambda s: crnn.RNN(I, H, implementation="fortran"),
+        ValueError, "implementation: expected 'native' or 'python', got 'fortran'",
+    )  # fmt: skip
 
 
 def method_rows():
@@ -105,11 +91,9 @@ def method_rows():
         (None, TypeError, "steps: expected a whole number, got None"),
     ):
         yield refusal(
-            f"forecast(steps={steps!r})",
-            lambda s, steps=steps: s.net.forecast(X, steps),
-            kind,
+            f"forecast(steps={steps!r})", lambda s, steps=steps: s.net.forecast(X, steps), kind,
             sentence,
-        )
+        )  # fmt: skip
     for outputs, shown in ((2, 2), (None, 5)):
         yield refusal(
             f"forecast of {shown} outputs",
@@ -119,17 +103,13 @@ def method_rows():
             f"got {shown} outputs and 3 inputs",
         )
     yield refusal(
-        "forecast in both directions",
-        lambda s: s.network(bidirectional=True).forecast(X, 2),
-        ValueError,
-        "forecast: expected a network that reads in one...",
-    )
+        "forecast in both directions", lambda s: s.network(bidirectional=True).forecast(X, 2),
+        ValueError, "forecast: expected a network that reads in one...",
+    )  # fmt: skip
     yield refusal(
-        "predict(return_state=1)",
-        lambda s: s.net.predict(X, return_state=1),
-        TypeError,
+        "predict(return_state=1)", lambda s: s.net.predict(X, return_state=1), TypeError,
         "return_state: expected True or False, got 1",
-    )
+    )  # fmt: skip
     yield refusal(
         "checkpoint_every in both directions",
         lambda s: s.network(bidirectional=True).forward(X, checkpoint_every=3),
@@ -137,17 +117,13 @@ def method_rows():
         "checkpoint_every: expected None with bidirectional=True...got 3",
     )
     yield refusal(
-        "forward(checkpoint_every=0)",
-        lambda s: s.net.forward(X, checkpoint_every=0),
-        ValueError,
+        "forward(checkpoint_every=0)", lambda s: s.net.forward(X, checkpoint_every=0), ValueError,
         "checkpoint_every: expected at least 1, got 0",
-    )
+    )  # fmt: skip
     yield refusal(
-        "astype('int8')",
-        lambda s: s.net.astype("int8"),
-        ValueError,
+        "astype('int8')", lambda s: s.net.astype("int8"), ValueError,
         "dtype: expected 'float32' or 'float64', got 'int8'",
-    )
+    )  # fmt: skip
     yield refusal(
         "astype of a number that float32 cannot hold",
         lambda s: crnn.LSTM(
@@ -173,9 +149,7 @@ def optimizer_rows():
         (crnn.SGD, {"momentum": "0.5"}, TypeError, "momentum: expected a number, got '0.5'"),
         (crnn.SGD, {"nesterov": True}, ValueError, "nesterov: expected a momentum above 0..."),
         (
-            crnn.SGD,
-            {"nesterov": "no", "momentum": 0.9},
-            TypeError,
+            crnn.SGD, {"nesterov": "no", "momentum": 0.9}, TypeError,
             "nesterov: expected True or False, got 'no'",
         ),
         (crnn.SGD, {"weight_decay": -0.1}, ValueError, f"weight_decay: {bound}, got -0.1"),
@@ -187,14 +161,12 @@ def optimizer_rows():
         (crnn.Adam, {"beta1": 1.0}, ValueError, f"beta1: {bound} and below 1, got 1.0"),
         (crnn.AdamW, {"beta2": -0.1}, ValueError, f"beta2: {bound} and below 1, got -0.1"),
         (crnn.Adam, {"eps": 0}, ValueError, "eps: expected a finite number above 0, got 0"),
-    ]
+    ]  # fmt: skip
     for optimizer, settings, kind, sentence in cases:
         yield refusal(
             f"{optimizer.__name__}({settings})",
-            lambda s, o=optimizer, settings=settings: o(**{"lr": 0.1} | settings),
-            kind,
-            sentence,
-        )
+            lambda s, o=optimizer, settings=settings: o(**{"lr": 0.1} | settings), kind, sentence,
+        )  # fmt: skip
     schedules = crnn.schedules
     for name, call, sentence in (
         ("exponential", lambda s: schedules.exponential(0.1, 0), "factor: expected..."),
@@ -214,50 +186,31 @@ def loss_rows():
         "nan weight": (Huber(), A, A, np.full((2, 3), np.nan), "weights: expected finite..."),
         "weights of zero": (MSE(), A, A, np.zeros((2, 3)), "weights: expected a number above 0..."),
         "weights of outputs": (
-            SSE(),
-            A,
-            A,
-            np.ones((2, 3, 4)),
+            SSE(), A, A, np.ones((2, 3, 4)),
             "weights: expected shape (batch=2, time=3), got (2, 3, 4)",
         ),
         "class weights of zero": (
-            CrossEntropy(class_weights=[1, 0, 0, 0]),
-            A,
-            ones,
-            None,
+            CrossEntropy(class_weights=[1, 0, 0, 0]), A, ones, None,
             "weights: expected a sum above 0, got 0",
         ),
         "class weights of other classes": (
-            CrossEntropy(class_weights=[1, 2]),
-            A,
-            ones,
-            None,
+            CrossEntropy(class_weights=[1, 2]), A, ones, None,
             "class_weights: expected shape (outputs=4,), got (2,)",
         ),
         "shapes": (
-            MSE(),
-            A,
-            A[:, :2],
-            None,
+            MSE(), A, A[:, :2], None,
             "y: expected shape (batch=2, time=3, outputs=4), got (2, 2, 4)",
         ),
         "axes": (MSE(), A[0, 0], A[0, 0], None, "y_hat: expected shape..., got (4,)"),
         "nan": (MSE(), A + np.nan, A, None, "y_hat: expected finite numbers, got nan at index..."),
         "probability": (
-            BinaryCrossEntropy(),
-            A,
-            A + 2,
-            None,
-            "y: expected numbers from 0 to 1, got 2...",
+            BinaryCrossEntropy(), A, A + 2, None, "y: expected numbers from 0 to 1, got 2...",
         ),
         "class": (
-            CrossEntropy(),
-            A,
-            np.full((2, 3), 4),
-            None,
+            CrossEntropy(), A, np.full((2, 3), 4), None,
             "y: expected class numbers from 0 to 3, got 4 to 4",
         ),
-    }
+    }  # fmt: skip
     for name, (loss, y_hat, y, weights, sentence) in cases.items():
         yield refusal(
             f"loss object: {name}",

@@ -13,19 +13,17 @@ BAD_STEPS = {
     "axes": (np.ones((1, 3)), ValueError, "expected shape (inputs=3,), got (1, 3)"),
     "nan": ([1.0, np.nan, 2.0], ValueError, "expected finite numbers, got nan at index (1,)"),
     "nan in place": (
-        np.array([1, 2, np.inf], np.float32),
-        ValueError,
+        np.array([1, 2, np.inf], np.float32), ValueError,
         "expected finite numbers, got inf at index (2,)",
     ),
     "too large": (
-        [1.0, 1e300, 2.0],
-        ValueError,
+        [1.0, 1e300, 2.0], ValueError,
         "expected numbers that float32 can hold, got 1e+300 at index (1,)",
     ),
     "string": ("abc", TypeError, NUMBERS + "<U3"),
     "none": (None, TypeError, "expected an array, got None"),
     "complex": (np.ones(3, complex), TypeError, NUMBERS + "complex128"),
-}
+}  # fmt: skip
 GOOD = np.ones(3, np.float32)
 
 
@@ -114,17 +112,14 @@ def rows():
         axes = "states=2, batch=2" if settings else "batch=2"
         states = {
             "shape": (
-                np.ones(5),
-                ValueError,
-                f"state: expected shape ({axes}, hidden=5), got (5,)",
+                np.ones(5), ValueError, f"state: expected shape ({axes}, hidden=5), got (5,)",
             ),
             "nan": (
-                np.full((2, 2, 5) if settings else (2, 5), np.nan),
-                ValueError,
+                np.full((2, 2, 5) if settings else (2, 5), np.nan), ValueError,
                 "state: expected finite numbers, got nan at index (0,...",
             ),
             "none": (None, TypeError, "state: expected an array, got None"),
-        }
+        }  # fmt: skip
         for name, (state, kind, sentence) in states.items():
             yield refusal(
                 f"stream of {network}: state: {name}",
@@ -144,30 +139,22 @@ def rows():
         ("no pair", np.ones((2, 2, 5)), TypeError, "state: expected a pair (h, c), got ndarray"),
         ("three", (h, h, h), ValueError, "state: expected a pair (h, c), got 3 of them"),
         (
-            "shape of h",
-            (np.ones(5), h),
-            ValueError,
+            "shape of h", (np.ones(5), h), ValueError,
             "state[0]: expected shape (batch=2, hidden=5), got (5,)",
         ),
         (
-            "shape of c",
-            (h, np.ones((2, 4))),
-            ValueError,
+            "shape of c", (h, np.ones((2, 4))), ValueError,
             "state[1]: expected shape (batch=2, hidden=5), got (2, 4)",
         ),
         (
-            "nan in c",
-            (h, h * np.nan),
-            ValueError,
+            "nan in c", (h, h * np.nan), ValueError,
             "state[1]: expected finite numbers, got nan at index (0, 0)",
         ),
-    ):
+    ):  # fmt: skip
         yield refusal(
             f"stream of an LSTM: state: {name}",
-            lambda s, state=state: assign(s.stream(2, family="LSTM"), state),
-            kind,
-            sentence,
-        )
+            lambda s, state=state: assign(s.stream(2, family="LSTM"), state), kind, sentence,
+        )  # fmt: skip
     for batch_size, kind, sentence in (
         (0, ValueError, "expected at least 1, got 0"),
         (-1, ValueError, "expected at least 1, got -1"),
@@ -183,11 +170,9 @@ def rows():
             f"batch_size: {sentence}",
         )
     yield refusal(
-        "stream in both directions",
-        lambda s: s.network(bidirectional=True).stream(),
-        ValueError,
+        "stream in both directions", lambda s: s.network(bidirectional=True).stream(), ValueError,
         "stream: expected a network that reads in one direction...",
-    )
+    )  # fmt: skip
 
 
 NUMBERS_FROM_0 = (
@@ -210,36 +195,26 @@ def category_rows():
         ("bools", CATEGORIES > 0, TypeError, NUMBERS_FROM_0 + "bool"),
         ("text", CATEGORIES.astype(str), TypeError, NUMBERS_FROM_0 + "<U21"),
         (
-            "list of floats",
-            CATEGORIES.astype(float).tolist(),
-            TypeError,
+            "list of floats", CATEGORIES.astype(float).tolist(), TypeError,
             NUMBERS_FROM_0 + "float64",
         ),
         (
-            "too large",
-            CATEGORIES + 1,
-            ValueError,
+            "too large", CATEGORIES + 1, ValueError,
             "x: expected class numbers from 0 to 2, got 1 to 3",
         ),
         (
-            "negative",
-            CATEGORIES - 1,
-            ValueError,
+            "negative", CATEGORIES - 1, ValueError,
             "x: expected class numbers from 0 to 2, got -1 to 1",
         ),
         (
-            "one-hot",
-            np.eye(I, dtype=int)[CATEGORIES],
-            ValueError,
+            "one-hot", np.eye(I, dtype=int)[CATEGORIES], ValueError,
             "x: expected shape (batch, time) or (time,), got (4, 6, 3)",
         ),
         (
-            "masked",
-            np.ma.masked_equal(CATEGORIES, 1),
-            ValueError,
+            "masked", np.ma.masked_equal(CATEGORIES, 1), ValueError,
             "x: expected an array without gaps...",
         ),
-    ):
+    ):  # fmt: skip
         yield refusal(
             f"categories: {name}",
             [lambda s, x=x, call=call: call(s.categorical, x) for call in methods.values()],
@@ -265,10 +240,8 @@ def category_rows():
         ):
             yield refusal(
                 f"stream of {network}: categories: {name}",
-                lambda s, x=x, settings=settings: s.stream(**settings).step(x),
-                kind,
-                sentence,
-            )
+                lambda s, x=x, settings=settings: s.stream(**settings).step(x), kind, sentence,
+            )  # fmt: skip
         yield refusal(
             f"stream of {network}: categories: block of floats",
             lambda s, settings=settings: s.stream(**settings).run([0.0, 1.0]),

@@ -24,19 +24,16 @@ def step_rows():
         "clip_value=-0.5": ({"clip_value": -0.5}, ValueError, f"clip_value: {positive}-0.5"),
         "clip_value=nan": ({"clip_value": np.nan}, ValueError, f"clip_value: {positive}nan"),
         "clip_value='1'": (
-            {"clip_value": "1"},
-            TypeError,
-            "clip_value: expected a number, got '1'",
+            {"clip_value": "1"}, TypeError, "clip_value: expected a number, got '1'",
         ),
         "both clips": (
-            {"clip_norm": 1.0, "clip_value": 1.0},
-            ValueError,
+            {"clip_norm": 1.0, "clip_value": 1.0}, ValueError,
             "clip_norm: expected only one of clip_norm and clip_value, got both",
         ),
         "optimizer='sgd'": ({"optimizer": "sgd"}, TypeError, optimizer + "str"),
         "optimizer=SGD": ({"optimizer": crnn.SGD}, TypeError, optimizer + "type"),
         "optimizer=0.1": ({"optimizer": 0.1}, TypeError, optimizer + "float"),
-    }
+    }  # fmt: skip
     for name, (settings, kind, sentence) in cases.items():
         yield refusal(
             name,
@@ -48,11 +45,9 @@ def step_rows():
             sentence,
         )
     yield refusal(
-        "train_step without optimizer",
-        lambda s: s.net.train_step(X, Y, None),
-        TypeError,
+        "train_step without optimizer", lambda s: s.net.train_step(X, Y, None), TypeError,
         optimizer + "NoneType",
-    )
+    )  # fmt: skip
     for loss in ("mae", 2, None, Huber, MSE().value):
         yield refusal(
             f"loss={getattr(loss, '__name__', loss)}",
@@ -77,11 +72,9 @@ def step_rows():
             f"lr(0): expected a finite number of at least 0, got {value}",
         )
     yield refusal(
-        "schedule that gives text",
-        lambda s: s.net.train_step(X, Y, crnn.SGD(lambda step: "fast")),
-        TypeError,
-        "lr(0): expected a number, got 'fast'",
-    )
+        "schedule that gives text", lambda s: s.net.train_step(X, Y, crnn.SGD(lambda step: "fast")),
+        TypeError, "lr(0): expected a number, got 'fast'",
+    )  # fmt: skip
 
 
 def count(y_hat, y):
@@ -112,35 +105,29 @@ def fit_rows():
         ({"validation_data": (X, Y, Y)}, TypeError, pair + "tuple of 3"),
         ({"validation_data": 3}, TypeError, pair + "int"),
         (
-            {"validation_data": (X[..., :2], Y)},
-            ValueError,
+            {"validation_data": (X[..., :2], Y)}, ValueError,
             "validation_data: x: expected shape (batch, time, inputs=3)..., got (4, 6, 2)",
         ),
         (
-            {"validation_data": (X, Y[:1])},
-            ValueError,
+            {"validation_data": (X, Y[:1])}, ValueError,
             "validation_data: y: expected shape (batch=4, time=6, outputs=3), got (1, 6, 3)",
         ),
         (
-            {"validation_data": (X, Y * np.nan)},
-            ValueError,
+            {"validation_data": (X, Y * np.nan)}, ValueError,
             "validation_data: y: expected finite numbers, got nan at index (0, 0, 0)",
         ),
         (
-            {"validation_data": (X.astype(str), Y)},
-            TypeError,
+            {"validation_data": (X.astype(str), Y)}, TypeError,
             "validation_data: x: expected numbers...got <U32",
         ),
         ({"validation_fraction": 0}, ValueError, share + "0"),
         ({"validation_fraction": 1.0}, ValueError, share + "1.0"),
         (
-            {"validation_fraction": "0.1"},
-            TypeError,
+            {"validation_fraction": "0.1"}, TypeError,
             "validation_fraction: expected a number, got '0.1'",
         ),
         (
-            {"validation_fraction": 0.5, "validation_data": (X, Y)},
-            ValueError,
+            {"validation_fraction": 0.5, "validation_data": (X, Y)}, ValueError,
             "validation_fraction: expected only one of validation_fraction and...got both",
         ),
         ({"patience": 0}, ValueError, "patience: expected at least 1, got 0"),
@@ -148,13 +135,11 @@ def fit_rows():
         ({"metrics": ["f1"]}, ValueError, named + "'f1'"),
         ({"metrics": [3]}, ValueError, named + "3"),
         (
-            {"metrics": "mae"},
-            TypeError,
+            {"metrics": "mae"}, TypeError,
             "metrics: expected a list of names and functions, got 'mae'",
         ),
         (
-            {"metrics": count},
-            TypeError,
+            {"metrics": count}, TypeError,
             "metrics: expected a list of names and functions, got <function...",
         ),
         ({"metrics": [count, "mae", count]}, ValueError, "metrics: expected different names..."),
@@ -163,14 +148,13 @@ def fit_rows():
         ({"callbacks": [1]}, TypeError, "callbacks: expected a list of functions, got [1]"),
         ({"checkpoint_every": 0}, ValueError, "checkpoint_every: expected at least 1, got 0"),
         (
-            {"resume": True},
-            ValueError,
+            {"resume": True}, ValueError,
             "resume: expected a checkpoint with it, got checkpoint=None",
         ),
         ({"resume": 1}, TypeError, "resume: expected True or False, got 1"),
         ({"checkpoint": 3}, TypeError, "checkpoint: expected a path, got 3"),
         ({"learning_rate": 0.1}, TypeError, "...unexpected keyword argument 'learning_rate'"),
-    ]
+    ]  # fmt: skip
     for number, (settings, kind, sentence) in enumerate(cases):
         yield refusal(
             f"fit({', '.join(settings)}) {number}",

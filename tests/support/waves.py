@@ -4,12 +4,8 @@ import numpy as np
 
 # Large enough to learn the waves, small enough for a test
 SMALL = {
-    "hidden_size": 12,
-    "n_networks": 2,
-    "learning_rate": 0.005,
-    "max_iter": 20,
-    "random_state": 0,
-}
+    "hidden_size": 12, "n_networks": 2, "learning_rate": 0.005, "max_iter": 20, "random_state": 0,
+}  # fmt: skip
 
 
 def waves(n=60, seed=0):

@@ -105,17 +105,14 @@ OTHERS = {
     "optimizer: expected 'Adam', as in this run, got 'SGD'": ({}, {"optimizer": crnn.Adam(0.1)}),
     "lr: expected 0.2, as in this run, got 0.1": ({}, {"optimizer": crnn.SGD(0.2, momentum=0.5)}),
     "lr: expected 'a function', as": (
-        {},
-        {"optimizer": crnn.SGD(crnn.schedules.cosine(0.1, 9), momentum=0.5)},
+        {}, {"optimizer": crnn.SGD(crnn.schedules.cosine(0.1, 9), momentum=0.5)},
     ),
     "momentum: expected 0.50000001, as in this run, got 0.5": (
-        {},
-        {"optimizer": crnn.SGD(0.1, momentum=0.50000001)},
+        {}, {"optimizer": crnn.SGD(0.1, momentum=0.50000001)},
     ),
     "nesterov: expected True": ({}, {"optimizer": crnn.SGD(0.1, momentum=0.5, nesterov=True)}),
     "weight_decay: expected 0.1": (
-        {},
-        {"optimizer": crnn.SGD(0.1, momentum=0.5, weight_decay=0.1)},
+        {}, {"optimizer": crnn.SGD(0.1, momentum=0.5, weight_decay=0.1)},
     ),
     "batch_size: expected 4, as in this run, got 32": ({}, {"batch_size": 4}),
     r"loss: expected 'Huber\(delta=1.0\)', as in this run, got 'MSE\(\)'": ({}, {"loss": "huber"}),
@@ -127,7 +124,7 @@ OTHERS = {
     r"metrics: expected \['mae'\], as in this run, got \[\]": ({}, {"metrics": ["mae"]}),
     "patience: expected 3, as in this run, got None": ({}, {"patience": 3}),
     "state of a generator": ({}, {"seed": np.random.Generator(np.random.MT19937(0))}),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("message", OTHERS)

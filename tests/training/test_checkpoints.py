@@ -194,16 +194,9 @@ def test_a_checkpoint_of_version_1(implementation, tmp_path):
     path.write_bytes((DATA / "version_1_checkpoint.npz").read_bytes())
     net = crnn.RNN(3, 4, 2, dtype="float64", seed=0, implementation=implementation)
     history = net.fit(
-        expected["x"],
-        expected["y"],
-        epochs=4,
-        batch_size=4,
-        optimizer=crnn.Adam(0.02),
-        validation_fraction=0.3,
-        metrics=["mae"],
-        checkpoint=path,
-        resume=True,
-    )
+        expected["x"], expected["y"], epochs=4, batch_size=4, optimizer=crnn.Adam(0.02),
+        validation_fraction=0.3, metrics=["mae"], checkpoint=path, resume=True,
+    )  # fmt: skip
     np.testing.assert_allclose(net.flat_params, expected["parameters"], rtol=0, atol=1e-12)
     assert history.loss == pytest.approx(expected["loss"], rel=1e-12)
     assert history.val_loss == pytest.approx(expected["val_loss"], rel=1e-12)

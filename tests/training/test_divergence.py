@@ -44,13 +44,9 @@ def test_divergence_restores_the_parameters_of_before_the_step(build_network, dt
         net = build_network(dtype=dtype)
         with pytest.raises(crnn.DivergenceError) as caught:
             net.fit(
-                x,
-                y,
-                epochs=500,
-                batch_size=3,
-                optimizer=crnn.SGD(lr, momentum=momentum),
+                x, y, epochs=500, batch_size=3, optimizer=crnn.SGD(lr, momentum=momentum),
                 shuffle=False,
-            )
+            )  # fmt: skip
         error = caught.value
         assert isinstance(error, ArithmeticError)
         assert np.isfinite(net.flat_params).all()
@@ -91,13 +87,11 @@ def test_divergence_of_parameters_that_are_not_finite(build_network):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda lr: crnn.SGD(lr),
-        lambda lr: crnn.SGD(lr, momentum=0.9),
-        lambda lr: crnn.RMSprop(lr),
+        lambda lr: crnn.SGD(lr), lambda lr: crnn.SGD(lr, momentum=0.9), lambda lr: crnn.RMSprop(lr),
         lambda lr: crnn.Adam(lr),
     ],
     ids=["sgd", "momentum", "rmsprop", "adam"],
-)
+)  # fmt: skip
 def test_training_can_go_on_after_divergence(build_network, make):
     # The optimizer too is as before the step: its memory holds nothing of the failed one.
     x, y = data()
@@ -212,15 +206,9 @@ def test_ctrl_c_anywhere_leaves_whole_steps(build_network, momentum):
 
         def fit(net=net, optimizer=optimizer):
             net.fit(
-                x,
-                y,
-                epochs=2,
-                batch_size=2,
-                optimizer=optimizer,
-                clip_norm=1.0,
-                shuffle=False,
+                x, y, epochs=2, batch_size=2, optimizer=optimizer, clip_norm=1.0, shuffle=False,
                 validation_data=(x[:1], y[:1]),
-            )
+            )  # fmt: skip
 
         interrupted = interrupted_after(lines, fit)
         assert net.flat_params.tobytes() in whole_steps, f"torn after {lines} lines"

@@ -98,14 +98,9 @@ def test_patience_counts_epochs_in_a_row(build_network):
         kept = []
         net = build_network()
         history = net.fit(
-            *data(),
-            epochs=8,
-            loss=Listed(),
-            patience=patience,
-            optimizer=crnn.SGD(0.01),
-            validation_data=data(n=3),
-            callbacks=[keeping(kept)],
-        )
+            *data(), epochs=8, loss=Listed(), patience=patience, optimizer=crnn.SGD(0.01),
+            validation_data=data(n=3), callbacks=[keeping(kept)],
+        )  # fmt: skip
         assert len(history.val_loss) == epochs
         assert history.best_epoch == best
         assert np.array_equal(net.flat_params, kept[best - 1])
@@ -116,13 +111,9 @@ def test_patience_without_validation_watches_the_training(build_network):
     kept = []
     # Too large a rate: the loss goes down, then up.
     history = net.fit(
-        *data(),
-        epochs=100,
-        optimizer=crnn.SGD(lambda step: 0.05 * 1.2**step),
-        clip_norm=1.0,
-        patience=3,
-        callbacks=[keeping(kept)],
-    )
+        *data(), epochs=100, optimizer=crnn.SGD(lambda step: 0.05 * 1.2**step), clip_norm=1.0,
+        patience=3, callbacks=[keeping(kept)],
+    )  # fmt: skip
     assert history.best_epoch == 1 + int(np.argmin(history.loss))
     assert len(history.loss) == history.best_epoch + 3 < 100
     assert np.array_equal(net.flat_params, kept[history.best_epoch - 1])
@@ -132,13 +123,11 @@ def test_patience_without_validation_watches_the_training(build_network):
 def test_the_best_parameters_come_back_though_patience_has_not_run_out(build_network, stops):
     net, kept = build_network(), []
     history = net.fit(
-        *data(),
-        epochs=9 if stops else 6,
-        patience=50,
+        *data(), epochs=9 if stops else 6, patience=50,
         # The loss goes down for two steps, then up.
         optimizer=crnn.SGD(lambda step: 0.05 if step < 2 else 1.5),
         callbacks=[keeping(kept), lambda _, history: stops and len(history.loss) == 6],
-    )
+    )  # fmt: skip
     assert len(history.loss) == 6
     assert history.best_epoch == 1 + int(np.argmin(history.loss)) < 6
     assert np.array_equal(net.flat_params, kept[history.best_epoch - 1])
@@ -204,17 +193,10 @@ def test_all_of_it_together_on_a_task(implementation):
     y = np.concatenate([np.zeros_like(x[:, :1]), x[:, :-1]], axis=1)
     net = crnn.RNN(1, 8, 1, seed=3, implementation=implementation)
     history = net.fit(
-        x,
-        y,
-        epochs=60,
-        batch_size=8,
-        loss=crnn.losses.Huber(0.5),
-        optimizer=crnn.Adam(crnn.schedules.cosine(0.02, steps=360)),
-        validation_fraction=0.2,
-        patience=20,
-        metrics=["mae"],
-        seed=1,
-    )
+        x, y, epochs=60, batch_size=8, loss=crnn.losses.Huber(0.5),
+        optimizer=crnn.Adam(crnn.schedules.cosine(0.02, steps=360)), validation_fraction=0.2,
+        patience=20, metrics=["mae"], seed=1,
+    )  # fmt: skip
     # Without memory the best answer is zero, whose mean error is about 0.46.
     assert history.metrics["val_mae"][history.best_epoch - 1] < 0.05
     assert all(b < a for a, b in itertools.pairwise(history.lr))

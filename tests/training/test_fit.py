@@ -135,14 +135,9 @@ def test_fit_is_training_steps_in_order(build_network):
     fitted, stepped = build_network(), build_network()
     x, y = data()
     fitted.fit(
-        x,
-        y,
-        epochs=2,
-        batch_size=3,
-        optimizer=crnn.SGD(0.1, momentum=0.5),
-        clip_norm=0.3,
+        x, y, epochs=2, batch_size=3, optimizer=crnn.SGD(0.1, momentum=0.5), clip_norm=0.3,
         shuffle=False,
-    )
+    )  # fmt: skip
     optimizer = crnn.SGD(0.1, momentum=0.5)
     for _, part in itertools.product(range(2), (slice(0, 3), slice(3, 6), slice(6, 7))):
         stepped.train_step(x=x[part], y=y[part], optimizer=optimizer, clip_norm=0.3)

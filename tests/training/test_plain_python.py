@@ -143,12 +143,8 @@ def train(theta, x, y, *, loss, momentum, nesterov, clip_norm, clip_value):
 )
 def test_fit_agrees_with_plain_python(build_network, options):
     options = {
-        "loss": "sse",
-        "momentum": 0.0,
-        "nesterov": False,
-        "clip_norm": None,
-        "clip_value": None,
-    } | options
+        "loss": "sse", "momentum": 0.0, "nesterov": False, "clip_norm": None, "clip_value": None,
+    } | options  # fmt: skip
     rng = np.random.default_rng(1)
     x = rng.standard_normal((SEQUENCES, STEPS, I))
     y = rng.standard_normal((SEQUENCES, STEPS, O))
@@ -159,26 +155,18 @@ def test_fit_agrees_with_plain_python(build_network, options):
     if options["clip_norm"] is not None:
         assert max(norms) > options["clip_norm"]
     history = net.fit(
-        x,
-        y,
-        epochs=EPOCHS,
-        batch_size=BATCH_SIZE,
+        x, y, epochs=EPOCHS, batch_size=BATCH_SIZE,
         optimizer=crnn.SGD(lr=LR, momentum=options["momentum"], nesterov=options["nesterov"]),
-        loss=options["loss"],
-        clip_norm=options["clip_norm"],
-        clip_value=options["clip_value"],
+        loss=options["loss"], clip_norm=options["clip_norm"], clip_value=options["clip_value"],
         shuffle=False,
-    )
+    )  # fmt: skip
 
     for name, values in net.params.items():
         assert values.dtype == np.float64
         np.testing.assert_allclose(
-            values,
-            theta[name],
-            rtol=0,
-            atol=RELATIVE_TOLERANCE * np.abs(values).max(),
+            values, theta[name], rtol=0, atol=RELATIVE_TOLERANCE * np.abs(values).max(),
             err_msg=name,
-        )
+        )  # fmt: skip
     assert history.loss == pytest.approx(losses, rel=RELATIVE_TOLERANCE)
     assert history.grad_norm == pytest.approx(norms, rel=RELATIVE_TOLERANCE)
 
