@@ -168,13 +168,15 @@ def chunks_by_hand(net, x, y, lengths, k):
         tape = net.forward(x[:, part], h, lengths=np.maximum(left, 1))
         error = (tape.y - y[:, part]) * inside[..., None]
         losses.append((np.sum(error**2) / (2 * inside.sum()), inside.sum()))
-        gradient = net.backward(tape, 2 * error / (2 * inside.sum())).flat
+        gradients = net.backward(tape, 2 * error / (2 * inside.sum()))
+        if net.trainable_h0 and h is not None:
+            gradients["h0"][...] = 0  # these states are not the trained ones
         ended = left == 0
         h_n = tape.h_n.copy()
         if h is not None:
             h_n[ended] = h[ended]
         h = h_n
-        net.flat_params[...] -= 0.1 * gradient
+        net.flat_params[...] -= 0.1 * gradients.flat
     total = sum(loss * steps for loss, steps in losses)
     return total / sum(steps for _, steps in losses)
 
