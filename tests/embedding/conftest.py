@@ -41,12 +41,6 @@ setuptools.setup(
 """
 
 
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if SOURCES in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("embedding"))
-
-
 @pytest.fixture(scope="session")
 def steppers(native, tmp_path_factory):
     """(C extension, Cython extension), built in a folder of their own.

@@ -48,6 +48,8 @@ def test_import_from_c(steppers, run_python):
     code += """
 sys.modules["crnn.kernels.native"] = None
 import warnings
+
+pytestmark = pytest.mark.xdist_group("embedding")
 warnings.simplefilter("ignore")
 try:
     import stepper

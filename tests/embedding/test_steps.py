@@ -5,6 +5,8 @@ import pytest
 
 import crnn
 
+pytestmark = pytest.mark.xdist_group("embedding")
+
 CASES = [
     (8, 32, 4, None),
     (8, 8, 4, None),
