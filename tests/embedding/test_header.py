@@ -56,7 +56,8 @@ try:
 except ImportError as error:
     print(error.name)
 """
-    assert run_python(code).stdout == "crnn.kernels.native\n"
+    process = run_python(code)
+    assert process.stdout == "crnn.kernels.native\n", process.stderr
 
 
 def test_later_header(steppers, run_python):
