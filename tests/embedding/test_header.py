@@ -10,6 +10,8 @@ import pytest
 
 import crnn
 
+pytestmark = pytest.mark.xdist_group("embedding")
+
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
 
 
@@ -48,8 +50,6 @@ def test_import_from_c(steppers, run_python):
     code += """
 sys.modules["crnn.kernels.native"] = None
 import warnings
-
-pytestmark = pytest.mark.xdist_group("embedding")
 warnings.simplefilter("ignore")
 try:
     import stepper

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.xdist_group("embedding")
+
 SOURCES = Path(__file__).parent
 
 
@@ -111,8 +113,6 @@ import sys
 import numpy as np, crnn
 sys.path.insert(0, {str(Path(steppers[0].__file__).parent)!r})
 import stepper
-
-pytestmark = pytest.mark.xdist_group("embedding")
 for I, H, O, batch in {CONFINED!r}:
     stream = crnn.RNN(I, H, O, seed=0).stream(batch)
     x = np.ones((batch or 1, I), np.float32)
