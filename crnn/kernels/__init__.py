@@ -13,7 +13,7 @@
     `loops/recurrence.pxi` goes through time. Matrix products are in `loops/product.pxi`, over the
     register tile of `loops/tile.pxi.in`; for a sequence alone in `loops/row.pxi.in`.
 
-`tests/kernels/` compares both with a third implementation in einsum, and their errors with each
+`tests/kernels/` compares both with a third implementation, and their errors with each
 other. The compiled tanh layer is tested at every size from 1 to 70, the other cells and NumPy at
 some of them; compiled kernels on every instruction set that the machine runs. A change to one
 implementation lands with the other in the same commit.
