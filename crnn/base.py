@@ -20,7 +20,7 @@ from crnn._training.evaluation import Metric
 from crnn._training.history import History
 from crnn._training.run import Clipping, Controls, Plan, Run
 from crnn._typing import Array, StateLike, StateT
-from crnn.kernels import cells
+from crnn.kernels import cells, contracts
 from crnn.losses import CustomLoss, Loss, get_loss
 from crnn.metrics import get_metrics
 from crnn.optimizers import SGD, Optimizer
@@ -56,7 +56,7 @@ class RecurrentNetwork(Generic[StateT]):
         implementation: str | None,
     ) -> None:
         architecture = _checked(architecture)
-        float_dtype = cells.float_dtype(dtype)
+        float_dtype = contracts.float_dtype(dtype)
         checks.choice("init", init, ("orthogonal", "uniform"))
         kernels = _backend.kernels
         if implementation is not None:
@@ -200,8 +200,8 @@ class RecurrentNetwork(Generic[StateT]):
         lengths : array of int (batch,), optional
             Steps of each sequence; without it all of them.
         checkpoint_every : int, optional
-            Keep only the states before every so many steps, and compute the others again in
-            `backward`: less memory for more time, and the same gradient. A good choice is the
+            Keep only the states before every `checkpoint_every` steps, and compute the others again
+            in `backward`: less memory for more time, and the same gradient. A good choice is the
             square root of the number of steps (Chen, Xu, Zhang and Guestrin 2016). Not with
             `bidirectional`.
 
@@ -299,6 +299,15 @@ class RecurrentNetwork(Generic[StateT]):
     @overload
     def predict(
         self,
+        x: npt.NDArray[Any],
+        h0: StateLike | None,
+        return_state: Literal[True],
+        lengths: npt.ArrayLike | None = None,
+    ) -> tuple[Array, StateT]: ...
+
+    @overload
+    def predict(
+        self,
         x: Sequences,
         h0: StateLike | None = None,
         return_state: Literal[False] = False,
@@ -314,6 +323,15 @@ class RecurrentNetwork(Generic[StateT]):
         return_state: Literal[True],
         lengths: npt.ArrayLike | None = None,
     ) -> tuple[Array | list[Array], StateT]: ...
+
+    @overload
+    def predict(
+        self,
+        x: Sequences,
+        h0: StateLike | None = None,
+        return_state: bool = False,
+        lengths: npt.ArrayLike | None = None,
+    ) -> Array | list[Array] | tuple[Array | list[Array], StateT]: ...
 
     def predict(
         self,
@@ -521,7 +539,7 @@ class RecurrentNetwork(Generic[StateT]):
             Scale the gradient down to this global norm where it is larger (Pascanu, Mikolov and
             Bengio 2013).
         clip_value : float, optional
-            Or clip each of its elements to ±clip_value.
+            Clip each of its elements to ±clip_value; not with `clip_norm`.
         lengths, mask : array, optional
             As in `loss`.
 
@@ -541,9 +559,10 @@ class RecurrentNetwork(Generic[StateT]):
         clipping = Clipping.checked(clip_norm, clip_value)
         self._check_optimizer(optimizer)
         batch = sequences.batch(self._network, x, y, checked_loss, lengths, mask)
-        return step.train_step(self._network, batch, optimizer, checked_loss, clipping, self._rng)[
-            0
-        ]
+        value, _, _ = step.train_step(
+            self._network, batch, optimizer, checked_loss, clipping, self._rng
+        )
+        return value
 
     def fit(
         self,
@@ -573,7 +592,7 @@ class RecurrentNetwork(Generic[StateT]):
     ) -> History:
         """Train for some epochs of mini-batches.
 
-        Interrupted (Ctrl-C), the network keeps its last whole step.
+        After Ctrl-C the network has the parameters of the last complete step.
 
         Parameters
         ----------
@@ -591,7 +610,8 @@ class RecurrentNetwork(Generic[StateT]):
         clip_norm, clip_value : float, optional
             As in `train_step`.
         bptt : int, optional
-            Truncated BPTT (Williams and Peng 1990): take a step after every so many time steps.
+            Truncated BPTT (Williams and Peng 1990): take a step of the optimizer every `bptt` time
+            steps.
             The state goes on from one such chunk to the next and no gradient does, so long
             sequences need no more memory than short ones.
         shuffle : bool
@@ -602,11 +622,11 @@ class RecurrentNetwork(Generic[StateT]):
         validation_data : (x, y), optional
             Data whose loss is recorded after each epoch.
         validation_fraction : float, optional
-            Or the share of the sequences, the last ones as given, that are validation data and not
-            trained on; at least one sequence.
+            The share of the sequences, the last ones as given, that are validation data and not
+            trained on; at least one sequence. Not with `validation_data`.
         patience : int, optional
-            Stop after so many epochs in a row without a new lowest loss: of the validation data, or
-            without them of the training data. At the end the network gets the parameters of the
+            Stop after `patience` epochs in a row without a new lowest loss: of the validation data,
+            or without them of the training data. At the end the network gets the parameters of the
             best epoch, ``history.best_epoch``.
         metrics : list of str or function
             What else to record after each epoch, for the validation data or without them for the
@@ -618,7 +638,7 @@ class RecurrentNetwork(Generic[StateT]):
         checkpoint : path-like, optional
             A file for the state of the run after an epoch, replaced whole or not at all.
         checkpoint_every : int
-            Write it after every so many epochs, and after the last.
+            Write it every `checkpoint_every` epochs, and after the last.
         resume : bool
             Go on from the checkpoint if there is one. The run ends as if it had never been
             interrupted, to the bit on the same kind of processor. The arguments have to be those
@@ -720,7 +740,7 @@ class RecurrentNetwork(Generic[StateT]):
         ValueError
             There is no such dtype, or a parameter is too large for it.
         """
-        wanted = cells.float_dtype(dtype)
+        wanted = contracts.float_dtype(dtype)
         if np.abs(self.flat_params).max() > np.finfo(wanted).max:
             raise ValueError(f"dtype: expected one that holds all parameters, got {wanted}")
         twin = copy.copy(self)

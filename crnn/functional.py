@@ -1,7 +1,7 @@
 """Recurrent layers as functions of parameters that somebody else holds.
 
 A framework with parameters of its own, such as PyTorch in `crnn.torch`, computes crnn's layers with
-these functions: all layers and directions of an `crnn.Architecture` over whole sequences, without
+these functions: all layers and directions of a `crnn.Architecture` over whole sequences, without
 an output layer. The arguments are not checked; wrong shapes or dtypes lead to errors of the kernels
 or to wrong numbers.
 

@@ -1,6 +1,7 @@
 """Streams: networks whose inputs come one step at a time."""
 
 import threading
+from abc import ABC
 from collections.abc import Callable
 from typing import Any, Generic
 
@@ -17,7 +18,7 @@ from crnn.kernels.streams import STATE_DELETED, STREAM_BUSY, STREAM_PICKLED, che
 SHORT_BLOCK = 16
 
 
-class Stream(Generic[StateT]):
+class Stream(ABC, Generic[StateT]):
     """A network as it was when the stream was made, with a state.
 
     `RNN.stream` makes streams. Outputs have the bits of `RNN.predict` on the same inputs, however
@@ -235,6 +236,9 @@ def make_stream(network: Network, batch_size: int | None) -> Any:
     """
     architecture = network.architecture
     compiled = getattr(network.kernels, "Stream", None)
+    if compiled is not None:
+        # For isinstance: the compiled class has the same methods and attributes.
+        Stream.register(compiled)
     if compiled is None or architecture.num_states > 1 or architecture.trainable_h0:
         return Stream(network, batch_size)
     return compiled(

@@ -156,7 +156,7 @@ def batch(network: Network, x: Any, y: Any, loss: "Loss", lengths: Any, mask: An
     kernels = network.kernels
     if (
         lengths is mask is None
-        and network.has_whole_kernels
+        and network.has_fused_kernels
         and kernels.is_kernel_ready(x, network.flat, network.x_shape)
     ):
         shape = (x.shape[0], x.shape[1], network.architecture.outputs)

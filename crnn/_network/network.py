@@ -49,9 +49,10 @@ class Network:
         Their shapes, in the order of `flat`.
     x_shape : tuple
         The shape of features that kernels take, -1 for any size.
-    has_whole_kernels : bool
-        Whether `rnn_predict` and `rnn_gradient` do a whole pass of this network: one layer in one
-        direction that reads features, an output for each step, first states of zero.
+    has_fused_kernels : bool
+        Whether one kernel call does a whole pass of this network (`rnn_predict`, `rnn_gradient`):
+        one layer in one direction that reads features, an output for each step, first states of
+        zero.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Network:
         # O as the kernels take it: 0 without an output layer
         self._output_size = architecture.output_size or 0
         self.x_shape = (-1, -1, architecture.input_size)
-        self.has_whole_kernels = (
+        self.has_fused_kernels = (
             architecture.num_states == 1
             and architecture.return_sequences
             and not architecture.trainable_h0
@@ -217,7 +218,7 @@ class Network:
         The states of a block of steps are kept: of all steps for a bidirectional network, else of
         about `BLOCK_SCALARS` scalars.
         """
-        if self.has_whole_kernels and lengths is None:
+        if self.has_fused_kernels and lengths is None:
             first = None if h0 is None else h0[0]
             last = None if h_n is None else h_n[0]
             return self._predict_layer(x, first, self.flat, self._output_size, last)
@@ -323,7 +324,7 @@ class Network:
     ) -> tuple[float, float, Array]:
         """Return the loss, the gradient's norm before clipping, and the clipped gradient (n,).
 
-        One kernel call, from states of zero, for networks that have whole kernels.
+        One kernel call, from states of zero, for networks that have fused kernels.
         """
         B, T, I = x.shape
         H, O, cell = self.architecture.hidden_size, self._output_size, self.architecture.cell

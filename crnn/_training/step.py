@@ -88,10 +88,11 @@ def gradient_of_batch(
     last_states : array (layers * directions, B, S) or None
     """
     if (
-        network.has_whole_kernels
+        network.has_fused_kernels
         and loss.is_fused
         and batch.lengths is None
         and batch.weights is None
+        and h0 is None
         and not wants_states
     ):
         # One kernel call: forward, loss, BPTT and clipping

@@ -3,8 +3,6 @@
 import math
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from crnn._typing import Array
 
 
@@ -71,16 +69,3 @@ def views(flat: Array, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
         parts[name] = flat[start:end].reshape(shape)
         start = end
     return parts
-
-
-def float_dtype(value: Any) -> np.dtype[Any]:
-    """Return the dtype float32 or float64, or raise a ValueError."""
-    dtype: np.dtype[Any]
-    try:
-        dtype = np.dtype(value)
-    except TypeError:
-        dtype = np.dtype(object)
-    # NumPy reads None as float64.
-    if value is None or dtype not in (np.float32, np.float64) or not dtype.isnative:
-        raise ValueError(f"dtype: expected 'float32' or 'float64', got {value!r}")
-    return dtype

@@ -351,3 +351,16 @@ def foreign_parameters(parameters: Array) -> ValueError:
         "parameters: expected what stream_parameters returns for these sizes, "
         f"got {parameters.size} scalars"
     )
+
+
+def float_dtype(value: Any) -> np.dtype[Any]:
+    """Return the dtype float32 or float64, or raise a ValueError."""
+    dtype: np.dtype[Any]
+    try:
+        dtype = np.dtype(value)
+    except TypeError:
+        dtype = np.dtype(object)
+    # NumPy reads None as float64.
+    if value is None or dtype not in (np.float32, np.float64) or not dtype.isnative:
+        raise ValueError(f"dtype: expected 'float32' or 'float64', got {value!r}")
+    return dtype

@@ -24,7 +24,7 @@ from crnn.kernels.table cimport (
 import numpy
 
 from crnn.kernels import contracts, streams
-from crnn.kernels.cells import CELLS, float_dtype, get_cell
+from crnn.kernels.cells import CELLS, get_cell
 
 np.import_array()
 

@@ -45,7 +45,7 @@ def test_training_steps_follow_finite_differences(implementation, case, settings
 
 
 @dtypes
-@pytest.mark.parametrize("case", ["mse", "sse", "cross_entropy", "binary_cross_entropy", "huber"])
+@pytest.mark.parametrize("case", crnn.losses.BY_NAME)
 def test_loss_of_a_network_is_the_formula_of_its_predictions(
     implementation, case, dtype, tolerances
 ):
@@ -69,7 +69,7 @@ def test_class_numbers_of_any_integer_type(implementation, integer):
 
 
 @dtypes
-@pytest.mark.parametrize("case", ["mse", "sse", "cross_entropy", "binary_cross_entropy", "huber"])
+@pytest.mark.parametrize("case", crnn.losses.BY_NAME)
 def test_names_are_the_objects(implementation, case, dtype):
     loss, _ = FORMULAS[case]
     results = []

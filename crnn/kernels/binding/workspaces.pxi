@@ -6,7 +6,7 @@ cdef Table* table_of(dtype) except NULL:
         number = (<np.dtype> dtype).type_num
     if number == np.NPY_FLOAT:
         return &builds.float32
-    return &builds.float64 if float_dtype(dtype) == "float64" else &builds.float32
+    return &builds.float64 if contracts.float_dtype(dtype) == "float64" else &builds.float32
 
 
 cdef Sizes as_sizes(cell, Py_ssize_t T, Py_ssize_t B, Py_ssize_t I, Py_ssize_t H,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crnn._typing import Array
-from crnn.kernels import cells
+from crnn.kernels import cells, contracts
 
 instruction_set, instruction_set_reason = "NumPy", "which decides by itself"
 
@@ -82,7 +82,7 @@ def stream_workspace_size(cell: str, B: int, I: int, H: int, O: int, dtype: npt.
 
 def _no_workspace(cell: str, dtype: npt.DTypeLike) -> int:
     cells.get_cell(cell)
-    cells.float_dtype(dtype)
+    contracts.float_dtype(dtype)
     return 0
 
 
