@@ -223,9 +223,12 @@ class RecurrentNetwork(Generic[StateT]):
                     "checkpoint_every: expected None with bidirectional=True, which reads "
                     f"sequences from both ends, got {checkpoint_every}"
                 )
-        # A copy: BPTT reads x again, and its owner may reuse the array before.
+        # Copies: BPTT reads both again, and their owner may reuse the arrays before.
         tape: Tape[StateT] = self._network.forward(
-            checked.copy(), start, ends, checkpoint_every=checkpoint_every
+            checked.copy(),
+            None if start is None else start.copy(),
+            ends,
+            checkpoint_every=checkpoint_every,
         )
         tape.is_single = single
         return tape

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crnn import checks
 from crnn._network.architecture import Architecture
 from crnn._typing import Array
 from crnn.base import NETWORK_KIND, NETWORK_VERSION
@@ -49,6 +50,8 @@ def load(
 
     Raises
     ------
+    TypeError
+        `categorical` is no bool.
     ModelFileError
         The file is damaged, holds something else, was written by a newer version, or says something
         else than `categorical`.
@@ -67,6 +70,9 @@ def load(
     """
     # Imported here: the libraries for files take longer to import than crnn.
     from crnn import archive
+
+    if categorical is not None:
+        categorical = checks.boolean("categorical", categorical)
 
     def expected(description: Any) -> "Shapes":
         archive.check_kind(description, NETWORK_KIND, NETWORK_VERSION)

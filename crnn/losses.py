@@ -352,7 +352,7 @@ class _Custom(Loss):
         like: Array,
         kernels: ModuleType,
     ) -> Array:
-        checked = np.asarray(y)
+        checked = arrays.as_array("y", y)
         if axes[0] != "outputs" and checked.shape[:1] != shape[:1]:
             raise ValueError(f"y: expected shape ({axes[0]}={shape[0]}, ...), got {checked.shape}")
         return checked

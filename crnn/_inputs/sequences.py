@@ -46,7 +46,7 @@ def sequences(
         return x, None, None, False
     ends = None
     if lengths is not None:
-        x = np.array(x)
+        x = np.array(arrays.as_array("x", x))
         if x.ndim < 2:
             raise ValueError(f"x: expected sequences side by side with lengths, got {x.shape}")
         ends = arrays.lengths(lengths, *x.shape[:2])
@@ -177,7 +177,7 @@ def dataset(
     B = None if single else len(checked)
     T = checked.shape[1]
     if ends is not None and architecture.return_sequences:
-        y = np.array(y)
+        y = np.array(arrays.as_array("y", y))
         if y.ndim >= 2 and len(y) == len(ends):
             # What is past the ends counts nothing, and may be NaN.
             clear_padding(y, ends)
