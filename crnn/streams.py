@@ -22,7 +22,8 @@ class Stream(ABC, Generic[StateT]):
     """A network as it was when the stream was made, with a state.
 
     `RNN.stream` makes streams. Outputs have the bits of `RNN.predict` on the same inputs, however
-    they are cut into steps and blocks (categories with NumPy kernels: the same but for rounding). One thread at a time may use a stream.
+    they are cut into steps and blocks (categories with NumPy kernels: the same but for rounding).
+    One thread at a time may use a stream.
 
     For one layer that starts from zero, with compiled kernels, `RNN.stream` returns the compiled
     class `crnn.kernels.native.Stream`, which has the same methods and attributes.
