@@ -33,25 +33,25 @@ cdef inline double now() noexcept nogil:
 def from_c(object stream, const float[::1] x, float[::1] y, double[::1] samples):
     """Fill `samples` with nanoseconds per step, each the mean of 100 steps by `crnn.h`."""
     cdef crnn_stream *pointer = crnn.get_stream(<PyObject *> stream)
-    cdef ptrdiff_t i, step
+    cdef ptrdiff_t i, _
     cdef double start
     if pointer is NULL:
         raise TypeError("expected a stream of the compiled kernels")
     with nogil:
         for i in range(samples.shape[0]):
             start = now()
-            for step in range(STEPS):
+            for _ in range(STEPS):
                 crnn.step_float(pointer, &x[0], &y[0])
             samples[i] = (now() - start) / STEPS
 
 
 def from_cython(Stream stream, const float[::1] x, float[::1] y, double[::1] samples):
     """Fill `samples` with nanoseconds per step, each the mean of 100 steps by `Stream`."""
-    cdef ptrdiff_t i, step
+    cdef ptrdiff_t i, _
     cdef double start
     with nogil:
         for i in range(samples.shape[0]):
             start = now()
-            for step in range(STEPS):
+            for _ in range(STEPS):
                 stream.step_float(&x[0], &y[0])
             samples[i] = (now() - start) / STEPS
