@@ -55,7 +55,7 @@ class Stream(ABC, Generic[StateT]):
         self.dtype: np.dtype[Any] = network.flat.dtype
         self._convert = converter(network, batch_size)
         H, cell = architecture.hidden_size, architecture.cell
-        layers = [(theta, I, O) for theta, I, O in self._network.layer_parameters()]
+        layers = list(self._network.layer_parameters())
         # Each layer's parameters as `stream_step` takes them, and its outputs: 0 for its states
         self._layers = [
             (kernels.stream_parameters(cell, theta, I, H, O, B), O) for theta, I, O in layers
