@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from crnn import DivergenceError, ModelFileError, __version__
-from crnn.cli import demo, info, series, text
+from crnn.cli import demo, fit, forecast, info, predict, stream, text
 
 __all__ = ["crnn"]
 
@@ -41,10 +41,10 @@ def crnn() -> None:
 
 
 for _command in (
-    series.fit,
-    series.forecast,
-    series.predict,
-    series.stream,
+    fit.fit,
+    forecast.forecast,
+    predict.predict,
+    stream.stream,
     text.text,
     text.generate,
     info.info,
