@@ -696,7 +696,7 @@ class RecurrentNetwork(Generic[StateT]):
         dataset = sequences.dataset(self._network, x, y, checked_loss, lengths, mask)
         if bptt is not None:
             dataset.check_time_axis()
-        dataset, validation = runs.split(
+        dataset, validation, checked_loss = runs.split(
             self._network, dataset, checked_loss, validation_data, validation_fraction
         )
         controls = Controls(

@@ -436,7 +436,7 @@ def gru_categories_layers_lengths(r):
 def tanh_class_weights(r):
     net = r.network("RNN", 5, 8, 3, dtype="float64")
     x, y = r.values(6, 9, 5), r.whole(3, 6, 9)
-    loss = crnn.losses.CrossEntropy(class_weights=[1, 5, 0.5])
+    loss = crnn.losses.CrossEntropy([1, 5, 0.5])
     r.fit(net, x, y, epochs=3, batch_size=4, optimizer=crnn.SGD(0.1), loss=loss)
     r.record(net.predict(x), net.loss(x, y, loss))
 

@@ -8,7 +8,7 @@ from crnn import checks
 from crnn._inputs.sequences import dataset
 from crnn._network.network import Network
 from crnn._training.data import Dataset
-from crnn._training.evaluation import check_something_counts
+from crnn._training.evaluation import EVALUATION_BATCH, check_something_counts
 from crnn._training.history import History
 
 if TYPE_CHECKING:
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 def split(
     network: Network, data: Dataset, loss: "Loss", validation_data: Any, fraction: Any
-) -> tuple[Dataset, Dataset | None]:
-    """Return the training data and the validation data, or raise what is wrong with them.
+) -> tuple[Dataset, Dataset | None, "Loss"]:
+    """Return the training data, the validation data and the loss fitted to the former.
+
+    Raises what is wrong with them.
 
     Parameters
     ----------
@@ -52,11 +54,14 @@ def split(
         if n < 2:
             raise ValueError(f"validation_fraction: expected two sequences or more, got {n}")
         data, validation = data.split(n - min(max(round(n * fraction), 1), n - 1))
+    batches = map(data.take, data.rows(EVALUATION_BATCH, None))
+    targets = ((batch.y, batch.weights) for batch in batches)
+    loss = loss.fitted(targets, network.architecture.outputs)
     check_something_counts(data, loss)
     if validation is not None:
         with checks.within("validation data"):
             check_something_counts(validation, loss)
-    return data, validation
+    return data, validation, loss
 
 
 def bound_callbacks(callbacks: Any, net: Any) -> list[Callable[[History], Any]]:

@@ -24,13 +24,26 @@ def huber(delta):
     return of_outputs(of_output)
 
 
+def of_classes(smoothing, class_weights=(1, 1, 1, 1)):
+    """The loss of a step over the weight of its class."""
+
+    def of_step(p, c):
+        total = 0.0
+        for k, v in enumerate(class_weights):
+            share = smoothing / 4 + (1 - smoothing) * (k == c)
+            total -= share * v * math.log(math.exp(p[k]) / sum(map(math.exp, p)))
+        return total / class_weights[c]
+
+    return of_step
+
+
 # Each loss with the loss of a step written out.
 FORMULAS = {
     "mse": (MSE(), of_outputs(lambda p, q: (p - q) ** 2)),
     "sse": (SSE(), lambda p, q: sum((a - b) ** 2 for a, b in zip(p, q, strict=True)) / 2),
     "cross_entropy": (
         CrossEntropy(),
-        lambda p, c: -math.log(math.exp(p[c]) / sum(map(math.exp, p))),
+        of_classes(0),
     ),
     "binary_cross_entropy": (
         BinaryCrossEntropy(),
@@ -38,14 +51,23 @@ FORMULAS = {
     ),
     "huber": (Huber(), huber(1.0)),
     "huber of delta": (Huber(delta=0.3), huber(0.3)),
-    "class weights": (
-        CrossEntropy(class_weights=[0.2, 3, 1, 0.7]),
-        lambda p, c: -math.log(math.exp(p[c]) / sum(map(math.exp, p))),
+    "class weights": (CrossEntropy(class_weight=[0.2, 3, 1, 0.7]), of_classes(0)),
+    "class weights by class": (CrossEntropy(class_weight={1: 3, 0: 0.2}), of_classes(0)),
+    "label smoothing": (CrossEntropy(label_smoothing=0.3), of_classes(0.3)),
+    "class weights, label smoothing": (
+        CrossEntropy([0.2, 3, 1, 0.7], label_smoothing=0.3),
+        of_classes(0.3, [0.2, 3, 1, 0.7]),
     ),
+}
+# What multiplies the weight of a step, by case and class
+CLASS_WEIGHTS_OF = {
+    "class weights": [0.2, 3, 1, 0.7],
+    "class weights by class": [0.2, 3, 1, 1],
+    "class weights, label smoothing": [0.2, 3, 1, 0.7],
 }
 
 
-TAKES_CLASSES = {name for name in FORMULAS if name in ("cross_entropy", "class weights")}
+TAKES_CLASSES = {name for name, (loss, _) in FORMULAS.items() if isinstance(loss, CrossEntropy)}
 
 
 def example(case, shape, dtype="float64"):

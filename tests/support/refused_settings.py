@@ -178,6 +178,9 @@ def optimizer_rows():
         yield refusal(f"schedule {name}", call, ValueError, sentence)
 
 
+BALANCED = "class_weight: expected numbers, got 'balanced', which only fit can turn into..."
+
+
 def loss_rows():
     A = np.zeros((2, 3, 4))
     ones = np.ones((2, 3), int)
@@ -190,12 +193,22 @@ def loss_rows():
             "weights: expected shape (batch=2, time=3), got (2, 3, 4)",
         ),
         "class weights of zero": (
-            CrossEntropy(class_weights=[1, 0, 0, 0]), A, ones, None,
-            "weights: expected a sum above 0, got 0",
+            CrossEntropy(class_weight=[1, 0, 0, 0]), A, ones, None,
+            "y: expected a step that counts in the loss...",
         ),
         "class weights of other classes": (
-            CrossEntropy(class_weights=[1, 2]), A, ones, None,
-            "class_weights: expected shape (outputs=4,), got (2,)",
+            CrossEntropy(class_weight=[1, 2]), A, ones, None,
+            "class_weight: expected shape (outputs=4,), got (2,)",
+        ),
+        "class weights of a class too many": (
+            CrossEntropy(class_weight={4: 2}), A, ones, None,
+            "class_weight: expected classes from 0 to 3, got 4",
+        ),
+        "balanced classes outside fit": (
+            CrossEntropy(class_weight="balanced"), A, ones, None, BALANCED,
+        ),
+        "balanced classes, smoothed, outside fit": (
+            CrossEntropy("balanced", 0.1), A, ones, None, BALANCED,
         ),
         "shapes": (
             MSE(), A, A[:, :2], None,
@@ -232,13 +245,26 @@ def loss_rows():
         ([[1, 2]], ValueError),
         ([], ValueError),
         (["a"], TypeError),
-        ("ab", TypeError),
+        ("equal", ValueError),
+        ({0.5: 1}, TypeError),
+        ({True: 1}, TypeError),
+        ({-1: 1}, ValueError),
+        ({0: -1}, ValueError),
+        ({0: "1"}, TypeError),
+        ({0: np.inf}, ValueError),
     ):
         yield refusal(
             f"CrossEntropy({weights!r})",
-            lambda s, weights=weights: CrossEntropy(class_weights=weights),
+            lambda s, weights=weights: CrossEntropy(class_weight=weights),
             kind,
-            "class_weights: expected...",
+            "class_weight...: expected...",
+        )
+    for smoothing, kind in ((-0.1, ValueError), (1, ValueError), ("0.1", TypeError)):
+        yield refusal(
+            f"label_smoothing={smoothing!r}",
+            lambda s, smoothing=smoothing: CrossEntropy(label_smoothing=smoothing),
+            kind,
+            "label_smoothing: expected a...number...",
         )
 
 

@@ -190,11 +190,22 @@ def fit_rows():
             ValueError,
             "...y: expected a step that counts...",
         )
-    weightless = CrossEntropy(class_weights=[1, 1, 0])
+    yield refusal(
+        "balanced classes outside fit",
+        [
+            lambda s: s.net.loss(X, CLASSES, CrossEntropy("balanced")),
+            lambda s: s.net.train_step(X, CLASSES, crnn.SGD(0.1), CrossEntropy("balanced")),
+        ],
+        ValueError,
+        "class_weight: expected numbers, got 'balanced', which only fit can turn into numbers "
+        "because it has all training targets",
+    )
+    weightless = CrossEntropy(class_weight=[1, 1, 0])
     yield refusal(
         "no class counts",
         [
             lambda s: s.net.loss(X, np.full((B, T), 2), weightless),
+            lambda s: s.net.train_step(X, np.full((B, T), 2), crnn.SGD(0.1), weightless),
             lambda s: s.net.fit(X, np.full((B, T), 2), epochs=1, loss=weightless),
         ],
         ValueError,

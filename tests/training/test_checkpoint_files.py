@@ -217,7 +217,7 @@ def test_many_class_weights_fit_into_a_description(tmp_path):
     """Their numbers would take more room than it may."""
     classes = 5000
     net = crnn.RNN(I, 4, classes, seed=3)
-    loss = crnn.losses.CrossEntropy(class_weights=np.linspace(0.1, 1, classes))
+    loss = crnn.losses.CrossEntropy(class_weight=np.linspace(0.1, 1, classes))
     x, _ = data()
     y = np.arange(N * T).reshape(N, T)
     options = {"loss": loss, "checkpoint": tmp_path / "run", "resume": True}

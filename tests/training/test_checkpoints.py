@@ -63,7 +63,7 @@ RUNS = {
         {},
         {
             "data": data(classes=True),
-            "loss": crnn.losses.CrossEntropy(class_weights=[1, 3]),
+            "loss": crnn.losses.CrossEntropy(class_weight=[1, 3]),
             "metrics": ["accuracy"],
         },
     ),

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 from differences import assert_elements
-from loss_problems import FORMULAS, example
+from loss_problems import CLASS_WEIGHTS_OF, FORMULAS, example
 from network_problems import DTYPES
 
 import crnn
@@ -73,17 +73,35 @@ TORCH = {
         0.21469105774099137, -0.24761499778276375, 0.03292394004177236,
         0.005682664310799225, -0.008366964861675846, 0.002684300550876624]),
     "CrossEntropyLoss(weight)": (
-        CrossEntropy(class_weights=CLASS_WEIGHTS), CLASSES, None, 1.8909487124047428, [
+        CrossEntropy(class_weight=CLASS_WEIGHTS), CLASSES, None, 1.8909487124047428, [
         0.038439170023357457, 0.006679726157920963, -0.04511889618127842,
         -0.07921762320372835, 0.034683336982566745, 0.044534286221161616,
         0.2987006020744228, -0.3445078230021061, 0.04580722092768329,
         0.007906315562851096, -0.011640994590157699, 0.0037346790273066074]),
     "CrossEntropyLoss(weight), weighted": (
-        CrossEntropy(class_weights=CLASS_WEIGHTS), CLASSES, WEIGHTS, 0.18758683684609032, [
+        CrossEntropy(class_weight=CLASS_WEIGHTS), CLASSES, WEIGHTS, 0.18758683684609032, [
         0.04018640502441916, 0.006983350074190099, -0.04716975509860926,
         -0.04140921212922164, 0.018129926149978073, 0.023279285979243575,
         0, 0, 0,
         0.016531387085961382, -0.02434026141578428, 0.007808874329822906]),
+    "CrossEntropyLoss(label_smoothing)": (
+        CrossEntropy(label_smoothing=0.1), CLASSES, None, 1.856393111874032, [
+        0.03587171219352774, -0.0006516482517242251, -0.03522006394180352,
+        -0.21108400004405237, 0.09138126049154606, 0.11970273955250632,
+        0.20635772440765804, -0.23094833111609708, 0.02459060670843903,
+        -0.002650669022534108, 0.008299701804990817, -0.005649032782456709]),
+    "CrossEntropyLoss(weight, label_smoothing)": (
+        CrossEntropy(CLASS_WEIGHTS, 0.25), CLASSES, None, 1.8754437325370423, [
+        0.031192793211763253, -0.022305781088455844, -0.008887012123307409,
+        -0.06182278262976418, 0.018704081104652468, 0.04311870152511172,
+        0.2634510438183514, -0.28684789575507896, 0.02339685193672747,
+        -8.127833276039722e-05, 0.014812667493249243, -0.014731389160488892]),
+    "CrossEntropyLoss(weight, label_smoothing), weighted": (
+        CrossEntropy(CLASS_WEIGHTS, 0.25), CLASSES, WEIGHTS, 0.5243233401056638, [
+        0.03261064744866158, -0.023319680228840206, -0.009290967219821382,
+        -0.03231645455646763, 0.009777133304704692, 0.022539321251762938,
+        0, 0, 0,
+        -0.00016994560486265192, 0.030971941122248485, -0.030801995517385872]),
 }
 # fmt: on
 
@@ -115,8 +133,8 @@ def test_values_are_their_formulas(tolerances, case, weighted, shape, dtype):
     total = size = 0.0
     for step in np.ndindex(shape[:-1]):
         w = weights[step] if weighted else 1
-        if case == "class weights":
-            w *= loss.class_weights[y[step]]
+        if case in CLASS_WEIGHTS_OF:
+            w *= CLASS_WEIGHTS_OF[case][y[step]]
         total += w * formula(y_hat[step].tolist(), y[step].tolist())
         size += w
     expected = total if case == "sse" else total / size

@@ -99,11 +99,36 @@ def test_loss_of_an_epoch_is_that_of_all_its_steps(implementation, case, setting
 
 
 def test_class_weights_and_truncated_bptt(implementation):
-    loss = CrossEntropy(class_weights=[0, 3, 1, 0.7])
+    loss = CrossEntropy(class_weight=[0, 3, 1, 0.7])
     net, x, y, _ = problem(implementation, "class weights", {})
     y[:, 2:4] = 0  # a chunk that counts nothing
     history = net.fit(x, y, epochs=1, bptt=2, optimizer=crnn.SGD(0.0), loss=loss)
     assert history.loss == pytest.approx([net.loss(x, y, loss=loss)], rel=1e-12)
+
+
+@pytest.mark.parametrize("form", ["array", "list"])
+@pytest.mark.parametrize("label_smoothing", [0, 0.2])
+def test_balanced_classes_are_those_of_the_training_targets(implementation, label_smoothing, form):
+    """n / (classes * count), by hand, of the steps that count; what validates has no part."""
+    lengths, mask = np.array([5, 4, 2, 5, 5, 3]), np.ones((6, 5))
+    y = np.array([[0, 1, 1, 0, 0], [1, 1, 3, 0, 0], [0, 1, 3, 3, 3]] + [[2, 3, 1, 0, 2]] * 3)
+    mask[0, 3:], mask[1, 0] = 0, 0.5
+    # Of the first three sequences 0 counts 3, 1 counts 4.5, 3 counts 1; 2 does not occur.
+    weights = [8.5 / (3 * 3), 8.5 / (3 * 4.5), 1, 8.5 / (3 * 1)]
+    results = []
+    for given in ("balanced", weights):
+        net, x, _, _ = problem(implementation, "class weights", {})
+        options = {"lengths": lengths, "mask": mask}
+        data = x, y
+        if form == "list":
+            data = [[a[:n] for a, n in zip(values, lengths, strict=True)] for values in data]
+            options = {"mask": [a[:n] for a, n in zip(mask, lengths, strict=True)]}
+        history = net.fit(
+            *data, epochs=2, batch_size=2, validation_fraction=0.5, seed=3,
+            loss=CrossEntropy(given, label_smoothing), **options,
+        )  # fmt: skip
+        results.append(history.loss + history.val_loss + net.flat_params.tolist())
+    assert results[0] == pytest.approx(results[1], rel=1e-12)
 
 
 class Cauchy:
@@ -195,7 +220,7 @@ def test_validation_data_of_which_nothing_counts(implementation):
     net, x, y, _ = problem(implementation, "class weights", {})
     before = net.flat_params.tobytes()
     y[...] = 2
-    loss = CrossEntropy(class_weights=[1, 1, 0, 1])
+    loss = CrossEntropy(class_weight=[1, 1, 0, 1])
     with pytest.raises(ValueError, match=r"validation.data: y: expected a step that counts"):
         net.fit(x, y - 1, epochs=1, loss=loss, validation_data=(x, y))
     assert net.flat_params.tobytes() == before

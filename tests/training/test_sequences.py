@@ -90,7 +90,7 @@ def test_parts_of_a_large_set_weigh_what_counts_in_them(net_of, weighting):
     errors = ((net.predict(x) - y) ** 2).mean(axis=-1)
     if weighting == "class weights":
         y = np.repeat(is_rest[:, None], 7, axis=1).astype(int)
-        loss = crnn.losses.CrossEntropy(class_weights=[1, 20])
+        loss = crnn.losses.CrossEntropy(class_weight=[1, 20])
         weights = np.array([1.0, 20.0])[y]
         logits = net.predict(x)
         right = np.take_along_axis(logits, y[..., None], -1)[..., 0]
