@@ -501,7 +501,8 @@ class RecurrentNetwork(Generic[StateT]):
             Steps of each sequence; without it all of them. Later steps do not count.
         mask : array (batch, time), or a list of arrays (time_i,); optional
             The weight of each step, 1 without it; for one sequence (time,). Without
-            `return_sequences` the weight of each sequence (batch,).
+            `return_sequences` the weight of each sequence (batch,). Where it is 0 the target may
+            hold anything, such as NaN or -100; losses and metrics do not see it.
 
         Returns
         -------

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from crnn import _backend, checks
 from crnn._inputs import arrays, class_weights
+from crnn._inputs.excluded import MASK_ADVICE, cleared
 from crnn._training.evaluation import NOTHING_COUNTS
 from crnn._typing import Array, FloatArray
 from crnn.kernels.contracts import GRADIENT_LOSSES
@@ -59,7 +60,8 @@ class Loss:
         y : array
             Targets of that shape; for `CrossEntropy` class numbers, without the last axis.
         weights : array (batch, time) or (batch,), optional
-            The weight of each step: at least 0, not all of them 0. Without it 1.
+            The weight of each step: at least 0, not all of them 0. Without it 1. The target of a
+            step of weight 0 may hold anything.
 
         Returns
         -------
@@ -126,7 +128,8 @@ class Loss:
             ready: Array = y
             return ready
         sizes = dict(zip(axes, shape, strict=True))
-        return arrays.floats("y", y, (" ".join(axes),), sizes, like, kernels)
+        shapes = (" ".join(axes),)
+        return arrays.floats("y", y, shapes, sizes, like, kernels, nan_advice=MASK_ADVICE)
 
     def step_weights(self, y: Array, weights: FloatArray | None) -> FloatArray | None:
         """Return the weight of each step in the mean, or None if it is 1.
@@ -204,10 +207,11 @@ class Loss:
         shapes = ("batch time outputs", "batch outputs")
         y_hat = arrays.floats("y_hat", y_hat, shapes, {}, like, kernels)
         axes = tuple(shapes[0 if y_hat.ndim == 3 else 1].split())
-        y = self.targets(y, axes, y_hat.shape, like, kernels)
         if weights is not None:
             sizes = dict(zip(axes, y_hat.shape, strict=True))
             weights = arrays.weights("weights", weights, (" ".join(axes[:-1]),), sizes)
+            y = cleared(y, weights, of_classes=self.of_classes)
+        y = self.targets(y, axes, y_hat.shape, like, kernels)
         return y_hat, y, weights
 
     def __repr__(self) -> str:
@@ -304,7 +308,8 @@ class CrossEntropy(Loss):
         outputs = shape[-1]
         class_weights.check_classes(self.class_weight, outputs)
         sizes = dict(zip(axes, shape, strict=True))
-        return arrays.classes("y", y, (" ".join(axes[:-1]),), sizes, outputs)
+        shapes = (" ".join(axes[:-1]),)
+        return arrays.classes("y", y, shapes, sizes, outputs, nan_advice=MASK_ADVICE)
 
     def step_weights(self, y: Array, weights: FloatArray | None) -> FloatArray | None:
         """Return the weight of each step and its class, as `Loss.step_weights` says."""

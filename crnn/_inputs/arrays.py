@@ -9,6 +9,9 @@ from crnn._typing import Array, FloatArray, IntArray
 from crnn.checks import any_of
 from crnn.kernels import contracts
 
+# Sums of such weights times losses stay in the range of float64.
+LARGEST_WEIGHT = 1e100
+
 
 def floats(
     name: str,
@@ -17,6 +20,8 @@ def floats(
     sizes: dict[str, int],
     like: Array,
     kernels: ModuleType,
+    *,
+    nan_advice: str = "",
 ) -> Array:
     """Return a finite C-contiguous array of `like`'s dtype whose shape is one of `shapes`.
 
@@ -34,6 +39,8 @@ def floats(
         Its dtype is converted to.
     kernels : module
         The implementation that looks for NaN.
+    nan_advice : str
+        What the error of NaN or infinity says at its end.
 
     Raises
     ------
@@ -62,23 +69,39 @@ def floats(
     if not kernels.all_finite(converted.reshape(-1)):
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(converted))[0])
         came = array[index]
-        expected = f"numbers that {like.dtype} can hold" if np.isfinite(came) else "finite numbers"
-        raise ValueError(f"{name}: expected {expected}, got {came} at index {index}")
+        where = f"got {came} at index {index}"
+        if np.isfinite(came):
+            raise ValueError(f"{name}: expected numbers that {like.dtype} can hold, {where}")
+        raise ValueError(f"{name}: expected finite numbers, {where}{nan_advice}")
     return converted
 
 
 def classes(
-    name: str, value: Any, shapes: tuple[str, ...], sizes: dict[str, int], n_classes: int
+    name: str,
+    value: Any,
+    shapes: tuple[str, ...],
+    sizes: dict[str, int],
+    n_classes: int,
+    *,
+    nan_advice: str = "",
 ) -> Array:
     """Return an intp array of class numbers below `n_classes` whose shape is one of `shapes`.
 
-    Categories of inputs are such numbers too.
+    Categories of inputs are such numbers too. `nan_advice` is what errors of NaN and of negative
+    numbers say at their end, which both stand for a missing class.
     """
     array = as_array(name, value)
     if array.dtype.kind not in "iu":
-        raise TypeError(f"{name}: expected integer class numbers, got {array.dtype}")
+        is_gap = array.dtype.kind == "f" and np.isnan(array).any()
+        raise TypeError(
+            f"{name}: expected integer class numbers, got {array.dtype}"
+            + (f" with NaN{nan_advice}" if is_gap else "")
+        )
     _check_shape(name, array, shapes, sizes)
-    contracts.check_classes(name, array, n_classes)
+    try:
+        contracts.check_classes(name, array, n_classes)
+    except ValueError as error:
+        raise ValueError(f"{error}{nan_advice if array.min() < 0 else ''}") from None
     # A copy: the kernels index by these numbers, and the owner may change the array meanwhile.
     return np.array(array, dtype=np.intp, order="C")
 
@@ -97,15 +120,26 @@ def lengths(value: Any, batch: int, time: int) -> IntArray:
     return np.array(array, dtype=np.intp)
 
 
-def weights(name: str, value: Any, shapes: tuple[str, ...], sizes: dict[str, int]) -> FloatArray:
-    """Return a float64 array of finite weights of at least 0, not all of them 0."""
+def weights(
+    name: str,
+    value: Any,
+    shapes: tuple[str, ...],
+    sizes: dict[str, int],
+    *,
+    may_be_zero: bool = False,
+) -> FloatArray:
+    """Return a float64 array of weights from 0 to `LARGEST_WEIGHT`, not all 0 unless they may."""
     array = as_array(name, value)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name}: expected numbers, got {array.dtype}")
     _check_shape(name, array, shapes, sizes)
-    if not np.isfinite(array).all() or array.min() < 0:
-        raise ValueError(f"{name}: expected finite numbers of at least 0, got {array.min()}")
-    if not array.any():
+    lowest, highest = array.min(), array.max()
+    if not lowest >= 0 or highest == np.inf:
+        wrong = highest if lowest >= 0 else lowest
+        raise ValueError(f"{name}: expected finite numbers of at least 0, got {wrong}")
+    if highest > LARGEST_WEIGHT:
+        raise ValueError(f"{name}: expected numbers of at most {LARGEST_WEIGHT:g}, got {highest}")
+    if not (may_be_zero or array.any()):
         raise ValueError(f"{name}: expected a number above 0 somewhere, got only zeros")
     return np.array(array, dtype=np.float64)
 

@@ -29,12 +29,17 @@ def checked(value: Any) -> ClassWeight:
             )
         return "balanced"
     if isinstance(value, Mapping):
-        return {
+        by_class = {
             checks.integer("class_weight: class", key, at_least=0): checks.number(
                 f"class_weight[{key!r}]", weight, at_least=0.0
             )
             for key, weight in value.items()
         }
+        if by_class:
+            arrays.weights(
+                "class_weight", list(by_class.values()), ("classes",), {}, may_be_zero=True
+            )
+        return by_class
     weights = arrays.weights("class_weight", value, ("outputs",), {})
     weights.flags.writeable = False
     return weights

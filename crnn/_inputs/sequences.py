@@ -6,6 +6,7 @@ import numpy as np
 
 from crnn import checks
 from crnn._inputs import arrays
+from crnn._inputs.excluded import cleared
 from crnn._network.lengths import clear_padding
 from crnn._network.network import Network
 from crnn._training.data import Batch, Dataset
@@ -181,11 +182,16 @@ def dataset(
         if y.ndim >= 2 and len(y) == len(ends):
             # What is past the ends counts nothing, and may be NaN.
             clear_padding(y, ends)
-    targets = _targets(network, y, loss, B, T)
     if mask is not None:
         axes, shape = _step_shape(network, B, T)
+        if ends is not None and architecture.return_sequences:
+            mask = np.array(arrays.as_array("mask", mask))
+            if mask.shape == shape:
+                clear_padding(mask, ends)
         sizes = dict(zip(axes, shape, strict=True))
         mask = arrays.weights("mask", mask, (" ".join(sizes),), sizes)
+        y = cleared(y, mask, of_classes=loss.of_classes)
+    targets = _targets(network, y, loss, B, T)
     if single:
         targets, mask = targets[None], None if mask is None else mask[None]
     whole = Dataset(checked, targets, ends, mask, return_sequences=architecture.return_sequences)
@@ -198,9 +204,10 @@ def dataset(
 def _ragged_dataset(network: Network, x: list[Array], y: Any, loss: "Loss", mask: Any) -> Dataset:
     """Return sequences of different lengths with their targets."""
     if not network.architecture.return_sequences:
-        targets: Any = _targets(network, y, loss, len(x), None)
         if mask is not None:
             mask = arrays.weights("mask", mask, ("batch",), {"batch": len(x)})
+            y = cleared(y, mask, of_classes=loss.of_classes)
+        targets: Any = _targets(network, y, loss, len(x), None)
         return Dataset(x, targets, None, mask, return_sequences=False)
     for name, values in (("y", y), ("mask", mask)):
         if values is not None and not (isinstance(values, (list, tuple)) and len(values) == len(x)):
@@ -212,9 +219,14 @@ def _ragged_dataset(network: Network, x: list[Array], y: Any, loss: "Loss", mask
     for number, sequence in enumerate(x):
         T = len(sequence)
         with checks.within(f"sequence {number}"):
-            targets.append(_targets(network, y[number], loss, None, T))
+            y_of_one = y[number]
             if mask is not None:
-                weights.append(arrays.weights("mask", mask[number], ("time",), {"time": T}))
+                # A sequence that counts nothing is no error, if another does.
+                weights.append(
+                    arrays.weights("mask", mask[number], ("time",), {"time": T}, may_be_zero=True)
+                )
+                y_of_one = cleared(y_of_one, weights[-1], of_classes=loss.of_classes)
+            targets.append(_targets(network, y_of_one, loss, None, T))
     return Dataset(x, targets, None, weights or None, return_sequences=True)
 
 

@@ -137,9 +137,13 @@ NARROW_X = {
 }  # fmt: skip
 
 OUTPUTS = f"(batch={B}, time={T}, outputs={O})"
+MASK_ADVICE = "; a mask that is 0 there leaves the step out of the loss"
 BAD_Y = {
     **NO_NUMBERS,
-    **NOT_FINITE,
+    **{
+        case: (make, kind, sentence + MASK_ADVICE)
+        for case, (make, kind, sentence) in NOT_FINITE.items()
+    },
     **shape_rows(
         OUTPUTS,
         [(), (3, T, O), (1, T, O), (B, 5, O), (B, 1, O), (B, T, 1), (B, T), (T, O), (0, T, O)],
@@ -154,7 +158,11 @@ BAD_Y = {
 BAD_CLASSES = {
     "negative": (
         lambda y: changed(y, (1, 2), -1), ValueError,
-        "expected class numbers from 0 to 2, got -1 to 2",
+        "expected class numbers from 0 to 2, got -1 to 2" + MASK_ADVICE,
+    ),
+    "nan": (
+        lambda y: changed(y, (1, 2), np.nan), TypeError,
+        "expected integer class numbers, got float64 with NaN" + MASK_ADVICE,
     ),
     "too large": (
         lambda y: changed(y, (1, 2), O), ValueError,

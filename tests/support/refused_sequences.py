@@ -72,6 +72,18 @@ ROWS = [
                 "mask: expected finite numbers of at least 0, got -1.0",
             ),
             (
+                "infinite",
+                np.full((B, T), np.inf),
+                ValueError,
+                "mask: expected finite numbers of at least 0, got inf",
+            ),
+            (
+                "too large for sums",
+                np.full((B, T), 1e308),
+                ValueError,
+                "mask: expected numbers of at most 1e+100, got 1e+308",
+            ),
+            (
                 "zero",
                 np.zeros((B, T)),
                 ValueError,

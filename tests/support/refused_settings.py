@@ -252,6 +252,7 @@ def loss_rows():
         ({0: -1}, ValueError),
         ({0: "1"}, TypeError),
         ({0: np.inf}, ValueError),
+        ({0: 1e308}, ValueError),
     ):
         yield refusal(
             f"CrossEntropy({weights!r})",

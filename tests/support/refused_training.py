@@ -114,7 +114,7 @@ def fit_rows():
         ),
         (
             {"validation_data": (X, Y * np.nan)}, ValueError,
-            "validation_data: y: expected finite numbers, got nan at index (0, 0, 0)",
+            "validation_data: y: expected finite numbers, got nan at index (0, 0, 0); a mask...",
         ),
         (
             {"validation_data": (X.astype(str), Y)}, TypeError,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from differences import assert_gradient
-from loss_problems import FORMULAS, example
+from loss_problems import FORMULAS, Cauchy, example
 from network_problems import DTYPES, network, step_gradient
 
 import crnn
@@ -129,24 +129,6 @@ def test_balanced_classes_are_those_of_the_training_targets(implementation, labe
         )  # fmt: skip
         results.append(history.loss + history.val_loss + net.flat_params.tolist())
     assert results[0] == pytest.approx(results[1], rel=1e-12)
-
-
-class Cauchy:
-    """A user's loss, sum of log(1 + e^2): robust, and of no base class."""
-
-    def __init__(self):
-        self.weighted = []
-
-    def value(self, y_hat, y, weights=None):
-        self.weighted.append(weights is not None)
-        of_steps = np.log1p((y_hat - y) ** 2).sum(axis=-1)
-        return np.average(of_steps, weights=weights)
-
-    def gradient(self, y_hat, y, weights=None):
-        self.weighted.append(weights is not None)
-        w = np.ones(y_hat.shape[:-1]) if weights is None else weights
-        e = y_hat - y
-        return 2 * e / (1 + e**2) * (w / w.sum())[..., None]
 
 
 @pytest.mark.parametrize("weighted", [False, True])

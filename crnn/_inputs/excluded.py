@@ -1,0 +1,38 @@
+"""Targets of steps that do not count: whatever they hold, a harmless value takes its place."""
+
+from typing import Any
+
+import numpy as np
+
+from crnn._inputs import arrays
+from crnn._typing import FloatArray
+
+MASK_ADVICE = "; a mask that is 0 there leaves the step out of the loss"
+
+
+def cleared(y: Any, weights: FloatArray | None, *, of_classes: bool) -> Any:
+    """Return targets with 0, a valid class, number and probability, where the weight is 0.
+
+    Targets of other axes, which only a user's own loss takes, stay as they are.
+
+    Parameters
+    ----------
+    y : array-like (batch, time, ...) or those axes that `weights` has
+    weights : array (batch, time), (batch,) or (time,), or None
+    of_classes : bool
+        Whether the targets are class numbers. With weights they may be floats, because NaN, a
+        missing class, makes floats of all others.
+    """
+    if weights is None:
+        return y
+    array = arrays.as_array("y", y)
+    counts = weights > 0
+    if array.shape[: counts.ndim] == counts.shape and not counts.all():
+        array = array.copy()
+        array[~counts] = np.zeros((), array.dtype)
+    if of_classes and array.dtype.kind == "f":
+        with np.errstate(all="ignore"):
+            whole = array.astype(np.int64)
+        if np.array_equal(whole, array):
+            return whole
+    return array
