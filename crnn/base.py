@@ -564,7 +564,7 @@ class RecurrentNetwork(Generic[StateT]):
         self._check_optimizer(optimizer)
         batch = sequences.batch(self._network, x, y, checked_loss, lengths, mask)
         value, _, _ = step.train_step(
-            self._network, batch, optimizer, checked_loss, clipping, self._rng
+            self._network, [batch], optimizer, checked_loss, clipping, self._rng
         )
         return value
 

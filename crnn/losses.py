@@ -42,6 +42,8 @@ class Loss:
     """Whether targets are class numbers (batch, time), not values (batch, time, outputs)."""
     is_mean = True
     """Whether the value is a mean over the steps, not a sum."""
+    adds_up = True
+    """Whether the value of a batch is that mean or sum of its parts' values."""
 
     @property
     def is_fused(self) -> bool:
@@ -435,7 +437,12 @@ class Huber(Loss):
 
 
 class CustomLoss(Protocol):
-    """What a user's own loss offers; both methods get `weights` only where there are some."""
+    """What a user's own loss offers; both methods get `weights` only where there are some.
+
+    An attribute `is_mean`, if there is one, says that the value is a mean over the steps by their
+    weights (True) or a sum (False). A batch of very different lengths is then computed in parts,
+    which takes less memory.
+    """
 
     def value(self, y_hat: Array, y: Array, weights: FloatArray = ...) -> float:
         """Return the loss."""
@@ -449,6 +456,9 @@ class _Custom(Loss):
 
     def __init__(self, loss: CustomLoss) -> None:
         self._loss = loss
+        is_mean = getattr(loss, "is_mean", None)
+        self.adds_up = is_mean is not None
+        self.is_mean = self.is_mean if is_mean is None else checks.boolean("is_mean", is_mean)
 
     def targets(
         self,

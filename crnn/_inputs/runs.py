@@ -54,8 +54,7 @@ def split(
         if n < 2:
             raise ValueError(f"validation_fraction: expected two sequences or more, got {n}")
         data, validation = data.split(n - min(max(round(n * fraction), 1), n - 1))
-    batches = map(data.take, data.rows(EVALUATION_BATCH, None))
-    targets = ((batch.y, batch.weights) for batch in batches)
+    targets = ((batch.y, batch.weights) for batch in data.batches(EVALUATION_BATCH))
     loss = loss.fitted(targets, network.architecture.outputs)
     check_something_counts(data, loss)
     if validation is not None:

@@ -1,8 +1,13 @@
 """Sequences of different lengths side by side in one array (B, T, ...)."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from crnn._typing import Array, IntArray
+
+# Steps of padding that are always allowed: less memory than many small passes would cost time
+PADDING = 4096
 
 
 def steps_within(lengths: IntArray | None, first: int, last: int) -> IntArray | None:
@@ -16,6 +21,23 @@ def padded(arrays: list[Array], T: int) -> Array:
     for row, array in zip(side_by_side, arrays, strict=True):
         row[: len(array)] = array
     return side_by_side
+
+
+def slices_of_similar_length(lengths: IntArray, most: int) -> Iterator[slice]:
+    """Yield slices of consecutive sequences to put side by side, at most `most` in each.
+
+    A slice has at most as many steps of padding as of sequences, or `PADDING`. So memory is bounded
+    by the sum of the lengths: one long sequence among short ones does not pad all of them.
+    """
+    first = longest = steps = 0
+    for number, length in enumerate(lengths.tolist()):
+        count, now_longest, now_steps = number - first + 1, max(longest, length), steps + length
+        padding = count * now_longest - now_steps
+        if count > most or padding > max(now_steps, PADDING):
+            yield slice(first, number)
+            first, now_longest, now_steps = number, length, length
+        longest, steps = now_longest, now_steps
+    yield slice(first, len(lengths))
 
 
 def reversed_steps(x: Array, lengths: IntArray | None) -> Array:

@@ -15,7 +15,12 @@ import numpy as np
 from crnn import _backend
 from crnn._network.architecture import Architecture
 from crnn._network.layers import Layers, predict_layer
-from crnn._network.lengths import clear_padding, padded, steps_within
+from crnn._network.lengths import (
+    clear_padding,
+    padded,
+    slices_of_similar_length,
+    steps_within,
+)
 from crnn._network.tape import Block, Tape
 from crnn._network.workspaces import Workspaces
 from crnn._typing import Array, IntArray
@@ -25,7 +30,7 @@ from crnn.kernels import cells
 BLOCK_SCALARS = 1 << 18
 # A block has at least so many steps, however wide the layers are.
 BLOCK_STEPS = 32
-# Sequences of a list that are predicted side by side: enough to fill tiles, of similar lengths.
+# Sequences of a list that are predicted side by side, at most: enough to fill tiles
 LIST_BATCH = 64
 
 
@@ -268,7 +273,8 @@ class Network:
         y: list[Array] = [np.empty(0)] * len(sequences)
         lengths = np.array([len(sequence) for sequence in sequences])
         order = np.argsort(lengths, kind="stable")
-        for rows in np.split(order, range(LIST_BATCH, len(order), LIST_BATCH)):
+        for part in slices_of_similar_length(lengths[order], LIST_BATCH):
+            rows = order[part]
             batch = padded([sequences[row] for row in rows], int(lengths[rows].max()))
             last = self.empty_states(len(rows))
             first = None if h0 is None else np.ascontiguousarray(h0[:, rows])

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crnn._network.lengths import padded, steps_within
+from crnn._network.lengths import padded, slices_of_similar_length, steps_within
 from crnn._typing import Array, FloatArray, IntArray
 
 
@@ -89,6 +89,18 @@ class Dataset:
             weights = inside.astype(np.float64) if weights is None else np.where(inside, weights, 0)
         x, y = _rows_of(self.x, chosen, T), _rows_of(self.y, chosen, T_targets)
         return Batch(x, y, lengths, weights)
+
+    def parts(self, rows: Array) -> list[Batch]:
+        """Return these sequences as batches of little padding: usually one."""
+        if self.lengths is None:
+            return [self.take(rows)]
+        parts = slices_of_similar_length(self.lengths[rows], len(rows))
+        return [self.take(rows[part]) for part in parts]
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """Yield all sequences in order, as batches of little padding."""
+        for rows in self.rows(batch_size, None):
+            yield from self.parts(rows)
 
     def split(self, count: int) -> tuple["Dataset", "Dataset"]:
         """Return the first `count` sequences and the others."""

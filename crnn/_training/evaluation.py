@@ -59,8 +59,7 @@ def weight_of(batch: Batch, loss: "Loss", steps: int = 1) -> float:
 
 def check_something_counts(dataset: Dataset, loss: "Loss") -> None:
     """Raise a ValueError unless something counts in the loss."""
-    batches = map(dataset.take, dataset.rows(EVALUATION_BATCH, None))
-    if not any(weight_of(batch, loss) for batch in batches):
+    if not any(weight_of(batch, loss) for batch in dataset.batches(EVALUATION_BATCH)):
         raise ValueError(NOTHING_COUNTS)
 
 
@@ -73,8 +72,7 @@ def evaluate(
     """
     mean = MeanLoss(loss)
     outputs, targets = [], []
-    for rows in dataset.rows(EVALUATION_BATCH, None):
-        batch = dataset.take(rows)
+    for batch in dataset.batches(EVALUATION_BATCH):
         weight = weight_of(batch, loss)
         if weight == 0:
             continue

@@ -59,17 +59,18 @@ def _train_epoch(run: Run, dataset: Dataset, plan: Plan, controls: Controls, epo
     network, optimizer, loss = run.network, run.optimizer, plan.loss
     mean, norms, steps = MeanLoss(loss), 0.0, 0
     for rows in dataset.rows(plan.batch_size, run.rng if plan.shuffle else None):
-        batch = dataset.take(rows)
-        weight = weight_of(batch, loss)
+        in_parts = plan.bptt is None and loss.adds_up
+        parts = dataset.parts(rows) if in_parts else [dataset.take(rows)]
+        weight = sum(weight_of(part, loss) for part in parts)
         if weight == 0:
             continue
         if plan.bptt is None:
             value, norm, _ = train_step(
-                network, batch, optimizer, loss, plan.clipping, run.rng, epoch
+                network, parts, optimizer, loss, plan.clipping, run.rng, epoch
             )
             taken = 1
         else:
-            value, norm, taken = _train_in_chunks(run, batch, plan, plan.bptt, epoch)
+            value, norm, taken = _train_in_chunks(run, parts[0], plan, plan.bptt, epoch)
         mean.add(value, weight)
         norms, steps = norms + norm, steps + taken
     val_loss: float | None = None
@@ -107,7 +108,7 @@ def _train_in_chunks(
             states = h_n
             continue
         value, norm, states = train_step(
-            network, chunk, run.optimizer, loss, plan.clipping, run.rng, epoch,
+            network, [chunk], run.optimizer, loss, plan.clipping, run.rng, epoch,
             h0=states, wants_states=True,
         )  # fmt: skip
         mean.add(value, weight)

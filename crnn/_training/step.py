@@ -7,7 +7,8 @@ import numpy as np
 
 from crnn._network.network import Network
 from crnn._training.data import Batch
-from crnn._training.run import Clipping
+from crnn._training.evaluation import weight_of
+from crnn._training.run import NO_CLIPPING, Clipping
 from crnn._typing import Array
 from crnn.errors import DivergenceError
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def train_step(
     network: Network,
-    batch: Batch,
+    parts: list[Batch],
     optimizer: "Optimizer",
     loss: "Loss",
     clipping: Clipping,
@@ -30,8 +31,9 @@ def train_step(
 ) -> tuple[float, float, Array | None]:
     """Take one step of the optimizer.
 
-    The step is taken as a whole or, whatever is raised, not at all. The arguments beside the
-    optimizer and the epoch, which errors name, are those of `gradient_of_batch`.
+    The step is taken as a whole or, whatever is raised, not at all. `parts` are the
+    batch, usually in one part. The arguments beside the optimizer and the epoch, which errors name,
+    are those of `gradient_of_batch`; the last two are only for a batch in one part.
 
     Returns
     -------
@@ -41,9 +43,13 @@ def train_step(
     last_states : array (layers * directions, B, S) or None
         None unless `wants_states`. All three are from before the step.
     """
-    value, norm, gradient, states = gradient_of_batch(
-        network, batch, loss, clipping, rng, h0=h0, wants_states=wants_states
-    )
+    states = None
+    if len(parts) == 1:
+        value, norm, gradient, states = gradient_of_batch(
+            network, parts[0], loss, clipping, rng, h0=h0, wants_states=wants_states
+        )
+    else:
+        value, norm, gradient = gradient_of_parts(network, parts, loss, clipping, rng)
     step = optimizer.steps + 1
     if not math.isfinite(value):
         raise DivergenceError(f"the loss is {value}", epoch, step)
@@ -52,6 +58,32 @@ def train_step(
     if not optimizer.step(network.kernels, network.flat, gradient):
         raise DivergenceError("the new parameters are not finite", epoch, step)
     return value, norm, states
+
+
+def gradient_of_parts(
+    network: Network,
+    parts: list[Batch],
+    loss: "Loss",
+    clipping: Clipping,
+    rng: "np.random.Generator",
+) -> tuple[float, float, Array]:
+    """Return the loss, the gradient's norm and the clipped gradient of the parts together.
+
+    To rounding those of `gradient_of_batch` for one batch of all, but with the tape of one part at
+    a time. The loss has to add up.
+    """
+    weights = [weight_of(part, loss) for part in parts]
+    total = sum(weights)
+    value, gradient = 0.0, np.zeros_like(network.flat)
+    for part, weight in zip(parts, weights, strict=True):
+        if weight == 0:
+            continue
+        part_value, _, part_gradient, _ = gradient_of_batch(network, part, loss, NO_CLIPPING, rng)
+        share = weight / total if loss.is_mean else 1.0
+        value += share * part_value
+        with np.errstate(all="ignore"):
+            gradient += share * part_gradient
+    return value, network.clip(gradient, clipping.norm, clipping.value), gradient
 
 
 def gradient_of_batch(
