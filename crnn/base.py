@@ -2,7 +2,7 @@
 
 import copy
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Literal, Self, TypeAlias, overload
 
 import numpy as np
@@ -584,7 +584,9 @@ class RecurrentNetwork(Generic[StateT]):
         bptt: int | None = None,
         shuffle: bool = True,
         seed: int | None = None,
-        validation_data: tuple[Sequences, npt.ArrayLike | Sequence[npt.ArrayLike]] | None = None,
+        validation_data: tuple[Sequences, npt.ArrayLike | Sequence[npt.ArrayLike]]
+        | Mapping[str, Any]
+        | None = None,
         validation_fraction: float | None = None,
         patience: int | None = None,
         metrics: Sequence[str | Metric] = (),
@@ -623,8 +625,11 @@ class RecurrentNetwork(Generic[StateT]):
         seed : int or None, optional
             Seeds that order. Without it the network's own generator goes on, so the network's seed
             determines everything.
-        validation_data : (x, y), optional
-            Data whose loss is recorded after each epoch.
+        validation_data : (x, y) or dict, optional
+            Data whose loss is recorded after each epoch. A dictionary has the keys x and y and, as
+            needed, lengths and mask, all as in `loss`. Where `fit` has lengths or a mask, a pair is
+            refused, because padding would count, unless it is one of lists of sequences, which have
+            their own lengths, and there is no mask.
         validation_fraction : float, optional
             The share of the sequences, the last ones as given, that are validation data and not
             trained on; at least one sequence. Not with `validation_data`.
@@ -698,7 +703,12 @@ class RecurrentNetwork(Generic[StateT]):
         if bptt is not None:
             dataset.check_time_axis()
         dataset, validation, checked_loss = runs.split(
-            self._network, dataset, checked_loss, validation_data, validation_fraction
+            self._network,
+            dataset,
+            checked_loss,
+            validation_data,
+            validation_fraction,
+            {"lengths": lengths, "mask": mask},
         )
         controls = Controls(
             validation,

@@ -1,11 +1,11 @@
 """Arguments of `fit`: validation data and callbacks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from crnn import checks
-from crnn._inputs.sequences import dataset
+from crnn._inputs.sequences import dataset, is_ragged
 from crnn._network.network import Network
 from crnn._training.data import Dataset
 from crnn._training.evaluation import EVALUATION_BATCH, check_something_counts
@@ -15,8 +15,16 @@ if TYPE_CHECKING:
     from crnn.losses import Loss
 
 
+VALIDATION_KEYS = ("x", "y", "lengths", "mask")
+
+
 def split(
-    network: Network, data: Dataset, loss: "Loss", validation_data: Any, fraction: Any
+    network: Network,
+    data: Dataset,
+    loss: "Loss",
+    validation_data: Any,
+    fraction: Any,
+    given: dict[str, Any],
 ) -> tuple[Dataset, Dataset | None, "Loss"]:
     """Return the training data, the validation data and the loss fitted to the former.
 
@@ -27,9 +35,11 @@ def split(
     network : Network
     data : Dataset
     loss : Loss
-    validation_data : (x, y) or None
+    validation_data : (x, y), dict or None
     fraction : float or None
         The share of `data` that is validation data.
+    given : dict
+        The arguments of `fit` that go with x and y, None where not given.
     """
     validation = None
     if validation_data is not None:
@@ -38,16 +48,9 @@ def split(
                 "validation_fraction: expected only one of validation_fraction and "
                 "validation_data, got both"
             )
-        is_sized = isinstance(validation_data, (tuple, list))
-        if not is_sized or len(validation_data) != 2:
-            length = f" of {len(validation_data)}" if is_sized else ""
-            raise TypeError(
-                "validation_data: expected a pair (x, y), "
-                f"got a {type(validation_data).__name__}{length}"
-            )
-        x, y = validation_data
+        parts = _validation_parts(validation_data, [k for k, v in given.items() if v is not None])
         with checks.within("validation_data"):
-            validation = dataset(network, x, y, loss)
+            validation = dataset(network, loss=loss, **parts)
     elif fraction is not None:
         fraction = checks.number("validation_fraction", fraction, above=0.0, below=1.0)
         n = len(data)
@@ -61,6 +64,33 @@ def split(
         with checks.within("validation data"):
             check_something_counts(validation, loss)
     return data, validation, loss
+
+
+def _validation_parts(validation_data: Any, given: list[str]) -> dict[str, Any]:
+    """Return x, y and what goes with them, by name."""
+    keys = ", ".join(VALIDATION_KEYS[:-1]) + f" and {VALIDATION_KEYS[-1]}"
+    if isinstance(validation_data, Mapping):
+        unknown = [key for key in validation_data if key not in VALIDATION_KEYS]
+        if unknown:
+            raise ValueError(f"validation_data: expected the keys {keys}, got {unknown[0]!r}")
+        for key in ("x", "y"):
+            if validation_data.get(key) is None:
+                raise ValueError(f"validation_data: expected the keys x and y, got no {key}")
+        return dict(validation_data)
+    is_sized = isinstance(validation_data, (tuple, list))
+    if not is_sized or len(validation_data) != 2:
+        length = f" of {len(validation_data)}" if is_sized else ""
+        raise TypeError(
+            f"validation_data: expected a pair (x, y), or a dictionary with the keys {keys}, "
+            f"got a {type(validation_data).__name__}{length}"
+        )
+    x, y = validation_data
+    if given and not (given == ["lengths"] and is_ragged(x)):
+        raise ValueError(
+            f"validation_data: expected a dictionary with the keys {keys}, because fit has "
+            f"{given[0]}, got a {type(validation_data).__name__}, which cannot say what counts"
+        )
+    return {"x": x, "y": y}
 
 
 def bound_callbacks(callbacks: Any, net: Any) -> list[Callable[[History], Any]]:

@@ -83,7 +83,11 @@ def count(y_hat, y):
 
 def fit_rows():
     whole = "expected a whole number, got "
-    pair = "validation_data: expected a pair (x, y), got a "
+    pair = "validation_data: expected a pair (x, y), or a dictionary with the keys x, y,...got a "
+    plain = (
+        "validation_data: expected a dictionary with the keys x, y, lengths...mask, because fit "
+    )
+    ragged = tuple([a[: 2 + b % 3] for b, a in enumerate(values)] for values in (X, Y))
     named = "metrics: expected 'accuracy', 'mae' or a function, got "
     seeds = "seed: expected a whole number of at least 0, got "
     share = "validation_fraction: expected a finite number above 0 and below 1, got "
@@ -104,6 +108,42 @@ def fit_rows():
         ({"validation_data": X}, TypeError, pair + "ndarray"),
         ({"validation_data": (X, Y, Y)}, TypeError, pair + "tuple of 3"),
         ({"validation_data": 3}, TypeError, pair + "int"),
+        (
+            {"validation_data": (X, Y), "lengths": [6, 5, 4, 3]}, ValueError,
+            plain + "has lengths, got a tuple, which cannot say what counts",
+        ),
+        (
+            {"validation_data": [X, Y], "mask": np.ones((B, T))}, ValueError,
+            plain + "has mask, got a list...",
+        ),
+        (
+            {"validation_data": ragged, "lengths": [6] * 4, "mask": np.ones((B, T))}, ValueError,
+            plain + "has lengths, got a tuple...",
+        ),
+        (
+            {"validation_data": ragged, "mask": np.ones((B, T))}, ValueError,
+            plain + "has mask, got a tuple...",
+        ),
+        (
+            {"validation_data": {"x": X, "y": Y, "masks": None}}, ValueError,
+            "validation_data: expected the keys x, y, lengths...mask, got 'masks'",
+        ),
+        (
+            {"validation_data": {"x": X, "Y": Y}}, ValueError,
+            "validation_data: expected the keys x, y, lengths...mask, got 'Y'",
+        ),
+        (
+            {"validation_data": {"x": X, "mask": np.ones((B, T))}}, ValueError,
+            "validation_data: expected the keys x and y, got no y",
+        ),
+        (
+            {"validation_data": {"x": X, "y": Y, "lengths": [1, 2]}}, ValueError,
+            "validation_data: lengths: expected shape (batch=4,), got (2,)",
+        ),
+        (
+            {"validation_data": {"x": X, "y": Y, "mask": np.zeros((B, T))}}, ValueError,
+            "validation_data: mask: expected a number above 0 somewhere, got only zeros",
+        ),
         (
             {"validation_data": (X[..., :2], Y)}, ValueError,
             "validation_data: x: expected shape (batch, time, inputs=3)..., got (4, 6, 2)",

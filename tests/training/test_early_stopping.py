@@ -50,6 +50,37 @@ def test_the_share_of_lists_lengths_and_masks(build_network):
     assert runs[1][-1] == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("form", ["lengths", "mask", "both", "list", "list with a mask"])
+def test_what_validates_has_lengths_and_masks_of_its_own(build_network, form):
+    """The padding of the validation data counts nothing, whatever the training data have."""
+    (x, y), (held_x, held_y) = data(), data(n=4, seed=1)
+    lengths, mask = np.array([5, 1, 3, 2]), np.random.default_rng(2).random((4, T))
+    mask[1, 0] = mask[3, 1] = 0
+    held_y[1, 0] = np.nan if "mask" in form or form == "both" else 3.0
+    inside = np.arange(T) < lengths[:, None]
+    weights = {"lengths": inside, "list": inside, "mask": mask}.get(form, mask * inside)
+    parts = {"x": held_x, "y": held_y, "lengths": lengths, "mask": mask}
+    if form.startswith("list"):
+        parts = {k: [a[:n] for a, n in zip(v, lengths, strict=True)] for k, v in parts.items()
+                 if k != "lengths"}  # fmt: skip
+    if form in ("lengths", "list"):
+        del parts["mask"]
+    if form == "mask":
+        del parts["lengths"]
+    given = (parts["x"], parts["y"]) if form == "list" else parts
+    net = build_network()
+    history = net.fit(
+        x, y, epochs=1, lengths=np.full(N, 4), optimizer=crnn.SGD(0.01), validation_data=given,
+        patience=2, metrics=["mae"],
+    )  # fmt: skip
+    errors = net.predict(held_x) - np.nan_to_num(held_y)
+    expected = (weights * (errors**2).mean(axis=-1)).sum() / weights.sum()
+    assert history.val_loss == pytest.approx([expected], rel=1e-9)
+    counted = np.abs(errors[weights > 0]).mean()
+    assert history.metrics["val_mae"] == pytest.approx([counted], rel=1e-9)
+    assert net.loss(**parts) == pytest.approx(expected, rel=1e-9)
+
+
 def keeping(kept):
     """A callback that keeps the parameters after each epoch."""
     return lambda net, _: kept.append(net.flat_params.copy())

@@ -89,7 +89,7 @@ def test_loss_of_an_epoch_is_that_of_all_its_steps(implementation, case, setting
     options = {"loss": FORMULAS[case][0], "mask": weights}
     history = net.fit(
         x, y, epochs=1, batch_size=2, shuffle=False, optimizer=crnn.SGD(0.0),
-        validation_data=(x, y), **options,
+        validation_data={"x": x, "y": y}, **options,
     )  # fmt: skip
     assert history.loss == pytest.approx([net.loss(x, y, **options)], rel=1e-12)
     assert history.loss == pytest.approx(
