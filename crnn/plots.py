@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -23,6 +25,8 @@ __all__ = ["figure", "forecast", "hidden", "history"]
 _DATA = "#4d4d4d"
 _PREDICTION = "#0072b2"
 _FORECAST = "#d55e00"
+# Opacity of the first and of the last band; a band alone has the first.
+_LIGHTEST, _DARKEST = 0.2, 0.35
 # Diverging, with zero white: shows the sign of a state and whether it is near -1 or 1.
 _STATES = "RdBu_r"
 
@@ -133,9 +137,8 @@ def forecast(
     *,
     predicted: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     ahead: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
-    band: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    bands: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]] | None = None,
     truth: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
-    band_label: str = "band of the forecast",
     time_label: str = "time (steps)",
     value_label: str = "value",
     ax: Axes | None = None,
@@ -151,12 +154,11 @@ def forecast(
     ahead : tuple of two array_like, shape (k,), optional
         Times and values of the forecast, in which the network reads its own outputs. A line joins
         it to the last measured value.
-    band : tuple of two array_like, shape (k,), optional
-        Lower and upper end of a band around the forecast, at its times.
+    bands : mapping of str to tuple of two array_like, shape (k,), optional
+        Bands around the forecast: what a band means, for the legend, and its lower and upper end at
+        the times of the forecast. Later ones are drawn darker: begin with the widest.
     truth : tuple of two array_like, shape (j,), optional
         Times and values that were measured later, to compare the forecast with.
-    band_label : str
-        Meaning of the band, for the legend.
     time_label, value_label : str
         Labels of the axes, with their units.
     ax : matplotlib.axes.Axes, optional
@@ -173,7 +175,7 @@ def forecast(
         matplotlib is not installed and `ax` was not given.
     ValueError
         Times and values are not one-dimensional and equally long, there are no measured ones, or
-        there is a band without a forecast or of another length.
+        there is a band without a forecast, or of another length, or with its ends exchanged.
     """
     times, values = _series("times and values", times, values)
     if times.size == 0:
@@ -182,7 +184,7 @@ def forecast(
         predicted = _series("predicted", *predicted)
     if truth is not None:
         truth = _series("truth", *truth)
-    edges = None if band is None else _band(band, ahead)
+    edges = {label: _band(label, band, ahead) for label, band in (bands or {}).items()}
     if ahead is not None:
         ahead = _series("ahead", *ahead)
         ahead = np.append(times[-1:], ahead[0]), np.append(values[-1:], ahead[1])
@@ -203,8 +205,10 @@ def forecast(
         ax.plot(*predicted, color=_PREDICTION, linewidth=1.6, label="predicted one step ahead")
     if ahead is not None:
         ax.plot(*ahead, color=_FORECAST, linewidth=1.8, linestyle="--", label="forecast")
-    if edges is not None:
-        ax.fill_between(*edges, color=_FORECAST, alpha=0.2, linewidth=0, label=band_label)
+    for alpha, (label, band) in zip(
+        np.linspace(_LIGHTEST, _DARKEST, len(edges)), edges.items(), strict=True
+    ):
+        ax.fill_between(*band, color=_FORECAST, alpha=alpha, linewidth=0, label=label)
     ax.set_xlabel(time_label)
     ax.set_ylabel(value_label)
     _finish(ax)
@@ -289,17 +293,20 @@ def _series(name: str, times: npt.ArrayLike, values: npt.ArrayLike) -> tuple[Val
 
 
 def _band(
-    band: tuple[npt.ArrayLike, npt.ArrayLike], ahead: tuple[npt.ArrayLike, npt.ArrayLike] | None
+    label: str,
+    band: tuple[npt.ArrayLike, npt.ArrayLike],
+    ahead: tuple[npt.ArrayLike, npt.ArrayLike] | None,
 ) -> tuple[Values, Values, Values]:
     """Return times, lower and upper end of a forecast's band."""
     if ahead is None:
-        raise ValueError("band: expected None without ahead, got a band")
+        raise ValueError("bands: expected None without ahead, got a band")
     times, _ = _series("ahead", *ahead)
-    lower, upper = _series("band", *band)
+    name = f"bands[{label!r}]"
+    lower, upper = _series(name, *band)
     if lower.shape != times.shape:
-        raise ValueError(f"band: expected the shape of ahead {times.shape}, got {lower.shape}")
+        raise ValueError(f"{name}: expected the shape of ahead {times.shape}, got {lower.shape}")
     if not (lower <= upper).all():
-        raise ValueError("band: expected (lower, upper), got a lower end above an upper one")
+        raise ValueError(f"{name}: expected (lower, upper), got a lower end above an upper one")
     return times, lower, upper
 
 

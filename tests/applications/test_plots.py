@@ -73,8 +73,9 @@ def test_forecast_draws_what_it_is_given():
 
 def test_forecast_draws_the_band_around_it_and_the_truth_behind_it():
     ax = plots.forecast(
-        [2000, 2001], [3.0, 5.0], ahead=([2002, 2003], [4.0, 3.0]), band=([3.5, 2.0], [4.5, 6.0]),
-        truth=([2002, 2003], [4.25, 5.5]), band_label="range of 20 networks",
+        [2000, 2001], [3.0, 5.0], ahead=([2002, 2003], [4.0, 3.0]),
+        bands={"range of 20 networks": ([3.5, 2.0], [4.5, 6.0])},
+        truth=([2002, 2003], [4.25, 5.5]),
     )  # fmt: skip
     (band,) = ax.collections
     (path,) = band.get_paths()
@@ -93,6 +94,14 @@ def test_forecast_draws_the_band_around_it_and_the_truth_behind_it():
     assert named == ["measured", "measured later", "forecast", "range of 20 networks"]
 
 
+def test_forecast_draws_later_bands_darker():
+    wide, narrow = ([0.0], [9.0]), ([3.0], [5.0])
+    ax = plots.forecast([0], [1.0], ahead=([1], [4.0]), bands={"95 %": wide, "80 %": narrow})
+    first, last = ax.collections
+    assert (first.get_label(), last.get_label()) == ("95 %", "80 %")
+    assert first.get_alpha() < last.get_alpha()
+
+
 def test_forecast_of_measured_values_alone():
     ax = plots.forecast([0, 1], [1.0, 2.0])
     assert list(lines(ax)) == ["measured"]
@@ -108,14 +117,19 @@ def test_forecast_of_measured_values_alone():
         ({"times": [1], "values": [1.0], "predicted": ([1, 2], [1.0])}, "predicted"),
         ({"times": [1], "values": [1.0], "ahead": ([2, 3], [1.0])}, "ahead"),
         ({"times": [1], "values": [1.0], "truth": ([2, 3], [1.0])}, "truth"),
-        ({"times": [1], "values": [1.0], "band": ([1.0], [2.0])}, "band: .* without ahead"),
+        ({"times": [1], "values": [1.0], "bands": {"b": ([1.0], [2.0])}}, "bands: .*without ahead"),
         (
-            {"times": [1], "values": [1.0], "ahead": ([2], [1.0]), "band": ([1, 1], [2, 2])},
-            r"band: .*ahead \(1,\), got \(2,\)",
+            {
+                "times": [1],
+                "values": [1.0],
+                "ahead": ([2], [1.0]),
+                "bands": {"b": ([1, 1], [2, 2])},
+            },
+            r"bands\['b'\]: .*ahead \(1,\), got \(2,\)",
         ),
         (
-            {"times": [1], "values": [1.0], "ahead": ([2], [1.0]), "band": ([2.0], [1.0])},
-            "band: .*lower",
+            {"times": [1], "values": [1.0], "ahead": ([2], [1.0]), "bands": {"b": ([2.0], [1.0])}},
+            r"bands\['b'\]: .*lower",
         ),
     ],
 )
