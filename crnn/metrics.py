@@ -21,7 +21,8 @@ def accuracy_of_logits(y_hat: Array, y: Array) -> float:
 
 def mae(y_hat: Array, y: Array) -> float:
     """Return the mean of |y_hat - y| over all steps and outputs."""
-    return float(np.abs(y_hat - y).mean(dtype=np.float64))
+    with np.errstate(all="ignore"):
+        return float(np.abs(y_hat - y).mean(dtype=np.float64))
 
 
 def get_metrics(metrics: Any, loss: Loss) -> dict[str, Metric]:

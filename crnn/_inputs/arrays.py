@@ -62,7 +62,7 @@ def floats(
                 f"{name}: expected whole numbers that {like.dtype} holds exactly (up to {exact}), "
                 f"got {int(array.min())} to {int(array.max())}"
             )
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         converted = np.ascontiguousarray(array, dtype=like.dtype)
     if not converted.flags.aligned:
         converted = converted.copy()

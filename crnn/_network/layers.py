@@ -203,7 +203,7 @@ class Layers:
         if x.ndim == 2:
             # W_xh times a one-hot vector is a column of W_xh.
             N = len(W_xh)
-            with np.errstate(over="ignore"):
+            with np.errstate(all="ignore"):
                 columns = W_xh.T + b_h[:N]
             projected = h[:, 1:] if gates is None else gates
             for x_b, projected_b in zip(x, projected, strict=True):

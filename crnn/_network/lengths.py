@@ -64,7 +64,7 @@ def hold_last_states(h: Array, lengths: IntArray) -> None:
 
 def add_at_last_step(dh: Array, dh_n: Array, lengths: IntArray | None) -> None:
     """Add dh_n (B, H) to dh (B, T, H) at the last step of each sequence that has one."""
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         if lengths is None:
             dh[:, -1] += dh_n
         else:

@@ -208,7 +208,8 @@ class Network:
         assert dh_n is not None
         if self.architecture.trainable_h0 and not tape.has_h0:
             for part, trained in self._trained_states(dh_n, gradients):
-                trained += part.sum(axis=1)
+                with np.errstate(all="ignore"):
+                    trained += part.sum(axis=1)
         return dx, dh_n
 
     def predict(
@@ -400,7 +401,7 @@ class Network:
         last = self._through_outputs(self._last_features(states), dy[:, None], gradients)[:, 0]
         dh_n = np.zeros_like(states) if dh_n is None else dh_n.copy()
         parts = last.reshape(len(last), architecture.directions, H)
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             dh_n[-architecture.directions :, :, :H] += parts.swapaxes(0, 1)
         return dh_n
 

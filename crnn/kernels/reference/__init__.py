@@ -17,38 +17,69 @@ Functions on arrays, of one dtype a call (float32 or float64), that keep no stat
 
 The compiled module `native` has the same functions with the same signatures and errors.
 `contracts` checks the arguments of both. Numbers that leave the range of the dtype become infinite
-without a warning; training looks at the loss and the gradient's norm.
+without a warning, whatever `np.seterr` was set to; training looks at the loss and the gradient's
+norm.
 """
 
-from crnn.kernels.reference.layers import output_backward, output_forward, rnn_backward, rnn_forward
-from crnn.kernels.reference.losses import binary_cross_entropy, cross_entropy, huber, mse, sse
-from crnn.kernels.reference.passes import (
-    rnn_gradient,
-    rnn_predict,
-    stream_parameters,
-    stream_step,
-)
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+
+from crnn.kernels.reference import layers, losses, passes, queries, updates
 from crnn.kernels.reference.queries import (
     get_num_threads,
     gradient_workspace_size,
     instruction_set,
     instruction_set_reason,
-    is_kernel_ready,
     layer_workspace_size,
     output_workspace_size,
     predict_workspace_size,
     set_num_threads,
     stream_workspace_size,
 )
-from crnn.kernels.reference.updates import (
-    adam_step,
-    all_finite,
-    clip_norm,
-    clip_value,
-    global_norm,
-    rmsprop_step,
-    sgd_step,
-)
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+def _quiet(kernel: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Return a kernel that obeys no `np.seterr`, and leaves it as it was.
+
+    Numbers that underflow or leave the range are no fault here, and NumPy's matmul raises flags on
+    some processors, such as AArch64, where the numbers are right.
+    """
+
+    @functools.wraps(kernel)
+    def call(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        with np.errstate(all="ignore"):
+            return kernel(*args, **kwargs)
+
+    return call
+
+
+adam_step = _quiet(updates.adam_step)
+all_finite = _quiet(updates.all_finite)
+binary_cross_entropy = _quiet(losses.binary_cross_entropy)
+clip_norm = _quiet(updates.clip_norm)
+clip_value = _quiet(updates.clip_value)
+cross_entropy = _quiet(losses.cross_entropy)
+global_norm = _quiet(updates.global_norm)
+huber = _quiet(losses.huber)
+is_kernel_ready = _quiet(queries.is_kernel_ready)
+mse = _quiet(losses.mse)
+output_backward = _quiet(layers.output_backward)
+output_forward = _quiet(layers.output_forward)
+rmsprop_step = _quiet(updates.rmsprop_step)
+rnn_backward = _quiet(layers.rnn_backward)
+rnn_forward = _quiet(layers.rnn_forward)
+rnn_gradient = _quiet(passes.rnn_gradient)
+rnn_predict = _quiet(passes.rnn_predict)
+sgd_step = _quiet(updates.sgd_step)
+sse = _quiet(losses.sse)
+stream_parameters = _quiet(passes.stream_parameters)
+stream_step = _quiet(passes.stream_step)
 
 __all__ = [
     "adam_step",

@@ -50,14 +50,13 @@ def rnn_forward(
     """
     contracts.check("rnn_forward", locals(), cell=cell)
     step, N = STEPS[cell], len(W_xh)
-    with np.errstate(over="ignore", invalid="ignore"):
-        projected = h[:, 1:] if gates is None else gates[..., :N]
-        if x is not None:
-            projected[...] = x @ W_xh.T + b_h[:N]
-        for t in range(h.shape[1] - 1):
-            h[:, t + 1], gates_t = step(projected[:, t], h[:, t], W_hh, b_h)
-            if gates is not None:
-                gates[:, t] = gates_t
+    projected = h[:, 1:] if gates is None else gates[..., :N]
+    if x is not None:
+        projected[...] = x @ W_xh.T + b_h[:N]
+    for t in range(h.shape[1] - 1):
+        h[:, t + 1], gates_t = step(projected[:, t], h[:, t], W_hh, b_h)
+        if gates is not None:
+            gates[:, t] = gates_t
 
 
 def rnn_backward(
@@ -115,20 +114,19 @@ def rnn_backward(
     step_gradient, N, H = STEP_GRADIENTS[cell], len(W_xh), W_hh.shape[1]
     gates = h[:, 1:, :0] if gates is None else gates
     da = dh if da is None else da
-    with np.errstate(over="ignore", invalid="ignore"):
-        dstate = np.zeros_like(dh0)  # what reaches the state after step t from step t + 1
-        for t in reversed(range(dh.shape[1])):
-            dstate[:, :H] += dh[:, t]
-            if dc is not None:
-                dstate[:, H:] += dc[:, t]
-            da[:, t], dstate = step_gradient(dstate, h[:, t], h[:, t + 1], gates[:, t], W_hh)
-        dh0[...] = dstate
-        if x is not None:
-            dW_xh += _sum_of_outer_products(da[..., :N], x)
-        dW_hh += _recurrent_gradient(cell, da, h[:, :-1, :H], gates)
-        db_h += da.sum(axis=(0, 1))
-        if dx is not None:
-            dx[...] = da[..., :N] @ W_xh
+    dstate = np.zeros_like(dh0)  # what reaches the state after step t from step t + 1
+    for t in reversed(range(dh.shape[1])):
+        dstate[:, :H] += dh[:, t]
+        if dc is not None:
+            dstate[:, H:] += dc[:, t]
+        da[:, t], dstate = step_gradient(dstate, h[:, t], h[:, t + 1], gates[:, t], W_hh)
+    dh0[...] = dstate
+    if x is not None:
+        dW_xh += _sum_of_outer_products(da[..., :N], x)
+    dW_hh += _recurrent_gradient(cell, da, h[:, :-1, :H], gates)
+    db_h += da.sum(axis=(0, 1))
+    if dx is not None:
+        dx[...] = da[..., :N] @ W_xh
 
 
 def _sum_of_outer_products(da: Array, x: Array) -> Array:
@@ -164,8 +162,7 @@ def output_forward(h: Array, W_hy: Array, b_y: Array, y: Array, workspace: Array
         Scratch memory of at least `output_workspace_size` scalars.
     """
     contracts.check("output_forward", locals())
-    with np.errstate(over="ignore", invalid="ignore"):
-        y[...] = h @ W_hy.T + b_y
+    y[...] = h @ W_hy.T + b_y
 
 
 def output_backward(
@@ -190,7 +187,6 @@ def output_backward(
         Scratch memory of at least `output_workspace_size` scalars.
     """
     contracts.check("output_backward", locals())
-    with np.errstate(over="ignore", invalid="ignore"):
-        dW_hy += _sum_of_outer_products(dy, h)
-        db_y += dy.sum(axis=(0, 1))
-        dh[...] = dy @ W_hy
+    dW_hy += _sum_of_outer_products(dy, h)
+    db_y += dy.sum(axis=(0, 1))
+    dh[...] = dy @ W_hy

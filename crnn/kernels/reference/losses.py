@@ -31,13 +31,12 @@ def mse(y_hat: Array, y: Array, weights: Array | None, dy: Array | None) -> floa
     contracts.check_weight(total)
     real = y_hat.dtype.type
     O: int = y_hat.shape[-1]
-    with np.errstate(all="ignore"):
-        error = y_hat - y
-        if dy is not None and weights is None:
-            dy[...] = error * real(2 / y.size)
-        elif dy is not None:
-            dy[...] = error * real(2 / O) * (w / total).astype(real)
-        return float(np.sum(w * np.square(error, dtype=np.float64))) / (O * total)
+    error = y_hat - y
+    if dy is not None and weights is None:
+        dy[...] = error * real(2 / y.size)
+    elif dy is not None:
+        dy[...] = error * real(2 / O) * (w / total).astype(real)
+    return float(np.sum(w * np.square(error, dtype=np.float64))) / (O * total)
 
 
 def sse(y_hat: Array, y: Array, weights: Array | None, dy: Array | None) -> float:
@@ -58,11 +57,10 @@ def sse(y_hat: Array, y: Array, weights: Array | None, dy: Array | None) -> floa
     """
     contracts.check("sse", locals())
     w, _ = _weights(y_hat, weights)
-    with np.errstate(all="ignore"):
-        error = y_hat - y
-        if dy is not None:
-            dy[...] = error * w.astype(error.dtype)
-        return float(np.sum(w * np.square(error, dtype=np.float64))) / 2
+    error = y_hat - y
+    if dy is not None:
+        dy[...] = error * w.astype(error.dtype)
+    return float(np.sum(w * np.square(error, dtype=np.float64))) / 2
 
 
 def cross_entropy(y_hat: Array, y: Array, weights: Array | None, dy: Array | None) -> float:
@@ -86,19 +84,18 @@ def cross_entropy(y_hat: Array, y: Array, weights: Array | None, dy: Array | Non
     contracts.check("cross_entropy", locals())
     w, total = _weights(y_hat, weights)
     contracts.check_weight(total)
-    with np.errstate(all="ignore"):
-        logits = y_hat.astype(np.float64)
-        # The largest logit subtracted from all changes nothing, and no exponential overflows.
-        logits -= logits.max(axis=-1, keepdims=True)
-        exponentials = np.exp(logits)
-        normalizer = exponentials.sum(axis=-1, keepdims=True)
-        target = np.take_along_axis(logits, y[..., None], axis=-1)
-        if dy is not None:
-            gradient = exponentials / normalizer
-            probability = np.take_along_axis(gradient, y[..., None], axis=-1)
-            np.put_along_axis(gradient, y[..., None], probability - 1, axis=-1)
-            dy[...] = gradient * w / total
-        return float(np.sum(w * (np.log(normalizer) - target))) / total
+    logits = y_hat.astype(np.float64)
+    # The largest logit subtracted from all changes nothing, and no exponential overflows.
+    logits -= logits.max(axis=-1, keepdims=True)
+    exponentials = np.exp(logits)
+    normalizer = exponentials.sum(axis=-1, keepdims=True)
+    target = np.take_along_axis(logits, y[..., None], axis=-1)
+    if dy is not None:
+        gradient = exponentials / normalizer
+        probability = np.take_along_axis(gradient, y[..., None], axis=-1)
+        np.put_along_axis(gradient, y[..., None], probability - 1, axis=-1)
+        dy[...] = gradient * w / total
+    return float(np.sum(w * (np.log(normalizer) - target))) / total
 
 
 def binary_cross_entropy(y_hat: Array, y: Array, weights: Array | None, dy: Array | None) -> float:
@@ -124,17 +121,16 @@ def binary_cross_entropy(y_hat: Array, y: Array, weights: Array | None, dy: Arra
     contracts.check_weight(total)
     real = y_hat.dtype.type
     O: int = y_hat.shape[-1]
-    with np.errstate(all="ignore"):
-        # log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|)), in which nothing overflows
-        z = y_hat.astype(np.float64)
-        terms = np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))
-        if dy is not None:
-            # p - y = (1 - y) p - y (1 - p), where p and 1 - p keep their digits however small
-            small = np.exp(-np.abs(y_hat))
-            p, one_minus_p = np.where(y_hat >= 0, 1, small), np.where(y_hat >= 0, small, 1)
-            difference = ((1 - y) * p - y * one_minus_p) / (1 + small)
-            dy[...] = difference / real(O) * (w / total).astype(real)
-        return float(np.sum(w * terms)) / (O * total)
+    # log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|)), in which nothing overflows
+    z = y_hat.astype(np.float64)
+    terms = np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))
+    if dy is not None:
+        # p - y = (1 - y) p - y (1 - p), where p and 1 - p keep their digits however small
+        small = np.exp(-np.abs(y_hat))
+        p, one_minus_p = np.where(y_hat >= 0, 1, small), np.where(y_hat >= 0, small, 1)
+        difference = ((1 - y) * p - y * one_minus_p) / (1 + small)
+        dy[...] = difference / real(O) * (w / total).astype(real)
+    return float(np.sum(w * terms)) / (O * total)
 
 
 def huber(y_hat: Array, y: Array, weights: Array | None, delta: float, dy: Array | None) -> float:
@@ -163,14 +159,13 @@ def huber(y_hat: Array, y: Array, weights: Array | None, delta: float, dy: Array
     contracts.check_weight(total)
     real = y_hat.dtype.type
     O: int = y_hat.shape[-1]
-    with np.errstate(all="ignore"):
-        error = y_hat - y
-        magnitude = np.abs(error).astype(np.float64)
-        near = np.minimum(magnitude, delta)
-        if dy is not None:
-            limit = real(delta)
-            dy[...] = np.clip(error, -limit, limit) / real(O) * (w / total).astype(real)
-        return float(np.sum(w * near * (magnitude - near / 2))) / (O * total)
+    error = y_hat - y
+    magnitude = np.abs(error).astype(np.float64)
+    near = np.minimum(magnitude, delta)
+    if dy is not None:
+        limit = real(delta)
+        dy[...] = np.clip(error, -limit, limit) / real(O) * (w / total).astype(real)
+    return float(np.sum(w * near * (magnitude - near / 2))) / (O * total)
 
 
 def _weights(y_hat: Array, weights: Array | None) -> tuple[Array, float]:

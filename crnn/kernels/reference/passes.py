@@ -227,8 +227,7 @@ def _step(cell: str, W: dict[str, Array], x_t: Array, state: Array) -> tuple[Arr
     One product for the inputs of all steps would be faster but round differently than a stream's.
     """
     W_hh = W["W_hh"]
-    with np.errstate(over="ignore", invalid="ignore"):
-        projected = x_t @ W["W_xh"].T + W["b_h"][: len(W_hh)]
-        state, _ = STEPS[cell](projected, state, W_hh, W["b_h"])
-        h_t = state[:, : W_hh.shape[1]]
-        return (h_t @ W["W_hy"].T + W["b_y"] if "W_hy" in W else h_t), state
+    projected = x_t @ W["W_xh"].T + W["b_h"][: len(W_hh)]
+    state, _ = STEPS[cell](projected, state, W_hh, W["b_h"])
+    h_t = state[:, : W_hh.shape[1]]
+    return (h_t @ W["W_hy"].T + W["b_y"] if "W_hy" in W else h_t), state

@@ -17,13 +17,12 @@ def all_finite(values: Array) -> bool:
 def global_norm(values: Array) -> float:
     """Return the Euclidean norm of a vector (n,), summed in float64."""
     contracts.check("global_norm", locals())
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        squared = float(np.sum(np.square(values, dtype=np.float64)))
-        largest = float(np.abs(values).max())
-        if 1e-280 < squared < np.inf or largest == 0 or not np.isfinite(largest):
-            return float(np.sqrt(squared))
-        # Squares of large or small float64 values leave its range: measure in units of the largest.
-        return largest * float(np.sqrt(np.sum(np.square(values / largest, dtype=np.float64))))
+    squared = float(np.sum(np.square(values, dtype=np.float64)))
+    largest = float(np.abs(values).max())
+    if 1e-280 < squared < np.inf or largest == 0 or not np.isfinite(largest):
+        return float(np.sqrt(squared))
+    # Squares of large or small float64 values leave its range: measure in units of the largest.
+    return largest * float(np.sqrt(np.sum(np.square(values / largest, dtype=np.float64))))
 
 
 def clip_norm(values: Array, max_norm: float) -> float:
@@ -44,8 +43,7 @@ def clip_norm(values: Array, max_norm: float) -> float:
 def clip_value(values: Array, limit: float) -> None:
     """Bring each element of a vector (n,) in place between -limit and limit. NaN stays."""
     contracts.check("clip_value", locals())
-    with np.errstate(over="ignore"):
-        real_limit = values.dtype.type(limit)
+    real_limit = values.dtype.type(limit)
     np.clip(values, -real_limit, real_limit, out=values)
 
 
@@ -81,15 +79,14 @@ def sgd_step(
     """
     contracts.check("sgd_step", locals())
     real = theta.dtype.type
-    with np.errstate(over="ignore", invalid="ignore"):
-        gradient = dtheta + real(weight_decay) * theta
-        if momentum == 0:
-            return _replace({}, theta, theta - real(lr) * gradient)
-        if velocity is None:
-            raise ValueError(contracts.VELOCITY_MISSING)
-        new_velocity = real(momentum) * velocity + gradient
-        step = gradient + real(momentum) * new_velocity if nesterov else new_velocity
-        new_theta = theta - real(lr) * step
+    gradient = dtheta + real(weight_decay) * theta
+    if momentum == 0:
+        return _replace({}, theta, theta - real(lr) * gradient)
+    if velocity is None:
+        raise ValueError(contracts.VELOCITY_MISSING)
+    new_velocity = real(momentum) * velocity + gradient
+    step = gradient + real(momentum) * new_velocity if nesterov else new_velocity
+    new_theta = theta - real(lr) * step
     return _replace({"velocity": (velocity, new_velocity)}, theta, new_theta)
 
 
@@ -126,15 +123,14 @@ def rmsprop_step(
     real = theta.dtype.type
     if momentum != 0 and velocity is None:
         raise ValueError(contracts.VELOCITY_MISSING)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
-        gradient = dtheta + real(weight_decay) * theta
-        new_square = real(alpha) * square + (1 - real(alpha)) * gradient * gradient
-        step = gradient / (np.sqrt(new_square) + real(eps))
-        memory = {"square": (square, new_square)}
-        if momentum != 0 and velocity is not None:
-            step = real(momentum) * velocity + step
-            memory["velocity"] = velocity, step
-        new_theta = theta - real(lr) * step
+    gradient = dtheta + real(weight_decay) * theta
+    new_square = real(alpha) * square + (1 - real(alpha)) * gradient * gradient
+    step = gradient / (np.sqrt(new_square) + real(eps))
+    memory = {"square": (square, new_square)}
+    if momentum != 0 and velocity is not None:
+        step = real(momentum) * velocity + step
+        memory["velocity"] = velocity, step
+    new_theta = theta - real(lr) * step
     return _replace(memory, theta, new_theta)
 
 
@@ -178,11 +174,10 @@ def adam_step(
     rate = real(lr / (1 - beta1**step))
     unbias = real(1 / math.sqrt(1 - beta2**step))
     decay = real(1 - lr * weight_decay if decoupled else 1)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
-        gradient = dtheta + real(0 if decoupled else weight_decay) * theta
-        new_mean = mean + (1 - real(beta1)) * (gradient - mean)
-        new_square = real(beta2) * square + (1 - real(beta2)) * gradient * gradient
-        new_theta = decay * theta - rate * new_mean / (np.sqrt(new_square) * unbias + real(eps))
+    gradient = dtheta + real(0 if decoupled else weight_decay) * theta
+    new_mean = mean + (1 - real(beta1)) * (gradient - mean)
+    new_square = real(beta2) * square + (1 - real(beta2)) * gradient * gradient
+    new_theta = decay * theta - rate * new_mean / (np.sqrt(new_square) * unbias + real(eps))
     return _replace({"mean": (mean, new_mean), "square": (square, new_square)}, theta, new_theta)
 
 
