@@ -9,6 +9,7 @@ Array: TypeAlias = npt.NDArray[Any]
 """An array whose dtype is not known to the type checker, such as float32 or float64."""
 IntArray: TypeAlias = npt.NDArray[np.intp]
 FloatArray: TypeAlias = npt.NDArray[np.float64]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
 StateT = TypeVar("StateT")
 """The public form of a state: an array, or for an LSTM the pair (h, c)."""

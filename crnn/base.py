@@ -29,6 +29,8 @@ from crnn.streams import Stream, make_stream
 Seed: TypeAlias = "int | np.random.Generator | None"
 Sequences: TypeAlias = npt.ArrayLike | Sequence[npt.ArrayLike]
 """An array, or a list of arrays of different lengths."""
+Skip: TypeAlias = npt.ArrayLike | Sequence[npt.ArrayLike]
+"""An array of bools, or a list of such of different lengths."""
 LossLike: TypeAlias = str | Loss | CustomLoss
 
 NETWORK_KIND, NETWORK_VERSION = "network", 2
@@ -187,6 +189,7 @@ class RecurrentNetwork(Generic[StateT]):
         h0: StateLike | None = None,
         lengths: npt.ArrayLike | None = None,
         checkpoint_every: int | None = None,
+        skip: npt.ArrayLike | None = None,
     ) -> Tape[StateT]:
         """Run sequences and keep what `backward` needs.
 
@@ -204,6 +207,10 @@ class RecurrentNetwork(Generic[StateT]):
             in `backward`: less memory for more time, and the same gradient. A good choice is the
             square root of the number of steps (Chen, Xu, Zhang and Guestrin 2016). Not with
             `bidirectional`.
+        skip : array of bool (batch, time), or (time,) for one sequence; optional
+            Where True, a step is not read: the state stays as it is, and the output is that of the
+            state before. ``x`` may hold anything there. A backward direction keeps the state that
+            it has, which comes from later steps.
 
         Returns
         -------
@@ -215,7 +222,9 @@ class RecurrentNetwork(Generic[StateT]):
         ValueError, TypeError
             A shape, dtype or value does not fit.
         """
-        checked, start, ends, single = sequences.sequences(self._network, x, h0, lengths)
+        checked, start, ends, skipped, single = sequences.sequences(
+            self._network, x, h0, lengths, skip
+        )
         if checkpoint_every is not None:
             checkpoint_every = checks.integer("checkpoint_every", checkpoint_every, at_least=1)
             if self.bidirectional:
@@ -228,6 +237,7 @@ class RecurrentNetwork(Generic[StateT]):
             checked.copy(),
             None if start is None else start.copy(),
             ends,
+            skip=skipped,
             checkpoint_every=checkpoint_every,
         )
         tape.is_single = single
@@ -287,6 +297,7 @@ class RecurrentNetwork(Generic[StateT]):
         h0: StateLike | None = None,
         return_state: Literal[False] = False,
         lengths: npt.ArrayLike | None = None,
+        skip: Skip | None = None,
     ) -> Array: ...
 
     @overload
@@ -297,6 +308,7 @@ class RecurrentNetwork(Generic[StateT]):
         *,
         return_state: Literal[True],
         lengths: npt.ArrayLike | None = None,
+        skip: Skip | None = None,
     ) -> tuple[Array, StateT]: ...
 
     @overload
@@ -306,6 +318,7 @@ class RecurrentNetwork(Generic[StateT]):
         h0: StateLike | None,
         return_state: Literal[True],
         lengths: npt.ArrayLike | None = None,
+        skip: Skip | None = None,
     ) -> tuple[Array, StateT]: ...
 
     @overload
@@ -315,6 +328,7 @@ class RecurrentNetwork(Generic[StateT]):
         h0: StateLike | None = None,
         return_state: Literal[False] = False,
         lengths: npt.ArrayLike | None = None,
+        skip: Skip | None = None,
     ) -> Array | list[Array]: ...
 
     @overload
@@ -325,6 +339,7 @@ class RecurrentNetwork(Generic[StateT]):
         *,
         return_state: Literal[True],
         lengths: npt.ArrayLike | None = None,
+        skip: Skip | None = None,
     ) -> tuple[Array | list[Array], StateT]: ...
 
     @overload
@@ -334,6 +349,7 @@ class RecurrentNetwork(Generic[StateT]):
         h0: StateLike | None = None,
         return_state: bool = False,
         lengths: npt.ArrayLike | None = None,
+        skip: Skip | None = None,
     ) -> Array | list[Array] | tuple[Array | list[Array], StateT]: ...
 
     def predict(
@@ -342,6 +358,7 @@ class RecurrentNetwork(Generic[StateT]):
         h0: StateLike | None = None,
         return_state: bool = False,
         lengths: npt.ArrayLike | None = None,
+        skip: Skip | None = None,
     ) -> Array | list[Array] | tuple[Array | list[Array], StateT]:
         """Return the outputs for sequences, without keeping a tape.
 
@@ -355,6 +372,8 @@ class RecurrentNetwork(Generic[StateT]):
             Whether to return the last states too, from which a later call can go on.
         lengths : array of int (batch,), optional
             Steps of each sequence; without it all of them.
+        skip : array of bool (batch, time), or a list of arrays (time_i,); optional
+            Steps that are not read, as in `forward`; for one sequence (time,).
 
         Returns
         -------
@@ -373,17 +392,21 @@ class RecurrentNetwork(Generic[StateT]):
             return_state = checks.boolean("return_state", return_state)
         network = self._network
         if sequences.is_ragged(x):
-            checked_list = sequences.ragged_sequences(network, x, lengths)
+            checked_list, skips = sequences.ragged_sequences(
+                network, x, lengths, skip, may_be_empty=True
+            )
             if h0 is not None:
                 h0 = sequences.states(network, "h0", h0, len(checked_list), single=False)
-            outputs, states = network.predict_list(checked_list, h0)
+            outputs, states = network.predict_list(checked_list, h0, skips)
             if not return_state:
                 return outputs
             last: StateT = self.architecture.public_states(states, single=False)
             return outputs, last
-        checked, start, ends, single = sequences.sequences(network, x, h0, lengths)
+        checked, start, ends, skipped, single = sequences.sequences(
+            network, x, h0, lengths, skip, may_be_empty=True
+        )
         h_n = network.empty_states(len(checked)) if return_state else None
-        y = network.predict(checked, start, h_n, ends)
+        y = network.predict(checked, start, h_n, ends, skipped)
         if single:
             y = y[0]
         if h_n is None:
@@ -466,7 +489,7 @@ class RecurrentNetwork(Generic[StateT]):
                 "forecast: expected a network that reads in one direction and has an output for "
                 f"each step, got {self!r}"
             )
-        checked, start, _, single = sequences.sequences(network, x)
+        checked, start, _, _, single = sequences.sequences(network, x, nan_advice="")
         state = network.empty_states(len(checked))
         y = network.predict(checked, start, state)
         forecast = np.empty((len(y), steps, outputs), self.dtype)
@@ -483,6 +506,8 @@ class RecurrentNetwork(Generic[StateT]):
         loss: LossLike = "mse",
         lengths: npt.ArrayLike | None = None,
         mask: npt.ArrayLike | Sequence[npt.ArrayLike] | None = None,
+        h0: StateLike | None = None,
+        skip: Skip | None = None,
     ) -> float:
         """Return the loss of the predictions for x.
 
@@ -503,6 +528,11 @@ class RecurrentNetwork(Generic[StateT]):
             The weight of each step, 1 without it; for one sequence (time,). Without
             `return_sequences` the weight of each sequence (batch,). Where it is 0 the target may
             hold anything, such as NaN or -100; losses and metrics do not see it.
+        h0 : array (batch, hidden), or (hidden,) for one sequence; optional
+            The states to start from, as in `forward`.
+        skip : array of bool (batch, time), or a list of arrays (time_i,); optional
+            Steps that are not read, as in `forward`; for one sequence (time,). Their outputs count
+            in the loss, unless the mask says otherwise.
 
         Returns
         -------
@@ -514,7 +544,7 @@ class RecurrentNetwork(Generic[StateT]):
             A shape, dtype or value does not fit, or there is no such loss.
         """
         checked_loss = get_loss(loss)
-        dataset = sequences.dataset(self._network, x, y, checked_loss, lengths, mask)
+        dataset = sequences.dataset(self._network, x, y, checked_loss, lengths, mask, h0, skip)
         return evaluation.evaluate(self._network, dataset, checked_loss, {})[0]
 
     def train_step(
@@ -527,6 +557,8 @@ class RecurrentNetwork(Generic[StateT]):
         clip_value: float | None = None,
         lengths: npt.ArrayLike | None = None,
         mask: npt.ArrayLike | Sequence[npt.ArrayLike] | None = None,
+        h0: StateLike | None = None,
+        skip: Skip | None = None,
     ) -> float:
         """Take one step of the optimizer on one batch.
 
@@ -544,8 +576,8 @@ class RecurrentNetwork(Generic[StateT]):
             Bengio 2013).
         clip_value : float, optional
             Clip each of its elements to ±clip_value; not with `clip_norm`.
-        lengths, mask : array, optional
-            As in `loss`.
+        lengths, mask, h0, skip : array, optional
+            As in `loss`. A trainable h0 gets no gradient where h0 is given.
 
         Returns
         -------
@@ -562,7 +594,7 @@ class RecurrentNetwork(Generic[StateT]):
         checked_loss = get_loss(loss)
         clipping = Clipping.checked(clip_norm, clip_value)
         self._check_optimizer(optimizer)
-        batch = sequences.batch(self._network, x, y, checked_loss, lengths, mask)
+        batch = sequences.batch(self._network, x, y, checked_loss, lengths, mask, h0, skip)
         value, _, _ = step.train_step(
             self._network, [batch], optimizer, checked_loss, clipping, self._rng
         )
@@ -579,6 +611,8 @@ class RecurrentNetwork(Generic[StateT]):
         loss: LossLike = "mse",
         lengths: npt.ArrayLike | None = None,
         mask: npt.ArrayLike | Sequence[npt.ArrayLike] | None = None,
+        h0: StateLike | None = None,
+        skip: Skip | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
         bptt: int | None = None,
@@ -611,8 +645,8 @@ class RecurrentNetwork(Generic[StateT]):
         optimizer : Optimizer, optional
             ``SGD(0.01, momentum=0.9)`` without it.
         loss : str or object
-        lengths, mask : array, optional
-            As in `loss`.
+        lengths, mask, h0, skip : array, optional
+            As in `train_step`: of all sequences.
         clip_norm, clip_value : float, optional
             As in `train_step`.
         bptt : int, optional
@@ -627,9 +661,9 @@ class RecurrentNetwork(Generic[StateT]):
             determines everything.
         validation_data : (x, y) or dict, optional
             Data whose loss is recorded after each epoch. A dictionary has the keys x and y and, as
-            needed, lengths and mask, all as in `loss`. Where `fit` has lengths or a mask, a pair is
-            refused, because padding would count, unless it is one of lists of sequences, which have
-            their own lengths, and there is no mask.
+            needed, lengths, mask, h0 and skip, all as in `loss`. Where `fit` has one of these, a
+            pair is refused, because padding would count or states be others, unless it is one of
+            lists of sequences and `fit` has lengths only.
         validation_fraction : float, optional
             The share of the sequences, the last ones as given, that are validation data and not
             trained on; at least one sequence. Not with `validation_data`.
@@ -699,7 +733,7 @@ class RecurrentNetwork(Generic[StateT]):
         resume = checks.boolean("resume", resume)
         if resume and checkpoint is None:
             raise ValueError("resume: expected a checkpoint with it, got checkpoint=None")
-        dataset = sequences.dataset(self._network, x, y, checked_loss, lengths, mask)
+        dataset = sequences.dataset(self._network, x, y, checked_loss, lengths, mask, h0, skip)
         if bptt is not None:
             dataset.check_time_axis()
         dataset, validation, checked_loss = runs.split(
@@ -708,7 +742,7 @@ class RecurrentNetwork(Generic[StateT]):
             checked_loss,
             validation_data,
             validation_fraction,
-            {"lengths": lengths, "mask": mask},
+            {"lengths": lengths, "mask": mask, "h0": h0, "skip": skip},
         )
         controls = Controls(
             validation,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from crnn._typing import Array, FloatArray, IntArray
+from crnn._typing import Array, BoolArray, FloatArray, IntArray
 from crnn.checks import any_of
 from crnn.kernels import contracts
 
@@ -21,6 +21,7 @@ def floats(
     like: Array,
     kernels: ModuleType,
     *,
+    may_be_empty: tuple[str, ...] = (),
     nan_advice: str = "",
 ) -> Array:
     """Return a finite C-contiguous array of `like`'s dtype whose shape is one of `shapes`.
@@ -39,6 +40,8 @@ def floats(
         Its dtype is converted to.
     kernels : module
         The implementation that looks for NaN.
+    may_be_empty : tuple of str
+        Axes whose size may be 0.
     nan_advice : str
         What the error of NaN or infinity says at its end.
 
@@ -53,7 +56,9 @@ def floats(
         raise TypeError(
             f"{name}: expected numbers (floats of at most 64 bits, or integers), got {array.dtype}"
         )
-    _check_shape(name, array, shapes, sizes)
+    _check_shape(name, array, shapes, sizes, may_be_empty)
+    if not array.size:
+        return np.zeros(array.shape, like.dtype)
     if kind in "iu":
         # Up to this magnitude a float of that width holds every whole number.
         exact = 2 ** (np.finfo(like.dtype).nmant + 1)
@@ -83,6 +88,7 @@ def classes(
     sizes: dict[str, int],
     n_classes: int,
     *,
+    may_be_empty: tuple[str, ...] = (),
     nan_advice: str = "",
 ) -> Array:
     """Return an intp array of class numbers below `n_classes` whose shape is one of `shapes`.
@@ -97,27 +103,37 @@ def classes(
             f"{name}: expected integer class numbers, got {array.dtype}"
             + (f" with NaN{nan_advice}" if is_gap else "")
         )
-    _check_shape(name, array, shapes, sizes)
+    _check_shape(name, array, shapes, sizes, may_be_empty)
     try:
-        contracts.check_classes(name, array, n_classes)
+        if array.size:
+            contracts.check_classes(name, array, n_classes)
     except ValueError as error:
         raise ValueError(f"{error}{nan_advice if array.min() < 0 else ''}") from None
     # A copy: the kernels index by these numbers, and the owner may change the array meanwhile.
     return np.array(array, dtype=np.intp, order="C")
 
 
-def lengths(value: Any, batch: int, time: int) -> IntArray:
-    """Return an intp array (batch,) of lengths from 1 to `time`."""
+def lengths(value: Any, batch: int, time: int, at_least: int = 1) -> IntArray:
+    """Return an intp array (batch,) of lengths from `at_least` to `time`."""
     array = as_array("lengths", value)
-    if array.dtype.kind not in "iu":
+    if array.size and array.dtype.kind not in "iu":
         raise TypeError(f"lengths: expected whole numbers, got {array.dtype}")
-    _check_shape("lengths", array, ("batch",), {"batch": batch})
-    if array.min() < 1 or array.max() > time:
+    _check_shape("lengths", array, ("batch",), {"batch": batch}, () if at_least else ("batch",))
+    if array.size and (array.min() < at_least or array.max() > time):
         raise ValueError(
-            f"lengths: expected numbers from 1 to {time}, the steps of x, "
+            f"lengths: expected numbers from {at_least} to {time}, the steps of x, "
             f"got {array.min()} to {array.max()}"
         )
     return np.array(array, dtype=np.intp)
+
+
+def bools(name: str, value: Any, sizes: dict[str, int]) -> BoolArray:
+    """Return an array of bools whose axes have these names and sizes."""
+    array = as_array(name, value)
+    _check_shape(name, array, (" ".join(sizes),), sizes, tuple(sizes))
+    if array.size and array.dtype.kind != "b":
+        raise TypeError(f"{name}: expected bools, got {array.dtype}")
+    return np.array(array, dtype=bool, order="C")
 
 
 def weights(
@@ -144,8 +160,14 @@ def weights(
     return np.array(array, dtype=np.float64)
 
 
-def _check_shape(name: str, array: Array, shapes: tuple[str, ...], sizes: dict[str, int]) -> None:
-    """Raise unless the array's shape is one of the shapes, without an empty axis."""
+def _check_shape(
+    name: str,
+    array: Array,
+    shapes: tuple[str, ...],
+    sizes: dict[str, int],
+    may_be_empty: tuple[str, ...] = (),
+) -> None:
+    """Raise unless the array's shape is one of the shapes, with no other axis empty."""
     for shape in shapes:
         axes = shape.split()
         if array.ndim == len(axes) and all(
@@ -161,7 +183,7 @@ def _check_shape(name: str, array: Array, shapes: tuple[str, ...], sizes: dict[s
         ]
         raise ValueError(f"{name}: expected shape {any_of(described)}, got {array.shape}")
     for axis, size in zip(axes, array.shape, strict=True):
-        if size == 0:
+        if size == 0 and axis not in may_be_empty:
             thing = {"batch": "sequence", "time": "time step"}.get(axis, "feature")
             raise ValueError(f"{name}: expected at least one {thing}, got shape {array.shape}")
 

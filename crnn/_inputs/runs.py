@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from crnn.losses import Loss
 
 
-VALIDATION_KEYS = ("x", "y", "lengths", "mask")
+VALIDATION_KEYS = ("x", "y", "lengths", "mask", "h0", "skip")
 
 
 def split(
@@ -88,7 +88,7 @@ def _validation_parts(validation_data: Any, given: list[str]) -> dict[str, Any]:
     if given and not (given == ["lengths"] and is_ragged(x)):
         raise ValueError(
             f"validation_data: expected a dictionary with the keys {keys}, because fit has "
-            f"{given[0]}, got a {type(validation_data).__name__}, which cannot say what counts"
+            f"{given[0]}, got a {type(validation_data).__name__}, which has no place for it"
         )
     return {"x": x, "y": y}
 

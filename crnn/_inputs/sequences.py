@@ -10,16 +10,29 @@ from crnn._inputs.excluded import cleared
 from crnn._network.lengths import clear_padding
 from crnn._network.network import Network
 from crnn._training.data import Batch, Dataset
-from crnn._typing import Array, IntArray
+from crnn._typing import Array, BoolArray, IntArray
 from crnn.kernels.streams import pair
 
 if TYPE_CHECKING:
     from crnn.losses import Loss
 
+SKIP_ADVICE = "; a step whose input is missing can be left out, by skip=(batch, time) of bools"
+MASKED_ADVICE = (
+    "; the mask weights the loss only, and masked steps are read: a step whose input is missing "
+    "can be left out, by skip=(batch, time) of bools"
+)
+
 
 def sequences(
-    network: Network, x: Any, h0: Any = None, lengths: Any = None
-) -> tuple[Array, Array | None, IntArray | None, bool]:
+    network: Network,
+    x: Any,
+    h0: Any = None,
+    lengths: Any = None,
+    skip: Any = None,
+    *,
+    may_be_empty: bool = False,
+    nan_advice: str = SKIP_ADVICE,
+) -> tuple[Array, Array | None, IntArray | None, BoolArray | None, bool]:
     """Return what the network reads.
 
     Parameters
@@ -29,49 +42,73 @@ def sequences(
     h0 : array or pair, optional
         In the public form of states.
     lengths : array of int (batch,), optional
+    skip : array of bool (batch, time) or (time,), optional
+    may_be_empty : bool
+        Whether there may be no sequences, or sequences of no steps.
+    nan_advice : str
+        What the error of a NaN in x says at its end.
 
     Returns
     -------
     x : array (B, T, I), or intp (B, T)
     h0 : array (layers * directions, B, S) or None
     lengths : intp array (B,) or None
+        Never None where B or T is 0.
+    skip : bool array (B, T) or None
     single : bool
         Whether x is one sequence, without the batch axis.
     """
     # The usual case first: these few lines cost less than the arithmetic of a small network.
     if (
-        h0 is lengths is None
+        h0 is lengths is skip is None
         and not network.architecture.categorical
         and network.kernels.is_kernel_ready(x, network.flat, network.x_shape)
     ):
-        return x, None, None, False
-    ends = None
-    if lengths is not None:
+        return x, None, None, None, False
+    ends = skipped = None
+    empty_axes = ("batch", "time") if may_be_empty else ()
+    if lengths is not None or skip is not None:
+        # A copy: what is not read may hold anything, and becomes 0.
         x = np.array(arrays.as_array("x", x))
+    if lengths is not None:
         if x.ndim < 2:
             raise ValueError(f"x: expected sequences side by side with lengths, got {x.shape}")
-        ends = arrays.lengths(lengths, *x.shape[:2])
+        ends = arrays.lengths(lengths, x.shape[0], x.shape[1], 0 if may_be_empty else 1)
         clear_padding(x, ends)
+    if skip is not None:
+        # Axes of another number are an error of x, which comes below.
+        axes = {3: "batch time", 2: "time"}.get(x.ndim + network.architecture.categorical)
+        if axes is not None:
+            skipped = arrays.bools("skip", skip, dict(zip(axes.split(), x.shape, strict=False)))
+            x[skipped] = 0
     if network.architecture.categorical:
-        checked = categories("x", x, ("batch time", "time"), {}, network.architecture.input_size)
+        shapes = ("batch time", "time")
+        checked = categories("x", x, shapes, {}, network.architecture.input_size, empty_axes)
         single = checked.ndim == 1
     else:
-        checked = _features(network, x)
+        checked = _features(network, x, empty_axes, nan_advice)
         single = checked.ndim == 2
     if single:
         checked = checked[None]
+        skipped = None if skipped is None else skipped[None]
+    B, T = checked.shape[:2]
     if h0 is not None:
-        h0 = states(network, "h0", h0, len(checked), single)
-    return checked, h0, ends, single
+        h0 = states(network, "h0", h0, B, single)
+    if ends is None and not B * T:
+        ends = np.full(B, T)
+    return checked, h0, ends, skipped, single
 
 
-def _features(network: Network, x: Any) -> Array:
+def _features(network: Network, x: Any, may_be_empty: tuple[str, ...], nan_advice: str) -> Array:
     """Return features (batch, time, inputs) or (time, inputs)."""
     I = network.architecture.input_size
     x = arrays.as_array("x", x)
+    shapes = ("batch time inputs", "time inputs")
     try:
-        return floats(network, "x", x, ("batch time inputs", "time inputs"), {"inputs": I})
+        return floats(network, "x", x, shapes, {"inputs": I}, may_be_empty)
     except ValueError as error:
+        if ", got nan at index" in str(error):
+            raise ValueError(f"{error}{nan_advice}") from None
         if x.dtype.kind in "iu" and x.ndim in (1, 2) and x.shape[-1] != I:
             raise ValueError(
                 f"{error}; a network reads category numbers if it is made with categorical=True"
@@ -80,16 +117,24 @@ def _features(network: Network, x: Any) -> Array:
 
 
 def categories(
-    name: str, x: Any, shapes: tuple[str, ...], sizes: dict[str, int], n_categories: int
+    name: str,
+    x: Any,
+    shapes: tuple[str, ...],
+    sizes: dict[str, int],
+    n_categories: int,
+    may_be_empty: tuple[str, ...] = (),
 ) -> IntArray:
     """Return an intp array of category numbers whose shape is one of `shapes`."""
     array = arrays.as_array(name, x)
+    if may_be_empty and not array.size:
+        # NumPy makes floats of empty lists.
+        array = array.astype(np.intp)
     if array.dtype.kind not in "iu":
         raise TypeError(
             f"{name}: expected whole numbers from 0 to {n_categories - 1}, because the network is "
             f"made with categorical=True, got {array.dtype}"
         )
-    return arrays.classes(name, array, shapes, sizes, n_categories)
+    return arrays.classes(name, array, shapes, sizes, n_categories, may_be_empty=may_be_empty)
 
 
 def floats(
@@ -98,10 +143,11 @@ def floats(
     value: Any,
     shapes: str | tuple[str, ...],
     sizes: dict[str, int],
+    may_be_empty: tuple[str, ...] = (),
 ) -> Array:
     """Return a finite array of the network's dtype."""
     shapes = (shapes,) if isinstance(shapes, str) else shapes
-    return arrays.floats(name, value, shapes, sizes, network.flat, network.kernels)
+    return arrays.floats(name, value, shapes, sizes, network.flat, network.kernels, may_be_empty=may_be_empty)
 
 
 def states(network: Network, name: str, value: Any, B: int, single: bool) -> Array:
@@ -116,65 +162,128 @@ def states(network: Network, name: str, value: Any, B: int, single: bool) -> Arr
     sizes = {"states": architecture.num_states, "batch": B, "hidden": H}
     shape = (architecture.num_states, B, H)
     if architecture.cell_row.state_blocks == 1:
-        return floats(network, name, value, axes, sizes).reshape(shape)
+        return floats(network, name, value, axes, sizes, ("batch",)).reshape(shape)
     parts = [
-        floats(network, f"{name}[{number}]", part, axes, sizes).reshape(shape)
+        floats(network, f"{name}[{number}]", part, axes, sizes, ("batch",)).reshape(shape)
         for number, part in enumerate(pair(name, value))
     ]
     return np.concatenate(parts, axis=-1)
 
 
 def is_ragged(x: Any) -> bool:
-    """Whether x is a list of sequences of different lengths, which no array can hold."""
+    """Whether x is a list of sequences that no array can hold: of different lengths, or none."""
     if not isinstance(x, (list, tuple)):
         return False
     try:
-        return len({len(sequence) for sequence in x}) > 1
+        lengths = {len(sequence) for sequence in x}
     except TypeError:
         return False
+    return len(lengths) != 1 or any(isinstance(s, (list, tuple)) and not s for s in x)
 
 
-def ragged_sequences(network: Network, x: Any, lengths: Any) -> list[Array]:
-    """Return a list of sequences (time_i, inputs), or of category numbers (time_i,)."""
+def ragged_sequences(
+    network: Network,
+    x: Any,
+    lengths: Any,
+    skip: Any = None,
+    *,
+    may_be_empty: bool = False,
+    nan_advice: str = SKIP_ADVICE,
+) -> tuple[list[Array], list[BoolArray] | None]:
+    """Return a list of sequences (time_i, inputs), or of category numbers (time_i,), and of skips.
+
+    Parameters
+    ----------
+    network : Network
+    x : list
+    lengths : None
+    skip : list of array of bool (time_i,), optional
+    may_be_empty, nan_advice
+        As in `sequences`.
+
+    Returns
+    -------
+    x : list of array
+    skip : list of bool array or None
+    """
     if lengths is not None:
         raise ValueError("lengths: expected None with a list of sequences, which have their own")
-    checked = []
+    if not len(x) and network.architecture.categorical:
+        raise ValueError(
+            "x: expected an array (batch, time) or (time,) of whole numbers where there is nothing "
+            "in it, got an empty list, which may be no sequences or one of no steps"
+        )
+    if not len(x) and not may_be_empty:
+        raise ValueError("x: expected at least one sequence, got an empty list")
+    if skip is not None:
+        _check_list("skip", skip, len(x))
+    I = network.architecture.input_size
+    checked, skipped = [], []
     for number, sequence in enumerate(x):
         with checks.within(f"x[{number}]"):
-            one, _, _, single = sequences(network, sequence)
+            if isinstance(sequence, (list, tuple)) and not sequence:
+                sequence = np.empty((0,) if network.architecture.categorical else (0, I))
+            one, _, _, skip_one, single = sequences(
+                network,
+                sequence,
+                skip=None if skip is None else skip[number],
+                may_be_empty=may_be_empty,
+                nan_advice=nan_advice,
+            )
             if not single:
                 raise ValueError(
-                    f"x: expected one sequence (time, inputs={network.architecture.input_size}), "
-                    f"got {np.shape(sequence)}"
+                    f"x: expected one sequence (time, inputs={I}), got {np.shape(sequence)}"
                 )
         checked.append(one[0])
-    return checked
+        if skip_one is not None:
+            skipped.append(skip_one[0])
+    return checked, None if skip is None else skipped
 
 
-def batch(network: Network, x: Any, y: Any, loss: "Loss", lengths: Any, mask: Any) -> Batch:
+def batch(
+    network: Network,
+    x: Any,
+    y: Any,
+    loss: "Loss",
+    lengths: Any,
+    mask: Any,
+    h0: Any = None,
+    skip: Any = None,
+) -> Batch:
     """Return all sequences as one batch for a step of training."""
     # The usual case first, as in `sequences`
     kernels = network.kernels
     if (
-        lengths is mask is None
+        lengths is mask is h0 is skip is None
         and network.has_fused_kernels
         and kernels.is_kernel_ready(x, network.flat, network.x_shape)
     ):
         shape = (x.shape[0], x.shape[1], network.architecture.outputs)
         targets = loss.targets(y, ("batch", "time", "outputs"), shape, network.flat, kernels)
         return Batch(x, targets, None, None)
-    whole = dataset(network, x, y, loss, lengths, mask)
+    whole = dataset(network, x, y, loss, lengths, mask, h0, skip)
     return whole.take(np.arange(len(whole)))
 
 
 def dataset(
-    network: Network, x: Any, y: Any, loss: "Loss", lengths: Any = None, mask: Any = None
+    network: Network,
+    x: Any,
+    y: Any,
+    loss: "Loss",
+    lengths: Any = None,
+    mask: Any = None,
+    h0: Any = None,
+    skip: Any = None,
 ) -> Dataset:
     """Return sequences with their targets."""
     architecture = network.architecture
+    advice = SKIP_ADVICE if mask is None else MASKED_ADVICE
     if is_ragged(x):
-        return _ragged_dataset(network, ragged_sequences(network, x, lengths), y, loss, mask)
-    checked, _, ends, single = sequences(network, x, None, lengths)
+        x, skip = ragged_sequences(network, x, lengths, skip, nan_advice=advice)
+        if h0 is not None:
+            h0 = states(network, "h0", h0, len(x), single=False)
+        return _ragged_dataset(network, x, y, loss, mask, h0, skip)
+    checked, h0, ends, skip, single = sequences(network, x, h0, lengths, skip, nan_advice=advice)
     B = None if single else len(checked)
     T = checked.shape[1]
     if ends is not None and architecture.return_sequences:
@@ -194,27 +303,34 @@ def dataset(
     targets = _targets(network, y, loss, B, T)
     if single:
         targets, mask = targets[None], None if mask is None else mask[None]
-    whole = Dataset(checked, targets, ends, mask, return_sequences=architecture.return_sequences)
+    whole = Dataset(
+        checked, targets, ends, mask, h0, skip, return_sequences=architecture.return_sequences
+    )
     if ends is not None:
         # A user's loss may take targets without a time axis.
         whole.check_time_axis()
     return whole
 
 
-def _ragged_dataset(network: Network, x: list[Array], y: Any, loss: "Loss", mask: Any) -> Dataset:
+def _ragged_dataset(
+    network: Network,
+    x: list[Array],
+    y: Any,
+    loss: "Loss",
+    mask: Any,
+    h0: Array | None,
+    skip: list[BoolArray] | None,
+) -> Dataset:
     """Return sequences of different lengths with their targets."""
     if not network.architecture.return_sequences:
         if mask is not None:
             mask = arrays.weights("mask", mask, ("batch",), {"batch": len(x)})
             y = cleared(y, mask, of_classes=loss.of_classes)
         targets: Any = _targets(network, y, loss, len(x), None)
-        return Dataset(x, targets, None, mask, return_sequences=False)
-    for name, values in (("y", y), ("mask", mask)):
-        if values is not None and not (isinstance(values, (list, tuple)) and len(values) == len(x)):
-            raise ValueError(
-                f"{name}: expected a list of {len(x)} arrays, as x is, got {type(values).__name__}"
-                + (f" of {len(values)}" if isinstance(values, (list, tuple)) else "")
-            )
+        return Dataset(x, targets, None, mask, h0, skip, return_sequences=False)
+    _check_list("y", y, len(x))
+    if mask is not None:
+        _check_list("mask", mask, len(x))
     targets, weights = [], []
     for number, sequence in enumerate(x):
         T = len(sequence)
@@ -227,7 +343,17 @@ def _ragged_dataset(network: Network, x: list[Array], y: Any, loss: "Loss", mask
                 )
                 y_of_one = cleared(y_of_one, weights[-1], of_classes=loss.of_classes)
             targets.append(_targets(network, y_of_one, loss, None, T))
-    return Dataset(x, targets, None, weights or None, return_sequences=True)
+    return Dataset(x, targets, None, weights or None, h0, skip, return_sequences=True)
+
+
+def _check_list(name: str, values: Any, n: int) -> None:
+    """Raise unless the values are a list of n arrays."""
+    is_list = isinstance(values, (list, tuple))
+    if not is_list or len(values) != n:
+        raise ValueError(
+            f"{name}: expected a list of {n} arrays, as x is, got {type(values).__name__}"
+            + (f" of {len(values)}" if is_list else "")
+        )
 
 
 def _targets(network: Network, y: Any, loss: "Loss", B: int | None, T: int | None) -> Array:

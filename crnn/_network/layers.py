@@ -13,12 +13,16 @@ import numpy as np
 
 from crnn._network.architecture import Architecture
 from crnn._network.lengths import add_at_last_step, hold_last_states, reversed_steps
+from crnn._network.skipped import LiveSteps
 from crnn._network.workspaces import Workspaces
-from crnn._typing import Array, IntArray
+from crnn._typing import Array, BoolArray, IntArray
 
 
 class LayersTape:
     """What the layers computed over a block of steps, as backpropagation reads it.
+
+    Where steps are skipped, all but `top` is of the others alone, as `LiveSteps` moves them
+    together.
 
     Attributes
     ----------
@@ -31,14 +35,17 @@ class LayersTape:
     dropout_masks : list of array (B, T, features) or None
         By layer: what dropout multiplied its outputs by.
     lengths : array (B,) or None
+    live : LiveSteps or None
+        None: no step is skipped.
     top : array (B, T, features)
         The outputs of the last layer, unspecified past a sequence's end.
     """
 
-    __slots__ = ("dropout_masks", "gates", "h", "inputs", "lengths", "top")
+    __slots__ = ("dropout_masks", "gates", "h", "inputs", "lengths", "live", "top")
 
-    def __init__(self, lengths: IntArray | None) -> None:
+    def __init__(self, lengths: IntArray | None, live: LiveSteps | None) -> None:
         self.lengths = lengths
+        self.live = live
         self.inputs: list[Array] = []
         self.h: list[Array] = []
         self.gates: list[Array | None] = []
@@ -53,6 +60,12 @@ class LayersTape:
         array (layers * directions, B, S)
         """
         return np.stack([h[:, -1] for h in self.h])
+
+    def all_states(self, directions: int) -> list[Array]:
+        """Return the states (B, T+1, S) before the first step and after every step, by state."""
+        if self.live is None:
+            return self.h
+        return [self.live.hold(h, state % directions) for state, h in enumerate(self.h)]
 
 
 class Layers:
@@ -86,6 +99,7 @@ class Layers:
         h0: Array,
         lengths: IntArray | None,
         rng: "np.random.Generator | None" = None,
+        skip: BoolArray | None = None,
     ) -> LayersTape:
         """Run a block of steps.
 
@@ -98,9 +112,15 @@ class Layers:
             are.
         rng : generator or None
             Draws the dropout masks; without it nothing is dropped.
+        skip : bool array (B, T) or None
+            Whether a step leaves all states as they are.
         """
         architecture = self._architecture
-        tape = LayersTape(lengths)
+        live = None
+        if skip is not None:
+            live = LiveSteps(skip, lengths)
+            x, lengths = live.shorten(x), live.lengths
+        tape = LayersTape(lengths, live)
         for layer in range(architecture.num_layers):
             outputs = []
             for direction in range(architecture.directions):
@@ -122,6 +142,8 @@ class Layers:
                 mask = ((rng.random(x.shape) < share) / (share or 1)).astype(x.dtype)
                 x = x * mask
             tape.dropout_masks.append(mask)
+        if live is not None:
+            x = live.top(tape.h[-architecture.directions :], architecture.hidden_size)
         tape.top = x
         return tape
 
@@ -153,6 +175,9 @@ class Layers:
         dh0 : array (layers * directions, B, S)
         """
         architecture, H = self._architecture, self._architecture.hidden_size
+        live, held = tape.live, None
+        if live is not None and dtop is not None:
+            dtop, held = live.top_gradient(dtop, architecture.directions)
         B, T = tape.h[0].shape[0], tape.h[0].shape[1] - 1
         dh0 = np.empty((architecture.num_states, B, architecture.state_size), tape.h[0].dtype)
         for layer in reversed(range(architecture.num_layers)):
@@ -186,6 +211,11 @@ class Layers:
                 elif dinputs is not None:
                     dx = dinputs
             dtop = dx
+        if held is not None:
+            with np.errstate(over="ignore"):
+                dh0[-architecture.directions :, :, :H] += held
+        if live is not None and dtop is not None:
+            dtop = live.lengthen(dtop)
         return dtop, dh0
 
     def _forward_one(self, state: int, x: Array, h0: Array) -> tuple[Array, Array | None]:

@@ -37,7 +37,8 @@ def slices_of_similar_length(lengths: IntArray, most: int) -> Iterator[slice]:
             yield slice(first, number)
             first, now_longest, now_steps = number, length, length
         longest, steps = now_longest, now_steps
-    yield slice(first, len(lengths))
+    if len(lengths):
+        yield slice(first, len(lengths))
 
 
 def reversed_steps(x: Array, lengths: IntArray | None) -> Array:

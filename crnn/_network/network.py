@@ -23,7 +23,7 @@ from crnn._network.lengths import (
 )
 from crnn._network.tape import Block, Tape
 from crnn._network.workspaces import Workspaces
-from crnn._typing import Array, IntArray
+from crnn._typing import Array, BoolArray, IntArray
 from crnn.kernels import cells
 
 # A prediction of several layers keeps the states of a block of steps: about so many scalars.
@@ -130,6 +130,7 @@ class Network:
         h0: Array | None,
         lengths: IntArray | None,
         *,
+        skip: BoolArray | None = None,
         checkpoint_every: int | None = None,
         rng: "np.random.Generator | None" = None,
     ) -> Tape[Any]:
@@ -140,6 +141,8 @@ class Network:
         x : array (B, T, I), or intp (B, T)
         h0 : array (layers * directions, B, S) or None
         lengths : array (B,) or None
+        skip : bool array (B, T) or None
+            Whether a step leaves the states as they are.
         checkpoint_every : int or None
             Keep only the states before every so many steps.
         rng : generator or None
@@ -148,8 +151,9 @@ class Network:
         blocks, outputs = [], []
         states = self.first_states(h0, len(x))
         for first, last, block_lengths in _blocks(x.shape[1], lengths, checkpoint_every):
-            block = Block(first, last, states, block_lengths)
-            tape = self._layers.forward(x[:, first:last], states, block_lengths, rng)
+            block_skip = None if skip is None else skip[:, first:last]
+            block = Block(first, last, states, block_lengths, block_skip)
+            tape = self._layers.forward(x[:, first:last], states, block_lengths, rng, block_skip)
             if checkpoint_every is None:
                 block.tape = tape
             blocks.append(block)
@@ -194,7 +198,7 @@ class Network:
         for block in reversed(tape.blocks):
             steps = slice(block.first, block.last)
             layers_tape = block.tape or self._layers.forward(
-                x[:, steps], block.states, block.lengths
+                x[:, steps], block.states, block.lengths, skip=block.skip
             )
             dtop = None
             if has_outputs_per_step:
@@ -218,20 +222,26 @@ class Network:
         h0: Array | None = None,
         h_n: Array | None = None,
         lengths: IntArray | None = None,
+        skip: BoolArray | None = None,
     ) -> Array:
         """Return outputs (B, T, O) or (B, O), and write the last states to h_n where it is given.
 
         The states of a block of steps are kept: of all steps for a bidirectional network, else of
         about `BLOCK_SCALARS` scalars.
         """
-        if self.has_fused_kernels and lengths is None:
+        if self.has_fused_kernels and lengths is None and skip is None:
             first = None if h0 is None else h0[0]
             last = None if h_n is None else h_n[0]
             return self._predict_layer(x, first, self.flat, self._output_size, last)
-        return self._predict_in_blocks(x, h0, h_n, lengths)
+        return self._predict_in_blocks(x, h0, h_n, lengths, skip)
 
     def _predict_in_blocks(
-        self, x: Array, h0: Array | None, h_n: Array | None, lengths: IntArray | None
+        self,
+        x: Array,
+        h0: Array | None,
+        h_n: Array | None,
+        lengths: IntArray | None,
+        skip: BoolArray | None,
     ) -> Array:
         architecture = self.architecture
         B, T = x.shape[:2]
@@ -239,13 +249,15 @@ class Network:
         if architecture.return_sequences:
             y = np.zeros((B, T, architecture.outputs), self.flat.dtype)
         states = self.first_states(h0, B)
-        longest = T if lengths is None else int(lengths.max())
+        longest = T if lengths is None else int(lengths.max(initial=0))
         for first, last, block_lengths in _blocks(longest, lengths, self._block_steps(B)):
             block = x[:, first:last]
-            if x.ndim == 3 and lengths is None and not architecture.bidirectional:
+            has_all_steps = lengths is None and skip is None
+            if x.ndim == 3 and has_all_steps and not architecture.bidirectional:
                 top, states = self._through_layers(block, states, with_outputs=y is not None)
             else:
-                tape = self._layers.forward(block, states, block_lengths)
+                block_skip = None if skip is None else skip[:, first:last]
+                tape = self._layers.forward(block, states, block_lengths, skip=block_skip)
                 states, top = tape.last(), tape.top
                 if y is not None:
                     top = self._outputs(top, block_lengths)
@@ -256,7 +268,7 @@ class Network:
         return self._outputs(self._last_features(states), None)[:, 0] if y is None else y
 
     def predict_list(
-        self, sequences: list[Array], h0: Array | None
+        self, sequences: list[Array], h0: Array | None, skip: list[BoolArray] | None = None
     ) -> tuple[Array | list[Array], Array]:
         """Predict sequences of different lengths, side by side with others of similar length.
 
@@ -264,6 +276,7 @@ class Network:
         ----------
         sequences : list of array (T_i, I) or (T_i,)
         h0 : array (layers * directions, n, S) or None
+        skip : list of bool array (T_i,) or None
 
         Returns
         -------
@@ -272,20 +285,24 @@ class Network:
         """
         h_n = self.empty_states(len(sequences))
         y: list[Array] = [np.empty(0)] * len(sequences)
-        lengths = np.array([len(sequence) for sequence in sequences])
+        lengths = np.array([len(sequence) for sequence in sequences], np.intp)
         order = np.argsort(lengths, kind="stable")
         for part in slices_of_similar_length(lengths[order], LIST_BATCH):
             rows = order[part]
-            batch = padded([sequences[row] for row in rows], int(lengths[rows].max()))
+            longest = int(lengths[rows].max())
+            batch = padded([sequences[row] for row in rows], longest)
+            skipped = None if skip is None else padded([skip[row] for row in rows], longest)
             last = self.empty_states(len(rows))
             first = None if h0 is None else np.ascontiguousarray(h0[:, rows])
-            outputs = self.predict(batch, first, last, lengths[rows])
+            outputs = self.predict(batch, first, last, lengths[rows], skipped)
             for row, y_row in zip(rows, outputs, strict=True):
                 if self.architecture.return_sequences:
                     y_row = y_row[: lengths[row]].copy()
                 y[row] = y_row
             h_n[:, rows] = last
-        return y if self.architecture.return_sequences else np.array(y), h_n
+        if self.architecture.return_sequences:
+            return y, h_n
+        return np.array(y, h_n.dtype).reshape(-1, self.architecture.outputs), h_n
 
     def predict_steps(self, x: Array, h0: Array, h_n: Array) -> Array:
         """Return the outputs (B, T, O) of every step, and write the last states to h_n.
@@ -308,7 +325,7 @@ class Network:
         if self.architecture.bidirectional:
             # A backward direction begins at the end.
             return None
-        return max(BLOCK_STEPS, BLOCK_SCALARS // (B * self.architecture.features))
+        return max(BLOCK_STEPS, BLOCK_SCALARS // max(1, B * self.architecture.features))
 
     def _through_layers(
         self, x: Array, states: Array, *, with_outputs: bool
@@ -361,6 +378,8 @@ class Network:
         B, T, _features = top.shape
         if not self._output_size:
             y = top.copy()
+        elif not B:
+            y = np.empty((0, T, self._output_size), top.dtype)
         else:
             y = np.empty((B, T, self._output_size), top.dtype)
             workspace = self._workspaces.take(self._output_workspace_size(top))
@@ -431,7 +450,7 @@ def _blocks(
 
     None: one block of all steps.
     """
-    every = every or T
+    every = every or max(T, 1)
     for first in range(0, T, every):
         last = min(first + every, T)
         yield first, last, steps_within(lengths, first, last)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
-from crnn._typing import Array, IntArray, StateT
+from crnn._typing import Array, BoolArray, IntArray, StateT
 
 if TYPE_CHECKING:
     from crnn._network.architecture import Architecture
@@ -22,17 +22,27 @@ class Block:
         The states before it.
     lengths : array (B,) or None
         Steps of each sequence in it.
+    skip : bool array (B, last - first) or None
+        Which of its steps are skipped.
     tape : LayersTape or None
         None: not kept, to be computed again from the states.
     """
 
-    __slots__ = ("first", "last", "lengths", "states", "tape")
+    __slots__ = ("first", "last", "lengths", "skip", "states", "tape")
 
-    def __init__(self, first: int, last: int, states: Array, lengths: IntArray | None) -> None:
+    def __init__(
+        self,
+        first: int,
+        last: int,
+        states: Array,
+        lengths: IntArray | None,
+        skip: BoolArray | None,
+    ) -> None:
         self.first = first
         self.last = last
         self.states = states
         self.lengths = lengths
+        self.skip = skip
         self.tape: LayersTape | None = None
 
 
@@ -148,7 +158,8 @@ class Tape(Generic[StateT]):
         tape = self.blocks[0].tape
         if tape is None:
             raise ValueError(f"{name}: expected a tape made without checkpoint_every")
-        states = tape.h[0][None] if len(tape.h) == 1 else np.stack(tape.h)
+        h = tape.all_states(self.architecture.directions)
+        states = h[0][None] if len(h) == 1 else np.stack(h)
         states.flags.writeable = False
         return self.architecture.public_states(states, single=self.is_single)
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from crnn._network.lengths import padded, slices_of_similar_length, steps_within
-from crnn._typing import Array, FloatArray, IntArray
+from crnn._typing import Array, BoolArray, FloatArray, IntArray
 
 
 class Batch(NamedTuple):
@@ -20,16 +20,25 @@ class Batch(NamedTuple):
     """Steps of each sequence (B,); None: all of them."""
     weights: FloatArray | None
     """Weight of each step in the loss, (B, T) or (B,); 0 past a sequence's end. None: 1."""
+    h0: Array | None = None
+    """The first states (layers * directions, B, S); None: zero, or the trained ones."""
+    skip: BoolArray | None = None
+    """Whether a step leaves the states as they are, (B, T)."""
 
     def chunks(self, steps: int) -> Iterator["Batch"]:
-        """Yield so many steps of the batch at a time, up to the end of the longest sequence."""
+        """Yield so many steps of the batch at a time, up to the end of the longest sequence.
+
+        Each has the first states of the batch.
+        """
         longest = self.x.shape[1] if self.lengths is None else int(self.lengths.max())
         for first in range(0, longest, steps):
             part = slice(first, min(first + steps, longest))
             lengths = steps_within(self.lengths, first, part.stop)
             weights = None if self.weights is None else self.weights[:, part]
+            skip = None if self.skip is None else self.skip[:, part]
             y = np.ascontiguousarray(self.y[:, part])
-            yield Batch(np.ascontiguousarray(self.x[:, part]), y, lengths, weights)
+            x = np.ascontiguousarray(self.x[:, part])
+            yield Batch(x, y, lengths, weights, self.h0, skip)
 
 
 class Dataset:
@@ -43,6 +52,10 @@ class Dataset:
     lengths : intp array (n,) or None
     mask : array (n, T) or (n,), or list of n arrays (T_i,), or None
         Weight of each step in the loss.
+    h0 : array (layers * directions, n, S) or None
+        The first states.
+    skip : bool array (n, T), or list of n arrays (T_i,), or None
+        Whether a step leaves the states as they are.
     return_sequences : bool
         Whether targets belong to steps.
     """
@@ -53,6 +66,8 @@ class Dataset:
         y: Array | list[Array],
         lengths: Array | None,
         mask: Array | list[Array] | None,
+        h0: Array | None = None,
+        skip: BoolArray | list[BoolArray] | None = None,
         *,
         return_sequences: bool,
     ) -> None:
@@ -60,6 +75,8 @@ class Dataset:
         self.y = y
         self.lengths = np.array([len(a) for a in x]) if isinstance(x, list) else lengths
         self.mask = mask
+        self.h0 = h0
+        self.skip = skip
         self.return_sequences = return_sequences
 
     def __len__(self) -> int:
@@ -88,7 +105,9 @@ class Dataset:
             inside = np.arange(lengths.max()) < lengths[:, None]
             weights = inside.astype(np.float64) if weights is None else np.where(inside, weights, 0)
         x, y = _rows_of(self.x, chosen, T), _rows_of(self.y, chosen, T_targets)
-        return Batch(x, y, lengths, weights)
+        h0 = None if self.h0 is None else np.ascontiguousarray(self.h0[:, chosen])
+        skip = None if self.skip is None else _rows_of(self.skip, chosen, T)
+        return Batch(x, y, lengths, weights, h0, skip)
 
     def parts(self, rows: Array) -> list[Batch]:
         """Return these sequences as batches of little padding: usually one."""
@@ -110,6 +129,8 @@ class Dataset:
                 self.y[part],
                 None if self.lengths is None else self.lengths[part],
                 None if self.mask is None else self.mask[part],
+                None if self.h0 is None else self.h0[:, part],
+                None if self.skip is None else self.skip[part],
                 return_sequences=self.return_sequences,
             )
             for part in (slice(count), slice(count, None))

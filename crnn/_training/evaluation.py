@@ -76,7 +76,7 @@ def evaluate(
         weight = weight_of(batch, loss)
         if weight == 0:
             continue
-        y_hat = network.predict(batch.x, lengths=batch.lengths)
+        y_hat = network.predict(batch.x, batch.h0, None, batch.lengths, batch.skip)
         mean.add(loss.compute(network.kernels, y_hat, batch.y, batch.weights, None), weight)
         if metrics:
             counts = ... if batch.weights is None else batch.weights > 0

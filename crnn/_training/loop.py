@@ -98,18 +98,19 @@ def _train_in_chunks(
     """
     network, loss = run.network, plan.loss
     mean, norms, steps = MeanLoss(loss), 0.0, 0
-    states: Array | None = None
-    for chunk in batch.chunks(steps_of_chunk):
+    states: Array | None = batch.h0
+    for part in batch.chunks(steps_of_chunk):
+        chunk = part._replace(h0=states)
         weight = weight_of(chunk, loss, chunk.x.shape[1])
         if weight == 0:
             # Nothing to learn from; the states go on.
             h_n = network.empty_states(len(chunk.x))
-            network.predict(chunk.x, states, h_n, chunk.lengths)
+            network.predict(chunk.x, states, h_n, chunk.lengths, chunk.skip)
             states = h_n
             continue
         value, norm, states = train_step(
             network, [chunk], run.optimizer, loss, plan.clipping, run.rng, epoch,
-            h0=states, wants_states=True,
+            wants_states=True,
         )  # fmt: skip
         mean.add(value, weight)
         norms += norm

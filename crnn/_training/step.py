@@ -26,14 +26,13 @@ def train_step(
     rng: "np.random.Generator",
     epoch: int | None = None,
     *,
-    h0: Array | None = None,
     wants_states: bool = False,
 ) -> tuple[float, float, Array | None]:
     """Take one step of the optimizer.
 
     The step is taken as a whole or, whatever is raised, not at all. `parts` are the
     batch, usually in one part. The arguments beside the optimizer and the epoch, which errors name,
-    are those of `gradient_of_batch`; the last two are only for a batch in one part.
+    are those of `gradient_of_batch`; the last is only for a batch in one part.
 
     Returns
     -------
@@ -46,7 +45,7 @@ def train_step(
     states = None
     if len(parts) == 1:
         value, norm, gradient, states = gradient_of_batch(
-            network, parts[0], loss, clipping, rng, h0=h0, wants_states=wants_states
+            network, parts[0], loss, clipping, rng, wants_states=wants_states
         )
     else:
         value, norm, gradient = gradient_of_parts(network, parts, loss, clipping, rng)
@@ -93,7 +92,6 @@ def gradient_of_batch(
     clipping: Clipping,
     rng: "np.random.Generator",
     *,
-    h0: Array | None = None,
     wants_states: bool = False,
 ) -> tuple[float, float, Array, Array | None]:
     """Return the loss of a batch and its clipped gradient.
@@ -106,8 +104,6 @@ def gradient_of_batch(
     clipping : Clipping
     rng : generator
         Draws dropout's masks.
-    h0 : array (layers * directions, B, S) or None
-        The first states; None: zero, or the trained ones.
     wants_states : bool
         Whether the last states are wanted, for the next chunk of truncated BPTT.
 
@@ -124,7 +120,8 @@ def gradient_of_batch(
         and loss.is_fused
         and batch.lengths is None
         and batch.weights is None
-        and h0 is None
+        and batch.h0 is None
+        and batch.skip is None
         and not wants_states
     ):
         # One kernel call: forward, loss, BPTT and clipping
@@ -132,7 +129,7 @@ def gradient_of_batch(
             batch.x, batch.y, loss.kernel, clipping.norm, clipping.value
         )
         return value, norm, gradient, None
-    tape = network.forward(batch.x, h0, batch.lengths, rng=rng)
+    tape = network.forward(batch.x, batch.h0, batch.lengths, skip=batch.skip, rng=rng)
     dy = np.empty_like(tape.outputs)
     value = loss.compute(network.kernels, tape.outputs, batch.y, batch.weights, dy)
     gradient = np.zeros_like(network.flat)

@@ -68,11 +68,8 @@ def shape_rows(expected, shapes):
     }
 
 
-X_SHAPE = f"(batch, time, inputs={I}) or (time, inputs={I})"
-BAD_X = {
-    **NO_NUMBERS,
-    **NOT_FINITE,
-    **shape_rows(X_SHAPE, [(), (I,), (1, B, T, I), (B, T, I + 1), (B, T, 1), (B, T, 0)]),
+# `predict` returns empty arrays.
+EMPTY_X = {
     "no steps": (
         lambda x: x[:, :0], ValueError, "expected at least one time step, got shape (4, 0, 3)",
     ),
@@ -82,6 +79,20 @@ BAD_X = {
     "one sequence without steps": (
         lambda x: x[0, :0], ValueError, "expected at least one time step, got shape (0, 3)",
     ),
+}  # fmt: skip
+MISSING_X = {
+    case: (
+        lambda x, dtype=dtype: changed(x, (1, 2, 0), np.nan).astype(dtype), ValueError,
+        "expected finite numbers, got nan at index (1, 2, 0)",
+    )
+    for case, dtype in {"nan": "f8", "nan in float16": "f2", "nan in float32": "f4"}.items()
+}  # fmt: skip
+SKIP = "; a step whose input is missing can be left out, by skip=(batch, time) of bools"
+X_SHAPE = f"(batch, time, inputs={I}) or (time, inputs={I})"
+BAD_X = {
+    **NO_NUMBERS,
+    **{case: row for case, row in NOT_FINITE.items() if case != "nan"},
+    **shape_rows(X_SHAPE, [(), (I,), (1, B, T, I), (B, T, I + 1), (B, T, 1), (B, T, 0)]),
     "bytes": (lambda x: x.astype("S8"), TypeError, NUMBERS + "|S8"),
     "one string": (lambda x: "sunspots", TypeError, NUMBERS + "<U8"),
     "date": (lambda x: np.zeros(x.shape, "datetime64[D]"), TypeError, NUMBERS + "datetime64[D]"),
@@ -93,14 +104,6 @@ BAD_X = {
     "ragged inside": (
         lambda x: [[[1.0, 2.0, 3.0]], [[1.0, 2.0]]], ValueError,
         "expected a rectangular array of numbers, got nested sequences of different lengths",
-    ),
-    "nan in float16": (
-        lambda x: changed(x, (1, 2, 0), np.nan).astype("f2"), ValueError,
-        "expected finite numbers, got nan at index (1, 2, 0)",
-    ),
-    "nan in float32": (
-        lambda x: changed(x, (1, 2, 0), np.nan).astype("f4"), ValueError,
-        "expected finite numbers, got nan at index (1, 2, 0)",
     ),
     "inexact integer": (
         lambda x: np.full(x.shape, 2**53 + 1), ValueError,
@@ -220,7 +223,17 @@ def with_loss(loss):
     return [lambda net, y, call=call: call(net, y, loss) for call in TRAINERS.values()]
 
 
-STATE_TAKERS = [lambda net, h0: net.forward(X, h0), lambda net, h0: net.predict(X, h0)]
+def methods_but(name):
+    return [call for method, call in METHODS.items() if method != name]
+
+
+STATE_TAKERS = [
+    lambda net, h0: net.forward(X, h0),
+    lambda net, h0: net.predict(X, h0),
+    lambda net, h0: net.loss(X, Y, h0=h0),
+    lambda net, h0: net.train_step(X, Y, crnn.SGD(0.1), h0=h0),
+    lambda net, h0: net.fit(X, Y, epochs=1, h0=h0),
+]
 
 
 def net(s):
@@ -237,6 +250,12 @@ def backward(net, x, dy, dh_n=None):
 
 ROWS = [
     *rows_of("x", X, BAD_X, METHODS.values(), net),
+    *rows_of("x", X, EMPTY_X, methods_but("predict"), net),
+    *rows_of(
+        "x", X, {case: (make, kind, said + SKIP) for case, (make, kind, said) in MISSING_X.items()},
+        methods_but("forecast"), net,
+    ),
+    *rows_of("x of forecast", X, MISSING_X, [METHODS["forecast"]], net),
     *rows_of("x of float32", X, NARROW_X, METHODS.values(), narrow),
     *rows_of("y", Y, BAD_Y, [*with_loss("mse"), *with_loss("sse")], net),
     *rows_of("y of float32", Y, {"too large": NARROW_X["too large"]}, with_loss("mse"), narrow),

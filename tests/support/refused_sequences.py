@@ -1,11 +1,13 @@
 """Rows of bad lengths, masks and lists of sequences."""
 
 import numpy as np
-from refusals import B, T, refusal
+from refusals import B, I, T, changed, refusal
 from refused_data import X_SHAPE, X, Y
 
 import crnn
 
+MISSING = changed(X, (1, 2, 0), np.nan)
+KNOWN = changed(np.ones((B, T)), (1, 2), 0.0)
 LISTS = [x[: 2 + b % 3] for b, x in enumerate(X)], [y[: 2 + b % 3] for b, y in enumerate(Y)]
 
 ROWS = [
@@ -14,7 +16,6 @@ ROWS = [
             f"lengths: {case}",
             [
                 lambda s, bad=bad: s.net.forward(X, lengths=bad),
-                lambda s, bad=bad: s.net.predict(X, lengths=bad),
                 lambda s, bad=bad: s.net.loss(X, Y, lengths=bad),
                 lambda s, bad=bad: s.net.fit(X, Y, epochs=1, lengths=bad),
             ],
@@ -38,6 +39,114 @@ ROWS = [
             ("floats", [5.0, 2, 6, 1], TypeError, "lengths: expected whole numbers, got float64"),
         )
     ],
+    *[
+        refusal(
+            f"lengths of predict: {case}",
+            lambda s, bad=bad: s.net.predict(X, lengths=bad),
+            ValueError,
+            f"lengths: expected {sentence}",
+        )
+        for case, bad, sentence in (
+            ("too long", [5, 2, 7, 1], "numbers from 0 to 6, the steps of x, got 1 to 7"),
+            ("negative", [5, 2, -1, 1], "numbers from 0 to 6, the steps of x, got -1 to 5"),
+            ("shape", [5, 2, 6], "shape (batch=4,), got (3,)"),
+            ("empty", [], "shape (batch=4,), got (0,)"),
+        )
+    ],
+    *[
+        refusal(
+            f"skip: {case}",
+            [
+                lambda s, bad=bad: s.net.forward(X, skip=bad),
+                lambda s, bad=bad: s.net.predict(X, skip=bad),
+                lambda s, bad=bad: s.net.loss(X, Y, skip=bad),
+                lambda s, bad=bad: s.net.train_step(X, Y, crnn.SGD(0.1), skip=bad),
+                lambda s, bad=bad: s.net.fit(X, Y, epochs=1, skip=bad),
+            ],
+            kind,
+            f"skip: expected {sentence}",
+        )
+        for case, bad, kind, sentence in (
+            ("shape", np.zeros((B, 5), bool), ValueError, "shape (batch=4, time=6), got (4, 5)"),
+            ("one row", np.zeros(T, bool), ValueError, "shape (batch=4, time=6), got (6,)"),
+            # A mask means the opposite.
+            ("numbers", np.ones((B, T)), TypeError, "bools, got float64"),
+            ("text", "all", ValueError, "shape (batch=4, time=6), got ()"),
+        )
+    ],
+    refusal(
+        "skip of one sequence: a batch of one",
+        lambda s: s.net.predict(X[0], skip=np.zeros((1, T), bool)),
+        ValueError,
+        "skip: expected shape (time=6,), got (1, 6)",
+    ),
+    refusal(
+        "skip with x of no sequences",
+        lambda s: s.net.predict(X[0, 0], skip=np.zeros(I, bool)),
+        ValueError,
+        f"x: expected shape {X_SHAPE}, got (3,)",
+    ),
+    refusal(
+        "skip of a list: an array",
+        [
+            lambda s: s.net.predict(LISTS[0], skip=np.zeros((B, T), bool)),
+            lambda s: s.net.loss(*LISTS, skip=np.zeros((B, T), bool)),
+        ],
+        ValueError,
+        "skip: expected a list of 4 arrays, as x is, got ndarray",
+    ),
+    refusal(
+        "skip of a list: shape of one",
+        [
+            lambda s: s.net.predict(LISTS[0], skip=[np.zeros(T, bool)] * B),
+            lambda s: s.net.loss(*LISTS, skip=[np.zeros(T, bool)] * B),
+        ],
+        ValueError,
+        "x[0]: skip: expected shape (time=2,), got (6,)",
+    ),
+    refusal(
+        "x: nan with a mask",
+        [
+            lambda s: s.net.loss(MISSING, Y, mask=KNOWN),
+            lambda s: s.net.train_step(MISSING, Y, crnn.SGD(0.1), mask=KNOWN),
+            lambda s: s.net.fit(MISSING, Y, epochs=1, mask=KNOWN),
+        ],
+        ValueError,
+        "x: expected finite numbers, got nan at index (1, 2, 0); the mask weights the loss only, "
+        "and masked steps are read: a step whose input is missing can be left out, by "
+        "skip=(batch, time) of bools",
+    ),
+    *[
+        refusal(
+            f"lists of nothing: {case}",
+            [
+                lambda s, x=x: s.net.loss(x, [Y[0, :2]] * len(x)),
+                lambda s, x=x: s.net.fit(x, [Y[0, :2]] * len(x), epochs=1),
+            ],
+            ValueError,
+            sentence,
+        )
+        for case, x, sentence in (
+            ("no sequences", [], "x: expected at least one sequence, got an empty list"),
+            (
+                "no steps",
+                [X[0, :2], X[0, :0]],
+                "x[1]: x: expected at least one time step, got shape (0, 3)",
+            ),
+            (
+                "an empty list in it",
+                [X[0, :2], []],
+                "x[1]: x: expected at least one time step, got shape (0, 3)",
+            ),
+        )
+    ],
+    refusal(
+        "lists of nothing: categories",
+        lambda s: s.categorical.predict([]),
+        ValueError,
+        "x: expected an array (batch, time) or (time,) of whole numbers where there is nothing in "
+        "it, got an empty list, which may be no sequences or one of no steps",
+    ),
     refusal(
         "lengths: with a list",
         [

@@ -110,7 +110,7 @@ def fit_rows():
         ({"validation_data": 3}, TypeError, pair + "int"),
         (
             {"validation_data": (X, Y), "lengths": [6, 5, 4, 3]}, ValueError,
-            plain + "has lengths, got a tuple, which cannot say what counts",
+            plain + "has lengths, got a tuple, which has no place for it",
         ),
         (
             {"validation_data": [X, Y], "mask": np.ones((B, T))}, ValueError,
