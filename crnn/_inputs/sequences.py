@@ -147,7 +147,9 @@ def floats(
 ) -> Array:
     """Return a finite array of the network's dtype."""
     shapes = (shapes,) if isinstance(shapes, str) else shapes
-    return arrays.floats(name, value, shapes, sizes, network.flat, network.kernels, may_be_empty=may_be_empty)
+    return arrays.floats(
+        name, value, shapes, sizes, network.flat, network.kernels, may_be_empty=may_be_empty
+    )
 
 
 def states(network: Network, name: str, value: Any, B: int, single: bool) -> Array:

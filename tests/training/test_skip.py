@@ -77,6 +77,10 @@ def test_each_sequence_keeps_its_state_and_its_skips(network_of, settings):
     for losses, rows in ((history.loss, slice(2)), (history.val_loss, slice(2, None))):
         given = {"h0": unpacked(net, h0[rows]), "skip": SKIP[rows]}
         assert losses == pytest.approx([net.loss(x[rows], y[rows], **given)] * 2, rel=1e-12)
+    # The last of the rows
+    validation = {"x": x[rows], "y": y[rows], **given}
+    _, history = trained(validation_data=validation, optimizer=crnn.SGD(0.0))
+    assert history.val_loss == pytest.approx([net.loss(**validation)] * 2, rel=1e-12)
 
 
 def test_a_trained_state_waits_where_another_is_given(network_of):
