@@ -271,9 +271,11 @@ def converter(network: Network, batch_size: int | None) -> Callable[[str, Any, s
             return ready
         shape = axes if batch_size is None else f"batch {axes}"
         if not architecture.categorical or "inputs" not in axes:
-            return arrays.floats(name, value, (shape,), sizes, like, kernels)
+            return arrays.floats(
+                name, value, (shape,), sizes, like, kernels, may_be_empty=("time",)
+            )
         shape = shape.removesuffix("inputs").strip()
-        numbers = sequences.categories(name, value, (shape,), sizes, I)
+        numbers = sequences.categories(name, value, (shape,), sizes, I, may_be_empty=("time",))
         one_hot = np.zeros((*numbers.shape, I), like.dtype)
         np.put_along_axis(one_hot, numbers[..., None], 1, axis=-1)
         return one_hot

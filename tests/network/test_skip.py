@@ -51,8 +51,8 @@ def by_hand(net, x, h0, skip):
 @architectures
 @pytest.mark.parametrize(
     ("lengths", "kind"),
-    [(None, {}), (LENGTHS, {}), (LENGTHS, {"categorical": True})],
-    ids=["whole", "lengths", "categories"],
+    [(LENGTHS, {}), (None, {"categorical": True})],
+    ids=["lengths", "categories"],
 )
 def test_live_steps_are_all_that_counts(network_of, settings, lengths, kind):
     net = network_of(**settings, **kind)

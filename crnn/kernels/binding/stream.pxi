@@ -308,6 +308,9 @@ cdef class Stream:
         cdef void* inputs = NULL if self.always_convert else inputs_of(self, data, x, &T)
         if not inputs:
             x = converted(self, x, "time inputs")
+            axes = () if self.batch_size is None else (self.batch_size,)
+            if type(x) is np.ndarray and (<object> x).shape == (*axes, 0, c.sizes.I):
+                return numpy.empty((*axes, 0, c.sizes.O), self.parameters.dtype)
             inputs = inputs_of(self, data, x, &T)
             if not inputs:
                 raise TypeError(_CONVERT)
