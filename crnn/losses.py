@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from crnn import _backend, checks
 from crnn._inputs import arrays, class_weights
+from crnn._inputs.conversion import as_array
 from crnn._inputs.excluded import MASK_ADVICE, cleared
 from crnn._training.evaluation import NOTHING_COUNTS
 from crnn._typing import Array, FloatArray
@@ -468,7 +469,7 @@ class _Custom(Loss):
         like: Array,
         kernels: ModuleType,
     ) -> Array:
-        checked = arrays.as_array("y", y)
+        checked = as_array("y", y)
         if axes[0] != "outputs" and checked.shape[:1] != shape[:1]:
             raise ValueError(f"y: expected shape ({axes[0]}={shape[0]}, ...), got {checked.shape}")
         return checked

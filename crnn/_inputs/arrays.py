@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from crnn._inputs.conversion import as_array, as_numbers
 from crnn._typing import Array, BoolArray, FloatArray, IntArray
 from crnn.checks import any_of
 from crnn.kernels import contracts
@@ -50,16 +51,11 @@ def floats(
     TypeError, ValueError
         A dtype, shape or value does not fit.
     """
-    array = as_array(name, value)
-    kind, itemsize = array.dtype.kind, array.dtype.itemsize
-    if not ((kind == "f" and itemsize <= 8) or kind in "iub"):
-        raise TypeError(
-            f"{name}: expected numbers (floats of at most 64 bits, or integers), got {array.dtype}"
-        )
+    array = as_numbers(name, value)
     _check_shape(name, array, shapes, sizes, may_be_empty)
     if not array.size:
         return np.zeros(array.shape, like.dtype)
-    if kind in "iu":
+    if array.dtype.kind in "iu":
         # Up to this magnitude a float of that width holds every whole number.
         exact = 2 ** (np.finfo(like.dtype).nmant + 1)
         if int(array.max()) > exact or int(array.min()) < -exact:
@@ -96,7 +92,7 @@ def classes(
     Categories of inputs are such numbers too. `nan_advice` is what errors of NaN and of negative
     numbers say at their end, which both stand for a missing class.
     """
-    array = as_array(name, value)
+    array = as_numbers(name, value)
     if array.dtype.kind not in "iu":
         is_gap = array.dtype.kind == "f" and np.isnan(array).any()
         raise TypeError(
@@ -115,7 +111,7 @@ def classes(
 
 def lengths(value: Any, batch: int, time: int, at_least: int = 1) -> IntArray:
     """Return an intp array (batch,) of lengths from `at_least` to `time`."""
-    array = as_array("lengths", value)
+    array = as_numbers("lengths", value)
     if array.size and array.dtype.kind not in "iu":
         raise TypeError(f"lengths: expected whole numbers, got {array.dtype}")
     _check_shape("lengths", array, ("batch",), {"batch": batch}, () if at_least else ("batch",))
@@ -130,6 +126,8 @@ def lengths(value: Any, batch: int, time: int, at_least: int = 1) -> IntArray:
 def bools(name: str, value: Any, sizes: dict[str, int]) -> BoolArray:
     """Return an array of bools whose axes have these names and sizes."""
     array = as_array(name, value)
+    if array.dtype.kind == "O":
+        array = as_numbers(name, value)
     _check_shape(name, array, (" ".join(sizes),), sizes, tuple(sizes))
     if array.size and array.dtype.kind != "b":
         raise TypeError(f"{name}: expected bools, got {array.dtype}")
@@ -145,9 +143,7 @@ def weights(
     may_be_zero: bool = False,
 ) -> FloatArray:
     """Return a float64 array of weights from 0 to `LARGEST_WEIGHT`, not all 0 unless they may."""
-    array = as_array(name, value)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name}: expected numbers, got {array.dtype}")
+    array = as_numbers(name, value)
     _check_shape(name, array, shapes, sizes)
     lowest, highest = array.min(), array.max()
     if not lowest >= 0 or highest == np.inf:
@@ -186,23 +182,3 @@ def _check_shape(
         if size == 0 and axis not in may_be_empty:
             thing = {"batch": "sequence", "time": "time step"}.get(axis, "feature")
             raise ValueError(f"{name}: expected at least one {thing}, got shape {array.shape}")
-
-
-def as_array(name: str, value: Any) -> Array:
-    """Return an array without masked entries, or raise why there is none."""
-    if value is None:
-        raise TypeError(f"{name}: expected an array, got None")
-    parts = value if isinstance(value, (list, tuple)) else [value]
-    if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in parts):
-        raise ValueError(f"{name}: expected an array without gaps, got masked entries")
-    try:
-        return np.asarray(value)
-    except Exception as error:
-        if "inhomogeneous" in str(error):
-            raise ValueError(
-                f"{name}: expected a rectangular array of numbers, got nested sequences of "
-                "different lengths"
-            ) from None
-        raise TypeError(
-            f"{name}: expected an array, got {type(value).__name__}, of which NumPy says: {error}"
-        ) from error

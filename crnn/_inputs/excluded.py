@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from crnn._inputs import arrays
+from crnn._inputs.conversion import as_array
 from crnn._typing import FloatArray
 
 MASK_ADVICE = "; a mask that is 0 there leaves the step out of the loss"
@@ -25,7 +25,7 @@ def cleared(y: Any, weights: FloatArray | None, *, of_classes: bool) -> Any:
     """
     if weights is None:
         return y
-    array = arrays.as_array("y", y)
+    array = as_array("y", y)
     counts = weights > 0
     if array.shape[: counts.ndim] == counts.shape and not counts.all():
         array = array.copy()

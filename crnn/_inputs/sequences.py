@@ -6,6 +6,7 @@ import numpy as np
 
 from crnn import checks
 from crnn._inputs import arrays
+from crnn._inputs.conversion import as_array, as_numbers
 from crnn._inputs.excluded import cleared
 from crnn._network.lengths import clear_padding
 from crnn._network.network import Network
@@ -69,7 +70,7 @@ def sequences(
     empty_axes = ("batch", "time") if may_be_empty else ()
     if lengths is not None or skip is not None:
         # A copy: what is not read may hold anything, and becomes 0.
-        x = np.array(arrays.as_array("x", x))
+        x = np.array(as_numbers("x", x))
     if lengths is not None:
         if x.ndim < 2:
             raise ValueError(f"x: expected sequences side by side with lengths, got {x.shape}")
@@ -102,7 +103,7 @@ def sequences(
 def _features(network: Network, x: Any, may_be_empty: tuple[str, ...], nan_advice: str) -> Array:
     """Return features (batch, time, inputs) or (time, inputs)."""
     I = network.architecture.input_size
-    x = arrays.as_array("x", x)
+    x = as_numbers("x", x)
     shapes = ("batch time inputs", "time inputs")
     try:
         return floats(network, "x", x, shapes, {"inputs": I}, may_be_empty)
@@ -125,7 +126,7 @@ def categories(
     may_be_empty: tuple[str, ...] = (),
 ) -> IntArray:
     """Return an intp array of category numbers whose shape is one of `shapes`."""
-    array = arrays.as_array(name, x)
+    array = as_numbers(name, x)
     if may_be_empty and not array.size:
         # NumPy makes floats of empty lists.
         array = array.astype(np.intp)
@@ -289,14 +290,14 @@ def dataset(
     B = None if single else len(checked)
     T = checked.shape[1]
     if ends is not None and architecture.return_sequences:
-        y = np.array(arrays.as_array("y", y))
+        y = np.array(as_array("y", y))
         if y.ndim >= 2 and len(y) == len(ends):
             # What is past the ends counts nothing, and may be NaN.
             clear_padding(y, ends)
     if mask is not None:
         axes, shape = _step_shape(network, B, T)
         if ends is not None and architecture.return_sequences:
-            mask = np.array(arrays.as_array("mask", mask))
+            mask = np.array(as_numbers("mask", mask))
             if mask.shape == shape:
                 clear_padding(mask, ends)
         sizes = dict(zip(axes, shape, strict=True))

@@ -29,9 +29,13 @@ TRAINERS = {
 # What comes, the exception, and what the sentence says after the argument's name.
 NO_NUMBERS = {
     "nothing": (lambda good: None, TypeError, "expected an array, got None"),
-    "object": (lambda good: good.astype(object), TypeError, NUMBERS + "object"),
-    "complex": (lambda good: good.astype(complex), TypeError, NUMBERS + "complex128"),
-    "text": (lambda good: good.astype(str), TypeError, NUMBERS + "<U32"),
+    "text in objects": (
+        lambda good: np.array(good.ravel().tolist()[:-1] + ["a"], object).reshape(good.shape),
+        TypeError,
+        "expected numbers, got the text 'a' at index (...; convert it to numbers...",
+    ),
+    "complex": (lambda good: good.astype(complex), TypeError, NUMBERS + "complex128; pass..."),
+    "text": (lambda good: good.astype(str), TypeError, NUMBERS + "<U32; convert it..."),
 }
 NOT_FINITE = {
     "nan": (
@@ -50,7 +54,7 @@ NOT_FINITE = {
 MASKED = (
     lambda good: np.ma.masked_greater(good, 0.5),
     ValueError,
-    "expected an array without gaps, got masked entries",
+    "expected an array without gaps, got masked entries; fill them by .filled(0)",
 )
 EXACT = "expected whole numbers that float64 holds exactly (up to 9007199254740992), got "
 WITHIN_FLOAT32 = "expected numbers that float32 can hold, got "
@@ -93,14 +97,16 @@ BAD_X = {
     **NO_NUMBERS,
     **{case: row for case, row in NOT_FINITE.items() if case != "nan"},
     **shape_rows(X_SHAPE, [(), (I,), (1, B, T, I), (B, T, I + 1), (B, T, 1), (B, T, 0)]),
-    "bytes": (lambda x: x.astype("S8"), TypeError, NUMBERS + "|S8"),
-    "one string": (lambda x: "sunspots", TypeError, NUMBERS + "<U8"),
-    "date": (lambda x: np.zeros(x.shape, "datetime64[D]"), TypeError, NUMBERS + "datetime64[D]"),
+    "bytes": (lambda x: x.astype("S8"), TypeError, NUMBERS + "|S8; convert..."),
+    "one string": (lambda x: "sunspots", TypeError, NUMBERS + "<U8; convert..."),
+    "date": (
+        lambda x: np.zeros(x.shape, "datetime64[D]"), TypeError, NUMBERS + "datetime64[D];...",
+    ),
     "time difference": (
-        lambda x: np.zeros(x.shape, "timedelta64[s]"), TypeError, NUMBERS + "timedelta64[s]",
+        lambda x: np.zeros(x.shape, "timedelta64[s]"), TypeError, NUMBERS + "timedelta64[s];...",
     ),
     "record": (lambda x: np.zeros(x.shape, [("a", "f8")]), TypeError, NUMBERS + "[('a', '<f8')]"),
-    "dictionary": (lambda x: {"x": 1}, TypeError, NUMBERS + "object"),
+    "dictionary": (lambda x: {"x": 1}, TypeError, "expected an array of numbers, got dict"),
     "ragged inside": (
         lambda x: [[[1.0, 2.0, 3.0]], [[1.0, 2.0]]], ValueError,
         "expected a rectangular array of numbers, got nested sequences of different lengths",
@@ -119,7 +125,7 @@ if np.dtype(np.longdouble).itemsize > 8:
     BAD_X["long double"] = (
         lambda x: x.astype(np.longdouble),
         TypeError,
-        NUMBERS + np.dtype(np.longdouble).name,
+        NUMBERS + np.dtype(np.longdouble).name + "; use .astype(float)",
     )
 
 NARROW_X = {
@@ -177,8 +183,11 @@ BAD_CLASSES = {
     ),
     "floats": (lambda y: y.astype(float), TypeError, "expected integer class numbers, got float64"),
     "bools": (lambda y: y.astype(bool), TypeError, "expected integer class numbers, got bool"),
-    "text": (lambda y: y.astype(str), TypeError, "expected integer class numbers, got <U21"),
-    "object": (lambda y: y.astype(object), TypeError, "expected integer class numbers, got object"),
+    "text": (lambda y: y.astype(str), TypeError, NUMBERS + "<U21; convert it..."),
+    "floats in objects": (
+        lambda y: y.astype(float).astype(object), TypeError,
+        "expected integer class numbers, got float64",
+    ),
     "nothing": NO_NUMBERS["nothing"],
     "one-hot": (
         lambda y: np.eye(O, dtype=int)[y], ValueError,

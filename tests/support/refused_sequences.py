@@ -198,7 +198,7 @@ ROWS = [
                 ValueError,
                 "mask: expected a number above 0 somewhere, got only zeros",
             ),
-            ("text", "all", TypeError, "mask: expected numbers, got <U3"),
+            ("text", "all", TypeError, "mask: expected numbers...got <U3; convert..."),
         )
     ],
     refusal(

@@ -158,7 +158,7 @@ def fit_rows():
         ),
         (
             {"validation_data": (X.astype(str), Y)}, TypeError,
-            "validation_data: x: expected numbers...got <U32",
+            "validation_data: x: expected numbers...got <U32; convert...",
         ),
         ({"validation_fraction": 0}, ValueError, share + "0"),
         ({"validation_fraction": 1.0}, ValueError, share + "1.0"),
