@@ -106,8 +106,6 @@ def fit(
         hidden_size=hidden,
         window=window,
         season=season,
-        # The model is trained on all rows in the end, so none of them may be 0.
-        logarithms=bool(series.min() > 0),
         epochs=epochs,
         seed=seed,
     )

@@ -68,14 +68,9 @@ def _forecaster_stream(model: Path) -> tuple[int, Callable[[list[float]], str]]:
     from crnn.forecasting import load
 
     forecaster, _ = load(model)
-    rows: list[list[float]] = []
+    stream, known = forecaster.stream(), 1 + forecaster.num_lagged
 
     def answer(row: list[float]) -> str:
-        rows.append(row)
-        del rows[: -forecaster.context]
-        if len(rows) < forecaster.needed:
-            return ""
-        series, features = [row[0] for row in rows], [row[1:] for row in rows]
-        return csv_row(forecaster.forecast(series, 1, features))
+        return csv_row([stream.step(row[0], row[1:known], row[known:])])
 
-    return 1 + forecaster.num_features, answer
+    return known + forecaster.num_known, answer

@@ -8,43 +8,138 @@ import numpy as np
 from crnn import archive, loading
 from crnn.archive import boolean, list_of, nested, number, one_of, optional, whole_number
 from crnn.errors import ModelFileError
+from crnn.forecasting.cleaning import NO_LIMITS, Limits
 from crnn.forecasting.fitted import Fitted, Scaling
-from crnn.forecasting.recipe import Recipe
+from crnn.forecasting.linear import Coefficients
+from crnn.forecasting.recipe import EFFECTS, Recipe
 from crnn.networks import FAMILIES
 
-__all__ = ["read", "write"]
+__all__ = ["from_parts", "parts", "read", "shapes_of", "write"]
 
-KIND, FILE_VERSION = "forecaster", 1
+KIND, FILE_VERSION = "forecaster", 2
 # Longer lags and windows exceed every series that this package is for.
 MAX_STEPS = (1 << 20) - 1
 
-FIELDS = {
+RECIPE = {
+    "log": boolean(),
+    "differences": list_of(whole_number(1, MAX_STEPS)),
+    "lags": list_of(whole_number(1, MAX_STEPS)),
+    "season": whole_number(0, MAX_STEPS),
+}
+SETTINGS = {
+    "hidden_size": whole_number(1),
+    "window": optional(whole_number(2)),
+    "season": optional(whole_number(0)),
+    "logarithms": boolean(),
+    "epochs": optional(whole_number(1)),
+    "seed": optional(whole_number(0)),
+    "cell": one_of(*FAMILIES),
+}
+FIELDS_1 = {
     "network": nested(),
-    "recipe": nested(
-        {
-            "log": boolean(),
-            "differences": list_of(whole_number(1, MAX_STEPS)),
-            "lags": list_of(whole_number(1, MAX_STEPS)),
-            "season": whole_number(0, MAX_STEPS),
-        }
-    ),
-    "settings": nested(
-        {
-            "hidden_size": whole_number(1),
-            "window": optional(whole_number(2)),
-            "season": optional(whole_number(0)),
-            "logarithms": boolean(),
-            "epochs": optional(whole_number(1)),
-            "seed": optional(whole_number(0)),
-            "cell": one_of(*FAMILIES),
-        }
-    ),
+    "recipe": nested(RECIPE),
+    "settings": nested(SETTINGS),
     "share": number(0.0),
     "residual_scale": number(0.0),
     "used_window": whole_number(1, MAX_STEPS),
     "found_season": whole_number(0, MAX_STEPS),
     "said": nested(),
 }
+FIELDS = FIELDS_1 | {
+    "recipe": nested(RECIPE | {"drift": boolean(), "effects": one_of(*EFFECTS)}),
+    "settings": nested(SETTINGS | {"floor": optional(number())}),
+    "num_lagged": whole_number(0),
+    "damping": number(0.0),
+    "lowest": number(0.0),
+    "limits": optional(
+        nested({"error": number(0.0), "jump": number(0.0), "low": number(), "high": number()})
+    ),
+}
+
+
+def parts(
+    settings: dict[str, Any], fitted: Fitted, said: dict[str, Any]
+) -> tuple[archive.Description, dict[str, np.ndarray[Any, Any]]]:
+    """Return what `archive.write` writes: a description and arrays by name.
+
+    Parameters
+    ----------
+    settings : dict
+        Arguments of `Forecaster`.
+    fitted : Fitted
+    said : dict
+        Anything else that JSON can hold.
+
+    Returns
+    -------
+    description : dict
+    arrays : dict of array
+    """
+    description = {
+        "format": f"crnn {KIND}",
+        "version": FILE_VERSION,
+        "network": fitted.net.describe(),
+        "recipe": fitted.recipe._asdict(),
+        "settings": settings,
+        "share": fitted.share,
+        "residual_scale": fitted.residual_scale,
+        "used_window": fitted.window,
+        "found_season": fitted.found_season,
+        "num_lagged": fitted.num_lagged,
+        "damping": fitted.damping,
+        "lowest": fitted.lowest,
+        # JSON has no infinity.
+        "limits": None if fitted.limits == NO_LIMITS else fitted.limits._asdict(),
+        "said": said,
+    }
+    arrays = {
+        "parameters": fitted.net.flat_params,
+        "coefficients": fitted.coefficients.slopes,
+        "effects": fitted.coefficients.effects,
+        "column_limits": fitted.column_limits,
+        **fitted.scaling._asdict(),
+    }
+    return description, arrays
+
+
+def from_parts(
+    description: archive.Description, arrays: dict[str, np.ndarray[Any, Any]]
+) -> tuple[dict[str, Any], Fitted, dict[str, Any]]:
+    """Return what `parts` was given, of parts that `shapes_of` has checked.
+
+    Parameters
+    ----------
+    description : dict
+    arrays : dict of array
+
+    Returns
+    -------
+    settings : dict
+    fitted : Fitted
+    said : dict
+    """
+    known = _fields(description)["settings"].fields or ()
+    settings = {name: description["settings"].get(name) for name in known}
+    columns = len(arrays["means"]) - 1
+    anything = np.array([[-np.inf], [np.inf]]).repeat(columns, axis=1)
+    limits = description.get("limits")
+    fitted = Fitted(
+        recipe=_recipe(description),
+        found_season=description["found_season"],
+        coefficients=Coefficients(arrays["coefficients"], arrays.get("effects", np.zeros(columns))),
+        column_limits=arrays.get("column_limits", anything),
+        # In version 1 all columns were known only afterwards.
+        num_lagged=description.get("num_lagged", columns),
+        damping=description.get("damping", 1.0),
+        limits=Limits(**{name: limits[name] for name in Limits._fields}) if limits else NO_LIMITS,
+        lowest=description.get("lowest", np.finfo(float).tiny),
+        scaling=Scaling(arrays["means"], arrays["deviations"]),
+        residual_scale=description["residual_scale"],
+        window=description["used_window"],
+        net=loading.from_description(description["network"], arrays["parameters"]),
+        share=description["share"],
+    )
+    return settings, fitted, description["said"]
 
 
 def write(
@@ -68,24 +163,7 @@ def write(
     OSError
         The file cannot be written.
     """
-    description = {
-        "format": f"crnn {KIND}",
-        "version": FILE_VERSION,
-        "network": fitted.net.describe(),
-        "recipe": fitted.recipe._asdict(),
-        "settings": settings,
-        "share": fitted.share,
-        "residual_scale": fitted.residual_scale,
-        "used_window": fitted.window,
-        "found_season": fitted.found_season,
-        "said": said,
-    }
-    arrays = {
-        "parameters": fitted.net.flat_params,
-        "coefficients": fitted.coefficients,
-        **fitted.scaling._asdict(),
-    }
-    archive.write(path, description, arrays)
+    archive.write(path, *parts(settings, fitted, said))
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Fitted, dict[str, Any]]:
@@ -108,32 +186,34 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Fitted, dict[str
     OSError
         It cannot be opened.
     """
-    description, arrays = archive.read(path, _shapes)
-    settings = {name: description["settings"][name] for name in FIELDS["settings"].fields or ()}
-    fitted = Fitted(
-        recipe=_recipe(description),
-        found_season=description["found_season"],
-        coefficients=arrays["coefficients"],
-        scaling=Scaling(arrays["means"], arrays["deviations"]),
-        residual_scale=description["residual_scale"],
-        window=description["used_window"],
-        net=loading.from_description(description["network"], arrays["parameters"]),
-        share=description["share"],
-    )
-    return settings, fitted, description["said"]
+    return from_parts(*archive.read(path, shapes_of))
 
 
-def _shapes(description: archive.Description) -> archive.Shapes:
-    """Check a description and return what arrays belong to it."""
+def shapes_of(description: archive.Description) -> archive.Shapes:
+    """Check a description and return the dtypes and shapes of the arrays that belong to it.
+
+    Parameters
+    ----------
+    description : dict
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ModelFileError
+        It is none that `parts` made.
+    """
     archive.check_kind(description, KIND, FILE_VERSION)
-    archive.check_fields(description, FIELDS)
+    archive.check_fields(description, _fields(description))
     network, recipe = description["network"], _recipe(description)
-    if not recipe.lags or list(recipe.lags) != sorted(set(recipe.lags)):
+    if list(recipe.lags) != sorted(set(recipe.lags)):
         raise ModelFileError(f"recipe.lags: expected growing numbers, got {list(recipe.lags)}")
     shapes = loading.check_description(network)
-    columns = network["input_size"] - bool(recipe.season)
+    columns = network["input_size"] - bool(recipe.season) - 1
     if (
-        columns < 1
+        columns < description.get("num_lagged", 0)
         or network["output_size"] != 1
         or network["bidirectional"]
         or not network["return_sequences"]
@@ -141,16 +221,29 @@ def _shapes(description: archive.Description) -> archive.Shapes:
     ):
         raise ModelFileError("network: expected one that belongs to the recipe")
     dtype = np.dtype(np.float64)
-    return shapes | {
+    shapes |= {
         "coefficients": (dtype, (len(recipe.lags) + 1,)),
-        "means": (dtype, (columns,)),
-        "deviations": (dtype, (columns,)),
+        "means": (dtype, (columns + 1,)),
+        "deviations": (dtype, (columns + 1,)),
     }
+    if description["version"] > 1:
+        shapes |= {"effects": (dtype, (columns,)), "column_limits": (dtype, (2, columns))}
+    return shapes
+
+
+def _fields(description: archive.Description) -> dict[str, archive.Field]:
+    """Return the fields of a description's version."""
+    return FIELDS_1 if description["version"] == 1 else FIELDS
 
 
 def _recipe(description: archive.Description) -> Recipe:
     """Return the recipe of a checked description."""
     recipe = description["recipe"]
     return Recipe(
-        recipe["log"], tuple(recipe["differences"]), tuple(recipe["lags"]), recipe["season"]
+        recipe["log"],
+        tuple(recipe["differences"]),
+        tuple(recipe["lags"]),
+        recipe["season"],
+        recipe.get("drift", True),
+        recipe.get("effects", "none"),
     )

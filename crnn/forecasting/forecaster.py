@@ -1,32 +1,29 @@
 """The class that users construct: it checks arguments, fits, forecasts and compares."""
 
 import dataclasses
-import math
 import os
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from crnn import checks, schedules
-from crnn.forecasting import files, linear, selection
-from crnn.forecasting.fitted import Fitted, Scaling
+from crnn import checks
+from crnn.forecasting import files, selection
+from crnn.forecasting.columns import Columns, column_limits
+from crnn.forecasting.fitted import Fitted
+from crnn.forecasting.preparation import prepared
 from crnn.forecasting.recipe import Floats, Recipe
 from crnn.forecasting.seasons import find_seasons
+from crnn.forecasting.stream import Stream
+from crnn.forecasting.training import train
 from crnn.networks import GRU, LSTM, RNN, get_family
-from crnn.optimizers import AdamW
 
 __all__ = ["Forecaster", "load"]
 
 # Numbers before the validation data that a recipe is fitted to
-MIN_TRAINING_SIZE = 20
-# Forecasts that `Forecaster.scores` compares, and predictions that `Forecaster.predict` computes
-# at once: both bound memory.
-SCORED_ORIGINS, PREDICTED_AT_ONCE = 500, 512
-BATCH_SIZE = 32
-LEARNING_RATE, WEIGHT_DECAY = 0.003, 0.01
-# Steps of training where `epochs` is not given
-UPDATES = 1500
+MIN_TRAINING_SIZE = 10
+# Forecasts that `Forecaster.scores` compares
+SCORED_ORIGINS = 500
 
 
 class Forecaster:
@@ -41,13 +38,16 @@ class Forecaster:
     season : int, optional
         Steps of a season, 0 for none. Default: found by autocorrelation.
     logarithms : bool
-        Whether logarithms may be taken where that lowers the validation error. Pass False for a
-        series that can reach zero later.
+        Whether logarithms may be taken where that lowers the validation error, and no number is 0
+        or less, wild readings aside. In later rows, numbers below half of the lowest one that the
+        model was fitted to then count as that.
     epochs : int, optional
         Passes over the windows. Default: as many as make 1500 steps of training.
     seed : int, optional
     cell : {"rnn", "gru", "lstm"}
         The network's class: `crnn.RNN`, `crnn.GRU` or `crnn.LSTM`.
+    floor : float, optional
+        Lowest forecast: 0 for counts. Lower ones are raised to it.
 
     Raises
     ------
@@ -65,6 +65,7 @@ class Forecaster:
         epochs: int | None = None,
         seed: int | None = 0,
         cell: str = "rnn",
+        floor: float | None = None,
     ) -> None:
         self.hidden_size = checks.integer("hidden_size", hidden_size, at_least=1)
         self.window = None if window is None else checks.integer("window", window, at_least=2)
@@ -74,6 +75,7 @@ class Forecaster:
         self.seed = None if seed is None else checks.integer("seed", seed, at_least=0)
         get_family(cell)
         self.cell = cell
+        self.floor = None if floor is None else checks.number("floor", floor)
         self._fitted: Fitted | None = None
 
     @property
@@ -108,35 +110,47 @@ class Forecaster:
         return self.fitted.net
 
     @property
-    def num_features(self) -> int:
-        """How many further columns the model reads."""
-        return self.fitted.num_features
+    def used_window(self) -> int:
+        """Steps that the network reads before each prediction."""
+        return self.fitted.window
+
+    @property
+    def num_lagged(self) -> int:
+        """How many further columns the model reads that are known only afterwards."""
+        return self.fitted.num_lagged
+
+    @property
+    def num_known(self) -> int:
+        """How many further columns the model reads that are known ahead."""
+        return self.fitted.num_columns - self.fitted.num_lagged
 
     @property
     def needed(self) -> int:
         """Numbers that a prediction needs before it."""
         return self.fitted.recipe.needed
 
-    @property
-    def context(self) -> int:
-        """How many of the last numbers of a series a forecast can depend on."""
-        return self.fitted.context
-
     def fit(
         self,
         series: npt.ArrayLike,
-        features: npt.ArrayLike | None = None,
+        lagged: npt.ArrayLike | None = None,
+        known: npt.ArrayLike | None = None,
         *,
         horizon: int = 1,
         progress: bool | None = False,
     ) -> "Forecaster":
         """Choose a recipe for forecasts of so many steps, and train.
 
+        Wild readings and changes of level do not count: see `wild`.
+
         Parameters
         ----------
         series : array (time,)
-        features : array (time, columns), optional
-            Known at each step, and not beyond the last.
+        lagged : array (time, columns), optional
+            Further columns that are known only afterwards, as the weather. A row is read by the
+            predictions of later rows.
+        known : array (time, columns), optional
+            Further columns that are known ahead, as prices and holidays. A row is read by the
+            prediction of that row too.
         horizon : int
             Steps ahead for which the validation error is computed.
         progress : bool, optional
@@ -152,37 +166,50 @@ class Forecaster:
         ValueError, TypeError
             The series is too short, or a shape, dtype or value does not fit.
         """
-        series, features = _checked(series, features)
+        values = _series(series)
+        columns = _columns(values, lagged, known)
         horizon = checks.integer("horizon", horizon, at_least=1)
-        held = selection.validation_size(len(series), horizon)
-        first = len(series) - held
+        held = selection.validation_size(len(values), horizon)
+        first = len(values) - held
         if first < MIN_TRAINING_SIZE:
             raise ValueError(
                 f"series: expected at least {MIN_TRAINING_SIZE + held} numbers to learn from, "
-                f"got {len(series)}"
+                f"got {len(values)}"
             )
-        seasons = self._seasons(series, first)
+        seasons = self._seasons(values, first)
+        clean = _prepared(values, columns, seasons[0] if seasons else 0)
         recipe = selection.choose_recipe(
-            series,
+            clean,
+            columns,
             first,
             horizon,
             seasons=seasons,
-            logarithms=bool(self.logarithms and series.min() > 0),
+            logarithms=bool(self.logarithms and clean.min() > 0),
         )
-        found_season = recipe.season or next(iter(seasons), 0)
+        found_season = recipe.season or (seasons[0] if seasons else 0)
         # Trained without the validation data, so that the share can be chosen there.
-        fitted = self._train(series[:first], features[:first], recipe, found_season, progress)
-        share = selection.choose_share(fitted, series, features, first, horizon)
+        fitted = self._train(
+            values[:first], clean[:first], columns.first(first), recipe, found_season, progress
+        )
+        share = 0.0
+        if fitted.share:
+            share = selection.choose_share(fitted, clean, columns, first, horizon)
         self.fitted = dataclasses.replace(fitted, share=share)
         return self
 
-    def refit(self, series: npt.ArrayLike, features: npt.ArrayLike | None = None) -> "Forecaster":
+    def refit(
+        self,
+        series: npt.ArrayLike,
+        lagged: npt.ArrayLike | None = None,
+        known: npt.ArrayLike | None = None,
+    ) -> "Forecaster":
         """Train again on a whole series, with the recipe and the share that `fit` has chosen.
 
         Parameters
         ----------
         series : array (time,)
-        features : array (time, columns), optional
+        lagged, known : array (time, columns), optional
+            As in `fit`.
 
         Returns
         -------
@@ -192,16 +219,21 @@ class Forecaster:
         Raises
         ------
         ValueError, TypeError
-            A shape, dtype or value does not fit, or the recipe takes logarithms and a number is
-            not above zero.
+            A shape, dtype or value does not fit.
         """
-        series, features = self._checked(series, features)
-        fitted = self._train(series, features, self.recipe, self.found_season, False)
-        self.fitted = dataclasses.replace(fitted, share=self.share)
+        values, columns = self._checked(series, lagged, known)
+        recipe, season = self.recipe, self.found_season
+        clean = _prepared(values, columns, season)
+        fitted = self._train(values, clean, columns, recipe, season, False)
+        self.fitted = dataclasses.replace(fitted, share=min(self.share, fitted.share))
         return self
 
     def forecast(
-        self, series: npt.ArrayLike, steps: int, features: npt.ArrayLike | None = None
+        self,
+        series: npt.ArrayLike,
+        steps: int,
+        lagged: npt.ArrayLike | None = None,
+        known: npt.ArrayLike | None = None,
     ) -> Floats:
         """Return what follows a series.
 
@@ -211,8 +243,10 @@ class Forecaster:
             At least `needed` numbers.
         steps : int
             How many numbers to forecast, each from the forecasts before it.
-        features : array (time, columns), optional
+        lagged : array (time, columns), optional
             Beyond the last step they are taken to stay as they are.
+        known : array (time + steps, columns), optional
+            Those of the steps too. More rows are not read.
 
         Returns
         -------
@@ -221,23 +255,30 @@ class Forecaster:
         Raises
         ------
         ValueError, TypeError
-            The series is too short, a shape, dtype or value does not fit, or the recipe takes
-            logarithms and a number is not above zero.
+            The series is too short, or a shape, dtype or value does not fit.
         """
-        series, features = self._checked(series, features)
         steps = checks.integer("steps", steps, at_least=1)
-        if len(series) < self.needed:
-            raise ValueError(f"series: expected at least {self.needed} numbers, got {len(series)}")
-        forecast: Floats = self.fitted.forecast(series, features, np.array([len(series)]), steps)[0]
+        values, columns = self._checked(series, lagged, known, steps)
+        if len(values) < self.needed:
+            raise ValueError(f"series: expected at least {self.needed} numbers, got {len(values)}")
+        forecast: Floats = self._forecast(values, columns, np.array([len(values)]), steps)[0]
         return forecast
 
-    def predict(self, series: npt.ArrayLike, features: npt.ArrayLike | None = None) -> Floats:
+    def predict(
+        self,
+        series: npt.ArrayLike,
+        lagged: npt.ArrayLike | None = None,
+        known: npt.ArrayLike | None = None,
+    ) -> Floats:
         """Return the prediction of each number from those before it.
+
+        It is what `forecast` returns for the rows before it: rows after it do not change it.
 
         Parameters
         ----------
         series : array (time,)
-        features : array (time, columns), optional
+        lagged, known : array (time, columns), optional
+            As in `fit`.
 
         Returns
         -------
@@ -247,21 +288,62 @@ class Forecaster:
         Raises
         ------
         ValueError, TypeError
-            A shape, dtype or value does not fit, or the recipe takes logarithms and a number is
-            not above zero.
+            A shape, dtype or value does not fit.
         """
-        series, features = self._checked(series, features)
-        predictions = np.full(len(series), np.nan)
-        origins = np.arange(self.needed, len(series))
-        for part in np.array_split(origins, max(1, len(origins) // PREDICTED_AT_ONCE)):
-            if len(part):
-                predictions[part] = self.fitted.forecast(series, features, part, 1)[:, 0]
+        values, columns = self._checked(series, lagged, known)
+        predictions = np.full(len(values), np.nan)
+        origins = np.arange(self.needed, len(values))
+        if len(origins):
+            predictions[origins] = self._forecast(values, columns, origins, 1)[:, 0]
         return predictions
+
+    def stream(self) -> Stream:
+        """Return a stream, which reads a series row by row and predicts the next number.
+
+        Returns
+        -------
+        Stream
+            Its method `step(value, lagged=(), known=())` returns the prediction, as `predict` does.
+        """
+        return Stream(self.fitted, self.floor)
+
+    def wild(
+        self,
+        series: npt.ArrayLike,
+        lagged: npt.ArrayLike | None = None,
+        known: npt.ArrayLike | None = None,
+    ) -> list[int]:
+        """Return the rows that look wild: their numbers are far from their predictions.
+
+        Forecasts read the prediction in place of a wild reading. After three rows that lie as far
+        from their predictions the series has a new level, and forecasts follow it.
+
+        Parameters
+        ----------
+        series : array (time,)
+        lagged, known : array (time, columns), optional
+            As in `fit`.
+
+        Returns
+        -------
+        list of int
+            From 0. Of a new level the first row.
+
+        Raises
+        ------
+        ValueError, TypeError
+            A shape, dtype or value does not fit.
+        """
+        values, columns = self._checked(series, lagged, known)
+        if len(values) < self.needed:
+            return []
+        return self.fitted.clean(values, columns).wild
 
     def scores(
         self,
         series: npt.ArrayLike,
-        features: npt.ArrayLike | None = None,
+        lagged: npt.ArrayLike | None = None,
+        known: npt.ArrayLike | None = None,
         *,
         first: int,
         horizon: int,
@@ -271,10 +353,11 @@ class Forecaster:
         Parameters
         ----------
         series : array (time,)
-        features : array (time, columns), optional
+        lagged, known : array (time, columns), optional
+            As in `fit`.
         first : int
             Where the part begins that the model was not fitted to.
-            At least `needed`, and `horizon` + 20.
+            At least `needed`, and `horizon` + 10.
         horizon : int
             Steps of each forecast.
 
@@ -286,32 +369,29 @@ class Forecaster:
         Raises
         ------
         ValueError, TypeError
-            A shape, dtype or value does not fit, or the recipe takes logarithms and a number is
-            not above zero.
+            A shape, dtype or value does not fit.
         """
-        series, features = self._checked(series, features)
+        values, columns = self._checked(series, lagged, known)
         fitted = self.fitted
         horizon = checks.integer("horizon", horizon, at_least=1)
         lowest = max(self.needed, MIN_TRAINING_SIZE + horizon)
         first = checks.integer("first", first, at_least=lowest)
-        if first > len(series) - horizon:
-            raise ValueError(f"first: expected at most {len(series) - horizon}, got {first}")
-        origins = selection.spread_origins(first, len(series), horizon, SCORED_ORIGINS)
-        methods = {"crnn": fitted.forecast(series, features, origins, horizon)}
+        if first > len(values) - horizon:
+            raise ValueError(f"first: expected at most {len(values) - horizon}, got {first}")
+        origins = selection.spread_origins(first, len(values), horizon, SCORED_ORIGINS)
+        methods = {"crnn": self._forecast(values, columns, origins, horizon)}
         if fitted.share:
-            methods["its linear part alone"] = fitted.forecast(
-                series, features, origins, horizon, share=0.0
+            methods["its linear part alone"] = self._forecast(
+                values, columns, origins, horizon, share=0.0
             )
-        methods["persistence"] = np.repeat(series[origins - 1][:, None], horizon, axis=1)
+        methods["persistence"] = np.repeat(values[origins - 1][:, None], horizon, axis=1)
         season = fitted.found_season
         if season:
             back = np.arange(horizon) % season - season
-            methods["same as a season before"] = series[origins[:, None] + back]
-        order = selection.choose_order(series[:first], horizon)
-        plain = selection.autoregression(order)
-        coefficients = linear.fit(plain.transform(series[:first]), plain)
-        methods[f"AR({order})"] = linear.forecast(series, plain, coefficients, origins, horizon)
-        truth = selection.true_values(series, origins, horizon)
+            methods["same as a season before"] = values[origins[:, None] + back]
+        order = selection.choose_order(values[:first], horizon)
+        methods[f"AR({order})"] = selection.autoregressive(values, order, first, origins, horizon)
+        truth = selection.true_values(values, origins, horizon)
         return {
             name: (
                 float(np.sqrt(np.mean((forecasts - truth) ** 2))),
@@ -337,7 +417,12 @@ class Forecaster:
         OSError
             The file cannot be written.
         """
-        settings = {
+        files.write(path, self.settings, self.fitted, said)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments of the constructor, by name."""
+        return {
             "hidden_size": self.hidden_size,
             "window": self.window,
             "season": self.season,
@@ -345,89 +430,74 @@ class Forecaster:
             "epochs": self.epochs,
             "seed": self.seed,
             "cell": self.cell,
+            "floor": self.floor,
         }
-        files.write(path, settings, self.fitted, said)
+
+    def _forecast(
+        self,
+        values: Floats,
+        columns: Columns,
+        origins: npt.NDArray[np.intp],
+        steps: int,
+        share: float | None = None,
+    ) -> Floats:
+        """Return forecasts from each of several places, (origins, steps), not below the floor."""
+        forecasts = self.fitted.forecast(values, columns, origins, steps, share)
+        return forecasts if self.floor is None else np.maximum(forecasts, self.floor)
 
     def _checked(
-        self, series: npt.ArrayLike, features: npt.ArrayLike | None
-    ) -> tuple[Floats, Floats]:
-        """Return a series and its features, checked against what the model was fitted to."""
-        series, features = _checked(series, features)
-        if features.shape[1] != self.num_features:
-            raise ValueError(
-                f"features: expected {self.num_features} columns, as the model has learned from, "
-                f"got {features.shape[1]}"
-            )
-        if self.recipe.log and len(series) and series.min() <= 0:
-            raise ValueError(
-                "series: expected numbers above 0, for the model takes logarithms, "
-                f"got {series.min():.6g}"
-            )
-        return series, features
+        self,
+        series: npt.ArrayLike,
+        lagged: npt.ArrayLike | None,
+        known: npt.ArrayLike | None,
+        steps: int = 0,
+    ) -> tuple[Floats, Columns]:
+        """Return a series and its columns, checked against what the model was fitted to."""
+        fitted, values = self.fitted, _series(series)
+        columns = _columns(values, lagged, known, steps)
+        for name, got, expected in (
+            ("lagged", columns.lagged.shape[1], fitted.num_lagged),
+            ("known", columns.known.shape[1], self.num_known),
+        ):
+            if got != expected:
+                raise ValueError(
+                    f"{name}: expected {expected} columns, as the model has learned from, got {got}"
+                )
+        return values, columns
 
     def _seasons(self, series: Floats, first: int) -> list[int]:
         """Return the seasons to try, from those given or found."""
         if self.season is None:
-            return find_seasons(series)
-        # A recipe needs at most a third of what it is fitted to, see selection.choose_recipe.
-        longest = first // 3 - 1
-        if self.season > longest:
+            return [season for season in find_seasons(series) if season <= first]
+        if self.season > first:
             raise ValueError(
-                f"season: expected at most {longest} steps, for there are {first} numbers before "
-                f"the validation data, got {self.season}"
+                f"season: expected at most {first} steps, as many as there are numbers before the "
+                f"validation data, got {self.season}"
             )
-        return [self.season] if self.season else []
+        return [self.season] if self.season > 1 else []
 
     def _train(
         self,
         series: Floats,
-        features: Floats,
+        clean: Floats,
+        columns: Columns,
         recipe: Recipe,
         found_season: int,
         progress: bool | None,
     ) -> Fitted:
-        """Fit the linear part and the network to a series; the share is 1."""
-        z = recipe.transform(series)
-        features = features[-len(z) :]
-        coefficients = linear.fit(z, recipe)
-        scaling = Scaling.of(z, features)
-        # The input of a step belongs to the residual of the next.
-        first = recipe.longest_lag
-        x = scaling.inputs(z, features, recipe.season)[first - 1 : -1]
-        residuals = z[first:] - linear.predict(z, recipe, coefficients)[:-1]
-        residual_scale = float(residuals.std()) or 1.0
-        y = residuals[:, None] / residual_scale
-
-        window = self.window or min(200, max(24, 2 * recipe.season))
-        window = min(window, max(2, len(x) // 2))
-        starts = np.arange(0, len(x) - window + 1, max(1, window // 8))
-        steps = starts[:, None] + np.arange(window)
-        batches = math.ceil(len(starts) / BATCH_SIZE)
-        epochs = self.epochs or math.ceil(UPDATES / batches)
-        net = get_family(self.cell)(x.shape[1], self.hidden_size, 1, seed=self.seed)
-        # Before training the correction is 0.
-        net.W_hy[...] = 0
-        net.fit(
-            x[steps].astype(np.float32),
-            y[steps].astype(np.float32),
-            epochs=epochs,
-            batch_size=BATCH_SIZE,
-            optimizer=AdamW(
-                schedules.cosine(LEARNING_RATE, epochs * batches), weight_decay=WEIGHT_DECAY
-            ),
-            loss="huber",
-            clip_norm=1.0,
+        """Fit the linear part and the network to a series."""
+        return train(
+            series,
+            clean,
+            columns,
+            recipe,
+            found_season,
+            cell=self.cell,
+            hidden_size=self.hidden_size,
+            window=self.window,
+            epochs=self.epochs,
+            seed=self.seed,
             progress=progress,
-        )
-        return Fitted(
-            recipe=recipe,
-            found_season=found_season,
-            coefficients=coefficients,
-            scaling=scaling,
-            residual_scale=residual_scale,
-            window=window,
-            net=net,
-            share=1.0,
         )
 
 
@@ -457,20 +527,44 @@ def load(path: str | os.PathLike[str]) -> tuple[Forecaster, dict[str, Any]]:
     return model, said
 
 
-def _checked(series: npt.ArrayLike, features: npt.ArrayLike | None) -> tuple[Floats, Floats]:
-    """Return a series (time,) and its features (time, columns) as finite float64 numbers."""
-    series = np.asarray(series)
-    if series.ndim != 1 or series.dtype.kind not in "fiu":
+def _series(series: npt.ArrayLike) -> Floats:
+    """Return a series (time,) as finite float64 numbers."""
+    values = np.asarray(series)
+    if values.ndim != 1 or values.dtype.kind not in "fiu":
         raise ValueError(
-            f"series: expected numbers (time,), got {series.dtype} of shape {series.shape}"
+            f"series: expected numbers (time,), got {values.dtype} of shape {values.shape}"
         )
-    series = series.astype(np.float64)
-    features = np.empty((len(series), 0)) if features is None else np.asarray(features, np.float64)
-    if features.ndim != 2 or len(features) != len(series):
+    values = values.astype(np.float64)
+    _check_finite("series", values)
+    return values
+
+
+def _columns(
+    series: Floats, lagged: npt.ArrayLike | None, known: npt.ArrayLike | None, steps: int = 0
+) -> Columns:
+    """Return the further columns of a series and of so many steps after it."""
+    parts = []
+    for name, columns, length in (("lagged", lagged, 0), ("known", known, steps)):
+        length += len(series)
+        values = np.empty((length, 0)) if columns is None else np.asarray(columns, np.float64)
+        if values.ndim != 2 or len(values) < length or (len(values) > length and not steps):
+            raise ValueError(f"{name}: expected shape (time={length}, columns), got {values.shape}")
+        _check_finite(name, values[:length])
+        parts.append(values[:length])
+    return Columns(*parts)
+
+
+def _check_finite(name: str, values: Floats) -> None:
+    """Raise an error that names the first row with a number that is not finite."""
+    bad = ~np.isfinite(values)
+    if bad.any():
+        row = int(np.argmax(bad.reshape(len(values), -1).any(axis=1)))
         raise ValueError(
-            f"features: expected shape (time={len(series)}, columns), got {features.shape}"
+            f"{name}: expected finite numbers, got NaN or an infinity in row {row}, counted from 0"
         )
-    for name, values in (("series", series), ("features", features)):
-        if not np.isfinite(values).all():
-            raise ValueError(f"{name}: expected finite numbers, got NaN or an infinity")
-    return series, features
+
+
+def _prepared(series: Floats, columns: Columns, season: int) -> Floats:
+    """Return a series without its exceptions."""
+    limited = columns.limited(column_limits(columns))
+    return prepared(series, limited.of_rows(len(series)), season)

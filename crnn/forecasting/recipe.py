@@ -1,17 +1,19 @@
-"""Recipes: how a series is transformed before it is predicted, and from which lags."""
+"""Recipes: how a series is transformed before it is predicted, and from what."""
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Floats", "Recipe"]
+__all__ = ["EFFECTS", "Floats", "Recipe", "differenced"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
+EFFECTS = ("none", "level", "step")
+
 
 class Recipe(NamedTuple):
-    """The transformation of a series and the lags that predict the transformed numbers.
+    """The transformation of a series, and what predicts the transformed numbers.
 
     Attributes
     ----------
@@ -23,64 +25,78 @@ class Recipe(NamedTuple):
         The transformed numbers that the linear part reads: so many steps back, 1 is the last one.
     season : int
         Steps of a season, 0 for none.
+    drift : bool
+        Whether the transformed numbers may have a mean other than 0.
+    effects : {"none", "level", "step"}
+        What the linear part reads of the further columns. "level": their effects are subtracted
+        from the series before it is differenced (a regression whose errors are autoregressive).
+        "step": they are added to each prediction of a transformed number, and last as long as the
+        series remembers them.
     """
 
     log: bool
     differences: tuple[int, ...]
     lags: tuple[int, ...]
     season: int
+    drift: bool = True
+    effects: str = "none"
 
     @property
     def longest_lag(self) -> int:
-        """Transformed numbers that a prediction needs before it."""
-        return max(*self.lags, self.season)
+        """Transformed numbers that the linear part needs before a prediction."""
+        return max(self.lags, default=0)
 
     @property
     def needed(self) -> int:
         """Numbers of the series that a prediction needs before it."""
-        return sum(self.differences) + self.longest_lag
+        return max(1, sum(self.differences) + self.longest_lag)
 
     def __str__(self) -> str:
         parts = ["logarithms"] if self.log else []
-        parts += [f"differences of lag {lag}" for lag in self.differences]
-        run = next(lag for lag in range(1, self.lags[-1] + 1) if lag + 1 not in self.lags)
-        lags = [f"1 to {run}" if run > 1 else "1", *(str(lag) for lag in self.lags if lag > run)]
-        return ", ".join([*parts, f"linear in the lags {' and '.join(lags)}"])
+        if self.lags:
+            parts += [f"differences of lag {lag}" for lag in self.differences]
+            run = next(lag for lag in range(1, self.lags[-1] + 1) if lag + 1 not in self.lags)
+            lags = [f"1 to {run}" if run > 1 else "1"]
+            lags += [str(lag) for lag in self.lags if lag > run]
+            parts.append(f"linear in the lags {' and '.join(lags)}")
+        elif self.differences == (1,):
+            parts.append("the last number" + (" and a steady drift" if self.drift else ""))
+        elif self.differences:
+            drift = " and a steady drift" if self.drift else ""
+            parts.append(f"the same as a season of {self.differences[0]} before{drift}")
+        else:
+            parts.append("the mean")
+        if self.effects != "none":
+            parts.append(f"effects of the further columns on each {self.effects}")
+        return ", ".join(parts)
 
-    def transform(self, values: Floats) -> Floats:
-        """Transform a series.
+    def transform(self, levels: Floats) -> Floats:
+        """Take the differences of a series, or of its logarithms if the recipe takes them.
 
         Parameters
         ----------
-        values : array (..., time)
+        levels : array (..., time)
 
         Returns
         -------
         array (..., time - sum of differences)
         """
-        z: Floats = np.log(values) if self.log else values
-        for lag in self.differences:
-            z = z[..., lag:] - z[..., :-lag]
-        return z
+        return differenced(levels, self.differences)
 
-    def restore(self, values: Floats, z_next: Floats) -> Floats:
-        """Undo the transformation of the number that follows a series.
 
-        Parameters
-        ----------
-        values : array (..., time)
-            The series before that number.
-        z_next : array (...)
-            The number, transformed.
+def differenced(values: Floats, differences: tuple[int, ...]) -> Floats:
+    """Take differences along the last axis.
 
-        Returns
-        -------
-        array (...)
-        """
-        levels: list[Any] = [np.log(values) if self.log else values]
-        for lag in self.differences:
-            levels.append(levels[-1][..., lag:] - levels[-1][..., :-lag])
-        for lag, level in zip(reversed(self.differences), reversed(levels[:-1]), strict=True):
-            z_next = z_next + level[..., -lag]
-        # exp(709.8) is the largest float64: a diverging forecast stays finite.
-        return np.exp(np.minimum(z_next, 700.0)) if self.log else z_next
+    Parameters
+    ----------
+    values : array (..., time)
+    differences : tuple of int
+        Their lags.
+
+    Returns
+    -------
+    array (..., time - sum of differences)
+    """
+    for lag in differences:
+        values = values[..., lag:] - values[..., :-lag]
+    return values

@@ -8,6 +8,8 @@ __all__ = ["find_seasons"]
 
 # Minimum autocorrelation at the seasonal lag
 MIN_AUTOCORRELATION = 0.25
+# Minimum where fewer than three seasons are in the series: chance alone makes 0.5.
+MIN_OF_TWO = 0.7
 # Lag-1 autocorrelation of the detrended series above which its differences are searched instead: a
 # random walk correlates with itself at every small lag, its differences do not.
 RANDOM_WALK = 0.9
@@ -15,6 +17,9 @@ LONGEST_SEASON = 400
 # Shares of the highest autocorrelation. Multiples of a season correlate as much as the season, and
 # a week may correlate more than a day: the shortest lag above each share is a candidate.
 PEAK_SHARES = (0.5, 0.9, 1.0)
+# Deviations from the median count at most so many times as much as the median deviation: a wild
+# reading would hide the season.
+LARGEST_DEVIATION = 6.0
 
 
 def find_seasons(series: Floats) -> list[int]:
@@ -28,12 +33,12 @@ def find_seasons(series: Floats) -> list[int]:
     -------
     list of int
     """
-    t = np.arange(len(series))
-    rest = series - np.polyval(np.polyfit(t, series, 1), t)
+    t: Floats = np.arange(len(series), dtype=np.float64)
+    t -= t.mean()
+    rest = _limited(series - _slope(series, t) * t)
     if (rest[1:] * rest[:-1]).sum() > RANDOM_WALK * (rest**2).sum():
-        rest = np.diff(series)
-    rest = rest - rest.mean()
-    longest = min(len(rest) // 3, LONGEST_SEASON)
+        rest = _limited(np.diff(series))
+    longest = min(len(rest) // 2, LONGEST_SEASON)
     if longest < 3 or not rest.any():
         return []
     # Wiener-Khinchin theorem; the zeros that rfft appends keep the sums from wrapping around.
@@ -44,7 +49,12 @@ def find_seasons(series: Floats) -> list[int]:
     peaks = [
         lag
         for lag in range(2, longest)
-        if correlation[lag] >= max(correlation[lag - 1], correlation[lag + 1], MIN_AUTOCORRELATION)
+        if correlation[lag]
+        >= max(
+            correlation[lag - 1],
+            correlation[lag + 1],
+            MIN_OF_TWO if 3 * lag > len(rest) else MIN_AUTOCORRELATION,
+        )
     ]
     if not peaks:
         return []
@@ -52,3 +62,28 @@ def find_seasons(series: Floats) -> list[int]:
     return sorted(
         {next(lag for lag in peaks if correlation[lag] >= share * highest) for share in PEAK_SHARES}
     )
+
+
+def _slope(series: Floats, t: Floats) -> float:
+    """Return the slope of a line through most of a series (least absolute errors)."""
+    weights = np.ones(len(series))
+    slope, middle = 0.0, float(np.median(series))
+    for _ in range(10):
+        mean_t = np.average(t, weights=weights)
+        mean = np.average(series, weights=weights)
+        slope = float((weights * (t - mean_t) * (series - mean)).sum())
+        slope /= float((weights * (t - mean_t) ** 2).sum())
+        middle = mean - slope * mean_t
+        errors = np.abs(series - middle - slope * t)
+        weights = 1 / np.maximum(errors, 1e-6 * errors.max() or 1.0)
+    return slope
+
+
+def _limited(values: Floats) -> Floats:
+    """Return deviations from the median, the largest ones cut; their mean is 0."""
+    rest = values - np.median(values)
+    usual = np.median(np.abs(rest))
+    # A series that is mostly one number has no usual deviation.
+    if usual > 0:
+        rest = np.clip(rest, -LARGEST_DEVIATION * usual, LARGEST_DEVIATION * usual)
+    return np.asarray(rest - rest.mean())

@@ -8,14 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from crnn.forecasting import linear
+from crnn.forecasting.columns import Columns, column_limits
 from crnn.forecasting.fitted import Fitted
-from crnn.forecasting.recipe import Floats, Recipe
+from crnn.forecasting.recipe import EFFECTS, Floats, Recipe, differenced
+from crnn.forecasting.training import damping_of
 
 __all__ = [
     "autoregression",
+    "autoregressive",
     "choose_order",
     "choose_recipe",
     "choose_share",
+    "no_columns",
     "spread_origins",
     "true_values",
     "validation_size",
@@ -23,6 +27,13 @@ __all__ = [
 
 # Orders of autoregressions that are tried: roughly logarithmic steps
 ORDERS = (1, 2, 3, 5, 8, 13, 21)
+# With a seasonal difference, up to this order also without the lags of a season before
+LARGEST_SHORT_ORDER = 3
+# A recipe of more than the last number or the season before has to have an error smaller by this,
+# over the root of how many numbers it is fitted to.
+CAUTION = 0.5
+# From so many numbers on, a season that is long for the horizon is not preferred.
+LONG = 60
 # A later, longer recipe has to have less than this share of the lowest error so far,
 RECIPE_ERROR_SHARE = 0.98
 # and a network less than this share of the error of the linear part.
@@ -81,20 +92,57 @@ def choose_order(series: Floats, horizon: int) -> int:
     int
     """
     first = len(series) - validation_size(len(series), horizon)
+    none = no_columns(len(series))
     return min(
-        (order for order in ORDERS if order < first // 4),
-        key=lambda order: _linear_error(series, autoregression(order), first, horizon),
+        (order for order in ORDERS if order < max(first // 4, 2)),
+        key=lambda order: _linear_error(series, none, autoregression(order), first, horizon),
     )
 
 
+def autoregressive(
+    series: Floats, order: int, first: int, origins: npt.NDArray[np.intp], horizon: int
+) -> Floats:
+    """Forecast by a plain autoregression that is fitted before `first`.
+
+    Parameters
+    ----------
+    series : array (time,)
+    order : int
+    first : int
+    origins : array (n,) of int
+    horizon : int
+
+    Returns
+    -------
+    array (n, horizon)
+    """
+    recipe = autoregression(order)
+    slopes = linear.fit(series[:first], recipe, stable=False).slopes
+    before = series[origins[:, None] + np.arange(-recipe.needed, 0)]
+    return linear.forecast(before, linear.Extrapolation.of(recipe, slopes, 1.0), horizon)
+
+
+def no_columns(length: int) -> Columns:
+    """Return that there are no further columns."""
+    return Columns(np.empty((length, 0)), np.empty((length, 0)))
+
+
 def choose_recipe(
-    series: Floats, first: int, horizon: int, *, seasons: list[int], logarithms: bool
+    series: Floats,
+    columns: Columns,
+    first: int,
+    horizon: int,
+    *,
+    seasons: list[int],
+    logarithms: bool,
 ) -> Recipe:
     """Return the recipe whose linear part has the lowest validation error, or nearly so.
 
     Parameters
     ----------
     series : array (time,)
+        Without its exceptions.
+    columns : Columns
     first : int
         Where the validation data begins.
     horizon : int
@@ -107,18 +155,36 @@ def choose_recipe(
     -------
     Recipe
     """
-    best, lowest = None, math.inf
-    for recipe in _candidates(seasons, logarithms):
-        if 3 * recipe.needed > first or 4 * len(recipe.lags) > first - recipe.needed:
-            continue
-        error = _linear_error(series, recipe, first, horizon)
-        if error < lowest * (RECIPE_ERROR_SHARE if best else 1):
-            best, lowest = recipe, error
-    return best or Recipe(log=False, differences=(1,), lags=(1,), season=0)
+    columns = columns.limited(column_limits(columns.first(first)))
+
+    def best_of(recipes: Iterator[Recipe]) -> tuple[Recipe | None, float]:
+        """Return the best recipe, or an earlier one that is nearly as good, and its error."""
+        best, lowest = None, math.inf
+        for recipe in recipes:
+            size = len(recipe.lags) + recipe.drift
+            size += columns.width if recipe.effects != "none" else 0
+            if recipe.needed > first or 4 * size > first - recipe.needed:
+                continue
+            if recipe.longest_lag > recipe.season and 3 * recipe.needed > first:
+                continue
+            error = _linear_error(series, columns, recipe, first, horizon)
+            if error < lowest * (RECIPE_ERROR_SHARE if best else 1):
+                best, lowest = recipe, error
+        return best, lowest
+
+    effects = EFFECTS if columns.width else ("none",)
+    simple, simple_error = best_of(_simple_recipes(seasons, effects))
+    best, lowest = best_of(_recipes(seasons, logarithms, effects))
+    if simple is None:
+        return best or Recipe(log=False, differences=(1,), lags=(), season=0, drift=False)
+    share = 1 - CAUTION / math.sqrt(first)
+    if first >= LONG and simple.season > 4 * horizon:
+        share = 1 / RECIPE_ERROR_SHARE
+    return best if best and lowest < share * simple_error else simple
 
 
 def choose_share(
-    fitted: Fitted, series: Floats, features: Floats, first: int, horizon: int
+    fitted: Fitted, series: Floats, columns: Columns, first: int, horizon: int
 ) -> float:
     """Return the share of the network's correction with the lowest validation error.
 
@@ -126,7 +192,7 @@ def choose_share(
     ----------
     fitted : Fitted
     series : array (time,)
-    features : array (time, columns)
+    columns : Columns
     first : int
         Where the validation data begins.
     horizon : int
@@ -142,7 +208,7 @@ def choose_share(
 
     def errors(share: float) -> Floats:
         """Return the root mean square errors of the earlier and the later half."""
-        forecasts = fitted.forecast(series, features, origins, horizon, share)
+        forecasts = fitted.forecast(series, columns, origins, horizon, share)
         squares = np.mean((forecasts - truth) ** 2, axis=1)
         halves = np.array_split(squares, 2) if len(squares) > 1 else [squares]
         return np.sqrt([np.mean(half) for half in halves])
@@ -155,23 +221,58 @@ def choose_share(
     return best if helps else 0.0
 
 
-def _candidates(seasons: list[int], logarithms: bool) -> Iterator[Recipe]:
-    """Yield recipes, simpler ones first."""
+def _simple_recipes(seasons: list[int], effects: tuple[str, ...]) -> Iterator[Recipe]:
+    """Yield recipes of nothing but the mean, the last number or the season before."""
+    for differences in [(1,), *((season,) for season in seasons)]:
+        season = differences[0] if differences[0] > 1 else 0
+        for effect in effects:
+            yield Recipe(False, differences, (), season, drift=False, effects=effect)
+
+
+def _recipes(seasons: list[int], logarithms: bool, effects: tuple[str, ...]) -> Iterator[Recipe]:
+    """Yield other recipes, simpler ones first."""
+    logs = (False, True) if logarithms else (False,)
+    recipes = []
     for season in (0, *seasons):
         seasonal = [(season,), (season, 1)] if season else []
-        for differences, log, order in itertools.product(
-            [(), *seasonal, (1,)], (False, True) if logarithms else (False,), ORDERS
-        ):
+        for differences, log, order in itertools.product([(), *seasonal, (1,)], logs, ORDERS):
             lags = {*range(1, order + 1), *((season, season + 1) if season else ())}
-            yield Recipe(log, differences, tuple(sorted(lags)), season)
+            recipes.append(Recipe(log, differences, tuple(sorted(lags)), season))
+    # Those that need no more than a season before, for short series
+    for season, log in itertools.product((0, *seasons), logs):
+        for differences in [(season,), (season, 1)] if season else [(), (1,)]:
+            recipes += [
+                Recipe(log, differences, tuple(range(1, order + 1)), season)
+                for order in range(LARGEST_SHORT_ORDER + 1 if season else 1)
+            ]
+    for recipe in recipes:
+        for effect in effects:
+            yield recipe._replace(drift=len(recipe.differences) < 2, effects=effect)
 
 
-def _linear_error(series: Floats, recipe: Recipe, first: int, horizon: int) -> float:
+def _linear_error(
+    series: Floats, columns: Columns, recipe: Recipe, first: int, horizon: int
+) -> float:
     """Return the root mean square error from `first` on of a linear part fitted before it."""
-    coefficients = linear.fit(recipe.transform(series[:first]), recipe)
+    levels = np.log(series) if recipe.log else series
+    read = columns.of_rows(len(series))
+    coefficients = linear.fit(levels[:first], recipe, read[:first])
+    extrapolation = linear.Extrapolation.of(recipe, coefficients.slopes, damping_of(first))
     origins = spread_origins(first, len(series), horizon, ORIGINS)
-    forecasts = linear.forecast(series, recipe, coefficients, origins, horizon)
-    # A diverging forecast overflows.
+    explained = np.zeros((len(origins), horizon))
+    on_level, _ = linear.explained(read, recipe, coefficients.effects)
+    if recipe.effects != "none":
+        back = sum(recipe.differences) if recipe.effects == "step" else 0
+        explained = columns.ahead(origins, back, horizon) @ coefficients.effects
+        explained = differenced(explained, recipe.differences) if back else explained
+    before = (levels - on_level)[origins[:, None] + np.arange(-recipe.needed, 0)]
+    on_step = explained if recipe.effects == "step" else None
+    forecasts = linear.forecast(before, extrapolation, horizon, on_step)
+    if recipe.effects == "level":
+        forecasts = forecasts + explained
+    if recipe.log:
+        forecasts = np.exp(np.minimum(forecasts, 700.0))
+    # A forecast of far too high logarithms overflows.
     with np.errstate(all="ignore"):
         error = float(np.sqrt(np.mean((forecasts - true_values(series, origins, horizon)) ** 2)))
     return error if math.isfinite(error) else math.inf

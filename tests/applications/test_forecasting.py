@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import crnn
-from crnn.forecasting import Forecaster, Recipe, selection
-from crnn.forecasting.fitted import Fitted, Scaling
+from crnn.forecasting import Forecaster, Recipe, linear, selection
+from crnn.forecasting.fitted import Scaling
 from crnn.forecasting.seasons import find_seasons
 
 
@@ -78,7 +78,7 @@ def test_numbers_far_from_zero_are_forecast_as_well(offset):
             assert error == pytest.approx(expected, rel=0.15), name
 
 
-def test_features_help():
+def test_lagged_columns_help():
     rng = np.random.default_rng(2)
     u = rng.normal(size=(300, 2))
     series = np.r_[0, np.tanh(2 * u[:-1, 1])] + rng.normal(0, 0.05, 300)
@@ -88,7 +88,7 @@ def test_features_help():
         model.fit(series[:240], *(columns[:240] for columns in features))
         return model.scores(series, *features, first=240, horizon=1)["crnn"][0]
 
-    assert error(u) < 0.4 * error()
+    assert error(u) < 0.45 * error()
 
 
 def test_scores_are_errors_of_forecasts():
@@ -131,21 +131,22 @@ def test_predictions_do_not_depend_on_later_numbers():
 
 
 @pytest.mark.parametrize(("series", "season"), [(henon(200), 0), (monthly(), 12)])
-def test_a_forecast_depends_on_the_context_alone(series, season, monkeypatch):
+def test_a_forecast_depends_on_the_context_alone(series, season):
     model = Forecaster(hidden_size=4, season=season, window=5, epochs=2).fit(series)
     assert model.recipe.season == season
-    data = (series, np.empty((len(series), 0)), np.array([len(series)]))
-    forecast = model.fitted.forecast(*data, 4, share=1.0)
-    assert (forecast != model.fitted.forecast(*data, 4, share=0.0)).all()
-    monkeypatch.setattr(Fitted, "context", len(series))
-    assert np.array_equal(model.fitted.forecast(*data, 4, share=1.0), forecast)
+    fitted = model.fitted
+    columns, origins = selection.no_columns(len(series)), np.array([len(series)])
+    forecast = fitted.forecast(series, columns, origins, 4, share=1.0)
+    assert (forecast != fitted.forecast(series, columns, origins, 4, share=0.0)).all()
+    last, origins = series[-fitted.context :], np.array([fitted.context])
+    assert np.array_equal(fitted.forecast(last, columns, origins, 4, share=1.0), forecast)
 
 
 def test_an_untrained_network_corrects_nothing(monkeypatch):
     monkeypatch.setattr(crnn.RNN, "fit", lambda *_, **__: None)
     series = henon(100)
     fitted = Forecaster().fit(series).fitted
-    data = (series, np.empty((100, 0)), np.array([90, 100]))
+    data = (series, selection.no_columns(100), np.array([90, 100]))
     forecasts = [fitted.forecast(*data, 3, share=share) for share in (0.0, 1.0)]
     assert np.array_equal(*forecasts)
 
@@ -175,22 +176,23 @@ def test_a_network_has_to_help_in_both_halves(early, late, expected):
     """Forecasts with given errors, in place of those of a network."""
     early, late = early | {0.0: 1.0}, late | {0.0: 1.0}
 
-    def forecast(series, features, origins, horizon, share):
+    def forecast(series, columns, origins, horizon, share):
         error = np.where(origins < 60, early[share], late[share])[:, None]
         return series[origins[:, None] + np.arange(horizon)] + error
 
     series, fitted = henon(100), SimpleNamespace(forecast=forecast)
-    assert selection.choose_share(fitted, series, np.empty((100, 0)), 20, 1) == expected
+    assert selection.choose_share(fitted, series, selection.no_columns(100), 20, 1) == expected
 
 
 @pytest.mark.parametrize(("error_of_order_2", "order"), [(0.985, 1), (0.975, 2)])
 def test_a_longer_recipe_has_to_be_clearly_better(monkeypatch, error_of_order_2, order):
     """Given errors, in place of those of regressions."""
-    errors = {(1,): 1.0, (1, 2): error_of_order_2}
+    errors = {(): 2.0, (1,): 1.0, (1, 2): error_of_order_2}
     monkeypatch.setattr(
-        selection, "_linear_error", lambda series, recipe, *_: errors.get(recipe.lags, 0.99)
+        selection, "_linear_error", lambda _, __, recipe, *___: errors.get(recipe.lags, 0.99)
     )
-    recipe = selection.choose_recipe(henon(200), 150, 1, seasons=[7], logarithms=False)
+    columns = selection.no_columns(200)
+    recipe = selection.choose_recipe(henon(200), columns, 150, 1, seasons=[7], logarithms=False)
     assert recipe == selection.autoregression(order)
 
 
@@ -221,20 +223,55 @@ def test_series_without_noise(series, expected):
         np.testing.assert_allclose(forecast, expected, rtol=0.01)
 
 
-@pytest.mark.parametrize("log", [False, True])
 @pytest.mark.parametrize("differences", [(), (1,), (12,), (12, 1)])
-def test_a_transformation_is_undone(log, differences):
-    series = monthly(60)
-    recipe = Recipe(log, differences, (1,), 0)
-    z = recipe.transform(series)
-    assert len(z) == 60 - sum(differences)
-    assert recipe.restore(series[:-1], z[-1]) == pytest.approx(series[-1])
+def test_a_recursion_on_the_series_is_the_recipe(differences):
+    """Differences, a prediction of the next one, and sums, by hand."""
+    series, rng = monthly(60), np.random.default_rng(0)
+    recipe = Recipe(False, differences, (1, 3, 4), 0)
+    slopes = rng.normal(0, 0.3, 4)
+    z = recipe.transform(series[:-1])
+    z_next = slopes[:3] @ z[[-1, -3, -4]] + slopes[3]
+    known = {(): 0, (1,): series[-2], (12,): series[-13]}
+    known[12, 1] = series[-13] + series[-2] - series[-14]
+    extrapolation = linear.Extrapolation.of(recipe, slopes, 0.9)
+    assert len(extrapolation.first) == recipe.needed == 4 + sum(differences)
+    before = series[None, -1 - recipe.needed : -1]
+    forecast = linear.forecast(before, extrapolation, 1)
+    assert forecast[0, 0] == pytest.approx(z_next + known[differences])
+    assert linear.one_step(before[0], extrapolation)[-1] == pytest.approx(forecast[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("slopes", "lags", "stable"),
+    [
+        ([0.5, 0.4], (1, 2), True),
+        ([0.5, 0.6], (1, 2), False),
+        ([1.9, -0.95], (1, 2), True),
+        ([0.99], (3,), True),
+        ([0.1, 0.2, 0.3, 0.5], (1, 2, 5, 6), False),
+    ],
+)
+def test_characteristic_roots(slopes, lags, stable):
+    polynomial = np.zeros(lags[-1] + 1)
+    polynomial[0] = 1
+    polynomial[list(lags)] = -np.array(slopes)
+    assert (np.abs(np.roots(polynomial)).max() < 1) == stable
+    assert linear.is_stable(np.array(slopes), lags) == stable
 
 
 @pytest.mark.parametrize(
     ("recipe", "expected"),
     [
         (Recipe(False, (), (1,), 0), "linear in the lags 1"),
+        (Recipe(False, (1,), (), 0, drift=False), "the last number"),
+        (Recipe(False, (), (), 0), "the mean"),
+        (
+            Recipe(True, (12,), (), 12, effects="level"),
+            (
+                "logarithms, the same as a season of 12 before and a steady drift, "
+                "effects of the further columns on each level"
+            ),
+        ),
         (Recipe(False, (1,), (1, 2, 3), 0), "differences of lag 1, linear in the lags 1 to 3"),
         (
             Recipe(True, (12, 1), (1, 2, 12, 13), 12),
@@ -263,19 +300,18 @@ def test_seasons_are_found():
 
 SERIES = monthly()
 LOGARITHMIC = Forecaster(epochs=1).fit(SERIES)
-BELOW_ZERO = np.r_[SERIES, -1.0]
 FEATURES = np.zeros((len(SERIES), 1))
 
 REFUSALS = {
     "short": (
         lambda: Forecaster().fit(SERIES[:10]),
         ValueError,
-        "series: expected at least 22 numbers to learn from, got 10",
+        "series: expected at least 12 numbers to learn from, got 10",
     ),
     "NaN": (
         lambda: Forecaster().fit(np.r_[SERIES, np.nan]),
         ValueError,
-        "series: expected finite numbers, got NaN",
+        "series: expected finite numbers, got NaN or an infinity in row 180, counted from 0",
     ),
     "shape": (
         lambda: Forecaster().fit(SERIES[:, None]),
@@ -287,11 +323,22 @@ REFUSALS = {
         ValueError,
         "series: expected numbers (time,), got <U1",
     ),
-    "features": (
+    "lagged": (
         lambda: Forecaster().fit(SERIES, np.zeros((5, 1))),
         ValueError,
-        "features: expected shape (time=180, columns), got (5, 1)",
+        "lagged: expected shape (time=180, columns), got (5, 1)",
     ),
+    "known": (
+        lambda: Forecaster().fit(SERIES, known=np.zeros((181, 1))),
+        ValueError,
+        "known: expected shape (time=180, columns), got (181, 1)",
+    ),
+    "NaN in known": (
+        lambda: Forecaster().fit(SERIES, known=np.r_[FEATURES[1:], [[np.nan]]]),
+        ValueError,
+        "known: expected finite numbers, got NaN or an infinity in row 179, counted from 0",
+    ),
+    "floor": (lambda: Forecaster(floor="0"), TypeError, "floor: expected a number, got '0'"),
     "hidden_size": (
         lambda: Forecaster(hidden_size=0),
         ValueError,
@@ -305,9 +352,9 @@ REFUSALS = {
     "seed": (lambda: Forecaster(seed="x"), TypeError, "seed: expected a whole number, got 'x'"),
     "cell": (lambda: Forecaster(cell="tanh"), ValueError, "cell: expected 'rnn', 'gru' or 'lstm'"),
     "season": (
-        lambda: Forecaster(season=46).fit(SERIES[:178]),
+        lambda: Forecaster(season=139).fit(SERIES[:178]),
         ValueError,
-        "season: expected at most 45 steps, for there are 138 numbers before the validation data",
+        "season: expected at most 138 steps, as many as there are numbers before the validation",
     ),
     "not fitted": (
         lambda: Forecaster().forecast(SERIES, 1),
@@ -324,6 +371,11 @@ REFUSALS = {
         ValueError,
         "steps: expected at least 1, got 0",
     ),
+    "known of the steps": (
+        lambda: LOGARITHMIC.forecast(SERIES, 2, known=np.zeros((180, 1))),
+        ValueError,
+        "known: expected shape (time=182, columns), got (180, 1)",
+    ),
     "first, early": (
         lambda: LOGARITHMIC.scores(SERIES, first=0, horizon=1),
         ValueError,
@@ -339,12 +391,11 @@ REFUSALS = {
     for name, use in {
         "predict": LOGARITHMIC.predict,
         "refit": LOGARITHMIC.refit,
-        "forecast": lambda series, features=None: LOGARITHMIC.forecast(series, 1, features),
+        "forecast": lambda series, lagged=None: LOGARITHMIC.forecast(series, 1, lagged),
         "scores": lambda *data: LOGARITHMIC.scores(*data, first=150, horizon=1),
     }.items()
     for what, data, sentence in [
-        ("logarithm", (BELOW_ZERO,), "series: expected numbers above 0, for the model takes"),
-        ("columns", (SERIES, FEATURES), "features: expected 0 columns, as the model has learned"),
+        ("columns", (SERIES, FEATURES), "lagged: expected 0 columns, as the model has learned"),
     ]
 }
 

@@ -31,10 +31,11 @@ def models(forecaster, tmp_path_factory):
 def test_a_forecaster_comes_back(tmp_path, rewrite):
     t = np.arange(120)
     series = np.exp(4 + 0.01 * t + 0.2 * np.sin(2 * np.pi * t / 12))
-    features = np.sin(t)[:, None]
+    series[60] *= 3
+    lagged, known = np.sin(t)[:, None], np.random.default_rng(1).random((127, 2))
     model = Forecaster(
-        hidden_size=9, window=9, season=12, epochs=2, seed=3, cell="gru", logarithms=True
-    ).fit(series, features, horizon=2)
+        hidden_size=9, window=9, season=12, epochs=2, seed=3, cell="gru", logarithms=True, floor=5
+    ).fit(series, lagged, known[:120], horizon=2)
     model.save(tmp_path / "saved.npz", target="x", numbers=[1, 2])
     # Part of the network, whatever was chosen
     path = rewrite(tmp_path / "saved.npz", tmp_path / "model.npz", share=0.5)
@@ -43,16 +44,16 @@ def test_a_forecaster_comes_back(tmp_path, rewrite):
     assert said == {"target": "x", "numbers": [1, 2]}
     assert twin.recipe == model.recipe
     assert twin.recipe.log
-    for name in ("hidden_size", "window", "season", "logarithms", "epochs", "seed", "cell"):
-        assert getattr(twin, name) == getattr(model, name), name
-    assert (twin.found_season, twin.share, twin.num_features) == (12, 0.5, 1)
+    assert twin.settings == model.settings
+    assert (twin.found_season, twin.share, twin.num_lagged, twin.num_known) == (12, 0.5, 1, 2)
     twin.save(tmp_path / "again.npz")
     again, _ = forecasting.load(tmp_path / "again.npz")
-    expected = twin.forecast(series, 7, features)
-    assert np.array_equal(again.forecast(series, 7, features), expected)
+    expected = twin.forecast(series, 7, lagged, known)
+    assert np.array_equal(again.forecast(series, 7, lagged, known), expected)
+    assert again.wild(series, lagged, known[:120]) == [60]
     # Trained again by the same settings, both are the same.
-    model.refit(series, features)
-    twin.refit(series, features)
+    model.refit(series, lagged, known[:120])
+    twin.refit(series, lagged, known[:120])
     assert np.array_equal(twin.net.flat_params, model.net.flat_params)
 
 
@@ -75,7 +76,8 @@ def test_a_forecaster_of_crnn_0_1_0():
     series = np.exp(3 + 0.02 * t + 0.3 * np.sin(2 * np.pi * t / 6))
     model, said = forecasting.load(DATA / "forecaster-0.1.0.npz")
     assert said == {"target": "passengers", "features": ["weather"]}
-    assert model.recipe == (True, (6,), (1, 2, 6, 7), 6)
+    assert model.recipe == (True, (6,), (1, 2, 6, 7), 6, True, "none")
+    assert (model.num_lagged, model.num_known, model.floor) == (1, 0, None)
     assert model.share == 0.5
     expected = [66.6863310409251, 88.21769982215925, 89.99981557264492, 70.80998345427675]
     forecast = model.forecast(series, 4, np.cos(t)[:, None])
@@ -91,7 +93,9 @@ def test_a_text_model_of_crnn_0_1_0():
     assert model.bits_per_character("not to be") == pytest.approx(0.25481488086074816, rel=1e-5)
 
 
-RECIPE = {"log": False, "differences": [], "lags": [1, 2], "season": 0}
+RECIPE = {
+    "log": False, "differences": [], "lags": [1, 2], "season": 0, "drift": True, "effects": "none",
+}  # fmt: skip
 SETTINGS = {
     "hidden_size": 3, "window": None, "season": None, "logarithms": True, "epochs": 1, "seed": 0,
     "cell": "rnn",
@@ -108,7 +112,9 @@ BAD_FORECASTERS = {
         "recipe.differences: expected a list, each element a whole number from 1 to 1048575",
     ),
     "lags": ({"recipe": RECIPE | {"lags": [-1]}}, "recipe.lags: expected a list, each element a"),
-    "no lags": ({"recipe": RECIPE | {"lags": []}}, "recipe.lags: expected growing numbers, got"),
+    "effects": ({"recipe": RECIPE | {"effects": "some"}}, "recipe.effects: expected one of none,"),
+    "limits": ({"limits": {"error": -1.0}}, "limits.error: expected a finite number of at least"),
+    "lagged": ({"num_lagged": 1}, "network: expected one that belongs to the recipe"),
     "order": ({"recipe": RECIPE | {"lags": [2, 1]}}, "recipe.lags: expected growing numbers, got"),
     "recipe season": ({"recipe": RECIPE | {"season": -1}}, "recipe.season: expected a whole"),
     "share": ({"share": "all"}, "share: expected a finite number of at least 0, got 'all'"),

@@ -1,0 +1,144 @@
+"""The training of a forecaster's linear part and network on a series."""
+
+import math
+
+import numpy as np
+
+from crnn import schedules
+from crnn.forecasting import cleaning, linear
+from crnn.forecasting.columns import Columns, column_limits
+from crnn.forecasting.fitted import Fitted, Scaling
+from crnn.forecasting.recipe import Floats, Recipe
+from crnn.networks import GRU, LSTM, RNN, get_family
+from crnn.optimizers import AdamW
+
+__all__ = ["damping_of", "train"]
+
+BATCH_SIZE = 32
+LEARNING_RATE, WEIGHT_DECAY = 0.003, 0.01
+# Steps of training where `epochs` is not given
+UPDATES = 1500
+# Rows that a network is trained on, at least. On fewer it learns the noise.
+MIN_ROWS = 24
+
+
+def damping_of(length: int) -> float:
+    """Return what remains of a trend after each step: it goes on as far again as it has lasted.
+
+    A trend that fades is the better forecast on average (Gardner and McKenzie 1985).
+    """
+    return 1 - 1 / length
+
+
+def train(
+    series: Floats,
+    prepared: Floats,
+    columns: Columns,
+    recipe: Recipe,
+    found_season: int,
+    *,
+    cell: str,
+    hidden_size: int,
+    window: int | None,
+    epochs: int | None,
+    seed: int | None,
+    progress: bool | None,
+) -> Fitted:
+    """Fit the linear part and the network; the share is 1, or 0 where there is no network.
+
+    Parameters
+    ----------
+    series : array (time,)
+        As it came.
+    prepared : array (time,)
+        Without its exceptions: see `crnn.forecasting.preparation`.
+    columns : Columns
+    recipe : Recipe
+    found_season : int
+    cell, hidden_size, window, epochs, seed, progress
+        As in `Forecaster`.
+
+    Returns
+    -------
+    Fitted
+    """
+    # Half of the lowest number stands for 0 and less where logarithms are taken.
+    positive = prepared[prepared > 0]
+    lowest = float(positive.min()) / 2 if recipe.log and len(positive) else 1e-300
+    limits = column_limits(columns)
+    columns = columns.limited(limits)
+    read = columns.of_rows(len(series))
+    levels = np.log(np.maximum(prepared, lowest)) if recipe.log else prepared
+    coefficients = linear.fit(levels, recipe, read)
+    damping = damping_of(len(series))
+    extrapolation = linear.Extrapolation.of(recipe, coefficients.slopes, damping)
+    on_level, on_step = linear.explained(read, recipe, coefficients.effects)
+    levels = levels - on_level
+    z = recipe.transform(levels)
+    scaling = Scaling.of(z, read[len(read) - len(z) :])
+    needed = recipe.needed
+    residuals = levels[needed:] - linear.one_step(levels, extrapolation)[:-1] - on_step[needed:]
+    residual_scale = float(residuals.std()) if len(residuals) else 1.0
+    residual_scale = residual_scale or 1.0
+
+    # The input of a step belongs to the residual of the next.
+    lost, last = sum(recipe.differences), len(series) - 1
+    beside = columns.before(np.array([last]), last - lost)[0]
+    x = scaling.inputs(z[:-1], beside, recipe.season)[max(recipe.longest_lag, 1) - 1 :]
+    y = residuals[len(residuals) - len(x) :, None] / residual_scale
+    used_window = window or min(200, max(24, 2 * recipe.season))
+    used_window = min(used_window, max(2, len(x) // 2))
+    net = get_family(cell)(scaling_width(scaling, recipe), hidden_size, 1, seed=seed)
+    # Before training the correction is 0.
+    net.W_hy[...] = 0
+    trained = len(x) >= MIN_ROWS
+    if trained:
+        _train_network(net, x, y, used_window, epochs, progress)
+    fitted = Fitted(
+        recipe=recipe,
+        found_season=found_season,
+        coefficients=coefficients,
+        column_limits=limits,
+        num_lagged=columns.lagged.shape[1],
+        damping=damping,
+        limits=cleaning.NO_LIMITS,
+        lowest=lowest,
+        scaling=scaling,
+        residual_scale=residual_scale,
+        window=used_window,
+        net=net,
+        share=1.0 if trained else 0.0,
+    )
+    return fitted.with_limits(series, columns)
+
+
+def scaling_width(scaling: Scaling, recipe: Recipe) -> int:
+    """Return how many inputs the network has."""
+    return len(scaling.means) + bool(recipe.season)
+
+
+def _train_network(
+    net: RNN | GRU | LSTM,
+    x: Floats,
+    y: Floats,
+    window: int,
+    epochs: int | None,
+    progress: bool | None,
+) -> None:
+    """Train on windows of inputs x (time, inputs) and errors y (time, 1)."""
+    starts = np.arange(0, len(x) - window + 1, max(1, window // 8))
+    steps = starts[:, None] + np.arange(window)
+    batches = math.ceil(len(starts) / BATCH_SIZE)
+    epochs = epochs or math.ceil(UPDATES / batches)
+    net.fit(
+        x[steps].astype(np.float32),
+        y[steps].astype(np.float32),
+        epochs=epochs,
+        batch_size=BATCH_SIZE,
+        optimizer=AdamW(
+            schedules.cosine(LEARNING_RATE, epochs * batches), weight_decay=WEIGHT_DECAY
+        ),
+        loss="huber",
+        clip_norm=1.0,
+        progress=progress,
+    )
