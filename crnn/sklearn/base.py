@@ -15,7 +15,13 @@ from crnn import checks, schedules
 from crnn.networks import get_family
 from crnn.optimizers import AdamW
 from crnn.sklearn.pooling import outputs_per_step
-from crnn.sklearn.sequences import Samples, Scale, read_weights, sequences_in, side_by_side
+from crnn.sklearn.reading import (
+    sequences_in,
+    sequences_of_table,
+    warn_if_transposed,
+    with_nan,
+)
+from crnn.sklearn.sequences import Samples, Scale, read_weights
 from crnn.sklearn.training import Networks, outputs_of, train
 
 if TYPE_CHECKING:
@@ -31,12 +37,12 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
     """Recurrent networks with one output per sequence."""
 
     nets_: Networks
+    x_scale_: Scale
     loss_curve_: list[float]
     n_iter_: int
 
     _loss: MSE | CrossEntropy
     _n_outputs: int
-    _x_scale: Scale
     _reads_tables: bool
     _optimizers: list[AdamW]
 
@@ -90,10 +96,12 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         Parameters
         ----------
         X : array (n, time, features) or (n, time), or list of n arrays (time_i, features)
+            Or what else `crnn.sklearn` reads, such as a column of arrays. Steps of NaN alone after
+            a sequence's last number are not part of it.
         y : array (n,), or for regression (n, outputs)
         sample_weight : array (n,), optional
-            The weight of each sequence, of at least 0. A weight of 2 is the same as the sequence
-            there twice, and 0 as one that is not there.
+            The weight of each sequence, of at least 0. With weight 2 a sequence counts in the loss
+            and in the scales as if it were there twice; with 0 it is not there.
 
         Returns
         -------
@@ -105,10 +113,17 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
             A parameter, shape, dtype or value does not fit.
         DivergenceError
             The loss or a parameter is no longer finite.
+
+        Warns
+        -----
+        UserWarning
+            Sequences have one step of several features, or the longest has 20 times as many
+            features as steps: X may be (n, channels, time).
         """
         epochs = checks.integer("max_iter", self.max_iter, at_least=1)
         goes_on = self.warm_start and hasattr(self, "nets_")
         samples, rng = self._begin(X, y, sample_weight, goes_on=goes_on)
+        warn_if_transposed(samples.x)
         n_trained, patience = len(samples.x), None
         if checks.boolean("early_stopping", self.early_stopping):
             patience = checks.integer("n_iter_no_change", self.n_iter_no_change, at_least=1)
@@ -134,16 +149,21 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
     def _begin(
         self, X: Any, y: Any, sample_weight: Any, *, goes_on: bool, classes: Any = None
     ) -> tuple[Samples, np.random.RandomState]:
-        """Return checked and merged samples; make networks unless training goes on."""
+        """Return the samples that count; make networks unless training goes on."""
         get_family(self.cell)
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
-        x, lengths = self._read(X, reset=not goes_on)
+        if goes_on:
+            self._check_architecture()
+        x = self._read(X, reset=not goes_on)
         targets = self._read_targets(y, reset=not goes_on, classes=classes)
         check_consistent_length(x, targets)
-        samples = Samples(x, lengths, targets, read_weights(sample_weight, len(x))).merged()
+        weights = read_weights(sample_weight, len(x)) * self._target_weights(targets)
+        if not weights.any():
+            raise ValueError("class_weight: expected a weight above 0 somewhere, got only zeros")
+        samples = Samples(x, targets, weights).take(np.flatnonzero(weights))
         rng = check_random_state(self.random_state)
         if not goes_on:
             self._start(samples, rng)
@@ -152,13 +172,13 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
     def _start(self, samples: Samples, rng: np.random.RandomState) -> None:
         """Make the networks, and note the scale of features and targets."""
         step_weights = np.repeat(samples.weights, samples.lengths)
-        self._x_scale = Scale.of(samples.x[samples.inside], step_weights)
+        self.x_scale_ = Scale.of(np.concatenate(samples.x), step_weights)
         self._n_outputs = self._learn_targets(samples)
         n_networks = checks.integer("n_networks", self.n_networks, at_least=1)
         seeds = rng.randint(np.iinfo(np.int32).max, size=n_networks)
         self.nets_ = [
             get_family(self.cell)(
-                samples.x.shape[2],
+                samples.x[0].shape[1],
                 self.hidden_size,
                 outputs_per_step(self._n_outputs, with_ends=number % 2 == 1),
                 num_layers=self.num_layers,
@@ -186,7 +206,7 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
             self.nets_,
             optimizers,
             samples._replace(
-                x=self._x_scale.scaled(samples.x), targets=self._scaled_targets(samples.targets)
+                x=self._scaled(samples.x), targets=self._scaled_targets(samples.targets)
             ),
             self._loss,
             self._n_outputs,
@@ -225,37 +245,64 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         )
         return samples.take(np.concatenate([trained, validated])), len(trained)
 
-    def _read(self, X: Any, *, reset: bool) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
-        """Return sequences side by side (n, time, features), and their lengths."""
-        if isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype == object:
-            X = list(X)
+    def _check_architecture(self) -> None:
+        """Raise a ValueError where a parameter is not that of the networks there are."""
+        net = self.nets_[0]
+        there = {
+            "cell": type(net).__name__.lower(),
+            "hidden_size": net.hidden_size,
+            "num_layers": net.num_layers,
+            "bidirectional": net.bidirectional,
+            "dropout": net.dropout,
+            "n_networks": len(self.nets_),
+        }
+        for name, value in there.items():
+            if getattr(self, name) != value:
+                raise ValueError(
+                    f"{name}: expected {value!r}, because training goes on with the networks of "
+                    f"the first call, got {getattr(self, name)!r}"
+                )
+
+    def _read(self, X: Any, *, reset: bool) -> list[npt.NDArray[np.float64]]:
+        """Return sequences (time_i, features)."""
+        X = with_nan(X)
         sequences = sequences_in(X)
-        if sequences is not None:
-            x, lengths = side_by_side(sequences)
-        else:
+        is_table = sequences is None
+        if sequences is None:
             if reset or self._reads_tables:
                 # scikit-learn counts the steps as features, and expects as many from then on.
-                table = validate_data(self, X, reset=reset, dtype=np.float64)
+                table = validate_data(
+                    self, X, reset=reset, dtype=np.float64, ensure_all_finite=False
+                )
             else:
-                table = check_array(X, dtype=np.float64, input_name="X")
-            x, lengths = table[..., None], np.full(len(table), table.shape[1])
+                table = check_array(X, dtype=np.float64, ensure_all_finite=False, input_name="X")
+            sequences = sequences_of_table(table)
+        features = sequences[0].shape[1]
         if reset:
-            self._reads_tables = sequences is None
-            if not self._reads_tables:
-                self.n_features_in_ = x.shape[2]
+            self._reads_tables = is_table
+            if not is_table:
+                self.n_features_in_ = features
                 # An earlier fit may have read a table with names.
                 self.__dict__.pop("feature_names_in_", None)
-        elif x.shape[2] != self.nets_[0].input_size:
+        elif features != self.nets_[0].input_size:
             raise ValueError(
-                f"X: expected sequences of {self.nets_[0].input_size} features, got {x.shape[2]}"
+                f"X: expected sequences of {self.nets_[0].input_size} features, got {features}"
             )
-        return x, lengths
+        return sequences
+
+    def _scaled(self, x: list[npt.NDArray[np.float64]]) -> list[npt.NDArray[np.float32]]:
+        """Return sequences as the networks read them."""
+        return [self.x_scale_.scaled(sequence).astype(np.float32) for sequence in x]
 
     def _outputs(self, X: Any) -> npt.NDArray[np.float64]:
         """Return each network's outputs for each sequence, (networks, n, outputs)."""
         check_is_fitted(self)
-        x, lengths = self._read(X, reset=False)
-        return outputs_of(self.nets_, self._x_scale.scaled(x), lengths, self._n_outputs)
+        x = self._read(X, reset=False)
+        return outputs_of(self.nets_, self._scaled(x), self._n_outputs)
+
+    def _target_weights(self, targets: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Return the factor (n,) of each sequence's weight that comes with its target."""
+        return np.ones(len(targets))
 
     def _read_targets(self, y: Any, *, reset: bool, classes: Any) -> npt.NDArray[Any]:
         """Return checked targets (n,) or (n, outputs)."""

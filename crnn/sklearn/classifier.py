@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils import assert_all_finite
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
+from crnn import checks
 from crnn.losses import CrossEntropy
 from crnn.sklearn.base import SequenceEstimator
+from crnn.sklearn.targets import labels
 
 if TYPE_CHECKING:
     from typing import Self
@@ -52,6 +56,9 @@ class RNNClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
         As in `crnn.AdamW`.
     clip_norm : float or None
         The largest norm of a gradient.
+    class_weight : dict, "balanced" or None
+        The weight of each class, by which that of each of its sequences is multiplied; 1 for
+        classes that are not in the dictionary. "balanced": n / (classes * sequences of the class).
     early_stopping : bool
         Whether to hold out sequences, stop a network when its loss on them has not become smaller
         for `n_iter_no_change` epochs, and keep its best parameters.
@@ -69,9 +76,10 @@ class RNNClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
     Attributes
     ----------
     classes_ : array (classes,)
+    x_scale_ : Scale
+        The mean and the deviation of each feature. The networks read `x_scale_.scaled(x)`.
     nets_ : list of RNN, GRU or LSTM
-        The networks. They read scaled features; their outputs are logits and scores, as
-        `crnn.sklearn.pooling` describes.
+        The networks. Their outputs are logits and scores, as `crnn.sklearn.pooling` describes.
     n_iter_ : int
         Epochs of the network that was trained longest.
     loss_curve_ : list of float
@@ -95,6 +103,49 @@ class RNNClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
 
     _loss = CrossEntropy()
 
+    def __init__(
+        self,
+        hidden_size: int = 64,
+        *,
+        cell: str = "rnn",
+        num_layers: int = 1,
+        bidirectional: bool = True,
+        dropout: float = 0.0,
+        n_networks: int = 4,
+        learning_rate: float = 0.001,
+        batch_size: int | str = "auto",
+        max_iter: int = 100,
+        weight_decay: float = 0.5,
+        clip_norm: float | None = 1.0,
+        class_weight: Mapping[Any, float] | str | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 15,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(
+            hidden_size,
+            cell=cell,
+            num_layers=num_layers,
+            bidirectional=bidirectional,
+            dropout=dropout,
+            n_networks=n_networks,
+            learning_rate=learning_rate,
+            batch_size=batch_size,
+            max_iter=max_iter,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
+
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train for one more epoch, at a constant rate.
 
@@ -117,6 +168,12 @@ class RNNClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
         ValueError, TypeError
             As in `fit`; or y has classes that the first call did not have.
         """
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"class_weight: expected a dictionary or None in partial_fit, which does not see "
+                f"all of y, got {self.class_weight!r}; "
+                "sklearn.utils.class_weight.compute_class_weight makes weights of it"
+            )
         if classes is not None:
             classes = np.unique(column_or_1d(classes))
             if hasattr(self, "nets_") and not np.array_equal(classes, self.classes_):
@@ -158,7 +215,7 @@ class RNNClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
     def _read_targets(
         self, y: Any, *, reset: bool, classes: npt.NDArray[Any] | None
     ) -> npt.NDArray[Any]:
-        y = column_or_1d(y, warn=True)
+        y = column_or_1d(labels(y), warn=True)
         assert_all_finite(y, input_name="y")
         check_classification_targets(y)
         if reset:
@@ -168,6 +225,30 @@ class RNNClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
             raise ValueError(f"y: expected classes among {self.classes_}, got {unknown} too")
         numbers: npt.NDArray[np.intp] = np.searchsorted(self.classes_, y)
         return numbers
+
+    def _target_weights(self, targets: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        weights: npt.NDArray[np.float64]
+        if self.class_weight is None:
+            return np.ones(len(targets))
+        if isinstance(self.class_weight, str):
+            checks.choice("class_weight", self.class_weight, ("balanced",))
+            weights = compute_sample_weight("balanced", targets)
+            return weights
+        if not isinstance(self.class_weight, Mapping):
+            raise TypeError(
+                "class_weight: expected None, 'balanced' or a dictionary, "
+                f"got {type(self.class_weight).__name__}"
+            )
+        classes = self.classes_.tolist()
+        unknown = [name for name in self.class_weight if name not in classes]
+        if unknown:
+            raise ValueError(f"class_weight: expected classes among {classes}, got {unknown[0]!r}")
+        of_classes = [
+            checks.number(f"class_weight[{name!r}]", self.class_weight.get(name, 1), at_least=0)
+            for name in classes
+        ]
+        weights = np.array(of_classes, np.float64)[targets]
+        return weights
 
     def _learn_targets(self, samples: Samples) -> int:
         return len(self.classes_)

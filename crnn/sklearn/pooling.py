@@ -103,6 +103,9 @@ class PooledLoss:
     outputs : int
     """
 
+    # By the sequences' weights: a batch may be computed in parts.
+    is_mean = True
+
     def __init__(self, loss: CustomLoss, outputs: int) -> None:
         self._loss = loss
         self._outputs = outputs

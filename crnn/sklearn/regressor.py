@@ -12,6 +12,7 @@ from sklearn.utils.validation import column_or_1d
 from crnn.losses import MSE
 from crnn.sklearn.base import SequenceEstimator
 from crnn.sklearn.sequences import Scale
+from crnn.sklearn.targets import numbers
 
 if TYPE_CHECKING:
     from typing import Self
@@ -49,9 +50,13 @@ class RNNRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc]
 
     Attributes
     ----------
+    x_scale_ : Scale
+        The mean and the deviation of each feature. The networks read `x_scale_.scaled(x)`.
     nets_ : list of RNN, GRU or LSTM
-        The networks. They read scaled features; their outputs are scaled targets and scores, as
-        `crnn.sklearn.pooling` describes.
+        The networks. Their outputs are scaled targets and scores, as `crnn.sklearn.pooling`
+        describes.
+    y_scale_ : Scale
+        That of the targets: `y_scale_.unscaled` returns numbers from the outputs of sequences.
     n_iter_ : int
         Epochs of the network that was trained longest.
     loss_curve_ : list of float
@@ -64,7 +69,7 @@ class RNNRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc]
     """
 
     _loss = MSE()
-    _y_scale: Scale
+    y_scale_: Scale
     _y_shape: tuple[int, ...]
 
     def __sklearn_tags__(self) -> Any:
@@ -106,13 +111,13 @@ class RNNRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc]
         array (n,) or (n, outputs) of float64
         """
         scaled = self._outputs(X).mean(axis=0)
-        y = self._y_scale.unscaled(scaled)
+        y = self.y_scale_.unscaled(scaled)
         return y[:, 0] if self._y_shape == () else y
 
     def _read_targets(
         self, y: Any, *, reset: bool, classes: None = None
     ) -> npt.NDArray[np.float64]:
-        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        y = check_array(numbers(y), ensure_2d=False, dtype=np.float64, input_name="y")
         if y.shape[1:] == (1,):
             y = column_or_1d(y, warn=True)
         if reset:
@@ -123,11 +128,11 @@ class RNNRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc]
         return targets
 
     def _learn_targets(self, samples: Samples) -> int:
-        self._y_scale = Scale.of(samples.targets, samples.weights)
+        self.y_scale_ = Scale.of(samples.targets, samples.weights)
         return int(samples.targets.shape[1])
 
     def _scaled_targets(self, targets: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        return self._y_scale.scaled(targets).astype(np.float32)
+        return self.y_scale_.scaled(targets).astype(np.float32)
 
     def _strata(self, samples: Samples, share: float) -> None:
         return None

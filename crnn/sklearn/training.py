@@ -1,7 +1,7 @@
 """The networks of an estimator: new ones, their training and their outputs."""
 
-import math
-from typing import TypeAlias
+from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,9 @@ from crnn.sklearn.sequences import Samples
 
 Networks: TypeAlias = list[RNN | GRU | LSTM]
 
-# Sequences that are predicted side by side, at most
-PREDICT_BATCH = 256
+# Sequences that are predicted side by side, at most, and their steps with padding: enough to fill
+# the kernels' tiles in little memory. A longer sequence is predicted alone.
+PREDICT_BATCH, PREDICT_STEPS = 256, 1 << 15
 
 
 def train(
@@ -48,22 +49,14 @@ def train(
     epochs, batch_size, clip_norm, validation_fraction, patience, progress
         As in `crnn.RNN.fit`.
     """
-    n, T = samples.x.shape[:2]
-    lengths = mask = None
-    if (samples.lengths < T).any() or (samples.weights != 1).any():
-        lengths = samples.lengths
-        mask = samples.inside * (samples.weights / lengths)[:, None]
-    targets = np.broadcast_to(samples.targets[:, None], (n, T, *samples.targets.shape[1:]))
+    data = as_networks_take_them(samples)
     curves = [
         net.fit(
-            samples.x,
-            targets,
+            **data,
             epochs=epochs,
             batch_size=batch_size,
             optimizer=optimizer,
             loss=PooledLoss(loss, n_outputs),
-            lengths=lengths,
-            mask=mask,
             clip_norm=clip_norm,
             validation_fraction=validation_fraction,
             patience=patience,
@@ -79,18 +72,55 @@ def train(
     ]
 
 
+def as_networks_take_them(samples: Samples) -> dict[str, Any]:
+    """Return the arguments x, y and mask of `crnn.RNN.fit`.
+
+    Each step has the target of its sequence and a share of its weight, as `PooledLoss` takes them.
+    """
+    n, lengths = len(samples.x), samples.lengths
+    weights = samples.weights / lengths
+    if len(set(lengths)) > 1:
+        shape = samples.targets.shape[1:]
+        return {
+            "x": samples.x,
+            "y": [
+                np.broadcast_to(target, (T, *shape))
+                for target, T in zip(samples.targets, lengths, strict=True)
+            ],
+            "mask": [np.full(T, weight) for weight, T in zip(weights, lengths, strict=True)],
+        }
+    steps = (n, int(lengths[0]))
+    is_weighted = (samples.weights != 1).any()
+    return {
+        "x": np.stack(samples.x),
+        "y": np.broadcast_to(samples.targets[:, None], (*steps, *samples.targets.shape[1:])),
+        "mask": np.broadcast_to(weights[:, None], steps) if is_weighted else None,
+    }
+
+
 def outputs_of(
-    nets: Networks, x: npt.NDArray[np.float64], lengths: npt.NDArray[np.intp], n_outputs: int
+    nets: Networks, sequences: list[npt.NDArray[np.float32]], n_outputs: int
 ) -> npt.NDArray[np.float64]:
     """Return the outputs (networks, n, outputs) of each network for each sequence."""
-    order = np.argsort(lengths, kind="stable")
-    # In float64: in float32 the order of sums would show, which depends on the sequences that are
-    # predicted side by side.
-    wide = [net.astype("float64") for net in nets]
-    outputs = np.empty((len(nets), len(x), n_outputs))
-    for rows in np.array_split(order, math.ceil(len(order) / PREDICT_BATCH)):
-        ends = lengths[rows]
-        for y, net in zip(outputs, wide, strict=True):
-            of_steps = net.predict(x[rows, : ends.max()], lengths=ends)
-            y[rows] = pooled(of_steps, n_outputs, ends).y
+    outputs = np.empty((len(nets), len(sequences), n_outputs))
+    for rows in side_by_side(np.array([len(sequence) for sequence in sequences])):
+        ends = np.array([len(sequences[row]) for row in rows])
+        x = np.zeros((len(rows), ends.max(), sequences[rows[0]].shape[1]), np.float32)
+        for place, row in zip(x, rows, strict=True):
+            place[: len(sequences[row])] = sequences[row]
+        for y, net in zip(outputs, nets, strict=True):
+            y[rows] = pooled(net.predict(x, lengths=ends), n_outputs, ends).y
     return outputs
+
+
+def side_by_side(lengths: npt.NDArray[np.intp]) -> Iterator[list[int]]:
+    """Yield the rows of sequences of similar length that are predicted together."""
+    rows: list[int] = []
+    for row in np.argsort(lengths, kind="stable").tolist():
+        # In ascending order: the last one is the longest.
+        steps = (len(rows) + 1) * int(lengths[row])
+        if rows and (len(rows) == PREDICT_BATCH or steps > PREDICT_STEPS):
+            yield rows
+            rows = []
+        rows.append(row)
+    yield rows

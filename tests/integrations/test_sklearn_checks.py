@@ -12,6 +12,33 @@ from crnn.sklearn import RNNClassifier, RNNRegressor
 CHECKED = {"n_networks": 1, "hidden_size": 8, "max_iter": 30, "learning_rate": 0.02}
 
 
-@parametrize_with_checks([RNNClassifier(**CHECKED), RNNRegressor(**CHECKED)])
+EXPECTED_TO_FAIL = {
+    "check_sample_weight_equivalence_on_dense_data": (
+        "A sequence of weight 2 is one of a batch, and the same sequence twice is two: the loss is "
+        "the same, but the batches are others."
+    )
+}
+# On some processors, by their instructions
+MAY_FAIL = {
+    "check_methods_subset_invariance": (
+        "Predictions are computed in float32, and their last digits depend on how many sequences "
+        "are computed side by side; the check allows 1e-7."
+    )
+}
+
+
+@parametrize_with_checks(
+    [RNNClassifier(**CHECKED), RNNRegressor(**CHECKED)],
+    expected_failed_checks=lambda estimator: EXPECTED_TO_FAIL,
+)
 def test_checks_of_scikit_learn(estimator, check):
-    check(estimator)
+    name = check.func.__name__
+    if name == "check_class_weight_classifiers":
+        # It trains for 1000 epochs.
+        estimator.set_params(batch_size=64)
+    try:
+        check(estimator)
+    except AssertionError:
+        if name not in MAY_FAIL:
+            raise
+        pytest.xfail(MAY_FAIL[name])

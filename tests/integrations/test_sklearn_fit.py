@@ -8,6 +8,9 @@ from waves import SMALL, waves
 
 pytest.importorskip("sklearn")
 
+from sklearn.base import clone
+from sklearn.utils.class_weight import compute_sample_weight
+
 import crnn._backend
 from crnn.sklearn import RNNClassifier, RNNRegressor
 
@@ -59,7 +62,8 @@ def test_a_sequence_is_predicted_as_among_others():
     together = model.predict_proba(X)
     for row in (0, 7, 59):
         alone = model.predict_proba(X[row : row + 1])[0]
-        np.testing.assert_allclose(alone, together[row], rtol=1e-12)
+        # To rounding in float32, in which networks compute
+        np.testing.assert_allclose(alone, together[row], atol=1e-5)
 
 
 def test_implementations_agree(implementation, monkeypatch):
@@ -100,17 +104,68 @@ def test_networks_differ_and_their_probabilities_are_averaged():
 
 
 @pytest.mark.parametrize("estimator", [RNNClassifier, RNNRegressor])
-def test_weights_are_counts(estimator):
+def test_a_sequence_of_weight_0_is_not_there(estimator):
     X, kinds, frequencies = waves(30)
     y = kinds if estimator is RNNClassifier else frequencies
-    counts = np.random.default_rng(0).integers(0, 4, 30)
-    rows = np.random.default_rng(1).permutation(np.repeat(np.arange(30), counts))
-    weighted = estimator(**SMALL).fit(X, y, sample_weight=counts)
-    repeated = estimator(**SMALL).fit([X[row] for row in rows], y[rows])
-    plain = estimator(**SMALL).fit(X, y)
-    for net, twin, other in zip(weighted.nets_, repeated.nets_, plain.nets_, strict=True):
+    weights = np.random.default_rng(0).integers(0, 3, 30)
+    there = np.flatnonzero(weights)
+    weighted = estimator(**SMALL).fit(X, y, sample_weight=weights)
+    without = estimator(**SMALL)
+    without.fit([X[row] for row in there], y[there], sample_weight=weights[there])
+    ones = estimator(**SMALL).fit([X[row] for row in there], y[there])
+    for net, twin, other in zip(weighted.nets_, without.nets_, ones.nets_, strict=True):
         np.testing.assert_array_equal(net.flat_params, twin.flat_params)
         assert np.abs(net.flat_params - other.flat_params).max() > 0.01
+
+
+def test_a_weight_counts_in_the_loss_as_often_as_the_sequence():
+    """All of them in one batch; and means and deviations are weighted as well."""
+    X, _, frequencies = waves(12)
+    counts = np.random.default_rng(0).integers(1, 4, 12)
+    rows = np.repeat(np.arange(12), counts)
+    settings = SMALL | {"batch_size": 100, "max_iter": 5}
+    weighted = RNNRegressor(**settings).fit(X, frequencies, sample_weight=counts)
+    repeated = RNNRegressor(**settings).fit([X[row] for row in rows], frequencies[rows])
+    np.testing.assert_allclose(weighted.loss_curve_, repeated.loss_curve_, rtol=1e-4)
+    for one, other in zip(weighted.x_scale_, repeated.x_scale_, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+CLASS_WEIGHTS = {"slow": 0.5, "fast": 3.0}
+
+
+def test_class_weight_multiplies_the_weights_of_sequences():
+    X, kinds, _ = waves(30)
+    settings = SMALL | {"max_iter": 4}
+    of_sequences = np.random.default_rng(0).uniform(0.5, 2, 30)
+    for class_weight, factors in (
+        (CLASS_WEIGHTS, np.array([CLASS_WEIGHTS.get(kind, 1.0) for kind in kinds])),
+        ("balanced", compute_sample_weight("balanced", kinds)),
+    ):
+        for weights in (None, of_sequences):
+            model = RNNClassifier(**settings, class_weight=class_weight)
+            model.fit(X, kinds, sample_weight=weights)
+            by_hand = RNNClassifier(**settings)
+            by_hand.fit(X, kinds, factors if weights is None else factors * weights)
+            np.testing.assert_array_equal(model.nets_[0].flat_params, by_hand.nets_[0].flat_params)
+    assert clone(model).class_weight == "balanced"
+    model = RNNClassifier(**settings, class_weight=CLASS_WEIGHTS)
+    model.partial_fit(X, kinds)
+    slow = [row for row in range(30) if kinds[row] == "slow"]
+    model.partial_fit([X[row] for row in slow], kinds[slow])
+
+
+def test_balanced_classes_are_found_where_one_is_rare():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, 6, 1)), np.arange(200) % 20 == 0
+    X[y, :, 0] += 0.5
+    settings = SMALL | {"n_networks": 1, "weight_decay": 0.0}
+    plain, balanced = [
+        RNNClassifier(**settings, class_weight=weight).fit(X, y).predict(X).mean()
+        for weight in (None, "balanced")
+    ]
+    assert plain < 0.03
+    assert balanced > 0.1
 
 
 def test_weights_are_what_probabilities_are_of():

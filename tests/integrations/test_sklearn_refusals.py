@@ -53,31 +53,118 @@ WEIGHTS = [
         sample_weight=np.zeros(4),
     ),
     fit(
-        "a negative weight", "sample_weight: expected numbers of at least 0, got -1.0",
+        "a negative weight",
+        "sample_weight: expected finite numbers of at least 0, got -1 at index 2",
         sample_weight=[1, 2, -1, 1],
     ),
     fit(
-        "weights of three sequences", "sample_weight: expected shape (4,), got (3,)",
+        "weights of three sequences", "sample_weight: expected shape (4,), got shape (3,)",
         sample_weight=[1, 2, 1],
     ),
     fit(
-        "a weight that is NaN", "Input sample_weight contains NaN.",
+        "a weight that is NaN",
+        "sample_weight: expected finite numbers of at least 0, got NaN at index 3",
         sample_weight=[1, 2, 1, np.nan],
     ),
+    fit(
+        "a weight that is missing",
+        "sample_weight: expected finite numbers of at least 0, got NaN at index 1",
+        sample_weight=[1, None, 1, 2],
+    ),
+    fit(
+        "balanced weights", "sample_weight: expected shape (4,), got 'balanced'",
+        sample_weight="balanced",
+    ),
+    fit(
+        "weights of text", "sample_weight: expected numbers, got 'a'", sample_weight=list("abcd"),
+        kind=TypeError,
+    ),
 ]  # fmt: skip
+
+
+def changed(index, value):
+    array = X.copy()
+    array[index] = value
+    return array
+
+
+END = "; fill it by interpolation, or leave out the step (steps of NaN alone may follow the last)"
+CONTAINERS = "an array, a table, or a list, Series or column of sequences"
 DATA = [
-    fit("no step", "X: expected at least one step and feature, got shape (4, 0, 2)", X=X[:, :0]),
+    fit(
+        "no step", "X: expected at least one sequence, step and feature, got shape (4, 0, 2)",
+        X=X[:, :0],
+    ),
+    fit("no sequence", "X: expected at least one sequence, got none", X=[], y=[]),
+    fit("nothing", f"X: expected {CONTAINERS}, got NoneType", X=None, kind=TypeError),
+    fit("a dictionary", f"X: expected {CONTAINERS}, got dict", X={0: X}, kind=TypeError),
+    fit(
+        "a generator", f"X: expected {CONTAINERS}, got generator; pass list(X)",
+        X=(x for x in X), kind=TypeError,
+    ),
     fit(
         "two numbers of features",
         "X: expected sequences of as many features each, got [1, 2]",
         X=[*X[:3], X[3, :, :1]],
     ),
-    fit("NaN in one of several", "Input X[3] contains NaN.", X=[*X[:3], X[3, :2] * np.nan]),
-    fit("NaN in an array", "Input X contains NaN.", X=X * np.nan),
-    fit("four axes", "Found array with dim 4...", X=X[..., None]),
+    fit(
+        "a sequence of NaN", "X[3]: expected a sequence of at least one step, got only NaN",
+        X=[*X[:3], X[3, :2] * np.nan],
+    ),
+    fit(
+        "no step in one of several", "X[2]: expected a sequence of at least one step, got none",
+        X=[*X[:2], X[2, :0], X[3]],
+    ),
+    fit(
+        "NaN in a step",
+        f"X[1]: expected numbers up to the sequence's end, got NaN at step 4, feature 1 of 5{END}",
+        X=changed((1, 4, 1), np.nan),
+    ),
+    fit(
+        "a step of NaN before the last",
+        f"X[2]: expected numbers up to the sequence's end, got NaN at step 3, feature 0 of 5{END}",
+        X=changed((2, 3), np.nan),
+    ),
+    fit(
+        "NaN in a table",
+        f"X[2]: expected numbers up to the sequence's end, got NaN at step 3 of 5{END}",
+        X=changed((2, 3), np.nan)[..., 0],
+    ),
+    fit(
+        "infinity", "X[1]: expected finite numbers, got -inf at step 2, feature 0",
+        X=changed((1, 2, 0), -np.inf),
+    ),
+    fit(
+        "four axes", "X: expected shape (n, time, features) or (n, time), got (4, 5, 2, 1)",
+        X=X[..., None],
+    ),
+    fit(
+        "a sequence of three axes",
+        "X[1]: expected shape (time, features) or (time,), got (1, 5, 2)",
+        X=[X[0], X[:1], X[2], X[3]],
+    ),
+    fit(
+        "steps of different sizes",
+        "X[1]: expected as many features in each step, got steps of different sizes",
+        X=[X[0], [[1, 2], [3]], X[2], X[3]],
+    ),
+    fit(
+        "a number among sequences", "X[2]: expected a sequence as in other rows, got 3.0",
+        X=[X[0], X[1], 3.0, X[3]],
+    ),
+    fit("text", "X: expected numbers, got text", X=[["1", "2"]] * 4, kind=TypeError),
+    fit(
+        "text in a sequence", "X[1]: expected numbers, got text", X=[X[0], ["a"], X[2], X[3]],
+        kind=TypeError,
+    ),
+    fit(
+        "complex numbers", "X[0]: expected numbers, got complex128", X=X * 1j, kind=TypeError,
+    ),
     fit("three targets", "Found input variables with inconsistent...[4, 3]", y=Y[:3]),
     fit("no targets", "RNNRegressor requires y to be passed, but the target y is None", y=None),
-]
+    fit("targets of text", "y: expected numbers, got '1'", y=list("1234"), kind=TypeError),
+    fit("a target that is missing", "Input y contains NaN.", y=[1.0, None, 2.0, 3.0]),
+]  # fmt: skip
 
 
 @refusal_tests([*SETTINGS, *WEIGHTS, *DATA])
@@ -120,6 +207,127 @@ def test_classes_are_those_of_the_first_call():
     ]  # fmt: skip
     for row in rows:
         check_refusal(row)
+
+
+def classes(name, sentence, y=("a", "b", "a", "b"), kind=ValueError, weights=None, **settings):
+    def call():
+        RNNClassifier(**SMALL | settings).fit(X, y, weights)
+
+    return refusal(name, call, kind, sentence)
+
+
+CLASSES = [
+    classes(
+        "a class that is missing", "y: expected a class for each sequence, got None at index 2",
+        y=["a", "b", None, "b"],
+    ),
+    classes(
+        "a class that is NaN", "y: expected a class for each sequence, got nan at index 1",
+        y=np.array(["a", np.nan, "b", "b"], object),
+    ),
+    classes(
+        "strings and numbers", "y: expected classes of one kind, got both 'a' and 1",
+        y=[1, "a", 1, "a"],
+    ),
+    classes(
+        "class_weight of another word", "class_weight: expected 'balanced', got 'equal'",
+        class_weight="equal",
+    ),
+    classes(
+        "class_weight as a list",
+        "class_weight: expected None, 'balanced' or a dictionary, got list", class_weight=[1, 2],
+        kind=TypeError,
+    ),
+    classes(
+        "class_weight of another class",
+        "class_weight: expected classes among ['a', 'b'], got 'c'", class_weight={"c": 2},
+    ),
+    classes(
+        "a negative class_weight",
+        "class_weight['b']: expected a finite number of at least 0, got -1",
+        class_weight={"b": -1},
+    ),
+    classes(
+        "class_weight of zeros",
+        "class_weight: expected a weight above 0 somewhere, got only zeros",
+        class_weight={"b": 0}, weights=[0, 1, 0, 1],
+    ),
+]  # fmt: skip
+
+
+@refusal_tests(CLASSES)
+def test_refusal_of_classes(row):
+    check_refusal(row)
+
+
+def test_balanced_classes_in_partial_fit():
+    model = RNNClassifier(**SMALL, class_weight="balanced")
+    sentence = (
+        "class_weight: expected a dictionary or None in partial_fit, which does not see all of y, "
+        "got 'balanced'; sklearn.utils.class_weight.compute_class_weight makes weights of it"
+    )
+    check_refusal(
+        refusal("balanced", lambda: model.partial_fit(X, list("abab")), ValueError, sentence)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "other"),
+    [
+        ("hidden_size", 12, 13), ("cell", "'rnn'", "gru"), ("n_networks", 2, 3),
+        ("bidirectional", True, False), ("num_layers", 1, 2), ("dropout", 0.0, 0.5),
+    ],
+)  # fmt: skip
+def test_training_goes_on_with_the_networks_there_are(name, there, other):
+    model = RNNRegressor(**SMALL, warm_start=True).fit(X, Y)
+    before = model.nets_[0].flat_params.copy()
+    model.set_params(**{name: other})
+    sentence = (
+        f"{name}: expected {there}, because training goes on with the networks of the first call, "
+        f"got {other!r}"
+    )
+    for call in (model.fit, model.partial_fit):
+        check_refusal(refusal(name, lambda call=call: call(X, Y), ValueError, sentence))
+    np.testing.assert_array_equal(model.nets_[0].flat_params, before)
+    model.set_params(warm_start=False, num_layers=2).fit(X, Y)
+
+
+def test_tables_of_pandas():
+    pd = pytest.importorskip("pandas")
+    day = pd.date_range("2024-05-01", periods=4)
+    word = ["x", "y", "z", "x"]
+    two = [pd.Series([1.0, 2.0])] * 4
+    one = [*two[:2], pd.Series([1.0]), two[3]]
+    rows = [
+        ("dates", {"a": Y, "day": day}, "X: column 'day': expected numbers, got dates", TypeError),
+        ("text", {"a": Y, "word": word}, "X: column 'word': expected numbers, got text", TypeError),
+        (
+            "a number beside sequences", {"a": two, "b": Y},
+            "X[0], column 1: expected a sequence as in other rows, got 1.0", ValueError,
+        ),
+        (
+            "lengths", {"a": two, "b": one},
+            "X[2]: expected as many steps in each column, got 2, 1", ValueError,
+        ),
+        (
+            "pairs in columns", {"a": two, "b": [np.ones((2, 2))] * 4},
+            "X[0]: expected channels (time,) in several columns, got shapes (2,), (2, 2)",
+            ValueError,
+        ),
+        (
+            "a missing sequence", {"a": [*two[:3], None]},
+            "X[3]: expected a sequence as in other rows, got None", ValueError,
+        ),
+    ]  # fmt: skip
+    for name, columns, sentence, kind in rows:
+        check_refusal(fit(name, sentence, X=pd.DataFrame(columns), kind=kind))
+    classes = pd.Series(["a", "b", None, "a"], dtype="string")
+    check_refusal(
+        refusal(
+            "a missing class", lambda: RNNClassifier(**SMALL).fit(X, classes), ValueError,
+            "y: expected a class for each sequence, got <NA> at index 2",
+        )
+    )  # fmt: skip
 
 
 def test_without_scikit_learn(run_python):
