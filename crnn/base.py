@@ -22,7 +22,7 @@ from crnn._training.run import Clipping, Controls, Plan, Run
 from crnn._typing import Array, StateLike, StateT
 from crnn.kernels import cells, contracts
 from crnn.losses import CustomLoss, Loss, get_loss
-from crnn.metrics import get_metrics
+from crnn.metrics import better_values, get_metrics
 from crnn.optimizers import SGD, Optimizer
 from crnn.streams import Stream, make_stream
 
@@ -623,6 +623,8 @@ class RecurrentNetwork(Generic[StateT]):
         | None = None,
         validation_fraction: float | None = None,
         patience: int | None = None,
+        monitor: str | tuple[str, str] | None = None,
+        min_delta: float = 0.0,
         metrics: Sequence[str | Metric] = (),
         callbacks: Sequence[Callable[["RecurrentNetwork[StateT]", History], object]] = (),
         checkpoint: str | os.PathLike[str] | None = None,
@@ -668,9 +670,15 @@ class RecurrentNetwork(Generic[StateT]):
             The share of the sequences, the last ones as given, that are validation data and not
             trained on; at least one sequence. Not with `validation_data`.
         patience : int, optional
-            Stop after `patience` epochs in a row without a new lowest loss: of the validation data,
-            or without them of the training data. At the end the network gets the parameters of the
-            best epoch, ``history.best_epoch``.
+            Stop after `patience` epochs in a row without a better one. At the end the network gets
+            the parameters of the best epoch, ``history.best_epoch``.
+        monitor : str or (str, "max" or "min"), optional
+            What decides which epoch is the best: "loss", "val_loss", or a metric by the name that
+            the history has for it, such as "val_accuracy". Without it the loss of the validation
+            data, or without them of the training data. The lowest loss and "mae" are the best, and
+            the highest "accuracy"; a function's needs a pair such as ``("val_f1", "max")``.
+        min_delta : float
+            An epoch is better only by more than this.
         metrics : list of str or function
             What else to record after each epoch, for the validation data or without them for the
             training data: "accuracy" (with "cross_entropy" or "binary_cross_entropy"), "mae", or
@@ -744,14 +752,15 @@ class RecurrentNetwork(Generic[StateT]):
             validation_fraction,
             {"lengths": lengths, "mask": mask, "h0": h0, "skip": skip},
         )
+        checked_metrics = get_metrics(metrics, checked_loss)
         controls = Controls(
-            validation,
-            get_metrics(metrics, checked_loss),
-            patience,
-            runs.bound_callbacks(callbacks, self),
+            validation, checked_metrics, patience, runs.bound_callbacks(callbacks, self)
         )
         rng = self._rng if seed is None else checks.generator(seed)
-        run = Run(self._network, optimizer, rng)
+        watched = runs.monitor_of(
+            monitor, min_delta, better_values(checked_metrics), validation is not None
+        )
+        run = Run(self._network, optimizer, rng, watched)
         plan = Plan(batch_size, checked_loss, clipping, bptt, shuffle)
         checkpoint_file = None
         if checkpoint is not None:

@@ -55,6 +55,18 @@ def get_metrics(metrics: Any, loss: Loss) -> dict[str, Metric]:
     return by_name
 
 
+def better_values(metrics: dict[str, Metric]) -> dict[str, str | None]:
+    """Return by name whether the highest values are the best, "max", or the lowest, "min".
+
+    None of a user's function, of which nobody knows.
+    """
+    known: dict[Metric, str] = {accuracy_of_classes: "max", accuracy_of_logits: "max", mae: "min"}
+    return {
+        name: next((better for own, better in known.items() if own is metric), None)
+        for name, metric in metrics.items()
+    }
+
+
 def _named(name: Any, loss: Loss) -> Metric:
     if name == "accuracy":
         if loss.of_classes:

@@ -1,4 +1,4 @@
-"""Arguments of `fit`: validation data and callbacks."""
+"""Arguments of `fit`: validation data, what is monitored, and callbacks."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -9,7 +9,7 @@ from crnn._inputs.sequences import dataset, is_ragged
 from crnn._network.network import Network
 from crnn._training.data import Dataset
 from crnn._training.evaluation import EVALUATION_BATCH, check_something_counts
-from crnn._training.history import History
+from crnn._training.history import History, Monitor
 
 if TYPE_CHECKING:
     from crnn.losses import Loss
@@ -91,6 +91,43 @@ def _validation_parts(validation_data: Any, given: list[str]) -> dict[str, Any]:
             f"{given[0]}, got a {type(validation_data).__name__}, which has no place for it"
         )
     return {"x": x, "y": y}
+
+
+def monitor_of(
+    monitor: Any, min_delta: Any, metrics: dict[str, str | None], has_validation: bool
+) -> Monitor:
+    """Return what decides which epoch is the best, or raise what is wrong with the arguments.
+
+    Parameters
+    ----------
+    monitor, min_delta
+        As `RNN.fit` documents them.
+    metrics : dict
+        Those of the run by name, with "max" or "min" where the better values are known.
+    has_validation : bool
+        Whether it has validation data, which the metrics are of then.
+    """
+    min_delta = checks.number("min_delta", min_delta, at_least=0.0)
+    better: dict[str, str | None] = {"loss": "min"}
+    if has_validation:
+        better["val_loss"] = "min"
+    prefix = "val_" if has_validation else ""
+    better |= {prefix + name: direction for name, direction in metrics.items()}
+    if monitor is None:
+        return Monitor("val_loss" if has_validation else "loss", False, min_delta)
+    is_pair = isinstance(monitor, (tuple, list)) and len(monitor) == 2
+    name, direction = monitor if is_pair else (monitor, None)
+    if not isinstance(name, str) or name not in better:
+        known = checks.any_of(map(repr, better))
+        raise ValueError(f"monitor: expected {known}, which the run records, got {name!r}")
+    if direction is None:
+        direction = better[name]
+    if direction not in ("max", "min"):
+        raise ValueError(
+            f"monitor: expected ({name!r}, 'max') or ({name!r}, 'min'), for the values that are "
+            f"the better ones, got {monitor!r}"
+        )
+    return Monitor(name, direction == "max", min_delta)
 
 
 def bound_callbacks(callbacks: Any, net: Any) -> list[Callable[[History], Any]]:

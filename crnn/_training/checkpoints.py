@@ -152,6 +152,9 @@ class Checkpoint:
         if description["version"] == 1:
             # Version 1 told categories from features by the dtype of the data.
             settings = {"categorical": self._settings["categorical"]} | settings
+        # Files from before had no choice.
+        of_data = "loss" if settings.get("validation") is None else "val_loss"
+        settings = {"monitor": [of_data, "min"], "min_delta": 0.0} | settings
         for name in self._settings | settings:
             wanted, got = self._settings.get(name), settings.get(name)
             if wanted != got:
@@ -190,4 +193,6 @@ def settings(run: Run, plan: Plan, controls: Controls, sequences: int) -> dict[s
         "validation": None if controls.validation is None else len(controls.validation),
         "metrics": [prefix + name for name in controls.metrics],
         "patience": controls.patience,
+        "monitor": [run.monitor.name, "max" if run.monitor.is_highest else "min"],
+        "min_delta": run.monitor.min_delta,
     }

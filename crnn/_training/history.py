@@ -1,10 +1,21 @@
 """What happened in a training run, epoch by epoch."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+class Monitor(NamedTuple):
+    """What decides which epoch is the best."""
+
+    name: str | None = None
+    """"loss", "val_loss" or the name of a metric; None: "val_loss", or without it "loss"."""
+    is_highest: bool = False
+    """Whether the highest value is the best, not the lowest."""
+    min_delta: float = 0.0
+    """What is no better than the best by more than this does not count."""
 
 
 class History:
@@ -26,17 +37,19 @@ class History:
         ``val_``.
     best_epoch : int or None
         The epoch, from 1, of the lowest `val_loss`, or of the lowest `loss` without validation
-        data; the first of equal ones. None before the first epoch.
+        data, or of the best value of what `fit` was told to monitor; the first of equal ones, and
+        with `min_delta` the last that was better by more than it. None before the first epoch.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, monitor: Monitor = Monitor()) -> None:  # noqa: B008
         self.loss: list[float] = []
         self.val_loss: list[float] = []
         self.grad_norm: list[float] = []
         self.lr: list[float] = []
         self.metrics: dict[str, list[float]] = {}
         self.best_epoch: int | None = None
-        self._lowest = math.inf
+        self._monitor = monitor
+        self._best = math.nan
 
     def add(
         self,
@@ -64,11 +77,14 @@ class History:
         self.lr.append(lr)
         for name, value in metrics.items():
             self.metrics.setdefault(name, []).append(value)
-        watched = loss if val_loss is None else val_loss
-        if self.best_epoch is None or watched < self._lowest:
-            self.best_epoch = len(self.loss)
-            # A validation loss can be NaN, and no number is below NaN.
-            self._lowest = math.inf if math.isnan(watched) else watched
+        monitored, is_highest, min_delta = self._monitor
+        values = {"loss": loss, **({} if val_loss is None else {"val_loss": val_loss}), **metrics}
+        watched = values[monitored or ("loss" if val_loss is None else "val_loss")]
+        gain = watched - self._best if is_highest else self._best - watched
+        # What is NaN, as a validation loss can be, is never better, and any number is better.
+        is_first_number = math.isnan(self._best) and not math.isnan(watched)
+        if self.best_epoch is None or is_first_number or gain > min_delta:
+            self.best_epoch, self._best = len(self.loss), watched
 
     def __repr__(self) -> str:
         if not self.loss:

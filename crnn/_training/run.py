@@ -8,7 +8,7 @@ import numpy as np
 from crnn import checks
 from crnn._network.network import Network
 from crnn._training.data import Dataset
-from crnn._training.history import History
+from crnn._training.history import History, Monitor
 
 if TYPE_CHECKING:
     from crnn._training.evaluation import Metric
@@ -69,15 +69,22 @@ class Run:
     optimizer : Optimizer
     rng : generator
         Draws the order of the sequences and dropout's masks.
+    monitor : Monitor
+        Decides which epoch is the best.
     """
 
     def __init__(
-        self, network: Network, optimizer: "Optimizer", rng: "np.random.Generator"
+        self,
+        network: Network,
+        optimizer: "Optimizer",
+        rng: "np.random.Generator",
+        monitor: Monitor,
     ) -> None:
         self.network = network
         self.optimizer = optimizer
         self.rng = rng
-        self.history = History()
+        self.monitor = monitor
+        self.history = History(monitor)
         # The parameters after the best epoch, kept where `patience` is set
         self.best: Array | None = None
 

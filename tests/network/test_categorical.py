@@ -44,8 +44,11 @@ def test_fit_is_that_of_one_hot_vectors(network_of, lengths):
     settings = {"epochs": 3, "batch_size": 3, "seed": 1, "lengths": lengths}
     if lengths is None:
         settings["bptt"] = 3
-    history = net.fit(x, y, validation_data=(x, y), **settings)
-    other = of_features.fit(one_hot(x), y, validation_data=(one_hot(x), y), **settings)
+    validation = {"x": x, "y": y, "lengths": lengths}
+    history = net.fit(x, y, validation_data=validation, **settings)
+    other = of_features.fit(
+        one_hot(x), y, validation_data=validation | {"x": one_hot(x)}, **settings
+    )
     assert history.loss == pytest.approx(other.loss, rel=1e-11)
     assert history.val_loss == pytest.approx(other.val_loss, rel=1e-11)
     assert_close(net.flat_params, of_features.flat_params)

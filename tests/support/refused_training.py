@@ -170,6 +170,25 @@ def fit_rows():
             {"validation_fraction": 0.5, "validation_data": (X, Y)}, ValueError,
             "validation_fraction: expected only one of validation_fraction and...got both",
         ),
+        ({"min_delta": -0.1}, ValueError, "min_delta: expected a finite number..., got -0.1"),
+        ({"min_delta": "0.1"}, TypeError, "min_delta: expected a number, got '0.1'"),
+        (
+            {"monitor": "val_loss", "metrics": ["mae", count]}, ValueError,
+            "monitor: expected 'loss', 'mae' or 'count', which the run records, got 'val_loss'",
+        ),
+        (
+            {"monitor": "mae", "metrics": ["mae"], "validation_fraction": 0.5}, ValueError,
+            "monitor: expected 'loss', 'val_loss' or 'val_mae', which the run records, got 'mae'",
+        ),
+        ({"monitor": 3}, ValueError, "monitor: expected 'loss', which the run records, got 3"),
+        (
+            {"monitor": "count", "metrics": [count]}, ValueError,
+            "monitor: expected ('count', 'max') or ('count', 'min'), for..., got 'count'",
+        ),
+        (
+            {"monitor": ("count", "best"), "metrics": [count]}, ValueError,
+            "monitor: expected ('count', 'max') or ('count', 'min')..., got ('count', 'best')",
+        ),
         ({"patience": 0}, ValueError, "patience: expected at least 1, got 0"),
         ({"patience": 0.5}, TypeError, f"patience: {whole}0.5"),
         ({"metrics": ["f1"]}, ValueError, named + "'f1'"),

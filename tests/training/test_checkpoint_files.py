@@ -123,6 +123,10 @@ OTHERS = {
     "validation: expected 12, as in this run, got None": ({}, {"validation_data": data()}),
     r"metrics: expected \['mae'\], as in this run, got \[\]": ({}, {"metrics": ["mae"]}),
     "patience: expected 3, as in this run, got None": ({}, {"patience": 3}),
+    r"monitor: expected \['loss', 'max'\], as in this run, got \['loss', 'min'\]": (
+        {}, {"monitor": ("loss", "max")},
+    ),
+    "min_delta: expected 0.1, as in this run, got 0.0": ({}, {"min_delta": 0.1}),
     "state of a generator": ({}, {"seed": np.random.Generator(np.random.MT19937(0))}),
 }  # fmt: skip
 

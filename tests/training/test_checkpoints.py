@@ -23,6 +23,10 @@ def data(classes=False):
     return x, rng.integers(O, size=(N, T)) if classes else rng.standard_normal((N, T, O))
 
 
+def spread(y_hat, y):
+    return y_hat.std()
+
+
 RAGGED = [[array[: 2 + row % 5] for row, array in enumerate(values)] for values in data()]
 
 
@@ -54,6 +58,18 @@ RUNS = {
         {
             "validation_fraction": 0.5,
             "patience": 2,
+            "optimizer": lambda: crnn.SGD(0.3, momentum=0.9),
+            "clip_norm": 0.5,
+        },
+    ),
+    "monitor": (
+        {},
+        {
+            "validation_fraction": 0.5,
+            "patience": 3,
+            "metrics": ["mae", spread],
+            "monitor": ("val_spread", "max"),
+            "min_delta": 1e-3,
             "optimizer": lambda: crnn.SGD(0.3, momentum=0.9),
             "clip_norm": 0.5,
         },

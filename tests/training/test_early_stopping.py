@@ -137,6 +137,80 @@ def test_patience_counts_epochs_in_a_row(build_network):
         assert np.array_equal(net.flat_params, kept[best - 1])
 
 
+MADE_UP = {
+    # What the metric says after each epoch, the settings, and by hand the best epoch and the last
+    "highest": ([1, 3, 2, 4, 4, 3, 9], {"monitor": ("val_listed", "max"), "patience": 2}, 4, 6),
+    "lowest": ([5, 6, 4, 4, 4, 1], {"monitor": ("val_listed", "min"), "patience": 2}, 3, 5),
+    "a pair in a list": ([1, 2, 1, 1], {"monitor": ["val_listed", "max"], "patience": 2}, 2, 4),
+    # 4.5 is not more than 0.5 below 5, but 4.25 is; then 3.75 is not.
+    "min_delta": (
+        [5, 4.5, 4.75, 4.25, 4, 3.75, 3.75, 0],
+        {"monitor": ("val_listed", "min"), "patience": 3, "min_delta": 0.5}, 4, 7,
+    ),
+    "min_delta of the highest": (
+        [1, 1.5, 1.25, 2, 2.5, 2.25, 3],
+        {"monitor": ("val_listed", "max"), "patience": 3, "min_delta": 0.5}, 7, 7,
+    ),
+    "not a number": (
+        [np.nan, np.nan, 3, np.nan, 2], {"monitor": ("val_listed", "min"), "patience": 3}, 5, 5,
+    ),
+    "only numbers that are none": (
+        [np.nan] * 5, {"monitor": ("val_listed", "max"), "patience": 3}, 1, 4,
+    ),
+    "infinite": ([np.inf, 3, 2, 2], {"monitor": ("val_listed", "min"), "patience": 2}, 3, 4),
+    "without patience": ([1, 3, 2], {"monitor": ("val_listed", "max")}, 2, 3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MADE_UP)
+def test_a_metric_decides(build_network, case):
+    values, settings, best, last = MADE_UP[case]
+    made_up, kept, net = iter(values), [], build_network()
+
+    def listed(y_hat, y):
+        return next(made_up)
+
+    history = net.fit(
+        *data(), epochs=len(values), metrics=[listed], validation_data=data(n=3),
+        callbacks=[keeping(kept)], optimizer=crnn.SGD(0.01), **settings,
+    )  # fmt: skip
+    assert history.best_epoch == best
+    assert len(history.loss) == last
+    expected = kept[best - 1] if "patience" in settings else kept[-1]
+    assert np.array_equal(net.flat_params, expected)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "validates", "find"),
+    [
+        ("accuracy", False, np.argmax),
+        ("val_accuracy", True, np.argmax),
+        ("loss", True, np.argmin),
+        ("val_loss", True, np.argmin),
+        (("val_accuracy", "min"), True, np.argmin),
+    ],
+)
+def test_known_metrics_know_what_is_better(build_network, monitor, validates, find):
+    x, y = data(n=40)
+    history = build_network().fit(
+        x, (y[..., 0] > 0).astype(int), epochs=12, loss="cross_entropy", metrics=["accuracy"],
+        optimizer=crnn.SGD(2.0), validation_fraction=0.5 if validates else None, monitor=monitor,
+        seed=0,
+    )  # fmt: skip
+    name = monitor if isinstance(monitor, str) else monitor[0]
+    values = vars(history).get(name) or history.metrics[name]
+    assert history.best_epoch == 1 + find(values)
+    assert len(set(values)) > 1
+
+
+def test_the_lowest_mae_is_the_best(build_network):
+    history = build_network().fit(
+        *data(), epochs=9, optimizer=crnn.SGD(lambda step: 0.05 if step < 4 else 4.0), clip_norm=1,
+        metrics=["mae"], monitor="mae",
+    )  # fmt: skip
+    assert history.best_epoch == 1 + np.argmin(history.metrics["mae"]) < 9
+
+
 def test_patience_without_validation_watches_the_training(build_network):
     net = build_network()
     kept = []
