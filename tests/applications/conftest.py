@@ -49,7 +49,7 @@ def passengers():
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory, passengers, rewrite):
+def folder(tmp_path_factory, passengers):
     """Tables and texts, good and bad, and a model of each kind."""
     folder = tmp_path_factory.mktemp("cli")
 
@@ -58,7 +58,6 @@ def folder(tmp_path_factory, passengers, rewrite):
 
     rows = [f"{value:.6f},{np.cos(t):.6f}" for t, value in enumerate(passengers[:120])]
     table("data.csv", "passengers, weather", *rows)
-    table("zeros.csv", "passengers,weather", *["0,0"] * 60)
     table("gap.csv", "a,b", "1,2", ",3", "4,x")
     table("blank.csv", "a", "1", "", "3")
     table("long.csv", "a,b", "1,2,3", "4,5,6")
@@ -76,6 +75,4 @@ def folder(tmp_path_factory, passengers, rewrite):
     model.save(folder / "nameless.npz")
     columns = {"target": "passengers", "features": []}
     model.save(folder / "model.npz", **columns)
-    recipe = model.recipe._replace(log=True)._asdict()
-    rewrite(folder / "model.npz", folder / "logs.npz", recipe=recipe)
     return folder
