@@ -7,6 +7,7 @@
 'what is'
 """
 
+import codecs
 import math
 import os
 from collections import Counter
@@ -20,10 +21,22 @@ from crnn.errors import ModelFileError
 from crnn.networks import GRU, LSTM, RNN, get_family
 from crnn.optimizers import Adam
 
-__all__ = ["TextModel", "load", "trigram_bits"]
+__all__ = ["TextModel", "decode", "load", "trigram_bits"]
 
 KIND, FILE_VERSION = "text model", 1
 FIELDS = {"vocabulary": archive.text(), "network": archive.nested()}
+
+# What some programs write at the start of a file to mark its encoding (a byte order mark, BOM). It
+# is no character of the text.
+BOM = "\ufeff"
+ENCODINGS = {
+    codecs.BOM_UTF8: "utf-8",
+    # Before UTF-16, whose mark is the beginning of this one
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 # Most pieces of the text that are read side by side: more make the steps larger and fewer.
 MAX_PIECES = 32
@@ -45,7 +58,8 @@ class TextModel:
     Parameters
     ----------
     characters : str
-        All characters that will occur, in any order and number: a text, for example.
+        All characters that will occur, in any order and number: a text, for example. Here and in
+        the methods, a byte order mark at the start of a text is left out.
     hidden_size : int
         Hidden units of each layer.
     num_layers : int
@@ -80,7 +94,7 @@ class TextModel:
     ) -> None:
         if not isinstance(characters, str):
             raise TypeError(f"characters: expected a str, got {type(characters).__name__}")
-        self.vocabulary = "".join(sorted(set(characters)))
+        self.vocabulary = "".join(sorted(set(characters.removeprefix(BOM))))
         V = len(self.vocabulary)
         if V < 2:
             raise ValueError(f"characters: expected at least 2 different ones, got {V}")
@@ -113,6 +127,7 @@ class TextModel:
         ValueError
             A character is not in the vocabulary.
         """
+        text = text.removeprefix(BOM)
         try:
             return np.array([self._numbers[character] for character in text], np.intp)
         except KeyError as error:
@@ -203,6 +218,7 @@ class TextModel:
         ValueError
             The text is empty, or has characters that the model does not know.
         """
+        text, before = text.removeprefix(BOM), before.removeprefix(BOM)
         numbers = self.encode(before + text)
         first = len(before) or 1
         if len(numbers) <= first:
@@ -233,7 +249,8 @@ class TextModel:
         ValueError
             The text is too short, or has characters that the model does not know.
         """
-        before = training[-WARM_UP:] + held_out[:2]
+        held_out = held_out.removeprefix(BOM)
+        before = training.removeprefix(BOM)[-WARM_UP:] + held_out[:2]
         return {
             "crnn": self.bits_per_character(held_out[2:], before=before),
             "trigrams": trigram_bits(training, held_out, self.vocabulary),
@@ -287,7 +304,7 @@ class TextModel:
                 number = int(logits.argmax())
             written.append(self.vocabulary[number])
             logits = stream.step(number)
-        return prompt + "".join(written)
+        return prompt.removeprefix(BOM) + "".join(written)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file that `crnn.text.load` reads.
@@ -309,6 +326,45 @@ class TextModel:
             "network": self.net.describe(),
         }
         archive.write(path, description, {"parameters": self.net.flat_params})
+
+
+def decode(content: bytes, name: str = "content") -> str:
+    r"""Return the text in the bytes of a file: all of it, with line ends as they are.
+
+    Parameters
+    ----------
+    content : bytes
+        In UTF-8, with or without a byte order mark; or with one in UTF-16 or UTF-32.
+    name : str
+        The argument's name, for the error.
+
+    Returns
+    -------
+    str
+        Without the mark.
+
+    Raises
+    ------
+    ValueError
+        It is text of another encoding, or no text.
+
+    Examples
+    --------
+    >>> import crnn.text
+    >>> crnn.text.decode("Straße\r\n".encode("utf-16"))
+    'Straße\r\n'
+    """
+    encoding = next((ENCODINGS[mark] for mark in ENCODINGS if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(encoding).removeprefix(BOM)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name}: expected text in {encoding.upper()}, got {error}") from error
+    if "\0" in text:
+        # UTF-16 without a mark, among others, is UTF-8 with these between the letters.
+        raise ValueError(
+            f"{name}: expected text in UTF-8, got a NUL character at position {text.index(chr(0))}"
+        )
+    return text
 
 
 def load(path: str | os.PathLike[str], *, implementation: str | None = None) -> TextModel:
@@ -387,6 +443,7 @@ def trigram_bits(training: str, text: str, vocabulary: str) -> float:
     ValueError
         The text is shorter than three characters.
     """
+    training, text = training.removeprefix(BOM), text.removeprefix(BOM)
     if len(text) < 3:
         raise ValueError(f"text: expected at least 3 characters, got {len(text)}")
     counts: list[dict[str, Counter[str]]] = [{}, {}, {}]

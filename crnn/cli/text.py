@@ -95,12 +95,12 @@ def generate(model: Path, prompt: str, length: int, temperature: float, seed: in
 
 def _read(file: Path) -> str:
     """Return the text in a file, or of the standard input."""
-    try:
-        content = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file}: expected text in UTF-8, got {error}") from error
-    if len(content) < MIN_CHARACTERS:
-        raise ValueError(
-            f"{file}: expected at least {MIN_CHARACTERS} characters, got {len(content)}"
-        )
-    return content
+    from crnn.text import decode
+
+    from_input = str(file) == "-"
+    # Bytes: a file opened as text would have its line ends translated.
+    content = sys.stdin.buffer.read() if from_input else file.read_bytes()
+    text = decode(content, str(file))
+    if len(text) < MIN_CHARACTERS:
+        raise ValueError(f"{file}: expected at least {MIN_CHARACTERS} characters, got {len(text)}")
+    return text

@@ -30,3 +30,20 @@ def test_generate_continues_a_prompt(invoke, fitted):
     assert first == again != other
     assert first.startswith("To be")
     assert len(first.rstrip("\n")) == 35
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("from_input", [False, True])
+def test_files_are_read_as_they_are(invoke, tmp_path, encoding, from_input):
+    """Without the mark of the encoding, with all line ends."""
+    from crnn.text import load
+
+    path, model = tmp_path / "text.txt", tmp_path / "text.npz"
+    content = ("où là\r\n" * 20).encode(encoding)
+    path.write_bytes(content)
+    report = invoke(
+        "text", "-" if from_input else path, "--hidden", 2, "--epochs", 1, "--no-progress",
+        "-o", model, standard_input=content,
+    ).stdout  # fmt: skip
+    assert report.startswith("140 characters, 7 different\n")
+    assert load(model).vocabulary == "\n\r loàù"

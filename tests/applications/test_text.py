@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from crnn.text import TextModel, trigram_bits
+from crnn.text import TextModel, decode, trigram_bits
 
 SENTENCE = "to be, or not to be, "
 
@@ -87,6 +87,46 @@ def test_scores_predict_the_same_characters():
         "crnn": model.bits_per_character("bca", before=training[-1000:] + "ca"),
         "trigrams": trigram_bits(training, held_out, "abc"),
     }
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_decode_keeps_all_but_the_mark(encoding):
+    text = "Straße\r\nréel\rx\n\ufeffy\n"
+    assert decode(text.encode(encoding)) == text
+    if encoding.startswith("utf-16"):
+        marked = "\ufeff" + text
+        assert decode(marked.encode("utf-16-be")) == decode(marked.encode("utf-16-le")) == text
+
+
+def test_decode_says_what_is_no_text():
+    with pytest.raises(
+        ValueError, match=r"^a\.txt: expected text in UTF-8, got .*0xe9 in position 1"
+    ):
+        decode("réel".encode("latin-1"), "a.txt")
+    with pytest.raises(ValueError, match=r"^content: expected text in UTF-16, got 'utf-16"):
+        decode("réel".encode("utf-16")[:-1])
+    with pytest.raises(
+        ValueError, match=r"^content: .* in UTF-8, got a NUL character at position 1$"
+    ):
+        decode("abc".encode("utf-16-le"))
+
+
+def test_a_byte_order_mark_is_no_character():
+    """As Python's `open` leaves it at the start of a str."""
+    text = "abcab\r\n" * 30
+    model, marked = [TextModel(t, hidden_size=3, seed=0) for t in (text, "\ufeff" + text)]
+    assert marked.vocabulary == model.vocabulary == "\n\rabc"
+    for each, mark in ((model, ""), (marked, "\ufeff")):
+        each.fit(mark + text, epochs=1)
+    assert np.array_equal(model.net.flat_params, marked.net.flat_params)
+    for mark in ("", "\ufeff"):
+        assert marked.generate(mark + "ab", 5, seed=1) == model.generate("ab", 5, seed=1)
+        bits = marked.bits_per_character(mark + text, before=mark + "abc")
+        assert bits == model.bits_per_character(text, before="abc")
+        assert marked.bits_per_character(mark + text) == model.bits_per_character(text)
+        assert marked.scores(mark + text[:9], mark + text) == model.scores(text[:9], text)
+    # Elsewhere it is one.
+    assert TextModel("ab\ufeff", hidden_size=2).vocabulary == "ab\ufeff"
 
 
 MODEL = TextModel("abc", hidden_size=2, seed=0)
