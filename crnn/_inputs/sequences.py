@@ -296,14 +296,20 @@ def dataset(
             clear_padding(y, ends)
     if mask is not None:
         axes, shape = _step_shape(network, B, T)
-        if ends is not None and architecture.return_sequences:
+        has_ends = ends is not None and architecture.return_sequences
+        if ends is not None and has_ends:
             mask = np.array(as_numbers("mask", mask))
             if mask.shape == shape:
                 clear_padding(mask, ends)
         sizes = dict(zip(axes, shape, strict=True))
-        mask = arrays.weights("mask", mask, (" ".join(sizes),), sizes)
+        mask = arrays.weights("mask", mask, (" ".join(sizes),), sizes, may_be_zero=has_ends)
         y = cleared(y, mask, of_classes=loss.of_classes)
-    targets = _targets(network, y, loss, B, T)
+    try:
+        targets = _targets(network, y, loss, B, T)
+    except ValueError as error:
+        if single and "y: expected shape" in str(error):
+            raise ValueError(f"{error}, because x {checked.shape[1:]} is one sequence") from None
+        raise
     if single:
         targets, mask = targets[None], None if mask is None else mask[None]
     whole = Dataset(

@@ -30,9 +30,10 @@ def train_step(
 ) -> tuple[float, float, Array | None]:
     """Take one step of the optimizer.
 
-    The step is taken as a whole or, whatever is raised, not at all. `parts` are the
-    batch, usually in one part. The arguments beside the optimizer and the epoch, which errors name,
-    are those of `gradient_of_batch`; the last is only for a batch in one part.
+    The step is taken as a whole or, whatever is raised, not at all: then neither the parameters nor
+    the optimizer nor the generator have changed. `parts` are the batch, usually in one part. The
+    arguments beside the optimizer and the epoch, which errors name, are those of
+    `gradient_of_batch`; the last is only for a batch in one part.
 
     Returns
     -------
@@ -42,20 +43,26 @@ def train_step(
     last_states : array (layers * directions, B, S) or None
         None unless `wants_states`. All three are from before the step.
     """
+    generator_before = rng.bit_generator.state if network.architecture.dropout else None
     states = None
-    if len(parts) == 1:
-        value, norm, gradient, states = gradient_of_batch(
-            network, parts[0], loss, clipping, rng, wants_states=wants_states
-        )
-    else:
-        value, norm, gradient = gradient_of_parts(network, parts, loss, clipping, rng)
-    step = optimizer.steps + 1
-    if not math.isfinite(value):
-        raise DivergenceError(f"the loss is {value}", epoch, step)
-    if not math.isfinite(norm):
-        raise DivergenceError(f"the gradient's norm is {norm}", epoch, step)
-    if not optimizer.step(network.kernels, network.flat, gradient):
-        raise DivergenceError("the new parameters are not finite", epoch, step)
+    try:
+        if len(parts) == 1:
+            value, norm, gradient, states = gradient_of_batch(
+                network, parts[0], loss, clipping, rng, wants_states=wants_states
+            )
+        else:
+            value, norm, gradient = gradient_of_parts(network, parts, loss, clipping, rng)
+        step = optimizer.steps + 1
+        if not math.isfinite(value):
+            raise DivergenceError(f"the loss is {value}", epoch, step)
+        if not math.isfinite(norm):
+            raise DivergenceError(f"the gradient's norm is {norm}", epoch, step)
+        if not optimizer.step(network.kernels, network.flat, gradient):
+            raise DivergenceError("the new parameters are not finite", epoch, step)
+    except BaseException:
+        if generator_before is not None:
+            rng.bit_generator.state = generator_before
+        raise
     return value, norm, states
 
 

@@ -259,6 +259,19 @@ def fit_rows():
         "class_weight: expected numbers, got 'balanced', which only fit can turn into numbers "
         "because it has all training targets",
     )
+    yield refusal(
+        "a table of integers is one sequence",
+        [
+            lambda s: s.network(return_sequences=False).fit(
+                CLASSES[:, :3], CLASSES[:, 0], epochs=1, loss="cross_entropy"
+            ),
+            lambda s: s.network(return_sequences=False).loss(
+                CLASSES[:, :3], CLASSES[:, 0], loss="cross_entropy"
+            ),
+        ],
+        ValueError,
+        "y: expected shape (), got (4,), because x (4, 3) is one sequence",
+    )
     weightless = CrossEntropy(class_weight=[1, 1, 0])
     yield refusal(
         "no class counts",

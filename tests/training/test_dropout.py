@@ -68,3 +68,54 @@ def test_the_gradient_is_that_of_what_is_left(network_of):
     gradient = step_gradient(copy.deepcopy(net), x, y)[1]
     objective = lambda: copy.deepcopy(net).train_step(x, y, crnn.SGD(0.0))  # noqa: E731
     assert_gradient(gradient, objective, net.flat_params, "parameters")
+
+
+class Failing:
+    """A loss that raises, or is or has a gradient that is not finite."""
+
+    def __init__(self, value, gradient):
+        self._value, self._gradient = value, gradient
+
+    def value(self, y_hat, y):
+        if self._value is None:
+            raise ZeroDivisionError
+        return self._value
+
+    def gradient(self, y_hat, y):
+        return np.full(y_hat.shape, self._gradient)
+
+
+def schedule_that_fails(step):
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("loss", "optimizer", "error"),
+    [
+        (Failing(None, 1.0), crnn.SGD(0.1), ZeroDivisionError),
+        (Failing(np.nan, 1.0), crnn.SGD(0.1), crnn.DivergenceError),
+        (Failing(1.0, np.inf), crnn.SGD(0.1), crnn.DivergenceError),
+        ("mse", crnn.SGD(1e308), crnn.DivergenceError),
+        ("mse", crnn.SGD(schedule_that_fails), ZeroDivisionError),
+    ],
+)
+def test_a_step_that_fails_draws_nothing(build_network, loss, optimizer, error):
+    net, twin = (build_network(num_layers=2, dropout=SHARE, seed=3) for _ in range(2))
+    x, y = inputs(net), targets(net)
+    with pytest.raises(error):
+        net.train_step(x, 1e3 * y, optimizer, loss)
+    again = [other.train_step(x, y, crnn.SGD(0.1)) for other in (net, twin)]
+    assert again[0] == again[1]
+    assert np.array_equal(net.flat_params, twin.flat_params)
+
+
+@pytest.mark.parametrize("loss", ["mse", "sse", Failing(1.0, 1.0), "binary_cross_entropy"])
+def test_a_step_in_which_nothing_counts_is_none(build_network, loss):
+    net, twin = (build_network(num_layers=2, dropout=SHARE, seed=3) for _ in range(2))
+    x, y = inputs(net, 2, 4), 0 * targets(net, 2, 4)
+    mask = [[0, 0, 0, 1], [0, 0, 0, 1]]
+    with pytest.raises(ValueError, match="y: expected a step that counts in the loss"):
+        # What the mask says past the ends counts nothing.
+        net.train_step(x, y, crnn.SGD(0.1), loss, lengths=[3, 2], mask=mask)
+    again = [other.train_step(x, y, crnn.SGD(0.1)) for other in (net, twin)]
+    assert again[0] == again[1]
