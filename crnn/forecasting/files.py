@@ -9,7 +9,7 @@ from crnn import archive, loading
 from crnn.archive import boolean, list_of, nested, number, one_of, optional, whole_number
 from crnn.errors import ModelFileError
 from crnn.forecasting.cleaning import NO_LIMITS, Limits
-from crnn.forecasting.fitted import Fitted, Scaling
+from crnn.forecasting.fitted import NO_ERRORS, Fitted, Scaling
 from crnn.forecasting.linear import Coefficients
 from crnn.forecasting.recipe import EFFECTS, Recipe
 from crnn.networks import FAMILIES
@@ -50,6 +50,8 @@ FIELDS = FIELDS_1 | {
     "settings": nested(SETTINGS | {"floor": optional(number())}),
     "num_lagged": whole_number(0),
     "damping": number(0.0),
+    "rows": whole_number(0),
+    "errors": nested({"origins": whole_number(0), "steps": whole_number(0)}),
     "lowest": number(0.0),
     "limits": optional(
         nested({"error": number(0.0), "jump": number(0.0), "low": number(), "high": number()})
@@ -87,6 +89,8 @@ def parts(
         "found_season": fitted.found_season,
         "num_lagged": fitted.num_lagged,
         "damping": fitted.damping,
+        "rows": fitted.rows,
+        "errors": dict(zip(("origins", "steps"), fitted.errors.shape, strict=True)),
         "lowest": fitted.lowest,
         # JSON has no infinity.
         "limits": None if fitted.limits == NO_LIMITS else fitted.limits._asdict(),
@@ -97,6 +101,7 @@ def parts(
         "coefficients": fitted.coefficients.slopes,
         "effects": fitted.coefficients.effects,
         "column_limits": fitted.column_limits,
+        "errors": fitted.errors,
         **fitted.scaling._asdict(),
     }
     return description, arrays
@@ -138,6 +143,8 @@ def from_parts(
         window=description["used_window"],
         net=loading.from_description(description["network"], arrays["parameters"]),
         share=description["share"],
+        rows=description.get("rows", 0),
+        errors=arrays.get("errors", NO_ERRORS),
     )
     return settings, fitted, description["said"]
 
@@ -227,7 +234,12 @@ def shapes_of(description: archive.Description) -> archive.Shapes:
         "deviations": (dtype, (columns + 1,)),
     }
     if description["version"] > 1:
-        shapes |= {"effects": (dtype, (columns,)), "column_limits": (dtype, (2, columns))}
+        errors = description["errors"]
+        shapes |= {
+            "effects": (dtype, (columns,)),
+            "column_limits": (dtype, (2, columns)),
+            "errors": (np.dtype(np.float32), (errors["origins"], errors["steps"])),
+        }
     return shapes
 
 

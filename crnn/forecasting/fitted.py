@@ -14,7 +14,9 @@ from crnn.forecasting.linear import Coefficients, Extrapolation
 from crnn.forecasting.recipe import Floats, Recipe, differenced
 from crnn.networks import GRU, LSTM, RNN
 
-__all__ = ["Fitted", "Scaling"]
+__all__ = ["NO_ERRORS", "Fitted", "Scaling"]
+
+NO_ERRORS = np.empty((0, 0), np.float32)
 
 # The network reads numbers of at most so many standard deviations, and corrects by at most so many
 # of the linear part's errors. What it learned from seldom goes further.
@@ -115,6 +117,11 @@ class Fitted:
     net : RNN, GRU or LSTM
     share : float
         Share of the network's correction that is added to the linear part.
+    rows : int
+        How many numbers the model was fitted to, or chosen by.
+    errors : array (origins, steps) of float32
+        Errors of forecasts of numbers that the model was not fitted to; see
+        `crnn.forecasting.intervals`.
     """
 
     recipe: Recipe
@@ -130,6 +137,8 @@ class Fitted:
     window: int
     net: RNN | GRU | LSTM
     share: float
+    rows: int
+    errors: npt.NDArray[np.float32]
 
     @property
     def num_columns(self) -> int:

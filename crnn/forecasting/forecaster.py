@@ -2,13 +2,14 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from crnn import checks
-from crnn.forecasting import files, selection
+from crnn.forecasting import files, intervals, selection
 from crnn.forecasting.columns import Columns, column_limits
 from crnn.forecasting.fitted import Fitted
 from crnn.forecasting.preparation import prepared
@@ -194,7 +195,9 @@ class Forecaster:
         share = 0.0
         if fitted.share:
             share = selection.choose_share(fitted, clean, columns, first, horizon)
-        self.fitted = dataclasses.replace(fitted, share=share)
+        fitted = dataclasses.replace(fitted, share=share)
+        errors = self._calibrate(fitted, values, columns, horizon)
+        self.fitted = dataclasses.replace(fitted, errors=errors, rows=len(values))
         return self
 
     def refit(
@@ -225,7 +228,11 @@ class Forecaster:
         recipe, season = self.recipe, self.found_season
         clean = _prepared(values, columns, season)
         fitted = self._train(values, clean, columns, recipe, season, False)
-        self.fitted = dataclasses.replace(fitted, share=min(self.share, fitted.share))
+        self.fitted = dataclasses.replace(
+            fitted,
+            share=min(self.share, fitted.share),
+            errors=intervals.errors_after(self.fitted, values, columns, self.floor),
+        )
         return self
 
     def forecast(
@@ -263,6 +270,54 @@ class Forecaster:
             raise ValueError(f"series: expected at least {self.needed} numbers, got {len(values)}")
         forecast: Floats = self._forecast(values, columns, np.array([len(values)]), steps)[0]
         return forecast
+
+    def intervals(
+        self,
+        series: npt.ArrayLike,
+        steps: int,
+        levels: Sequence[float] = (80, 95),
+        lagged: npt.ArrayLike | None = None,
+        known: npt.ArrayLike | None = None,
+    ) -> Floats:
+        """Return prediction intervals of what follows a series.
+
+        Each number is inside its interval with about the probability `level`, as far as the errors
+        of forecasts stay as they were on numbers that the model was not fitted to: see
+        `crnn.forecasting.intervals`. That is no statement on all steps of a forecast at once.
+
+        Parameters
+        ----------
+        series : array (time,)
+            At least `needed` numbers.
+        steps : int
+            Beyond those that `fit` has computed errors of, intervals widen as the errors of the
+            linear part alone would.
+        levels : sequence of float
+            In percent.
+        lagged, known : array, optional
+            As in `forecast`.
+
+        Returns
+        -------
+        array (levels, 2, steps) of float64
+            The lower and the upper end. Intervals of a higher level contain those of a lower one,
+            and they do not become narrower from step to step: with logarithms the ratio of their
+            ends does not.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `forecast`; a level is not between 0 and 100; or the model comes from a file of
+            version 1, which has no errors.
+        """
+        levels = intervals.checked_levels(levels)
+        if not self.fitted.errors.size:
+            raise ValueError(
+                "intervals: expected a model with errors to calibrate them by, got one from a file "
+                "without: fit it again"
+            )
+        forecast = self.forecast(series, steps, lagged, known)
+        return intervals.bands(self.fitted, forecast, levels, self.floor)
 
     def predict(
         self,
@@ -445,6 +500,24 @@ class Forecaster:
         forecasts = self.fitted.forecast(values, columns, origins, steps, share)
         return forecasts if self.floor is None else np.maximum(forecasts, self.floor)
 
+    def _calibrate(
+        self, fitted: Fitted, series: Floats, columns: Columns, horizon: int
+    ) -> npt.NDArray[np.float32]:
+        """Return the errors of forecasts by models that are fitted to what comes before each."""
+        recipe, season = fitted.recipe, fitted.found_season
+
+        def model_before(place: int) -> Fitted:
+            if place == fitted.rows and fitted.share:
+                return fitted
+            before, own = series[:place], columns.first(place)
+            clean = _prepared(before, own, season)
+            model = self._train(before, clean, own, recipe, season, False, bool(fitted.share))
+            return dataclasses.replace(model, share=min(fitted.share, model.share))
+
+        places = intervals.places(fitted, len(series))
+        steps = intervals.calibrated_steps(horizon, places[0], len(series))
+        return intervals.calibrate(model_before, series, columns, places, steps, self.floor)
+
     def _checked(
         self,
         series: npt.ArrayLike,
@@ -484,6 +557,7 @@ class Forecaster:
         recipe: Recipe,
         found_season: int,
         progress: bool | None,
+        with_network: bool = True,
     ) -> Fitted:
         """Fit the linear part and the network to a series."""
         return train(
@@ -498,6 +572,7 @@ class Forecaster:
             epochs=self.epochs,
             seed=self.seed,
             progress=progress,
+            with_network=with_network,
         )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from crnn import schedules
 from crnn.forecasting import cleaning, linear
 from crnn.forecasting.columns import Columns, column_limits
-from crnn.forecasting.fitted import Fitted, Scaling
+from crnn.forecasting.fitted import NO_ERRORS, Fitted, Scaling
 from crnn.forecasting.recipe import Floats, Recipe
 from crnn.networks import GRU, LSTM, RNN, get_family
 from crnn.optimizers import AdamW
@@ -43,6 +43,7 @@ def train(
     epochs: int | None,
     seed: int | None,
     progress: bool | None,
+    with_network: bool = True,
 ) -> Fitted:
     """Fit the linear part and the network; the share is 1, or 0 where there is no network.
 
@@ -57,6 +58,8 @@ def train(
     found_season : int
     cell, hidden_size, window, epochs, seed, progress
         As in `Forecaster`.
+    with_network : bool
+        False: the network stays untrained, and the share is 0.
 
     Returns
     -------
@@ -91,7 +94,7 @@ def train(
     net = get_family(cell)(scaling_width(scaling, recipe), hidden_size, 1, seed=seed)
     # Before training the correction is 0.
     net.W_hy[...] = 0
-    trained = len(x) >= MIN_ROWS
+    trained = with_network and len(x) >= MIN_ROWS
     if trained:
         _train_network(net, x, y, used_window, epochs, progress)
     fitted = Fitted(
@@ -108,6 +111,8 @@ def train(
         window=used_window,
         net=net,
         share=1.0 if trained else 0.0,
+        rows=len(series),
+        errors=NO_ERRORS,
     )
     return fitted.with_limits(series, columns)
 
