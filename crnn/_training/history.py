@@ -21,6 +21,12 @@ class Monitor(NamedTuple):
 class History:
     """What happened in each epoch of a `fit`.
 
+    Parameters
+    ----------
+    monitor : Monitor
+        What decides which epoch is the best; by default the validation loss, or without it the
+        training loss.
+
     Attributes
     ----------
     loss : list of float
