@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import crnn
+from crnn._training import checkpoints
 
 N, T, I, O = 12, 6, 3, 2
 
@@ -24,6 +25,7 @@ KILLED = """
 import os, signal, sys
 import numpy as np
 import crnn
+from crnn._training import checkpoints
 
 checkpoint, kill_at, out, implementation = sys.argv[1:]
 kill_at = int(kill_at)
@@ -227,3 +229,31 @@ def test_many_class_weights_fit_into_a_description(tmp_path):
     options = {"loss": loss, "checkpoint": tmp_path / "run", "resume": True}
     for epochs in (1, 2):
         assert len(net.fit(x, y, epochs=epochs, **options).loss) == epochs
+
+
+@pytest.mark.parametrize("validates", [False, True])
+def test_files_from_before_monitor_and_min_delta(tmp_path, monkeypatch, validates):
+    """They mean the defaults of today, and only those."""
+    settings = checkpoints.settings
+
+    def without(*args):
+        kept = settings(*args)
+        return {key: kept[key] for key in kept if key not in ("monitor", "min_delta")}
+
+    def train(epochs, path, **options):
+        net = crnn.RNN(I, 4, O, seed=3)
+        history = net.fit(
+            *data(), epochs=epochs, checkpoint=path, resume=True, patience=9,
+            validation_fraction=0.5 if validates else None, **options,
+        )  # fmt: skip
+        return vars(history), net.flat_params.tobytes()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "settings", without)
+        train(2, tmp_path / "cut")
+    default = "val_loss" if validates else "loss"
+    for options in ({"monitor": (default, "max")}, {"min_delta": 0.1}):
+        with pytest.raises(crnn.ModelFileError, match=f"{next(iter(options))}: expected"):
+            train(4, tmp_path / "cut", **options)
+    whole = train(4, tmp_path / "whole")
+    assert train(4, tmp_path / "cut", monitor=default) == whole
