@@ -202,12 +202,11 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
     ) -> None:
         """Train the networks; sequences after the first `n_trained` are validated on."""
         n = len(samples.x)
+        scaled = [self.x_scale_.scaled(x).astype(np.float32) for x in samples.x]
         curve = train(
             self.nets_,
             optimizers,
-            samples._replace(
-                x=self._scaled(samples.x), targets=self._scaled_targets(samples.targets)
-            ),
+            samples._replace(x=scaled, targets=self._scaled_targets(samples.targets)),
             self._loss,
             self._n_outputs,
             epochs=epochs,
@@ -284,21 +283,20 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
                 self.n_features_in_ = features
                 # An earlier fit may have read a table with names.
                 self.__dict__.pop("feature_names_in_", None)
-        elif features != self.nets_[0].input_size:
+        if not is_table and len(getattr(X, "columns", ())) > 1:
+            # Names of columns, each of them a feature: the same and in the same order from then on
+            validate_data(self, X, reset=reset, skip_check_array=True, ensure_2d=False)
+        if not reset and features != self.nets_[0].input_size:
             raise ValueError(
                 f"X: expected sequences of {self.nets_[0].input_size} features, got {features}"
             )
         return sequences
 
-    def _scaled(self, x: list[npt.NDArray[np.float64]]) -> list[npt.NDArray[np.float32]]:
-        """Return sequences as the networks read them."""
-        return [self.x_scale_.scaled(sequence).astype(np.float32) for sequence in x]
-
     def _outputs(self, X: Any) -> npt.NDArray[np.float64]:
         """Return each network's outputs for each sequence, (networks, n, outputs)."""
         check_is_fitted(self)
         x = self._read(X, reset=False)
-        return outputs_of(self.nets_, self._scaled(x), self._n_outputs)
+        return outputs_of(self.nets_, x, self.x_scale_, self._n_outputs)
 
     def _target_weights(self, targets: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Return the factor (n,) of each sequence's weight that comes with its target."""

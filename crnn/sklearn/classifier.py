@@ -175,7 +175,9 @@ class RNNClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
                 "sklearn.utils.class_weight.compute_class_weight makes weights of it"
             )
         if classes is not None:
-            classes = np.unique(column_or_1d(classes))
+            classes = column_or_1d(labels(classes, "classes"))
+            assert_all_finite(classes, input_name="classes")
+            classes = np.unique(classes)
             if hasattr(self, "nets_") and not np.array_equal(classes, self.classes_):
                 raise ValueError(f"classes: expected {self.classes_} as before, got {classes}")
         return self._partial_fit(X, y, sample_weight, classes)

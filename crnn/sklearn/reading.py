@@ -12,6 +12,12 @@ FloatArray = npt.NDArray[np.float64]
 
 KINDS = "an array, a table, or a list, Series or column of sequences"
 
+# scikit-learn's checks look for the last sentence.
+ONE_AXIS = (
+    "X: expected sequences, got numbers in one axis; a single sequence x is [x]. Reshape your data "
+    "to (n, time) or (n, time, features)."
+)
+
 KINDS_OF_DTYPES = {"U": "text", "S": "bytes", "M": "dates", "m": "durations"}
 
 
@@ -102,6 +108,8 @@ def _elements(X: Any) -> list[Any] | None:
     if not (isinstance(X, np.ndarray) or hasattr(X, "__array__")):
         return None
     array = np.asarray(X)
+    if array.ndim == 1 and array.dtype.kind in "fiub":
+        raise ValueError(ONE_AXIS)
     if array.ndim > 3:
         raise ValueError(f"X: expected shape (n, time, features) or (n, time), got {array.shape}")
     if array.ndim == 3:
@@ -109,7 +117,7 @@ def _elements(X: Any) -> list[Any] | None:
             raise ValueError(
                 f"X: expected at least one sequence, step and feature, got shape {array.shape}"
             )
-        return list(array)
+        return list(_numbers(array, "X"))
     if array.ndim == 2 and len(getattr(X, "shape", ())) == 1:
         # A polars Series of arrays
         return list(array)
@@ -125,7 +133,7 @@ def _elements_of_list(X: list[Any] | tuple[Any, ...]) -> list[Any] | None:
         raise ValueError("X: expected at least one sequence, got none")
     if not all(map(_is_sequence, X)):
         if not any(map(_is_sequence, X)):
-            return None
+            raise ValueError(ONE_AXIS)
         row = next(row for row, element in enumerate(X) if not _is_sequence(element))
         raise ValueError(f"X[{row}]: expected a sequence as in other rows, got {X[row]!r}")
     if not all(isinstance(row, (list, tuple)) for row in X):
@@ -206,6 +214,9 @@ def _numbers(value: Any, name: str) -> FloatArray:
             f"{name}: expected as many features in each step, got steps of different sizes"
         ) from None
     _check_kind(array, name)
+    if array.dtype.isbuiltin == 2 and np.can_cast(array.dtype, np.float64):
+        # Small floats, registered by another library
+        array = array.astype(np.float64)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name}: expected numbers, got {array.dtype}")
     return array.astype(np.float64, copy=False)

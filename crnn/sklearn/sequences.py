@@ -62,10 +62,14 @@ class Scale(NamedTuple):
     @classmethod
     def of(cls, values: FloatArray, weights: FloatArray) -> "Scale":
         """Return the weighted scale of values (n, columns)."""
+        # Divided by the largest number, so that squares neither overflow nor vanish
+        size = np.abs(values).max(axis=0)
+        size[size == 0] = 1
+        values = values / size
         mean = np.average(values, axis=0, weights=weights)
         deviation = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights))
         # Deviations below this are rounding.
-        return cls(mean, np.where(deviation > 1e-12 * np.abs(mean), deviation, 1.0))
+        return cls(mean * size, np.where(deviation > 1e-12 * np.abs(mean), deviation * size, 1.0))
 
     def scaled(self, values: FloatArray) -> FloatArray:
         """Return values (..., columns) less the mean, divided by the deviation."""

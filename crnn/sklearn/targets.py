@@ -8,7 +8,7 @@ import numpy.typing as npt
 from crnn.sklearn.reading import is_missing
 
 
-def labels(y: Any) -> npt.NDArray[Any]:
+def labels(y: Any, name: str = "y") -> npt.NDArray[Any]:
     """Return classes as an array, nullable ones as what they are without gaps.
 
     Raises
@@ -18,21 +18,20 @@ def labels(y: Any) -> npt.NDArray[Any]:
     """
     array = np.asarray(y)
     objects = np.asarray(y, object) if isinstance(y, (list, tuple)) else array
-    if objects.dtype != object or objects.ndim != 1:
+    if objects.dtype != object or objects.ndim == 0 or objects.size > len(objects):
         return array
+    objects = objects.ravel()
     for number, value in enumerate(objects):
         if is_missing(value):
-            raise ValueError(
-                f"y: expected a class for each sequence, got {value} at index {number}"
-            )
+            raise ValueError(f"{name}: expected classes, got {value} at index {number}")
     strings = [isinstance(value, str) for value in objects]
     if any(strings) and not all(strings):
         text, other = objects[strings.index(True)], objects[strings.index(False)]
-        raise ValueError(f"y: expected classes of one kind, got both {text!r} and {other!r}")
+        raise ValueError(f"{name}: expected classes of one kind, got both {text!r} and {other!r}")
     if any(strings) or isinstance(y, np.ndarray):
         return array
     # Some pandas make an array of objects of a nullable column of numbers.
-    return np.array(objects.tolist())
+    return np.array(objects.tolist()).reshape(array.shape)
 
 
 def numbers(y: Any) -> npt.NDArray[Any]:

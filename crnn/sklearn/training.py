@@ -10,7 +10,7 @@ from crnn import GRU, LSTM, RNN
 from crnn.losses import MSE, CrossEntropy
 from crnn.optimizers import AdamW
 from crnn.sklearn.pooling import PooledLoss, pooled
-from crnn.sklearn.sequences import Samples
+from crnn.sklearn.sequences import Samples, Scale
 
 Networks: TypeAlias = list[RNN | GRU | LSTM]
 
@@ -73,41 +73,59 @@ def train(
 
 
 def as_networks_take_them(samples: Samples) -> dict[str, Any]:
-    """Return the arguments x, y and mask of `crnn.RNN.fit`.
+    """Return the arguments x, y, lengths and mask of `crnn.RNN.fit`.
 
     Each step has the target of its sequence and a share of its weight, as `PooledLoss` takes them.
+    Where padding would be most of an array, x, y and mask are lists.
     """
     n, lengths = len(samples.x), samples.lengths
+    T, shape = int(lengths.max()), samples.targets.shape[1:]
     weights = samples.weights / lengths
-    if len(set(lengths)) > 1:
-        shape = samples.targets.shape[1:]
+    if n * T > 2 * lengths.sum():
         return {
             "x": samples.x,
             "y": [
-                np.broadcast_to(target, (T, *shape))
-                for target, T in zip(samples.targets, lengths, strict=True)
+                np.broadcast_to(target, (length, *shape))
+                for target, length in zip(samples.targets, lengths, strict=True)
             ],
-            "mask": [np.full(T, weight) for weight, T in zip(weights, lengths, strict=True)],
+            "mask": [
+                np.full(length, weight) for weight, length in zip(weights, lengths, strict=True)
+            ],
         }
-    steps = (n, int(lengths[0]))
-    is_weighted = (samples.weights != 1).any()
+    inside = np.arange(T) < lengths[:, None]
+    is_plain = inside.all() and (samples.weights == 1).all()
     return {
-        "x": np.stack(samples.x),
-        "y": np.broadcast_to(samples.targets[:, None], (*steps, *samples.targets.shape[1:])),
-        "mask": np.broadcast_to(weights[:, None], steps) if is_weighted else None,
+        "x": padded(samples.x),
+        "y": np.broadcast_to(samples.targets[:, None], (n, T, *shape)),
+        "lengths": None if inside.all() else lengths,
+        "mask": None if is_plain else inside * weights[:, None],
     }
 
 
+def padded(sequences: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Return sequences side by side (n, time, features), zeros past their ends."""
+    longest = max(map(len, sequences))
+    x = np.zeros((len(sequences), longest, sequences[0].shape[1]), sequences[0].dtype)
+    for row, sequence in zip(x, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return x
+
+
 def outputs_of(
-    nets: Networks, sequences: list[npt.NDArray[np.float32]], n_outputs: int
+    nets: Networks, sequences: list[npt.NDArray[np.float64]], scale: Scale, n_outputs: int
 ) -> npt.NDArray[np.float64]:
     """Return the outputs (networks, n, outputs) of each network for each sequence."""
     outputs = np.empty((len(nets), len(sequences), n_outputs))
     for rows in side_by_side(np.array([len(sequence) for sequence in sequences])):
         ends = np.array([len(sequences[row]) for row in rows])
-        x = np.zeros((len(rows), ends.max(), sequences[rows[0]].shape[1]), np.float32)
-        for place, row in zip(x, rows, strict=True):
-            place[: len(sequences[row])] = sequences[row]
+        x = scale.scaled(padded([sequences[row] for row in rows]))
+        too_large = np.flatnonzero(np.abs(x).max(axis=(1, 2)) > np.finfo(np.float32).max)
+        if len(too_large):
+            raise ValueError(
+                f"X[{rows[too_large[0]]}]: expected numbers of the size of those in fit, got some "
+                "that float32 cannot hold after scaling"
+            )
+        x = x.astype(np.float32)
         for y, net in zip(outputs, nets, strict=True):
             y[rows] = pooled(net.predict(x, lengths=ends), n_outputs, ends).y
     return outputs

@@ -9,6 +9,7 @@ from waves import SMALL, waves
 pytest.importorskip("sklearn")
 
 from sklearn.base import clone
+from sklearn.metrics import r2_score
 from sklearn.utils.class_weight import compute_sample_weight
 
 import crnn._backend
@@ -174,6 +175,19 @@ def test_weights_are_what_probabilities_are_of():
     model = RNNClassifier(**SMALL | {"max_iter": 300, "weight_decay": 0.0})
     model.fit(X, ["a", "b"], sample_weight=[1, 3])
     np.testing.assert_allclose(model.predict_proba(X[:1]), [[0.25, 0.75]], atol=0.02)
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-310])
+def test_scales_of_any_size(size):
+    """Squares of such numbers overflow, or vanish."""
+    X, _, frequencies = waves(30)
+    expected = RNNRegressor(**SMALL).fit(X, frequencies)
+    scaled = [sequence * [size, 1] for sequence in X]
+    model = RNNRegressor(**SMALL).fit(scaled, frequencies * size)
+    np.testing.assert_allclose(model.x_scale_.deviation, expected.x_scale_.deviation * [size, 1])
+    np.testing.assert_allclose(model.y_scale_.mean, expected.y_scale_.mean * size)
+    predicted = model.predict(scaled) / size
+    assert r2_score(frequencies, predicted) > expected.score(X, frequencies) - 0.05
 
 
 def test_names_of_columns():

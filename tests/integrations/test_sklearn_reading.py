@@ -85,6 +85,14 @@ def test_polars():
     assert_read(pl.Series(np.arange(6.0).reshape(2, 3)), list(np.arange(6.0).reshape(2, 3)))
 
 
+def test_small_floats():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    small = [pair.astype(ml_dtypes.bfloat16) for pair in PAIRS]
+    assert_read(small, [pair.astype(np.float64) for pair in small])
+    whole = np.array([pair[:2] for pair in small])
+    assert_read(whole, list(whole.astype(np.float64)))
+
+
 def test_equal_lengths_in_containers_are_no_table():
     """So that sequences of other lengths can be predicted."""
     X, y = rng.normal(size=(8, 5)), np.arange(8) % 2

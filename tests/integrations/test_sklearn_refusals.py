@@ -89,12 +89,18 @@ def changed(index, value):
 
 
 END = "; fill it by interpolation, or leave out the step (steps of NaN alone may follow the last)"
+ONE_AXIS = (
+    "X: expected sequences, got numbers in one axis; a single sequence x is [x]. Reshape your data "
+    "to (n, time) or (n, time, features)."
+)
 CONTAINERS = "an array, a table, or a list, Series or column of sequences"
 DATA = [
     fit(
         "no step", "X: expected at least one sequence, step and feature, got shape (4, 0, 2)",
         X=X[:, :0],
     ),
+    fit("numbers in one axis", ONE_AXIS, X=X[:, 0, 0]),
+    fit("a list of numbers", ONE_AXIS, X=[1.0, 2.0, 3.0, 4.0]),
     fit("no sequence", "X: expected at least one sequence, got none", X=[], y=[]),
     fit("nothing", f"X: expected {CONTAINERS}, got NoneType", X=None, kind=TypeError),
     fit("a dictionary", f"X: expected {CONTAINERS}, got dict", X={0: X}, kind=TypeError),
@@ -158,7 +164,7 @@ DATA = [
         kind=TypeError,
     ),
     fit(
-        "complex numbers", "X[0]: expected numbers, got complex128", X=X * 1j, kind=TypeError,
+        "complex numbers", "X: expected numbers, got complex128", X=X * 1j, kind=TypeError,
     ),
     fit("three targets", "Found input variables with inconsistent...[4, 3]", y=Y[:3]),
     fit("no targets", "RNNRegressor requires y to be passed, but the target y is None", y=None),
@@ -184,6 +190,12 @@ def test_what_later_calls_refuse(regressor):
             "X: expected sequences of 2 features, got 1",
         ),
         refusal(
+            "numbers that are too large", lambda: regressor.predict(changed((2, 0, 1), 1e40)),
+            ValueError,
+            "X[2]: expected numbers of the size of those in fit, got some that float32 cannot hold "
+            "after scaling",
+        ),
+        refusal(
             "outputs", lambda: regressor.partial_fit(X, X[:, 0]), ValueError,
             "y: expected shape (4,), got (4, 2)",
         ),
@@ -199,6 +211,10 @@ def test_classes_are_those_of_the_first_call():
         refusal(
             "other classes", lambda: model.partial_fit(X, ["a"] * 12, classes=["a", "d"]),
             ValueError, "classes: expected ['a' 'b' 'c'] as before, got ['a' 'd']",
+        ),
+        refusal(
+            "a class of None", lambda: model.partial_fit(X, ["a"] * 12, classes=["a", None]),
+            ValueError, "classes: expected classes, got None at index 1",
         ),
         refusal(
             "another class in y", lambda: model.partial_fit(X, ["a", "d"] * 6), ValueError,
@@ -218,11 +234,11 @@ def classes(name, sentence, y=("a", "b", "a", "b"), kind=ValueError, weights=Non
 
 CLASSES = [
     classes(
-        "a class that is missing", "y: expected a class for each sequence, got None at index 2",
+        "a class that is missing", "y: expected classes, got None at index 2",
         y=["a", "b", None, "b"],
     ),
     classes(
-        "a class that is NaN", "y: expected a class for each sequence, got nan at index 1",
+        "a class that is NaN", "y: expected classes, got nan at index 1",
         y=np.array(["a", np.nan, "b", "b"], object),
     ),
     classes(
@@ -321,13 +337,20 @@ def test_tables_of_pandas():
     ]  # fmt: skip
     for name, columns, sentence, kind in rows:
         check_refusal(fit(name, sentence, X=pd.DataFrame(columns), kind=kind))
-    classes = pd.Series(["a", "b", None, "a"], dtype="string")
-    check_refusal(
-        refusal(
-            "a missing class", lambda: RNNClassifier(**SMALL).fit(X, classes), ValueError,
-            "y: expected a class for each sequence, got <NA> at index 2",
-        )
-    )  # fmt: skip
+    labels = pd.Series(["a", "b", None, "a"], dtype="string")
+    for y in (labels, labels.to_frame()):
+        check_refusal(classes("a missing class", "y: expected classes, got <NA> at index 2", y=y))
+
+
+def test_columns_are_found_by_name():
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame({"a": [pd.Series(x[:, 0]) for x in X], "b": [x[:, 1] for x in X]})
+    model = RNNRegressor(**SMALL | {"max_iter": 1}).fit(table, Y)
+    assert list(model.feature_names_in_) == ["a", "b"]
+    np.testing.assert_array_equal(model.predict(table), model.predict(X))
+    for other in (table[["b", "a"]], table.rename(columns={"b": "c"})):
+        with pytest.raises(ValueError, match=r"^The feature names should match those"):
+            model.predict(other)
 
 
 def test_without_scikit_learn(run_python):
