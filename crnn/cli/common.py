@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +28,7 @@ __all__ = [
     "describe_model",
     "progress",
     "seed",
-    "write_lines",
+    "write_csv",
 ]
 
 SHOW_DEFAULT = {"show_default": True}
@@ -72,18 +74,29 @@ def check_output(path: Path | None, suffixes: tuple[str, ...] = ()) -> None:
         )
 
 
-def write_lines(lines: Iterable[str], output: Path | None) -> None:
-    """Write lines to a file; None: print them."""
-    content = "\n".join(lines)
+def write_csv(
+    names: Iterable[str], rows: Iterable[Iterable[str | float]], output: Path | None
+) -> None:
+    """Write a table as CSV to a file; None: print it. NaN is empty."""
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([[_cell(value) for value in row] for row in rows])
     if output is None:
-        click.echo(content)
+        click.echo(lines.getvalue(), nl=False)
     else:
-        output.write_text(content + "\n", encoding="utf-8")
+        output.write_text(lines.getvalue(), encoding="utf-8", newline="\n")
 
 
 def csv_row(values: Iterable[float], digits: int = 10) -> str:
     """Return numbers separated by commas; NaN is empty."""
-    return ",".join("" if value != value else f"{value:.{digits}g}" for value in values)
+    return ",".join(_cell(value, digits) for value in values)
+
+
+def _cell(value: str | float, digits: int = 10) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value != value else f"{value:.{digits}g}"
 
 
 def describe_model(model: Forecaster) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,9 +19,16 @@ from crnn.cli.common import (
     progress,
     seed,
 )
+from crnn.cli.series import show_wild
+from crnn.cli.tables import TableOptions, show_notes, table_options
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from crnn.forecasting import Forecaster
+    from crnn.forecasting.rows import Rows
+
+    Scores = dict[str, tuple[float, float]]
 
 __all__ = ["fit"]
 
@@ -32,11 +40,24 @@ MAX_ERROR_RATIO = 1.03
 @click.argument("data", type=INPUT)
 @click.option("--target", required=True, help="Column to forecast.")
 @click.option(
+    "--known",
     "--features",
     default="",
     show_default="none",
-    help="Further columns to predict it from, separated by commas.",
+    help="Further columns that are known ahead, as prices and holidays, separated by commas. A row "
+    "is read by its own prediction.",
 )
+@click.option(
+    "--lagged",
+    default="",
+    show_default="none",
+    help="Further columns that are known only afterwards, as the weather. A row is read by the "
+    "predictions of later rows.",
+)
+@click.option(
+    "--id", "id_column", metavar="COLUMN", help="Column of names of series: one model for each."
+)
+@table_options
 @click.option("--horizon", type=AT_LEAST_1, default=1, help="Steps of each forecast.")
 @click.option(
     "--season",
@@ -70,7 +91,9 @@ MAX_ERROR_RATIO = 1.03
 def fit(
     data: Path,
     target: str,
-    features: str,
+    known: str,
+    lagged: str,
+    id_column: str | None,
     horizon: int,
     season: int | None,
     window: int | None,
@@ -81,62 +104,132 @@ def fit(
     seed: int,
     progress: bool,
     output: Path,
+    **options: Any,
 ) -> None:
-    """Learn to forecast a column of a CSV file, one row a time step.
+    """Learn to forecast a column of a table, one row a time step.
+
+    DATA is a text file such as CSV. How it is written and which column holds dates is found by
+    looking, or told by options. Rows are sorted by date. Doubled and missing dates are refused, or
+    put right by --id, --sum, --mean and --fill. Rows at the end without a target are left out.
 
     The season, the transformation and the share of the network are chosen on validation data, which
     is part of the training rows. The report compares the model on the last rows, the test data,
     with persistence, the season before and an autoregression. Then the model is trained again on
     all rows and saved.
     """
-    from crnn.forecasting import Forecaster, tables
+    from crnn import checks
+    from crnn.forecasting import Forecaster, Panel
+    from crnn.forecasting.arranging import read_series
 
     check_output(output)
-    table = tables.read(data)
-    series = tables.column(table, target, data)
-    names = [name.strip() for name in features.split(",") if name.strip()]
-    columns = tables.columns(table, names, data)
-    first = len(series) - max(horizon, round(len(series) * test_size))
+    reading = TableOptions(**options)
+    table = reading.table(data)
+    columns: dict[str, Any] = {"known": _listed(known), "lagged": _listed(lagged)}
+    series = read_series(table, target, by=id_column, **columns, **reading.for_rows())
+    show_notes(table)
+    models: dict[str, Forecaster] = {}
+    scores: dict[str, Scores] = {}
+    for name, rows in series.items():
+        whose = f"{id_column} {name!r}" if id_column else ""
+        if rows.coming:
+            click.echo(
+                f"{data}: rows at the end without {target!r} are left out"
+                f"{f' of {whose}' if whose else ''}: {rows.coming}",
+                err=True,
+            )
+        model = Forecaster(
+            cell=cell,
+            hidden_size=hidden,
+            window=window,
+            season=season,
+            epochs=epochs,
+            seed=seed,
+        )
+        with checks.within(whose) if whose else nullcontext():
+            first = _first_of_test(rows, data, test_size, horizon)
+            model.fit(rows.target[:first], *rows.columns(first), horizon=horizon, progress=progress)
+            scores[name] = model.scores(rows.target, *rows.columns(), first=first, horizon=horizon)
+            _report(target, len(rows), first, horizon, model, whose)
+            if not whose:
+                _report_scores(scores[name])
+            model.refit(rows.target, *rows.columns())
+        show_wild(model, rows)
+        models[name] = model
+    one = next(iter(series.values()))
+    same = all(rows.frequency == one.frequency for rows in series.values())
+    said = {
+        "target": target,
+        **columns,
+        "horizon": horizon,
+        "reading": reading.usual(table.decimal(target), one.date_name, one.day_first),
+        "frequency": one.frequency if same else None,
+    }
+    if id_column is None:
+        models[""].save(output, **said, scores=scores[""])
+    else:
+        _report_panel(scores)
+        Panel(models).save(output, **said, id=id_column)
+    total = sum(map(len, series.values()))
+    click.echo("")
+    click.echo(f"trained again on all {total} rows: {output}")
+
+
+def _listed(names: str) -> list[str]:
+    """Return names that are separated by commas."""
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def _first_of_test(rows: Rows, data: Path, test_size: float, horizon: int) -> int:
+    """Return where the test data begins."""
+    first = len(rows) - max(horizon, round(len(rows) * test_size))
     if first < 1:
         raise ValueError(
-            f"{data}: expected more rows than the horizon of {horizon}, got {len(series)}"
+            f"{data}: expected more rows than the horizon of {horizon}, got {len(rows)}"
         )
-    model = Forecaster(
-        cell=cell,
-        hidden_size=hidden,
-        window=window,
-        season=season,
-        epochs=epochs,
-        seed=seed,
-    )
-    model.fit(series[:first], columns[:first], horizon=horizon, progress=progress)
-    scores = model.scores(series, columns, first=first, horizon=horizon)
+    return first
+
+
+def _report(
+    target: str, count: int, first: int, horizon: int, model: Forecaster, whose: str
+) -> None:
+    """Print what a model was fitted to, and how it forecasts."""
     click.echo(
-        f"{target}: {len(series)} rows, learned from {first}, tried on the last "
-        f"{len(series) - first}, {horizon} {'step' if horizon == 1 else 'steps'} ahead"
+        f"{f'{whose}: ' if whose else ''}{target}: {count} rows, learned from {first}, tried on "
+        f"the last {count - first}, {horizon} {'step' if horizon == 1 else 'steps'} ahead"
     )
-    season_found = f"a season of {model.found_season} steps" if model.found_season else "no season"
-    click.echo(f"found {season_found}; {describe_model(model)}")
-    _report_scores(scores)
-    model.refit(series, columns)
-    model.save(output, target=target, features=names, horizon=horizon, scores=scores)
-    click.echo("")
-    click.echo(f"trained again on all {len(series)} rows: {output}")
+    season = f"a season of {model.found_season} steps" if model.found_season else "no season"
+    click.echo(f"found {season}; {describe_model(model)}")
 
 
-def _report_scores(scores: dict[str, tuple[float, float]]) -> None:
+def _report_scores(scores: Scores) -> None:
     """Print the errors of each method, and which other one is better."""
     width = max(map(len, scores))
     click.echo("")
     click.echo(f"{'':{width}s}  {'RMSE':>10s}  {'MAE':>10s}")
     for name, (square, absolute) in scores.items():
         click.echo(f"{name:{width}s}  {square:10.4g}  {absolute:10.4g}")
+    best, error, lowest = _best_other(scores)
+    if error > MAX_ERROR_RATIO * lowest:
+        click.echo("")
+        click.echo(
+            f"On these rows {best!r} was better: its error is {1 - lowest / error:.0%} smaller. "
+            "Prefer that."
+        )
+
+
+def _report_panel(scores: dict[str, Scores]) -> None:
+    """Print the errors of each series beside those of the best other method."""
+    width = max(map(len, scores))
+    click.echo("")
+    click.echo(f"{'RMSE':{width}s}  {'crnn':>10s}  {'best other':>10s}")
+    for name, own in scores.items():
+        best, error, lowest = _best_other(own)
+        click.echo(f"{name:{width}s}  {error:10.4g}  {lowest:10.4g}  {best}")
+
+
+def _best_other(scores: Scores) -> tuple[str, float, float]:
+    """Return the best of the other methods, the error of crnn, and that of the other method."""
     errors = {name: square for name, (square, _) in scores.items()}
     error = errors.pop("crnn")
     best = min(errors, key=lambda name: errors[name])
-    if error > MAX_ERROR_RATIO * errors[best]:
-        click.echo("")
-        click.echo(
-            f"On these rows {best!r} was better: its error is "
-            f"{1 - errors[best] / error:.0%} smaller. Prefer that."
-        )
+    return best, error, errors[best]

@@ -13,16 +13,18 @@ from crnn.cli.common import (
     PICTURES,
     SHOW_DEFAULT,
     check_output,
-    csv_row,
-    write_lines,
+    write_csv,
 )
-from crnn.cli.models import load_with_rows
+from crnn.cli.series import load_series
+from crnn.cli.tables import TableOptions, future_option, table_options
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
     import numpy.typing as npt
+
+    from crnn.forecasting.rows import Rows
 
     Floats = npt.NDArray[np.float64]
 
@@ -33,38 +35,64 @@ __all__ = ["forecast"]
 @click.argument("model", type=FILE)
 @click.argument("data", type=INPUT)
 @click.option("--steps", type=AT_LEAST_1, default=1, help="Rows to forecast.")
+@future_option
+@table_options
 @click.option("--plot", type=FILE, help="File for a picture (.png, .pdf or .svg).")
 @click.option("-o", "--output", type=FILE, show_default="printed", help="File for the CSV.")
-def forecast(model: Path, data: Path, steps: int, plot: Path | None, output: Path | None) -> None:
-    """Forecast what follows the last row of a CSV file, with a model of `crnn fit`.
+def forecast(
+    model: Path,
+    data: Path,
+    steps: int,
+    future: Path | None,
+    plot: Path | None,
+    output: Path | None,
+    **options: Any,
+) -> None:
+    """Forecast what follows the last row of a table, with a model of `crnn fit`.
 
-    Writes CSV: the number of the step, and the forecast in the column's units.
+    Writes CSV: the date of each step, or its number where the table has no dates, and the forecast
+    in the column's units. What was said to `crnn fit` about dates and gaps holds here, too.
+
+    A model with columns that are known ahead needs them for the coming rows: at the end of DATA,
+    with the target empty, or in a file of their own (--future).
     """
     check_output(plot, PICTURES)
     check_output(output)
-    forecaster, target, series, columns = load_with_rows(model, data)
-    values = forecaster.forecast(series, steps, columns)
-    rows = [csv_row([step, value]) for step, value in enumerate(values, 1)]
-    write_lines([f"step,{target}", *rows], output)
-    if plot is not None:
-        _draw(plot, series, values, target)
+    series = load_series(model, data, TableOptions(**options), future)
+    if plot is not None and series.id_column is not None:
+        raise ValueError(f"plot: expected a model of one series, got one of {len(series.models)}")
+    rows_out: list[list[str | float]] = []
+    for name, forecaster, rows in series:
+        lagged, _ = rows.columns()
+        values = forecaster.forecast(rows.target, steps, lagged, rows.known_through(steps))
+        dates = rows.coming_labels(steps)
+        for step, value in enumerate(values):
+            label = str(step + 1) if dates is None else dates[step]
+            rows_out.append([*([name] if series.id_column else []), label, float(value)])
+        if plot is not None:
+            _draw(plot, rows, values)
+    write_csv([*series.names("step"), series.target], rows_out, output)
 
 
-def _draw(path: Path, series: Floats, values: Floats, target: str) -> None:
+def _draw(path: Path, rows: Rows, values: Floats) -> None:
     """Draw the end of a series and its forecast."""
     import numpy as np
 
     from crnn import plots
 
-    length, steps = len(series), len(values)
+    length, steps = len(rows), len(values)
     first = length - min(length, max(5 * steps, 100))
-    rows = np.arange(1, length + steps + 1)
+    coming = rows.coming_dates(steps)
+    if rows.dates is None or coming is None:
+        times, ahead = np.arange(1, length + 1), np.arange(length + 1, length + steps + 1)
+    else:
+        times, ahead = rows.dates[:length].to_numpy(), coming.to_numpy()
     ax = plots.forecast(
-        rows[first:length],
-        series[first:],
-        ahead=(rows[length:], values),
-        time_label="row",
-        value_label=target,
+        times[first:],
+        rows.target[first:],
+        ahead=(ahead, values),
+        time_label=rows.date_name or "row",
+        value_label=rows.options.target,
     )
     figure: Any = ax.get_figure(root=True)
     figure.savefig(path, dpi=150)

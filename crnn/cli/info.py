@@ -25,7 +25,12 @@ def info(model: Path) -> None:
 
     kind = archive.kind(model)
     click.echo(f"{model}: a {kind} of crnn")
-    readers = {"network": crnn.load, "text model": _text_model, "forecaster": _forecaster}
+    readers = {
+        "network": crnn.load,
+        "text model": _text_model,
+        "forecaster": _forecaster,
+        "panel of forecasters": _panel,
+    }
     if kind in readers:
         net = readers[kind](model)
         _echo("network", repr(net))
@@ -46,15 +51,39 @@ def _forecaster(path: Path) -> RNN | GRU | LSTM:
     from crnn.forecasting import load
 
     model, said = load(path)
-    for name, value in said.items():
-        if isinstance(value, dict):
-            for method, (square, absolute) in value.items():
-                _echo("score", f"{method}: RMSE {square:.4g}, MAE {absolute:.4g}")
-        elif value:
-            _echo(name, ", ".join(value) if isinstance(value, list) else value)
+    _echo_said(said)
     _echo("recipe", describe_model(model))
     _echo("needs", f"{model.needed} rows")
     return model.net
+
+
+def _panel(path: Path) -> RNN | GRU | LSTM:
+    """Describe a panel, and return the network of its first model."""
+    from crnn.forecasting import Panel
+
+    panel, said = Panel.load(path)
+    _echo_said(said)
+    for name, model in panel.items():
+        _echo("recipe", f"{name}: {describe_model(model)}")
+    _echo("needs", f"{max(model.needed for model in panel.values())} rows")
+    return next(iter(panel.values())).net
+
+
+def _echo_said(said: dict[str, Any]) -> None:
+    """Print what a file says beside its model."""
+    for method, (square, absolute) in said.pop("scores", {}).items():
+        _echo("score", f"{method}: RMSE {square:.4g}, MAE {absolute:.4g}")
+    for name, value in said.pop("reading", {}).items():
+        if value is not None and value is not False:
+            _echo(name.replace("_", " "), value)
+    frequency = said.pop("frequency", None)
+    if frequency is not None:
+        from crnn.forecasting.frequency import Frequency
+
+        _echo("rows", Frequency.of(frequency))
+    for name, value in said.items():
+        if value:
+            _echo(name, ", ".join(value) if isinstance(value, list) else value)
 
 
 def _echo(name: str, value: Any) -> None:

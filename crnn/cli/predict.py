@@ -2,41 +2,90 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from crnn.cli.common import FILE, INPUT, SHOW_DEFAULT, check_output, csv_row, write_lines
-from crnn.cli.models import load_with_rows, network_inputs
+from crnn.cli.common import FILE, INPUT, SHOW_DEFAULT, check_output, write_csv
+from crnn.cli.networks import network_inputs
+from crnn.cli.series import load_series
+from crnn.cli.tables import TableOptions, show_notes, table_options
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["predict"]
 
+Answer = tuple[list[str], list[list[str | float]]]
+
 
 @click.command(context_settings=SHOW_DEFAULT)
 @click.argument("model", type=FILE)
 @click.argument("data", type=INPUT)
+@table_options
 @click.option("-o", "--output", type=FILE, show_default="printed", help="File for the CSV.")
-def predict(model: Path, data: Path, output: Path | None) -> None:
-    """Write a model's predictions for the rows of a CSV file.
+def predict(model: Path, data: Path, output: Path | None, **options: Any) -> None:
+    """Write a model's predictions for the rows of a table.
 
-    For a model of `crnn fit`: the target beside the prediction of each row from those before it.
-    For a network of `net.save`: its outputs; its inputs are the columns in order.
+    For a model of `crnn fit`: the target beside the prediction of each row from those before it,
+    with the dates of the rows where there are dates.
+
+    For a network of `net.save`: its outputs. Its inputs are the columns in order; --date takes a
+    column of dates out of them, and puts the rows in its order.
     """
-    import crnn
     from crnn import archive
-    from crnn.forecasting import tables
 
     check_output(output)
-    if archive.kind(model) == "network":
-        net, table = crnn.load(model), tables.read(data)
-        y = net.predict(network_inputs(net, tables.columns(table, list(table.columns), data)))
-        names = [f"y{number}" for number in range(y.shape[-1])]
-        rows = y.reshape(-1, y.shape[-1]).tolist()
-    else:
-        forecaster, target, series, columns = load_with_rows(model, data)
-        names = [target, "predicted"]
-        rows = list(zip(series, forecaster.predict(series, columns), strict=True))
-    write_lines([",".join(names), *map(csv_row, rows)], output)
+    of_network = archive.kind(model) == "network"
+    answer = _of_network if of_network else _of_forecaster
+    names, rows = answer(model, data, TableOptions(**options))
+    write_csv(names, rows, output)
+
+
+def _of_forecaster(model: Path, data: Path, reading: TableOptions) -> Answer:
+    series = load_series(model, data, reading)
+    answer: list[list[str | float]] = []
+    for name, forecaster, rows in series:
+        predictions = forecaster.predict(rows.target, *rows.columns())
+        dates = rows.labels()
+        for row, (value, prediction) in enumerate(zip(rows.target, predictions, strict=True)):
+            before = [*([name] if series.id_column else []), *([dates[row]] if dates else [])]
+            answer.append([*before, float(value), float(prediction)])
+    return [*series.names(None), series.target, "predicted"], answer
+
+
+def _of_network(model: Path, data: Path, reading: TableOptions) -> Answer:
+    import numpy as np
+
+    import crnn
+    from crnn.forecasting.date_columns import date_names
+
+    net, table = crnn.load(model), reading.table(data)
+    dates = date_names(table, reading.date) if reading.date is not None else []
+    columns = [name for name in table.names if name not in dates]
+    expected = 1 if net.categorical else net.input_size
+    text = next((name for name in columns if not table.is_numeric(name)), None)
+    if text is not None:
+        raise ValueError(
+            f"{data}: expected columns of numbers, the inputs of the network, got {text!r} "
+            "(--date takes a column of dates out)"
+        )
+    if len(columns) != expected and not net.categorical:
+        raise ValueError(
+            f"{data}: expected {expected} columns, the inputs of the network, got "
+            f"{', '.join(map(repr, columns)) or 'none'}"
+        )
+    options = reading.for_rows() | {"use_dates": bool(dates)}
+    rows = table.series(columns[0], lagged=columns[1:], **options)
+    show_notes(table)
+    if rows.coming:
+        raise ValueError(
+            f"{rows.places[len(rows)]}: expected a number in {columns[0]!r}, got a gap"
+        )
+    y = net.predict(network_inputs(net, np.column_stack([rows.target, rows.lagged])))
+    outputs = y.reshape(-1, y.shape[-1]).tolist()
+    labels = rows.labels()
+    names = [f"y{number}" for number in range(y.shape[-1])]
+    if labels is None:
+        return names, outputs
+    return [rows.date_name, *names], [[a, *b] for a, b in zip(labels, outputs, strict=True)]

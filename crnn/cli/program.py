@@ -10,8 +10,14 @@ from crnn.cli import demo, fit, forecast, info, predict, stream, text
 __all__ = ["crnn"]
 
 
+class Refusal(click.ClickException):
+    """An error in a file or a setting."""
+
+    exit_code = 2
+
+
 class Program(click.Group):
-    """A group whose commands report wrong files and settings in one line, with exit code 1."""
+    """A group whose commands report wrong files and settings in one line, with exit code 2."""
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a command."""
@@ -22,9 +28,12 @@ class Program(click.Group):
             raise
         except OSError as error:
             reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-            raise click.ClickException(reason) from None
-        except (ValueError, TypeError, ImportError, ModelFileError, DivergenceError) as error:
+            raise Refusal(reason) from None
+        except ImportError as error:
+            # What is not installed is no fault of the files.
             raise click.ClickException(" ".join(str(error).split())) from None
+        except (ValueError, TypeError, ModelFileError, DivergenceError) as error:
+            raise Refusal(" ".join(str(error).split())) from None
 
 
 @click.group(

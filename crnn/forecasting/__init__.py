@@ -8,6 +8,8 @@ data and kept with the model. Forecasts are in the units of the series.
 """
 
 from crnn.forecasting.forecaster import Forecaster, load
+from crnn.forecasting.panel import Panel
 from crnn.forecasting.recipe import Recipe
+from crnn.forecasting.tables import Table, read_csv
 
-__all__ = ["Forecaster", "Recipe", "load"]
+__all__ = ["Forecaster", "Panel", "Recipe", "Table", "load", "read_csv"]

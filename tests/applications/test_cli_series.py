@@ -16,7 +16,7 @@ def fitted(invoke, folder, tmp_path_factory):
     """A model of `crnn fit`, and the report."""
     path = tmp_path_factory.mktemp("fit") / "model.npz"
     result = invoke(
-        "fit", folder / "data.csv", "--target", "passengers", "--features", "weather",
+        "fit", folder / "data.csv", "--target", "passengers", "--lagged", "weather",
         "--horizon", 6, "--epochs", 3, "--cell", "lstm", "--no-progress", "-o", path,
     )  # fmt: skip
     return path, result.stdout
@@ -127,16 +127,55 @@ def test_stream_answers_each_line_at_once(folder):
             assert process.stdout.readline().count(",") == 2  # before the next line is written
 
 
-@pytest.mark.parametrize("line", ["1 x", "1", "1 2 3", "", "1 nan", "-inf 1"])
-def test_stream_stops_at_a_line_that_it_cannot_read(invoke, folder, line):
-    result = invoke("stream", folder / "net.npz", standard_input=f"1 2\n{line}\n1 2\n", exit_code=1)
-    assert len(result.stdout.splitlines()) == 1
-    assert result.stderr == f"Error: line 2: expected 2 numbers, got {line!r}\n"
+LINES = ["1 x", "1", "1 2 3", "", "1 nan", "-inf 1", "1e999 1", "1_0 2", "1,,2", "\u0661 2", "a,b"]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_stream_reports_a_line_that_it_cannot_read_and_goes_on(invoke, folder, line):
+    rows = f"1 2\n{line}\n3 4\n"
+    result = invoke("stream", folder / "net.npz", standard_input=rows)
+    first, nothing, last = result.stdout.splitlines()
+    assert nothing == ""
+    assert result.stderr == f"line 2: expected 2 numbers, got {line!r}\n"
+    without = invoke("stream", folder / "net.npz", standard_input="1 2\n3 4\n").stdout
+    assert without.splitlines() == [first, last]
+    stopped = invoke(
+        "stream", folder / "net.npz", "--on-error", "stop", standard_input=rows, exit_code=2
+    )
+    assert stopped.stdout == f"{first}\n"
+    assert stopped.stderr == f"Error: {result.stderr}"
 
 
 def test_stream_names_the_line_of_a_number_that_the_model_refuses(invoke, folder):
-    result = invoke("stream", folder / "categories.npz", standard_input="1\n7\n", exit_code=1)
-    assert result.stderr.startswith("Error: line 2: x: expected ")
+    result = invoke("stream", folder / "categories.npz", standard_input="1\n7\n2\n")
+    assert result.stderr.startswith("line 2: x: expected ")
+    without = invoke("stream", folder / "categories.npz", standard_input="1\n2\n").stdout
+    assert [line for line in result.stdout.splitlines() if line] == without.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("\ufeff1.5 2\n-3 4e-1", []),
+        ("1.5,2\r\n-3,4e-1\r\n", []),
+        ("1.5;2;\n-3;.4;\n", []),
+        ("1.5\t2\n-3\t0.4\n", []),
+        ("1.5|2\n-3|0.4\n", ["--sep", "|"]),
+        ("1,5 2\n-3 ,4\n", ["--decimal", ","]),
+        ("1,5;2\n-3; 0,4\n", ["--decimal", ","]),
+        ("1,5\t2\n-3\t0,4\n", ["--decimal", ",", "--sep", "tab"]),
+    ],
+)
+def test_stream_reads_what_programs_print(invoke, folder, text, options):
+    expected = invoke("stream", folder / "net.npz", standard_input="1.5 2\n-3 0.4\n")
+    result = invoke("stream", folder / "net.npz", *options, standard_input=text)
+    assert result.stdout == expected.stdout
+    assert result.stderr == ""
+
+
+def test_stream_goes_on_after_bytes_that_are_no_text(invoke, folder):
+    result = invoke("stream", folder / "net.npz", standard_input=b"1 2\n\xff\xfe 2\n3 4\n")
+    assert [bool(line) for line in result.stdout.splitlines()] == [True, False, True]
 
 
 def test_a_zero_in_the_last_row_does_not_stop_logarithms(invoke, tmp_path):
@@ -183,6 +222,6 @@ def test_info(invoke, folder, name, expected):
 
 def test_info_shows_what_fit_has_reported(invoke, fitted):
     shown = invoke("info", fitted[0]).stdout
-    for part in ("target       passengers", "features     weather", "horizon      6", "LSTM("):
+    for part in ("target       passengers", "lagged       weather", "horizon      6", "LSTM("):
         assert part in shown
     assert re.search(r"^score        persistence: RMSE [\d.]+, MAE [\d.]+$", shown, re.MULTILINE)

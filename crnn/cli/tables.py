@@ -1,0 +1,152 @@
+"""Options of the commands that read tables, and what they read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import click
+
+from crnn.cli.common import INPUT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from crnn.forecasting import Table
+
+    Command = TypeVar("Command", bound=Callable[..., Any])
+
+__all__ = ["TableOptions", "future_option", "show_notes", "table_options"]
+
+OPTIONS = (
+    click.option("--sep", metavar="SIGN", help="Between values: a character, tab or space."),
+    click.option("--decimal", type=click.Choice([".", ","]), help="Decimal sign."),
+    click.option(
+        "--thousands", metavar="SIGN", help="Between thousands: , . ' or space. [default: any]"
+    ),
+    click.option("--encoding", metavar="NAME", help="Such as utf-8, utf-16 or cp1252."),
+    click.option(
+        "--header/--no-header",
+        default=None,
+        help="Whether the first row holds the columns' names. Without, they are named 1, 2, ...",
+    ),
+    click.option(
+        "--date",
+        metavar="COLUMN",
+        help="Column of dates; several, as --date day,time, are read side by side.",
+    ),
+    click.option("--no-date", is_flag=True, help="Take the rows in order, whatever their dates."),
+    click.option(
+        "--date-format",
+        metavar="FORMAT",
+        help="How dates are written, such as %d.%m.%y; epoch or epoch-ms for numbers since 1970.",
+    ),
+    click.option(
+        "--dayfirst/--monthfirst",
+        "day_first",
+        default=None,
+        help="Whether 01/02/2023 is 1 February.",
+    ),
+    click.option(
+        "--fill",
+        type=click.Choice(["previous", "linear", "zero"]),
+        help="Fill missing dates and empty cells; zero is for the target alone.",
+    ),
+    click.option(
+        "--sum",
+        "combine",
+        flag_value="sum",
+        default=None,
+        help="Sum the target's rows of one date.",
+    ),
+    click.option(
+        "--mean", "combine", flag_value="mean", default=None, help="Average the rows of one date."
+    ),
+)
+
+future_option = click.option(
+    "--future",
+    type=INPUT,
+    help="File with the coming rows of the columns that are known ahead.",
+)
+
+
+def table_options(command: Command) -> Command:
+    """Add the options of tables to a command. What is not given is found by looking."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+class TableOptions(NamedTuple):
+    """What was said about a table on the command line; None: nothing.
+
+    The attributes are those of `crnn.forecasting.read_csv` and of `Table.rows`.
+    """
+
+    sep: str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    encoding: str | None = None
+    header: bool | None = None
+    date: str | None = None
+    no_date: bool = False
+    date_format: str | None = None
+    day_first: bool | None = None
+    fill: str | None = None
+    combine: str | None = None
+
+    def table(self, path: Path, usual: dict[str, Any] | None = None) -> Table:
+        """Read a file; `usual` is what `usual` returned when the model learned."""
+        from crnn.forecasting import read_csv
+
+        usual = usual or {}
+        table = read_csv(
+            path,
+            sep=self.sep,
+            decimal=self.decimal,
+            thousands=self.thousands,
+            encoding=self.encoding,
+            header=usual.get("header") if self.header is None else self.header,
+        )
+        table.usual_decimal = usual.get("decimal")
+        return table
+
+    def for_rows(self, usual: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the arguments of `Table.rows`, those of `usual` where nothing else was said."""
+        usual = usual or {}
+
+        def chosen(name: str) -> Any:
+            said = getattr(self, name)
+            return usual.get(name) if said is None else said
+
+        no_date = self.no_date or (usual.get("no_date", False) and self.date is None)
+        return {
+            "date": None if no_date else chosen("date"),
+            "use_dates": not no_date,
+            "date_format": chosen("date_format"),
+            "day_first": self.day_first,
+            "usual_day_first": usual.get("day_first"),
+            "fill": chosen("fill"),
+            "combine": chosen("combine"),
+        }
+
+    def usual(self, decimal: str, date: str, day_first: bool | None) -> dict[str, Any]:
+        """Return what a model's file keeps, so that forecasts read tables as `fit` did."""
+        return {
+            "header": self.header,
+            "decimal": decimal,
+            "date": date or None,
+            "no_date": self.no_date,
+            "date_format": self.date_format,
+            "day_first": day_first,
+            "fill": self.fill,
+            "combine": self.combine,
+        }
+
+
+def show_notes(table: Table) -> None:
+    """Print to the standard error what was done to a table."""
+    for sentence in table.notes:
+        click.echo(sentence, err=True)
+    table.notes.clear()

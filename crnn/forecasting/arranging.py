@@ -1,0 +1,234 @@
+"""Rows of a table, arranged as series: sorted by date, one a date, without gaps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from crnn.forecasting import date_columns, dates, gaps
+from crnn.forecasting.frequency import infer
+from crnn.forecasting.rows import Options, Rows
+
+if TYPE_CHECKING:
+    from crnn.forecasting.tables import Table
+
+__all__ = ["read_series"]
+
+# Columns that tell the rows of a day or year apart
+PARTS = {"month", "day", "hour", "time", "week", "quarter", "minute"}
+
+
+def read_series(
+    table: Table, target: str, *, by: str | None = None, future: Table | None = None, **options: Any
+) -> dict[str, Rows]:
+    """Return the series in a table: one, or one for each value of a column.
+
+    Parameters
+    ----------
+    table : Table
+        Of `read_csv`. Its notes say what was done: sorted, filled, combined.
+    target : str
+        The column to forecast. Rows at the end where it is empty are coming rows.
+    by : str, optional
+        A column of names of series, such as shops. Default: there is one series, named "".
+    future : Table, optional
+        Coming rows: dates, names of series, and the columns that are known ahead.
+    **options
+        Fields of `Options`.
+
+    Returns
+    -------
+    dict of Rows
+        By name, in the order of their first rows.
+
+    Raises
+    ------
+    ValueError
+        A column is missing or unreadable, dates are doubled, missing or uneven, or cells are empty.
+        The sentence names the line.
+    """
+    settings = Options(target, **options)
+    if by is not None:
+        table.check_name(by)
+        if by in settings.columns:
+            raise ValueError(f"id: expected another column than {by!r}, which is read as numbers")
+    frame, found = _frame(table, settings, future, by)
+    if by is None:
+        return {"": _series(table, frame, found, settings, "")}
+    empty = np.flatnonzero(frame["id"].to_numpy() == "")
+    if len(empty):
+        raise ValueError(f"{frame['place'].iloc[empty[0]]}: expected a value in {by!r}, got a gap")
+    return {
+        str(name): _series(table, part, found, settings, f"{by} {name!r}")
+        for name, part in frame.groupby("id", sort=False)
+    }
+
+
+def _frame(
+    table: Table, options: Options, future: Table | None, column: str | None
+) -> tuple[pd.DataFrame, dates.Dates | None]:
+    """Return the rows of both tables as one: date, id, numbers, and where they stand."""
+    excluded = {*options.columns, *([column] if column else [])}
+    name = None
+    if options.use_dates:
+        name = options.date or date_columns.find(table, excluded)
+    for one in options.columns:
+        table.check_name(one)
+    parts = [_part(table, options, name, column, with_target=True)]
+    if future is not None:
+        parts.append(_part(future, options, name, column, with_target=False))
+        for sentence in future.notes:
+            table.note(sentence)
+    found = parts[0][1]
+    frame = pd.concat([frame for frame, _ in parts], ignore_index=True)
+    frame.attrs["date"] = name or ""
+    if len(parts) > 1 and found is not None and parts[1][1] is not None:
+        other = parts[1][1]
+        if (other.zone == "") != (found.zone == ""):
+            raise ValueError(
+                f"{future.source if future else ''}: expected dates as in {table.source}"
+            )
+    return frame, found
+
+
+def _part(
+    table: Table, options: Options, date: str | None, column: str | None, *, with_target: bool
+) -> tuple[pd.DataFrame, dates.Dates | None]:
+    columns: dict[str, Any] = {"place": [table.place(row) for row in range(len(table))]}
+    columns["future"] = not with_target
+    found = None
+    blank = (table.cells == "").all(axis=1).to_numpy(bool)
+    if date is not None:
+        found, cells = date_columns.read(
+            table,
+            date,
+            day_first=options.day_first,
+            usual_day_first=options.usual_day_first,
+            date_format=options.date_format,
+        )
+        columns["date"] = found.dates
+        wrong = np.flatnonzero(found.dates.isna() & ~blank)
+        if len(wrong):
+            cell = cells[wrong[0]]
+            more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+            raise ValueError(
+                f"{table.place(wrong[0])}: expected a date in {date!r}, got "
+                f"{repr(cell) if cell else 'a gap'}{more}"
+            )
+    if column is not None:
+        table.check_name(column)
+        columns["id"] = list(table.cells[column])
+    for name in options.columns:
+        if with_target or name in options.known:
+            columns[f"={name}"] = table.numbers(name, gaps=True)
+        else:
+            columns[f"={name}"] = np.nan
+    frame = pd.DataFrame(columns)
+    # Between dated rows a blank line says nothing.
+    return (frame[~blank] if date is not None else frame), found
+
+
+def _series(
+    table: Table, frame: pd.DataFrame, found: dates.Dates | None, options: Options, whose: str
+) -> Rows:
+    """Return the series of a frame: sorted, combined, filled and checked."""
+    name = str(frame.attrs.get("date", ""))
+    frequency = None
+    if found is not None:
+        frame = _sorted(table, frame, name, whose)
+        frame = _single(table, frame, name, options, whose)
+        index = pd.DatetimeIndex(frame["date"])
+        given = index[~frame["future"].to_numpy(bool)]
+        frequency = options.frequency or infer(given if len(given) > 1 else index)
+        frame = gaps.without_missing_dates(table, frame, frequency, found, name, options, whose)
+    targets = frame[f"={options.target}"].to_numpy(np.float64)
+    filled = np.flatnonzero(~np.isnan(targets))
+    count = int(filled[-1]) + 1 if len(filled) else 0
+    if not count:
+        raise ValueError(
+            f"{table.source}: expected numbers in {options.target!r}{_of(whose)}, got none"
+        )
+    frame = gaps.without_empty_cells(table, frame, count, options, whose)
+    values = frame[[f"={column}" for column in options.columns]].to_numpy(np.float64)
+    known = 1 + len(options.known)
+    return Rows(
+        target=values[:count, 0].copy(),
+        known=values[:, 1:known].copy(),
+        lagged=values[:count, known:].copy(),
+        dates=pd.DatetimeIndex(frame["date"]) if found is not None else None,
+        date_name=name,
+        form=found.form if found else "",
+        zone=found.zone if found else "",
+        day_first=found.day_first if found else None,
+        frequency=frequency,
+        places=frame["place"].tolist(),
+        options=options,
+    )
+
+
+def _sorted(table: Table, frame: pd.DataFrame, name: str, whose: str) -> pd.DataFrame:
+    given = frame["date"][~frame["future"]]
+    if not given.is_monotonic_increasing:
+        order = "newest first" if given.is_monotonic_decreasing else "out of order"
+        table.note(f"{table.source}: rows{_of(whose)} were {order}, and are sorted by {name!r}")
+    return frame.sort_values("date", kind="stable", ignore_index=True)
+
+
+def _single(
+    table: Table, frame: pd.DataFrame, name: str, options: Options, whose: str
+) -> pd.DataFrame:
+    """Return one row a date."""
+    given = frame[~frame["future"]]
+    last = given["date"].max()
+    extra = frame["future"] & (frame["date"] <= last)
+    if extra.any():
+        table.note(
+            f"{frame['place'][extra.idxmax()]}: {int(extra.sum())} coming rows{_of(whose)} are not "
+            "after the data, and left out"
+        )
+        frame = frame[~extra].reset_index(drop=True)
+    doubled = frame["date"].duplicated()
+    if not doubled.any():
+        return frame
+    numbers = [f"={column}" for column in options.columns]
+    row = int(doubled.idxmax())
+    date = dates.format_dates(pd.DatetimeIndex([frame["date"][row]]), "time", "")[0].removesuffix(
+        "T00:00:00"
+    )
+    if options.combine is None:
+        parts = [other for other in table.names if other.lower() in PARTS and other != name]
+        joined = f", or --date '{','.join([name, *parts])}' reads them together" if parts else ""
+        raise ValueError(
+            f"{frame['place'][row]}: expected each date once in {name!r}{_of(whose)}, got {date} "
+            f"again (--id COLUMN makes one model a series, --sum or --mean combines the rows of a "
+            f"date{joined})"
+        )
+    part_empty = frame.groupby("date")[numbers[0]].transform(
+        lambda v: v.isna().any() and v.notna().any()
+    )
+    if part_empty.any():
+        row = int((part_empty & frame[numbers[0]].isna()).idxmax())
+        raise ValueError(
+            f"{frame['place'][row]}: expected a number in {options.target!r} to combine, got a gap"
+        )
+    groups = frame.groupby("date", sort=True)
+    combined = groups.first().reset_index()
+    total = (
+        groups[numbers[0]].sum(min_count=1)
+        if options.combine == "sum"
+        else groups[numbers[0]].mean()
+    )
+    combined[numbers[0]] = total.to_numpy()
+    for other in numbers[1:]:
+        combined[other] = groups[other].mean().to_numpy()
+    table.note(
+        f"{table.source}: {len(frame)} rows{_of(whose)} became {len(combined)}, one a date, by "
+        f"--{options.combine}"
+    )
+    return combined
+
+
+def _of(whose: str) -> str:
+    return f" of {whose}" if whose else ""

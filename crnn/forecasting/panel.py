@@ -1,0 +1,170 @@
+"""Several forecasters in one file: a model for each series, such as one a shop."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from crnn import archive
+from crnn.archive import nested, whole_number
+from crnn.errors import ModelFileError
+from crnn.forecasting import files
+from crnn.forecasting.forecaster import Forecaster
+
+__all__ = ["KIND", "Panel"]
+
+KIND, FILE_VERSION = "panel of forecasters", 1
+FIELDS = {
+    "models": whole_number(1),
+    "description_bytes": whole_number(1),
+    "array_bytes": whole_number(1),
+    "said": nested(),
+}
+BYTES = np.dtype(np.uint8)
+
+
+class Panel(Mapping[str, Forecaster]):
+    """Forecasters by name, in one file.
+
+    Parameters
+    ----------
+    models : mapping of str to Forecaster
+        At least one.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crnn.forecasting import Forecaster, Panel
+    >>> series = {"north": np.arange(60.0), "south": np.arange(60.0)[::-1]}
+    >>> panel = Panel({name: Forecaster(epochs=1).fit(one) for name, one in series.items()})
+    >>> panel["north"].forecast(series["north"], 2).round()
+    array([60., 61.])
+    """
+
+    def __init__(self, models: Mapping[str, Forecaster]) -> None:
+        if not models:
+            raise ValueError("models: expected at least one, got none")
+        self._models = dict(models)
+
+    def __getitem__(self, name: str) -> Forecaster:
+        """Return the forecaster of a name."""
+        return self._models[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the names in order."""
+        return iter(self._models)
+
+    def __len__(self) -> int:
+        """Return how many forecasters there are."""
+        return len(self._models)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> tuple[Panel, dict[str, Any]]:
+        """Return the models that `save` wrote to a file, and what else the file holds.
+
+        Parameters
+        ----------
+        path : path-like
+
+        Returns
+        -------
+        panel : Panel
+        said : dict
+            The further arguments of `save`.
+
+        Raises
+        ------
+        ModelFileError
+            The file is damaged, holds something else, or was written by a newer version.
+        OSError
+            It cannot be opened.
+        """
+        description, arrays = archive.read(path, _shapes)
+        try:
+            models = _models(description["models"], arrays)
+        except ModelFileError as error:
+            raise ModelFileError(f"{os.fspath(path)}: {error}") from error
+        except Exception as error:
+            # Damaged bytes raise whatever they lead to.
+            raise ModelFileError(f"{os.fspath(path)}: expected models, got {error}") from error
+        return cls(models), description["said"]
+
+    def save(self, path: str | os.PathLike[str], **said: Any) -> None:
+        """Write all models to one file, which `load` reads.
+
+        Parameters
+        ----------
+        path : path-like
+            An existing file is replaced, whole or not at all.
+        **said
+            Anything else that the file should hold, of what JSON can hold.
+
+        Raises
+        ------
+        ValueError, TypeError
+            `said` is too long, or JSON cannot hold it.
+        OSError
+            The file cannot be written.
+        """
+        descriptions, contents = [], []
+        for name, model in self._models.items():
+            description, arrays = files.parts(model.settings, model.fitted, {})
+            # As it will be read: JSON has no tuples.
+            description = json.loads(json.dumps(description))
+            descriptions.append({"name": name, "model": description})
+            for key, (dtype, _) in files.shapes_of(description).items():
+                contents.append(np.ascontiguousarray(arrays[key], dtype).tobytes())
+        described = np.frombuffer(json.dumps(descriptions).encode(), BYTES)
+        content = np.frombuffer(b"".join(contents), BYTES)
+        archive.write(
+            path,
+            {
+                "format": f"crnn {KIND}",
+                "version": FILE_VERSION,
+                "models": len(self),
+                "description_bytes": len(described),
+                "array_bytes": len(content),
+                "said": said,
+            },
+            {"descriptions": described, "arrays": content},
+        )
+
+
+def _models(count: int, arrays: dict[str, np.ndarray[Any, Any]]) -> dict[str, Forecaster]:
+    content, models = arrays["arrays"].tobytes(), {}
+    position = 0
+    for part in json.loads(arrays["descriptions"].tobytes()):
+        own: dict[str, np.ndarray[Any, Any]] = {}
+        for key, (dtype, shape) in files.shapes_of(part["model"]).items():
+            size = int(np.prod(shape))
+            if position + size * dtype.itemsize > len(content):
+                raise ModelFileError(f"arrays: expected more than {len(content)} bytes")
+            # A copy: what belongs to a model can be written to.
+            own[key] = np.frombuffer(content, dtype, size, position).reshape(shape).copy()
+            position += size * dtype.itemsize
+        settings, fitted, _ = files.from_parts(part["model"], own)
+        model = Forecaster(**settings)
+        model.fitted = fitted
+        models[str(part["name"])] = model
+    if len(models) != count or position != len(content):
+        raise ModelFileError(f"models: expected {count} and no more bytes, got {len(models)}")
+    return models
+
+
+def _shapes(description: archive.Description) -> archive.Shapes:
+    """Check a description and return what arrays belong to it."""
+    archive.check_kind(description, KIND, FILE_VERSION)
+    archive.check_fields(description, FIELDS)
+    return {
+        "descriptions": (BYTES, (description["description_bytes"],)),
+        "arrays": (BYTES, (description["array_bytes"],)),
+    }

@@ -1,0 +1,258 @@
+"""Commands on tables as people have them: dates in answers, several series, coming rows."""
+
+import csv
+import datetime as dt
+import io
+import random
+
+import numpy as np
+import pytest
+
+from crnn import forecasting
+
+WEEK = [0, 3, 7, 8, 5, -4, -6]
+
+
+def rows_of(result):
+    """The rows of CSV output."""
+    return list(csv.reader(io.StringIO(result.stdout)))
+
+
+def days(count, first="2023-01-01"):
+    start = dt.date.fromisoformat(first)
+    return [(start + dt.timedelta(row)).isoformat() for row in range(count)]
+
+
+@pytest.fixture(scope="module")
+def sales(tmp_path_factory, invoke):
+    """Tables of two shops with prices that are known ahead, and models of them."""
+    folder = tmp_path_factory.mktemp("sales")
+    rng = np.random.default_rng(3)
+    lines, one, future = ["day;shop;units;price"], ["day;units;price"], ["day;shop;price"]
+    for row, day in enumerate(days(90)):
+        for shop, level in (("north", 900), ("south, east", 1400)):
+            price = rng.integers(1, 6)
+            units = level + 10 * WEEK[row % 7] - 20 * price + rng.normal()
+            number = f"{units:,.2f}".translate(str.maketrans(",.", ".,"))
+            if row < 84:
+                lines.append(f"{day};{shop};{number};{price}")
+            else:
+                future.append(f"{day};{shop};{price}")
+            if shop == "north":
+                one.append(f"{day};{number if row < 84 else ''};{price}")
+    (folder / "shops.csv").write_text("\n".join(lines))
+    (folder / "future.csv").write_text("\n".join(future))
+    (folder / "north.csv").write_text("\n".join(one))
+    options = ["--target", "units", "--known", "price", "--epochs", 1, "--no-progress"]
+    for name, more in (("shops", ["--id", "shop"]), ("north", [])):
+        result = invoke(
+            "fit", folder / f"{name}.csv", *options, *more, "-o", folder / f"{name}.npz"
+        )
+        (folder / f"{name}.txt").write_text(result.stdout)
+        (folder / f"{name}.err").write_text(result.stderr)
+    return folder
+
+
+def test_fit_leaves_coming_rows_out(sales):
+    assert "units: 84 rows, learned from 67" in (sales / "north.txt").read_text()
+    assert (sales / "north.err").read_text() == (
+        f"{sales / 'north.csv'}: rows at the end without 'units' are left out: 6\n"
+    )
+
+
+def test_forecasts_and_predictions_have_dates(invoke, sales):
+    header, *rows = rows_of(
+        invoke("forecast", sales / "north.npz", sales / "north.csv", "--steps", 6)
+    )
+    assert header == ["day", "units"]
+    assert [row[0] for row in rows] == days(6, "2023-03-26")
+    header, *rows = rows_of(invoke("predict", sales / "north.npz", sales / "north.csv"))
+    assert header == ["day", "units", "predicted"]
+    assert [row[0] for row in rows] == days(84)
+    assert rows[0][2] == ""
+    errors = [float(units) - float(predicted) for _, units, predicted in rows[-20:]]
+    assert np.abs(errors).max() < 20
+
+
+def test_known_columns_are_read_at_their_day(invoke, sales):
+    """A price of 1 to 5 moves the units by 80."""
+    dear = (sales / "north.csv").read_text().splitlines()
+    (sales / "dear.csv").write_text("\n".join([*dear[:-1], f"{dear[-1][:-1]}{5}"]))
+    (sales / "cheap.csv").write_text("\n".join([*dear[:-1], f"{dear[-1][:-1]}{1}"]))
+    last = {
+        name: rows_of(invoke("forecast", sales / "north.npz", sales / f"{name}.csv", "--steps", 6))
+        for name in ("dear", "cheap")
+    }
+    assert last["dear"][:-1] == last["cheap"][:-1]
+    assert float(last["cheap"][-1][1]) - float(last["dear"][-1][1]) == pytest.approx(80, abs=8)
+
+
+def test_coming_rows_from_a_file(invoke, sales):
+    result = invoke(
+        "forecast", sales / "shops.npz", sales / "shops.csv", "--future", sales / "future.csv",
+        "--steps", 6,
+    )  # fmt: skip
+    header, *rows = rows_of(result)
+    assert header == ["shop", "day", "units"]
+    assert [row[:2] for row in rows] == [
+        [shop, day] for shop in ("north", "south, east") for day in days(6, "2023-03-26")
+    ]
+    assert float(rows[0][2]) < 1000 < float(rows[-1][2])
+
+
+def test_a_model_for_each_series(invoke, sales):
+    panel, said = forecasting.Panel.load(sales / "shops.npz")
+    assert list(panel) == ["north", "south, east"]
+    assert said["id"] == "shop"
+    report = (sales / "shops.txt").read_text()
+    for line in (
+        "shop 'north': units: 84 rows",
+        "RMSE               crnn",
+        "trained again on all 168",
+    ):
+        assert line in report
+    header, *rows = rows_of(invoke("predict", sales / "shops.npz", sales / "shops.csv"))
+    assert header == ["shop", "day", "units", "predicted"]
+    assert len(rows) == 168
+    shown = invoke("info", sales / "shops.npz").stdout
+    for line in ("id           shop", "rows         a day apart", "recipe       north: "):
+        assert line in shown
+
+
+def test_a_panel_comes_back_with_its_forecasts(sales, tmp_path):
+    panel, _ = forecasting.Panel.load(sales / "shops.npz")
+    panel.save(tmp_path / "panel.npz", place="here")
+    again, said = forecasting.Panel.load(tmp_path / "panel.npz")
+    assert said == {"place": "here"}
+    series, known = np.arange(40.0), np.ones((43, 1))
+    for name in panel:
+        expected = panel[name].forecast(series, 3, known=known)
+        np.testing.assert_array_equal(again[name].forecast(series, 3, known=known), expected)
+    with pytest.raises(ValueError, match="models: expected at least one, got none"):
+        forecasting.Panel({})
+
+
+def test_combined_and_filled_rows(invoke, sales, tmp_path):
+    lines = (sales / "shops.csv").read_text().splitlines()
+    del lines[41:43]
+    (tmp_path / "gap.csv").write_text("\n".join(lines))
+    options = ["--target", "units", "--epochs", 1, "--no-progress", "-o", tmp_path / "m.npz"]
+    result = invoke("fit", tmp_path / "gap.csv", *options, "--mean", "--fill", "linear")
+    assert result.stderr.splitlines() == [
+        f"{tmp_path / 'gap.csv'}: 166 rows became 83, one a date, by --mean",
+        f"{tmp_path / 'gap.csv'}: missing dates filled in by --fill linear: 1, from 2023-01-21 on",
+    ]
+    # What was said to fit holds for the other commands.
+    result = invoke("forecast", tmp_path / "m.npz", tmp_path / "gap.csv", "--steps", 2)
+    assert [row[0] for row in rows_of(result)] == ["day", "2023-03-26", "2023-03-27"]
+    result = invoke("predict", tmp_path / "m.npz", tmp_path / "gap.csv", "--fill", "previous")
+    assert "by --fill previous: 1" in result.stderr
+
+
+def test_business_days_follow_fridays(invoke, tmp_path):
+    dates = [day for day in days(120) if dt.date.fromisoformat(day).weekday() < 5]
+    lines = [f"{day},{WEEK[row % 5] + 100}" for row, day in enumerate(dates[:80])]
+    (tmp_path / "a.csv").write_text("\n".join(["day,units", *lines]))
+    options = ["--target", "units", "--epochs", 1, "--no-progress", "-o", tmp_path / "m.npz"]
+    invoke("fit", tmp_path / "a.csv", *options)
+    # So few rows show no weekend: the model knows.
+    (tmp_path / "b.csv").write_text("\n".join(["day,units", *lines[70:80]]))
+    result = invoke("forecast", tmp_path / "m.npz", tmp_path / "b.csv", "--steps", 3)
+    assert [row[0] for row in rows_of(result)[1:]] == dates[80:83]
+
+
+def test_a_picture_with_dates(invoke, sales, tmp_path):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "p.png"
+    invoke("forecast", sales / "north.npz", sales / "north.csv", "--steps", 3, "--plot", picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_network_reads_columns_of_numbers(invoke, folder, tmp_path):
+    (tmp_path / "a.csv").write_text("day,p,q\n2023-03-02,1,2\n2023-03-01,3,4\n")
+    refused = invoke("predict", folder / "net.npz", tmp_path / "a.csv", exit_code=2)
+    assert "the inputs of the network, got 'day' (--date takes" in refused.stderr
+    header, *rows = rows_of(
+        invoke("predict", folder / "net.npz", tmp_path / "a.csv", "--date", "day")
+    )
+    assert header == ["day", "y0", "y1", "y2"]
+    (tmp_path / "b.csv").write_text("p,q\n3,4\n1,2\n")
+    _, *expected = rows_of(invoke("predict", folder / "net.npz", tmp_path / "b.csv"))
+    assert rows == [["2023-03-01", *expected[0]], ["2023-03-02", *expected[1]]]
+
+
+REFUSALS = {
+    "coming rows": (
+        "forecast north.npz north.csv --steps 7",
+        "north.csv, line 91: expected 7 coming rows with 'price' after it, got 6 (at the end of",
+    ),
+    "no coming rows": (
+        "forecast shops.npz shops.csv",
+        "shops.csv, line 168: expected 1 coming row with 'price' after it, got 0",
+    ),
+    "an unknown series": (
+        "forecast shops.npz west.csv", "west.csv: expected names in 'shop' that the model knows, g",
+    ),
+    "no column of series": (
+        "forecast shops.npz north.csv", "north.csv: expected a column 'shop', got 'day', 'units'",
+    ),
+    "a doubled date": (
+        "fit shops.csv --target units -o new.npz",
+        "shops.csv, line 3: expected each date once in 'day', got 2023-01-01 again (--id COLUMN",
+    ),
+    "id and target": (
+        "fit shops.csv --target units --id units -o new.npz",
+        "id: expected another column than 'units', which is read as numbers",
+    ),
+    "target and known": (
+        "fit north.csv --target units --known price,units -o new.npz",
+        "columns: expected each name once in target, known and lagged, got 'units' twice",
+    ),
+    "a picture of many": (
+        "forecast shops.npz shops.csv --plot p.png", "plot: expected a model of one series, got on",
+    ),
+    "a stream of many": (
+        "stream shops.npz", "shops.npz: expected a forecaster of crnn, got a panel of forecasters",
+    ),
+    "separators": ("stream north.npz --sep xx", "sep: expected one character, tab or space, got '"),
+    "one sign for two": (
+        "stream north.npz --sep , --decimal ,", "sep: expected another sign than --decimal, got ',",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), REFUSALS.values(), ids=REFUSALS)
+def test_refusals(invoke, sales, monkeypatch, arguments, sentence):
+    monkeypatch.chdir(sales)
+    west = (sales / "shops.csv").read_text().replace("north", "west")
+    (sales / "west.csv").write_text(west)
+    files = sorted(sales.iterdir())
+    result = invoke(*arguments.split(), exit_code=2)
+    assert result.stdout == ""
+    assert result.stderr.startswith(f"Error: {sentence}")
+    assert len(result.stderr.splitlines()) == 1
+    assert sorted(sales.iterdir()) == files
+
+
+def test_damaged_tables_end_in_a_sentence(invoke, sales, tmp_path):
+    """Changes at random: every command ends well or with one sentence, never with a traceback."""
+    content = (sales / "north.csv").read_bytes()
+    rng = random.Random(7)
+    pieces = [b",", b";", b"\t", b'"', b"\n", b"\r", b"\0", b"\xff", b"1.234", b"nan", b"#", b"-",
+              b"", b"2023-01-01", b"9999-12-31", b"0001-01-01", b"1e400", b"9" * 30]  # fmt: skip
+    path = tmp_path / "t.csv"
+    refused = 0
+    for _ in range(60):
+        changed = bytearray(content)
+        for _ in range(rng.choice([1, 1, 2, 20])):
+            start = rng.randrange(len(changed))
+            changed[start : start + rng.choice([0, 1, 3, 10, 200])] = rng.choice(pieces)
+        path.write_bytes(bytes(changed))
+        result = invoke("predict", sales / "north.npz", path, exit_code=None)
+        assert result.exit_code in (0, 2), (bytes(changed), result.output)
+        if result.exit_code == 2:
+            refused += 1
+            assert result.stdout == ""
+            assert result.stderr.splitlines()[-1].startswith("Error: ")
+        assert "Traceback" not in result.output
+    assert 20 < refused < 60
