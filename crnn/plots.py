@@ -1,4 +1,4 @@
-"""Pictures of a training run, a forecast and hidden states, drawn with matplotlib.
+"""Pictures of training runs, forecasts and hidden states, drawn with matplotlib.
 
 Lazy import: matplotlib is optional and is imported when a picture is drawn. Only its figure objects
 are used; the current figure and the backend of ``pyplot`` do not change.
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
     Values = npt.NDArray[np.float64]
 
-__all__ = ["figure", "forecast", "hidden", "history"]
+__all__ = ["errors", "figure", "forecast", "hidden", "history", "rolling"]
 
 # Okabe and Ito (2008): distinct for readers with any common form of color blindness.
 _DATA = "#4d4d4d"
 _PREDICTION = "#0072b2"
 _FORECAST = "#d55e00"
+# Of several methods, the first one in the color of forecasts
+_METHODS = (_FORECAST, "#000000", "#56b4e9", "#009e73", "#0072b2", "#cc79a7", "#e69f00")
 # Opacity of the first and of the last band; a band alone has the first.
 _LIGHTEST, _DARKEST = 0.2, 0.35
 # Diverging, with zero white: shows the sign of a state and whether it is near -1 or 1.
@@ -211,6 +213,124 @@ def forecast(
         ax.fill_between(*band, color=_FORECAST, alpha=alpha, linewidth=0, label=label)
     ax.set_xlabel(time_label)
     ax.set_ylabel(value_label)
+    _finish(ax)
+    return ax
+
+
+def rolling(
+    times: npt.ArrayLike,
+    values: npt.ArrayLike,
+    origins: npt.ArrayLike,
+    forecasts: npt.ArrayLike,
+    *,
+    bands: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]] | None = None,
+    time_label: str = "time (steps)",
+    value_label: str = "value",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a series, and forecasts that begin at several places in it.
+
+    Parameters
+    ----------
+    times, values : array_like, shape (n,)
+        The measured series.
+    origins : array_like of int, shape (m,)
+        Places of the first number of each forecast in the series.
+    forecasts : array_like, shape (m, steps)
+        None goes beyond the end of the series.
+    bands : mapping of str to tuple of two array_like, shape (m, steps), optional
+        As in `forecast`.
+    time_label, value_label : str
+        Labels of the axes, with their units.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw. Default: a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        ``ax``, or the axes of the new figure (``.figure.savefig(path)`` writes it).
+
+    Raises
+    ------
+    ModuleNotFoundError
+        matplotlib is not installed and `ax` was not given.
+    ValueError
+        A shape does not fit, or a forecast goes beyond the series.
+    """
+    times, values = _series("times and values", times, values)
+    origins, forecasts = np.asarray(origins), np.asarray(forecasts, dtype=np.float64)
+    if origins.ndim != 1 or forecasts.ndim != 2 or len(origins) != len(forecasts):
+        raise ValueError(
+            "origins and forecasts: expected shapes (m,) and (m, steps), got "
+            f"{origins.shape} and {forecasts.shape}"
+        )
+    if origins.size and not 0 <= origins.min() <= origins.max() <= times.size - forecasts.shape[1]:
+        raise ValueError(
+            f"origins: expected forecasts of {forecasts.shape[1]} steps inside {times.size} "
+            f"measured values, got {origins.min()} to {origins.max()}"
+        )
+    ax = forecast(times, values, time_label=time_label, value_label=value_label, ax=ax)
+    # A forecast of one step is a point.
+    style = {"marker": "o", "markersize": 4} if forecasts.shape[1] == 1 else {"linestyle": "--"}
+    opacity = np.linspace(_LIGHTEST, _DARKEST, len(bands or {}))
+    for number, (origin, ahead) in enumerate(zip(origins, forecasts, strict=True)):
+        shown = times[origin : origin + forecasts.shape[1]]
+        label = "forecast" if number == 0 else None
+        ax.plot(shown, ahead, color=_FORECAST, linewidth=1.8, label=label, **style)
+        for alpha, (name, ends) in zip(opacity, (bands or {}).items(), strict=True):
+            lower, upper = (np.asarray(end, dtype=np.float64)[number] for end in ends)
+            if len(shown) == 1:
+                shown, lower, upper = (np.repeat(edge, 2) for edge in (shown, lower, upper))
+            ax.fill_between(
+                shown, lower, upper, color=_FORECAST, alpha=alpha, linewidth=0,
+                label=name if number == 0 else None,
+            )  # fmt: skip
+    _finish(ax)
+    return ax
+
+
+def errors(
+    errors: Mapping[str, npt.ArrayLike], *, value_label: str = "value", ax: Axes | None = None
+) -> Axes:
+    """Draw the root mean square error of several methods at each step of their forecasts.
+
+    Parameters
+    ----------
+    errors : mapping of str to array_like, shape (m, steps)
+        Errors of m forecasts, by method. The first one is emphasized.
+    value_label : str
+        What the errors are of, with its unit.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw. Default: a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        ``ax``, or the axes of the new figure (``.figure.savefig(path)`` writes it).
+
+    Raises
+    ------
+    ModuleNotFoundError
+        matplotlib is not installed and `ax` was not given.
+    """
+    ax = _axes(ax)
+    from matplotlib import ticker
+
+    for number, (name, values) in enumerate(errors.items()):
+        sizes = np.sqrt(np.mean(np.square(np.asarray(values, dtype=np.float64)), axis=0))
+        ax.plot(
+            np.arange(1, len(sizes) + 1),
+            sizes,
+            color=_METHODS[number % len(_METHODS)],
+            linewidth=1.2 if number else 2.2,
+            marker="o",
+            markersize=3,
+            label=name,
+        )
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("steps ahead")
+    ax.set_ylabel(f"root mean square error of {value_label}")
     _finish(ax)
     return ax
 

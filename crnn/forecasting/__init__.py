@@ -7,9 +7,21 @@ of that correction is added, the transformation, the season and the lags are cho
 data and kept with the model. Forecasts are in the units of the series.
 """
 
+from crnn.forecasting.backtesting import Backtest, backtest
+from crnn.forecasting.comparisons import has_statsforecast
 from crnn.forecasting.forecaster import Forecaster, load
 from crnn.forecasting.panel import Panel
 from crnn.forecasting.recipe import Recipe
 from crnn.forecasting.tables import Table, read_csv
 
-__all__ = ["Forecaster", "Panel", "Recipe", "Table", "load", "read_csv"]
+__all__ = [
+    "Backtest",
+    "Forecaster",
+    "Panel",
+    "Recipe",
+    "Table",
+    "backtest",
+    "has_statsforecast",
+    "load",
+    "read_csv",
+]

@@ -167,8 +167,8 @@ class Forecaster:
         ValueError, TypeError
             The series is too short, or a shape, dtype or value does not fit.
         """
-        values = _series(series)
-        columns = _columns(values, lagged, known)
+        values = checked_series(series)
+        columns = checked_columns(values, lagged, known)
         horizon = checks.integer("horizon", horizon, at_least=1)
         held = selection.validation_size(len(values), horizon)
         first = len(values) - held
@@ -526,8 +526,8 @@ class Forecaster:
         steps: int = 0,
     ) -> tuple[Floats, Columns]:
         """Return a series and its columns, checked against what the model was fitted to."""
-        fitted, values = self.fitted, _series(series)
-        columns = _columns(values, lagged, known, steps)
+        fitted, values = self.fitted, checked_series(series)
+        columns = checked_columns(values, lagged, known, steps)
         for name, got, expected in (
             ("lagged", columns.lagged.shape[1], fitted.num_lagged),
             ("known", columns.known.shape[1], self.num_known),
@@ -602,7 +602,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Forecaster, dict[str, Any]]:
     return model, said
 
 
-def _series(series: npt.ArrayLike) -> Floats:
+def checked_series(series: npt.ArrayLike) -> Floats:
     """Return a series (time,) as finite float64 numbers."""
     values = np.asarray(series)
     if values.ndim != 1 or values.dtype.kind not in "fiu":
@@ -614,7 +614,7 @@ def _series(series: npt.ArrayLike) -> Floats:
     return values
 
 
-def _columns(
+def checked_columns(
     series: Floats, lagged: npt.ArrayLike | None, known: npt.ArrayLike | None, steps: int = 0
 ) -> Columns:
     """Return the further columns of a series and of so many steps after it."""

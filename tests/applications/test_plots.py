@@ -138,6 +138,57 @@ def test_forecast_refuses_series_that_do_not_fit(arguments, name):
         plots.forecast(**arguments)
 
 
+def test_rolling_draws_every_forecast_at_its_place():
+    ax = plots.rolling(
+        [10, 20, 30, 40, 50], [1.0, 2.0, 3.0, 4.0, 5.0], [1, 3], [[2.5, 2.75], [4.5, 4.75]],
+        bands={"80 %": ([[2, 2], [4, 4]], [[3, 3], [6, 7]])}, time_label="day", value_label="t",
+    )  # fmt: skip
+    measured, first, second = ax.get_lines()
+    np.testing.assert_array_equal(measured.get_ydata(), [1, 2, 3, 4, 5])
+    np.testing.assert_array_equal(first.get_xdata(), [20, 30])
+    np.testing.assert_array_equal(second.get_xdata(), [40, 50])
+    np.testing.assert_array_equal(second.get_ydata(), [4.5, 4.75])
+    corners = [
+        {tuple(corner) for corner in band.get_paths()[0].vertices} for band in ax.collections
+    ]
+    assert corners == [{(20, 2), (30, 2), (30, 3), (20, 3)}, {(40, 4), (50, 4), (50, 7), (40, 6)}]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "measured", "forecast", "80 %"
+    ]  # fmt: skip
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("day", "t")
+
+
+def test_rolling_forecasts_of_one_step_are_points():
+    bands = {"80 %": ([[1.5]], [[2.5]])}
+    ax = plots.rolling([1, 2], [1.0, 2.0], [1], [[2.0]], bands=bands)
+    assert ax.get_lines()[1].get_marker() == "o"
+
+
+@pytest.mark.parametrize(
+    ("origins", "forecasts", "message"),
+    [
+        ([0, 1], [[1.0]], r"origins and forecasts: expected shapes \(m,\) and \(m, steps\)"),
+        ([2], [[1.0, 2.0]], "origins: expected forecasts of 2 steps inside 3 measured values"),
+        ([-1], [[1.0]], "origins: .*got -1"),
+    ],
+)
+def test_rolling_refuses_what_does_not_fit(origins, forecasts, message):
+    with pytest.raises(ValueError, match=message):
+        plots.rolling([1, 2, 3], [1.0, 2.0, 3.0], origins, forecasts)
+
+
+def test_errors_draws_the_root_mean_square_by_step():
+    ax = plots.errors({"crnn": [[3.0, 0.0], [4.0, 1.0]], "other": [[1.0, 2.0]]}, value_label="t")
+    first, second = ax.get_lines()
+    assert first.get_label() == "crnn"
+    np.testing.assert_array_equal(first.get_xdata(), [1, 2])
+    np.testing.assert_allclose(first.get_ydata(), np.sqrt([12.5, 0.5]))
+    np.testing.assert_allclose(second.get_ydata(), [1, 2])
+    assert first.get_linewidth() > second.get_linewidth()
+    assert (ax.get_xlabel(), ax.get_ylim()[0]) == ("steps ahead", 0)
+    assert "root mean square error of t" in ax.get_ylabel()
+
+
 def image_of(ax):
     """The drawn array, and the extent of its pixels."""
     (image,) = ax.images

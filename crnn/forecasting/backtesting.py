@@ -1,0 +1,187 @@
+"""Backtests: forecasts from several places in a series, each by models fitted to what came before.
+
+Rolling-origin evaluation (Tashman 2000, "Out-of-sample tests of forecasting accuracy").
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from crnn import checks
+from crnn.forecasting import comparisons, intervals, selection
+from crnn.forecasting.columns import Columns
+from crnn.forecasting.forecaster import Forecaster, checked_columns, checked_series
+from crnn.forecasting.recipe import Floats
+
+__all__ = ["Backtest", "backtest"]
+
+
+class Backtest(NamedTuple):
+    """Forecasts of a backtest, and what they are compared with.
+
+    Attributes
+    ----------
+    origins : array (n,) of int
+        Where the forecasts begin.
+    truth : array (n, horizon)
+        What came.
+    forecasts : dict of array (n, horizon)
+        By method; "crnn" is the first.
+    levels : tuple of float
+        Of the bands, in percent.
+    bands : dict of array (n, levels, 2, horizon)
+        Lower and upper ends, by method, of those that have bands.
+    failed : dict of str
+        Methods of statsforecast that raised an error, and the error.
+    """
+
+    origins: npt.NDArray[np.intp]
+    truth: Floats
+    forecasts: dict[str, Floats]
+    levels: tuple[float, ...]
+    bands: dict[str, Floats]
+    failed: dict[str, str]
+
+    def scores(self) -> dict[str, tuple[float, float]]:
+        """Return by method the root mean square error and the mean absolute error."""
+        errors = {name: values - self.truth for name, values in self.forecasts.items()}
+        return {
+            name: (float(np.sqrt(np.mean(error**2))), float(np.mean(np.abs(error))))
+            for name, error in errors.items()
+        }
+
+    def coverage(self) -> dict[str, tuple[float, ...]]:
+        """Return by method the share of the numbers that are inside the band of each level."""
+        truth = self.truth[:, None]
+        inside = {
+            name: (band[:, :, 0] <= truth) & (truth <= band[:, :, 1])
+            for name, band in self.bands.items()
+        }
+        return {
+            name: tuple(np.mean(values, axis=(0, 2)).tolist()) for name, values in inside.items()
+        }
+
+    @property
+    def winner(self) -> str:
+        """The method with the lowest root mean square error; the first of equal ones."""
+        scores = self.scores()
+        return min(scores, key=lambda name: scores[name][0])
+
+
+def backtest(
+    series: npt.ArrayLike,
+    lagged: npt.ArrayLike | None = None,
+    known: npt.ArrayLike | None = None,
+    *,
+    horizon: int = 1,
+    origins: int = 10,
+    first: int | None = None,
+    levels: Sequence[float] = (80, 95),
+    model: Forecaster | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Backtest:
+    """Forecast from several places in a series, and compare with other methods.
+
+    Every method is fitted anew to what came before each place: of a forecaster the recipe is chosen
+    and the network is trained. The other methods are persistence, the season before, an
+    autoregression, and AutoETS and AutoARIMA of statsforecast if that is installed.
+
+    Parameters
+    ----------
+    series : array (time,)
+    lagged : array (time, columns), optional
+        Further columns that are known only afterwards.
+    known : array (time, columns), optional
+        Further columns that are known ahead. Of the other methods only AutoARIMA reads them.
+    horizon : int
+        Steps of each forecast.
+    origins : int
+        How many places, evenly spread from `first` on. Fewer where fewer have `horizon` numbers
+        after them.
+    first : int, optional
+        Where the forecasts begin. Default: four fifths of the series.
+    levels : sequence of float
+        Of the prediction intervals, in percent.
+    model : Forecaster, optional
+        Its settings are used; it does not change. Default: `Forecaster()`.
+    progress : callable, optional
+        Called with the number of places that are done and of all places.
+
+    Returns
+    -------
+    Backtest
+
+    Raises
+    ------
+    ValueError, TypeError
+        The series is too short, or an argument is not as above.
+    """
+    model = Forecaster() if model is None else model
+    values = checked_series(series)
+    columns = checked_columns(values, lagged, known)
+    horizon = checks.integer("horizon", horizon, at_least=1)
+    origins = checks.integer("origins", origins, at_least=1)
+    levels = intervals.checked_levels(levels)
+    last = len(values) - horizon
+    if last < 1:
+        raise ValueError(
+            f"series: expected more numbers than the horizon of {horizon}, got {len(values)}"
+        )
+    if first is None:
+        first = min(len(values) * 4 // 5, last)
+    elif checks.integer("first", first, at_least=1) > last:
+        raise ValueError(f"first: expected at most {last}, got {first}")
+    places = selection.spread_origins(first, len(values), horizon, origins)
+    methods = {"crnn": _Crnn(model), **comparisons.methods(values[: places[0]], model.season)}
+    forecasts: dict[str, list[Floats]] = {name: [] for name in methods}
+    bands: dict[str, list[Floats]] = {name: [] for name in methods}
+    failed: dict[str, str] = {}
+    for number, place in enumerate(places.tolist(), 1):
+        for name, method in methods.items():
+            if name in failed:
+                continue
+            try:
+                method.fit(values[:place], columns.first(place), horizon)
+                forecast, band = method.forecast(
+                    values[:place], columns.first(place + horizon), horizon, levels
+                )
+            except comparisons.MethodError as error:
+                failed[name] = str(error)
+                continue
+            forecasts[name].append(forecast)
+            if band is not None:
+                bands[name].append(band)
+        if progress is not None:
+            progress(number, len(places))
+    return Backtest(
+        origins=places,
+        truth=selection.true_values(values, places, horizon),
+        forecasts={name: np.stack(own) for name, own in forecasts.items() if name not in failed},
+        levels=levels,
+        bands={name: np.stack(own) for name, own in bands.items() if own and name not in failed},
+        failed=failed,
+    )
+
+
+class _Crnn:
+    """A forecaster as the other methods are called."""
+
+    def __init__(self, model: Forecaster) -> None:
+        self.model = copy.copy(model)
+
+    def fit(self, series: Floats, columns: Columns, horizon: int) -> None:
+        """Fit."""
+        self.model.fit(series, *columns, horizon=horizon)
+
+    def forecast(
+        self, series: Floats, columns: Columns, steps: int, levels: tuple[float, ...]
+    ) -> tuple[Floats, Floats]:
+        """Forecast."""
+        before = columns.lagged[: len(series)], columns.known
+        return (
+            self.model.forecast(series, steps, *before),
+            self.model.intervals(series, steps, levels, *before),
+        )
