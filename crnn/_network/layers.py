@@ -126,7 +126,7 @@ class Layers:
             for direction in range(architecture.directions):
                 state = layer * architecture.directions + direction
                 inputs = reversed_steps(x, lengths) if direction else x
-                h, gates = self._forward_one(state, inputs, h0[state])
+                h, gates = self.forward_one(state, inputs, h0[state])
                 if lengths is not None:
                     hold_last_states(h, lengths)
                 tape.inputs.append(inputs)
@@ -218,7 +218,7 @@ class Layers:
             dtop = live.lengthen(dtop)
         return dtop, dh0
 
-    def _forward_one(self, state: int, x: Array, h0: Array) -> tuple[Array, Array | None]:
+    def forward_one(self, state: int, x: Array, h0: Array) -> tuple[Array, Array | None]:
         """Return h (B, T+1, S) and the gates of one layer in one direction."""
         architecture, suffix = self._architecture, self._architecture.suffix(state)
         W_xh, W_hh, b_h = (self._params[name + suffix] for name in ("W_xh", "W_hh", "b_h"))

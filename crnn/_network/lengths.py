@@ -1,6 +1,7 @@
 """Sequences of different lengths side by side in one array (B, T, ...)."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -43,12 +44,24 @@ def slices_of_similar_length(lengths: IntArray, most: int) -> Iterator[slice]:
 
 def reversed_steps(x: Array, lengths: IntArray | None) -> Array:
     """Return each sequence of x (B, T, ...) from its last step to its first; padding stays."""
+    T = x.shape[1]
+    reversed_x: Array = x[steps_in_order(1, lengths, 0, T, T)]
+    return reversed_x
+
+
+def steps_in_order(
+    direction: int, lengths: IntArray | None, first: int, last: int, T: int
+) -> tuple[Any, Any]:
+    """Return the index into (B, T, ...) of the steps [first, last) that a direction reads.
+
+    Direction 1 reads each sequence from its last step to its first, and padding as it is.
+    """
+    if direction == 0:
+        return slice(None), slice(first, last)
     if lengths is None:
-        return x[:, ::-1]
-    steps = np.arange(x.shape[1])
-    ends = lengths[:, None]
-    order = np.where(steps < ends, ends - 1 - steps, steps)
-    return x[np.arange(len(x))[:, None], order]
+        return slice(None), slice(T - 1 - first, None if last == T else T - 1 - last, -1)
+    steps, ends = np.arange(first, last), lengths[:, None]
+    return np.arange(len(lengths))[:, None], np.where(steps < ends, ends - 1 - steps, steps)
 
 
 def clear_padding(y: Array, lengths: IntArray) -> None:

@@ -14,22 +14,20 @@ import numpy as np
 
 from crnn import _backend
 from crnn._network.architecture import Architecture
+from crnn._network.bidirectional import BothWays
+from crnn._network.blocks import BLOCK_SCALARS, block_steps, in_blocks
 from crnn._network.layers import Layers, predict_layer
 from crnn._network.lengths import (
     clear_padding,
     padded,
     slices_of_similar_length,
-    steps_within,
 )
+from crnn._network.output_layer import OutputLayer
 from crnn._network.tape import Block, Tape
 from crnn._network.workspaces import Workspaces
 from crnn._typing import Array, BoolArray, IntArray
 from crnn.kernels import cells
 
-# A prediction of several layers keeps the states of a block of steps: about so many scalars.
-BLOCK_SCALARS = 1 << 18
-# A block has at least so many steps, however wide the layers are.
-BLOCK_STEPS = 32
 # Sequences of a list that are predicted side by side, at most: enough to fill tiles
 LIST_BATCH = 64
 
@@ -81,7 +79,10 @@ class Network:
     def _make_views(self) -> None:
         self.params = cells.views(self.flat, self.shapes)
         self._workspaces = Workspaces(self.flat.dtype)
-        self._layers = Layers(self.architecture, self.params, self.kernels, self._workspaces)
+        parts = (self.architecture, self.params, self.kernels, self._workspaces)
+        self._layers = Layers(*parts)
+        self._output_layer = OutputLayer(*parts)
+        self._both_ways = BothWays(self.architecture, self._layers, self._output_layer)
 
     def empty_states(self, B: int) -> Array:
         """Return an uninitialized array (layers * directions, B, S)."""
@@ -150,7 +151,7 @@ class Network:
         """
         blocks, outputs = [], []
         states = self.first_states(h0, len(x))
-        for first, last, block_lengths in _blocks(x.shape[1], lengths, checkpoint_every):
+        for first, last, block_lengths in in_blocks(x.shape[1], lengths, checkpoint_every):
             block_skip = None if skip is None else skip[:, first:last]
             block = Block(first, last, states, block_lengths, block_skip)
             tape = self._layers.forward(x[:, first:last], states, block_lengths, rng, block_skip)
@@ -159,9 +160,9 @@ class Network:
             blocks.append(block)
             states = tape.last()
             if self.architecture.return_sequences:
-                outputs.append(self._outputs(tape.top, block_lengths))
+                outputs.append(self._output_layer.forward(tape.top, block_lengths))
         if not self.architecture.return_sequences:
-            outputs.append(self._outputs(self._last_features(states), None)[:, 0])
+            outputs.append(self._output_layer.forward(self._last_features(states), None)[:, 0])
         y = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1)
         return Tape(self.architecture, self, x, lengths, y, states, blocks, has_h0=h0 is not None)
 
@@ -203,7 +204,7 @@ class Network:
             dtop = None
             if has_outputs_per_step:
                 dy_block = np.ascontiguousarray(dy[:, steps])
-                dtop = self._through_outputs(layers_tape.top, dy_block, gradients)
+                dtop = self._output_layer.backward(layers_tape.top, dy_block, gradients)
             dx_block, dh_n = self._layers.backward(
                 layers_tape, dtop, dh_n, gradients, dx is not None
             )
@@ -226,46 +227,56 @@ class Network:
     ) -> Array:
         """Return outputs (B, T, O) or (B, O), and write the last states to h_n where it is given.
 
-        The states of a block of steps are kept: of all steps for a bidirectional network, else of
-        about `BLOCK_SCALARS` scalars.
+        The states of a block of steps are kept, about `BLOCK_SCALARS` scalars; for a bidirectional
+        network see `BothWays`.
         """
         if self.has_fused_kernels and lengths is None and skip is None:
             first = None if h0 is None else h0[0]
             last = None if h_n is None else h_n[0]
             return self._predict_layer(x, first, self.flat, self._output_size, last)
-        return self._predict_in_blocks(x, h0, h_n, lengths, skip)
+        B, T = x.shape[:2]
+        y = None
+        if self.architecture.return_sequences:
+            y = np.zeros((B, T, self.architecture.outputs), self.flat.dtype)
+        states = self.first_states(h0, B)
+        predict = self._predict_in_blocks
+        if self.architecture.bidirectional and B * T * self.architecture.features > BLOCK_SCALARS:
+            # A backward direction begins at the end, in the last of several blocks.
+            predict = self._both_ways.predict
+        states = predict(x, states, lengths, skip, y)
+        if h_n is not None:
+            h_n[...] = states
+        if y is None:
+            y = self._output_layer.forward(self._last_features(states), None)[:, 0]
+        return y
 
     def _predict_in_blocks(
         self,
         x: Array,
-        h0: Array | None,
-        h_n: Array | None,
+        states: Array,
         lengths: IntArray | None,
         skip: BoolArray | None,
+        y: Array | None,
     ) -> Array:
+        """Write the outputs of steps that there are to y, zero at first, and return last states."""
         architecture = self.architecture
-        B, T = x.shape[:2]
-        y = None
-        if architecture.return_sequences:
-            y = np.zeros((B, T, architecture.outputs), self.flat.dtype)
-        states = self.first_states(h0, B)
-        longest = T if lengths is None else int(lengths.max(initial=0))
-        for first, last, block_lengths in _blocks(longest, lengths, self._block_steps(B)):
+        has_all_steps = lengths is None and skip is None
+        keeps_nothing = x.ndim == 3 and has_all_steps and not architecture.bidirectional
+        longest = x.shape[1] if lengths is None else int(lengths.max(initial=0))
+        every = block_steps(len(x), architecture.features)
+        for first, last, block_lengths in in_blocks(longest, lengths, every):
             block = x[:, first:last]
-            has_all_steps = lengths is None and skip is None
-            if x.ndim == 3 and has_all_steps and not architecture.bidirectional:
+            if keeps_nothing:
                 top, states = self._through_layers(block, states, with_outputs=y is not None)
             else:
                 block_skip = None if skip is None else skip[:, first:last]
                 tape = self._layers.forward(block, states, block_lengths, skip=block_skip)
                 states, top = tape.last(), tape.top
                 if y is not None:
-                    top = self._outputs(top, block_lengths)
+                    top = self._output_layer.forward(top, block_lengths)
             if y is not None:
                 y[:, first:last] = top
-        if h_n is not None:
-            h_n[...] = states
-        return self._outputs(self._last_features(states), None)[:, 0] if y is None else y
+        return states
 
     def predict_list(
         self, sequences: list[Array], h0: Array | None, skip: list[BoolArray] | None = None
@@ -313,19 +324,12 @@ class Network:
         B, T = x.shape[:2]
         y = np.empty((B, T, self.architecture.outputs), self.flat.dtype)
         states = h0
-        for first, last, _ in _blocks(T, None, self._block_steps(B)):
+        for first, last, _ in in_blocks(T, None, block_steps(B, self.architecture.features)):
             y[:, first:last], states = self._through_layers(
                 x[:, first:last], states, with_outputs=True
             )
         h_n[...] = states
         return y
-
-    def _block_steps(self, B: int) -> int | None:
-        """Return how many steps are predicted at a time; None: all."""
-        if self.architecture.bidirectional:
-            # A backward direction begins at the end.
-            return None
-        return max(BLOCK_STEPS, BLOCK_SCALARS // max(1, B * self.architecture.features))
 
     def _through_layers(
         self, x: Array, states: Array, *, with_outputs: bool
@@ -373,39 +377,6 @@ class Network:
             kernels.clip_value(gradient, max_value)
         return norm
 
-    def _outputs(self, top: Array, lengths: IntArray | None) -> Array:
-        """Return y (B, T, O) of the top states (B, T, features), zero past sequences' ends."""
-        B, T, _features = top.shape
-        if not self._output_size:
-            y = top.copy()
-        elif not B:
-            y = np.empty((0, T, self._output_size), top.dtype)
-        else:
-            y = np.empty((B, T, self._output_size), top.dtype)
-            workspace = self._workspaces.take(self._output_workspace_size(top))
-            self.kernels.output_forward(top, self.params["W_hy"], self.params["b_y"], y, workspace)
-            self._workspaces.give(workspace)
-        if lengths is not None:
-            clear_padding(y, lengths)
-        return y
-
-    def _through_outputs(self, top: Array, dy: Array, gradients: dict[str, Array]) -> Array:
-        """Return dL/d(top) (B, T, features) from dy (B, T, O)."""
-        if not self._output_size:
-            return dy
-        dtop = np.empty(top.shape, top.dtype)
-        workspace = self._workspaces.take(self._output_workspace_size(top))
-        self.kernels.output_backward(
-            top, self.params["W_hy"], dy, gradients["W_hy"], gradients["b_y"], dtop, workspace
-        )
-        self._workspaces.give(workspace)
-        return dtop
-
-    def _output_workspace_size(self, top: Array) -> int:
-        B, T, features = top.shape
-        size: int = self.kernels.output_workspace_size(T, B, features, self._output_size, top.dtype)
-        return size
-
     def _last_features(self, states: Array) -> Array:
         """Return the last layer's states h after all steps, as one step (B, 1, features)."""
         architecture = self.architecture
@@ -417,9 +388,9 @@ class Network:
     ) -> Array:
         """Return dh_n with the part that comes from dy (B, O), the gradient of single outputs."""
         architecture, H = self.architecture, self.architecture.hidden_size
-        last = self._through_outputs(self._last_features(states), dy[:, None], gradients)[:, 0]
+        dtop = self._output_layer.backward(self._last_features(states), dy[:, None], gradients)
         dh_n = np.zeros_like(states) if dh_n is None else dh_n.copy()
-        parts = last.reshape(len(last), architecture.directions, H)
+        parts = dtop.reshape(len(dtop), architecture.directions, H)
         with np.errstate(all="ignore"):
             dh_n[-architecture.directions :, :, :H] += parts.swapaxes(0, 1)
         return dh_n
@@ -433,7 +404,8 @@ class Network:
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy or a pickle keeps: the kernels by name, and the vector alone."""
         state = self.__dict__ | {"kernels": _backend.name_of(self.kernels)}
-        del state["params"], state["_layers"], state["_workspaces"]
+        for made_anew in ("params", "_layers", "_output_layer", "_both_ways", "_workspaces"):
+            del state[made_anew]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -441,16 +413,3 @@ class Network:
         self.__dict__.update(state)
         self.kernels = _backend.load(state["kernels"])
         self._make_views()
-
-
-def _blocks(
-    T: int, lengths: IntArray | None, every: int | None
-) -> Iterator[tuple[int, int, IntArray | None]]:
-    """Yield blocks of `every` steps: where they begin and end, and the sequences' lengths in them.
-
-    None: one block of all steps.
-    """
-    every = every or max(T, 1)
-    for first in range(0, T, every):
-        last = min(first + every, T)
-        yield first, last, steps_within(lengths, first, last)

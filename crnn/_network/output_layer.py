@@ -1,0 +1,96 @@
+"""The output layer, y_t = W_hy h_t + b_y, or the states h_t themselves where there is none."""
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from crnn._network.architecture import Architecture
+from crnn._network.lengths import clear_padding
+from crnn._network.workspaces import Workspaces
+from crnn._typing import Array, IntArray
+
+
+class OutputLayer:
+    """The output layer of a network, over its parameters and kernels.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    params : mapping of array
+        Parameters by name.
+    kernels : module
+        One of the implementations.
+    workspaces : Workspaces
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        params: Mapping[str, Array],
+        kernels: ModuleType,
+        workspaces: Workspaces,
+    ) -> None:
+        self._architecture = architecture
+        self._params = params
+        self._kernels = kernels
+        self._workspaces = workspaces
+
+    def forward(self, top: Array, lengths: IntArray | None) -> Array:
+        """Return y (B, T, O) of the top states (B, T, features), zero past sequences' ends."""
+        if self._architecture.output_size is None:
+            y = top.copy()
+        else:
+            y = self._product(top, self._params["W_hy"], self._params["b_y"])
+        if lengths is not None:
+            clear_padding(y, lengths)
+        return y
+
+    def add_direction(self, y: Array, steps: Any, h: Array, direction: int) -> None:
+        """Add to y (B, T, O), zero at first, the part of one direction's states at some steps.
+
+        Parameters
+        ----------
+        y : array (B, T, O)
+        steps : index
+            Their index into y.
+        h : array (B, n, H)
+        direction : int
+        """
+        H = self._architecture.hidden_size
+        part = slice(direction * H, (direction + 1) * H)
+        if self._architecture.output_size is None:
+            y[..., part][steps] = h
+            return
+        b_y = self._params["b_y"]
+        W_hy = np.ascontiguousarray(self._params["W_hy"][:, part])
+        with np.errstate(all="ignore"):
+            y[steps] += self._product(h, W_hy, np.zeros_like(b_y) if direction else b_y)
+
+    def backward(self, top: Array, dy: Array, gradients: dict[str, Array]) -> Array:
+        """Return dL/d(top) (B, T, features) from dy (B, T, O), and add to the gradients."""
+        if self._architecture.output_size is None:
+            return dy
+        dtop = np.empty(top.shape, top.dtype)
+        workspace = self._workspaces.take(self._workspace_size(top, dy.shape[2]))
+        self._kernels.output_backward(
+            top, self._params["W_hy"], dy, gradients["W_hy"], gradients["b_y"], dtop, workspace
+        )
+        self._workspaces.give(workspace)
+        return dtop
+
+    def _product(self, h: Array, W_hy: Array, b_y: Array) -> Array:
+        """Return W_hy h_t + b_y (B, T, O)."""
+        B, T, _features = h.shape
+        y = np.empty((B, T, len(W_hy)), h.dtype)
+        if B:
+            workspace = self._workspaces.take(self._workspace_size(h, len(W_hy)))
+            self._kernels.output_forward(h, W_hy, b_y, y, workspace)
+            self._workspaces.give(workspace)
+        return y
+
+    def _workspace_size(self, h: Array, O: int) -> int:
+        B, T, features = h.shape
+        size: int = self._kernels.output_workspace_size(T, B, features, O, h.dtype)
+        return size
