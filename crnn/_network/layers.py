@@ -62,7 +62,18 @@ class LayersTape:
         return np.stack([h[:, -1] for h in self.h])
 
     def all_states(self, directions: int) -> list[Array]:
-        """Return the states (B, T+1, S) before the first step and after every step, by state."""
+        """Return the states before the first step and after every step, skipped ones included.
+
+        Parameters
+        ----------
+        directions : int
+            How many the architecture has.
+
+        Returns
+        -------
+        list of array (B, T+1, S)
+            By state.
+        """
         if self.live is None:
             return self.h
         return [self.live.hold(h, state % directions) for state, h in enumerate(self.h)]
