@@ -18,7 +18,7 @@ ONE_AXIS = (
     "to (n, time) or (n, time, features)."
 )
 
-KINDS_OF_DTYPES = {"U": "text", "S": "bytes", "M": "dates", "m": "durations"}
+KINDS_OF_DTYPES = {"S": "bytes", "M": "dates", "m": "durations"}
 
 
 def sequences_in(X: Any) -> list[FloatArray] | None:
@@ -181,8 +181,11 @@ def _check_numbers_of_table(X: Any) -> None:
 def _check_kind(array: npt.NDArray[Any], name: str) -> None:
     """Raise a TypeError for text, dates and durations."""
     kind = array.dtype.kind
-    if kind == "O" and any(isinstance(value, str) for value in array.flat):
-        kind = "U"
+    strings = [value for value in array.flat if isinstance(value, str)] if kind in "OU" else []
+    if strings:
+        # As arrays look that were written to a file of text
+        advice = "; convert it, by json.loads of each" if strings[0].startswith("[") else ""
+        raise TypeError(f"{name}: expected numbers, got text such as {str(strings[0])!r}{advice}")
     if kind in KINDS_OF_DTYPES:
         raise TypeError(f"{name}: expected numbers, got {KINDS_OF_DTYPES[kind]}")
 

@@ -52,12 +52,17 @@ def read_weights(sample_weight: Any, n: int) -> FloatArray:
 
 
 class Scale(NamedTuple):
-    """The mean and the standard deviation of each feature or target."""
+    """The mean and the standard deviation of each feature or target.
+
+    Parameters
+    ----------
+    mean : array (columns,)
+    deviation : array (columns,)
+        1 for a column of equal values.
+    """
 
     mean: FloatArray
-    """(columns,)"""
     deviation: FloatArray
-    """(columns,), 1 for a column of equal values."""
 
     @classmethod
     def of(cls, values: FloatArray, weights: FloatArray) -> "Scale":
@@ -72,9 +77,27 @@ class Scale(NamedTuple):
         return cls(mean * size, np.where(deviation > 1e-12 * np.abs(mean), deviation * size, 1.0))
 
     def scaled(self, values: FloatArray) -> FloatArray:
-        """Return values (..., columns) less the mean, divided by the deviation."""
+        """Return values less the mean, divided by the deviation.
+
+        Parameters
+        ----------
+        values : array (..., columns)
+
+        Returns
+        -------
+        array (..., columns)
+        """
         return (values - self.mean) / self.deviation
 
     def unscaled(self, values: FloatArray) -> FloatArray:
-        """Return scaled values (..., columns) as they were."""
+        """Return scaled values as they were.
+
+        Parameters
+        ----------
+        values : array (..., columns)
+
+        Returns
+        -------
+        array (..., columns)
+        """
         return values * self.deviation + self.mean

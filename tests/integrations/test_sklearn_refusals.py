@@ -158,9 +158,10 @@ DATA = [
         "a number among sequences", "X[2]: expected a sequence as in other rows, got 3.0",
         X=[X[0], X[1], 3.0, X[3]],
     ),
-    fit("text", "X: expected numbers, got text", X=[["1", "2"]] * 4, kind=TypeError),
+    fit("text", "X: expected numbers, got text such as '1'", X=[["1", "2"]] * 4, kind=TypeError),
     fit(
-        "text in a sequence", "X[1]: expected numbers, got text", X=[X[0], ["a"], X[2], X[3]],
+        "text in a sequence", "X[1]: expected numbers, got text such as 'a'",
+        X=[X[0], ["a"], X[2], X[3]],
         kind=TypeError,
     ),
     fit(
@@ -316,7 +317,15 @@ def test_tables_of_pandas():
     one = [*two[:2], pd.Series([1.0]), two[3]]
     rows = [
         ("dates", {"a": Y, "day": day}, "X: column 'day': expected numbers, got dates", TypeError),
-        ("text", {"a": Y, "word": word}, "X: column 'word': expected numbers, got text", TypeError),
+        (
+            "text", {"a": Y, "word": word},
+            "X: column 'word': expected numbers, got text such as 'x'", TypeError,
+        ),
+        (
+            "arrays as text", {"a": ["[1, 2]"] * 4},
+            "X: column 'a': expected numbers, got text such as '[1, 2]'; convert it, by...",
+            TypeError,
+        ),
         (
             "a number beside sequences", {"a": two, "b": Y},
             "X[0], column 1: expected a sequence as in other rows, got 1.0", ValueError,
