@@ -6,7 +6,7 @@ are used; the current figure and the backend of ``pyplot`` do not change.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     Values = npt.NDArray[np.float64]
+    # Numbers, or dates of NumPy
+    Times = npt.NDArray[Any]
 
 __all__ = ["errors", "figure", "forecast", "hidden", "history", "rolling"]
 
@@ -150,7 +152,7 @@ def forecast(
     Parameters
     ----------
     times, values : array_like, shape (n,)
-        The measured series.
+        The measured series. Times are numbers, or dates of NumPy (datetime64).
     predicted : tuple of two array_like, shape (m,), optional
         Times and values of one-step predictions, each from measured values.
     ahead : tuple of two array_like, shape (k,), optional
@@ -233,13 +235,13 @@ def rolling(
     Parameters
     ----------
     times, values : array_like, shape (n,)
-        The measured series.
+        As in `forecast`.
     origins : array_like of int, shape (m,)
         Places of the first number of each forecast in the series.
     forecasts : array_like, shape (m, steps)
         None goes beyond the end of the series.
     bands : mapping of str to tuple of two array_like, shape (m, steps), optional
-        As in `forecast`.
+        As in `forecast`. Bands that begin inside those of an earlier forecast are not drawn.
     time_label, value_label : str
         Labels of the axes, with their units.
     ax : matplotlib.axes.Axes, optional
@@ -272,19 +274,22 @@ def rolling(
     ax = forecast(times, values, time_label=time_label, value_label=value_label, ax=ax)
     # A forecast of one step is a point.
     style = {"marker": "o", "markersize": 4} if forecasts.shape[1] == 1 else {"linestyle": "--"}
-    opacity = np.linspace(_LIGHTEST, _DARKEST, len(bands or {}))
+    end = 0
     for number, (origin, ahead) in enumerate(zip(origins, forecasts, strict=True)):
         shown = times[origin : origin + forecasts.shape[1]]
         label = "forecast" if number == 0 else None
         ax.plot(shown, ahead, color=_FORECAST, linewidth=1.8, label=label, **style)
+        if number and origin < end:
+            continue
+        end = origin + len(shown)
+        opacity = np.linspace(_LIGHTEST, _DARKEST, len(bands or {}))
         for alpha, (name, ends) in zip(opacity, (bands or {}).items(), strict=True):
-            lower, upper = (np.asarray(end, dtype=np.float64)[number] for end in ends)
+            lower, upper = (np.asarray(edge, dtype=np.float64)[number] for edge in ends)
+            look = {"color": _FORECAST, "alpha": alpha, "label": None if number else name}
             if len(shown) == 1:
-                shown, lower, upper = (np.repeat(edge, 2) for edge in (shown, lower, upper))
-            ax.fill_between(
-                shown, lower, upper, color=_FORECAST, alpha=alpha, linewidth=0,
-                label=name if number == 0 else None,
-            )  # fmt: skip
+                ax.vlines(shown, lower, upper, linewidth=5, **look)
+            else:
+                ax.fill_between(shown, lower, upper, linewidth=0, **look)
     _finish(ax)
     return ax
 
@@ -402,9 +407,12 @@ def hidden(
     return ax
 
 
-def _series(name: str, times: npt.ArrayLike, values: npt.ArrayLike) -> tuple[Values, Values]:
+def _series(name: str, times: npt.ArrayLike, values: npt.ArrayLike) -> tuple[Times, Values]:
     """Return times and values as arrays (n,)."""
-    t, v = np.asarray(times, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    t: Times = np.asarray(times)
+    if t.dtype.kind != "M":
+        t = t.astype(np.float64)
+    v = np.asarray(values, dtype=np.float64)
     if t.ndim != 1 or t.shape != v.shape:
         raise ValueError(
             f"{name}: expected two arrays of one shape (n,), got {t.shape} and {v.shape}"
@@ -416,7 +424,7 @@ def _band(
     label: str,
     band: tuple[npt.ArrayLike, npt.ArrayLike],
     ahead: tuple[npt.ArrayLike, npt.ArrayLike] | None,
-) -> tuple[Values, Values, Values]:
+) -> tuple[Times, Values, Values]:
     """Return times, lower and upper end of a forecast's band."""
     if ahead is None:
         raise ValueError("bands: expected None without ahead, got a band")

@@ -24,6 +24,7 @@ __all__ = [
     "SHOW_DEFAULT",
     "cell",
     "check_output",
+    "checked_levels",
     "csv_row",
     "describe_model",
     "progress",
@@ -45,6 +46,23 @@ seed = click.option("--seed", type=AT_LEAST_0, default=0, help="Seed of all rand
 progress = click.option(
     "--progress/--no-progress", default=True, help="Whether to show a progress bar."
 )
+
+
+def checked_levels(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[float, ...] | None:
+    """Return levels of intervals in percent, as 80,95."""
+    if value is None:
+        return None
+    try:
+        levels = tuple(float(word) for word in value.split(","))
+    except ValueError:
+        levels = ()
+    if not levels or len(set(levels)) < len(levels) or not all(0 < x < 100 for x in levels):
+        raise click.BadParameter(
+            f"expected different numbers between 0 and 100, as 80,95, got {value!r}"
+        )
+    return levels
 
 
 def check_output(path: Path | None, suffixes: tuple[str, ...] = ()) -> None:

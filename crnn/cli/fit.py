@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crnn.cli.backtests import draw_backtest, run_backtest
 from crnn.cli.common import (
     AT_LEAST_0,
     AT_LEAST_1,
     FILE,
     INPUT,
+    PICTURES,
     SHOW_DEFAULT,
     cell,
     check_output,
@@ -80,11 +82,23 @@ MAX_ERROR_RATIO = 1.03
     help="Passes over the windows.",
 )
 @click.option(
+    "--floor", type=float, show_default="none", help="No forecast is below it, as 0 for counts."
+)
+@click.option(
     "--test-size",
     type=click.FloatRange(0, 0.9, min_open=True),
     default=0.2,
     help="Share of the rows, the last ones, that are test data.",
 )
+@click.option(
+    "--backtest",
+    type=AT_LEAST_1,
+    metavar="N",
+    show_default="none",
+    help="Forecast from N places in the test data, each time with models fitted to the rows "
+    "before, and compare with more methods.",
+)
+@click.option("--plot", type=FILE, help="File for a picture of the backtest (.png, .pdf or .svg).")
 @seed
 @progress
 @click.option("-o", "--output", type=FILE, required=True, help="File for the model.")
@@ -100,7 +114,10 @@ def fit(
     cell: str,
     hidden: int,
     epochs: int | None,
+    floor: float | None,
     test_size: float,
+    backtest: int | None,
+    plot: Path | None,
     seed: int,
     progress: bool,
     output: Path,
@@ -116,12 +133,21 @@ def fit(
     is part of the training rows. The report compares the model on the last rows, the test data,
     with persistence, the season before and an autoregression. Then the model is trained again on
     all rows and saved.
+
+    A backtest says more, and takes as many times as long: all methods are fitted anew at each of N
+    places. It counts how many numbers are inside the intervals of 80 and 95 %. If statsforecast is
+    installed, its AutoETS and AutoARIMA are compared, too.
     """
     from crnn import checks
     from crnn.forecasting import Forecaster, Panel
     from crnn.forecasting.arranging import read_series
 
     check_output(output)
+    check_output(plot, PICTURES)
+    if plot is not None and backtest is None:
+        raise ValueError("plot: expected --backtest N with it, got none")
+    if plot is not None and id_column is not None:
+        raise ValueError("plot: expected one series, got one for each value of --id")
     reading = TableOptions(**options)
     table = reading.table(data)
     columns: dict[str, Any] = {"known": _listed(known), "lagged": _listed(lagged)}
@@ -144,6 +170,7 @@ def fit(
             season=season,
             epochs=epochs,
             seed=seed,
+            floor=floor,
         )
         with checks.within(whose) if whose else nullcontext():
             first = _first_of_test(rows, data, test_size, horizon)
@@ -152,6 +179,10 @@ def fit(
             _report(target, len(rows), first, horizon, model, whose)
             if not whose:
                 _report_scores(scores[name])
+            if backtest is not None:
+                result = run_backtest(model, rows, first, horizon, backtest, progress)
+                if plot is not None:
+                    draw_backtest(plot, rows, result)
             model.refit(rows.target, *rows.columns())
         show_wild(model, rows)
         models[name] = model

@@ -13,6 +13,7 @@ from crnn.cli.common import (
     PICTURES,
     SHOW_DEFAULT,
     check_output,
+    checked_levels,
     write_csv,
 )
 from crnn.cli.series import load_series
@@ -35,6 +36,14 @@ __all__ = ["forecast"]
 @click.argument("model", type=FILE)
 @click.argument("data", type=INPUT)
 @click.option("--steps", type=AT_LEAST_1, default=1, help="Rows to forecast.")
+@click.option(
+    "--interval",
+    "levels",
+    callback=checked_levels,
+    show_default="none",
+    metavar="LEVELS",
+    help="Prediction intervals of these levels in percent, as 80,95.",
+)
 @future_option
 @table_options
 @click.option("--plot", type=FILE, help="File for a picture (.png, .pdf or .svg).")
@@ -43,6 +52,7 @@ def forecast(
     model: Path,
     data: Path,
     steps: int,
+    levels: tuple[float, ...] | None,
     future: Path | None,
     plot: Path | None,
     output: Path | None,
@@ -51,7 +61,8 @@ def forecast(
     """Forecast what follows the last row of a table, with a model of `crnn fit`.
 
     Writes CSV: the date of each step, or its number where the table has no dates, and the forecast
-    in the column's units. What was said to `crnn fit` about dates and gaps holds here, too.
+    in the column's units; with --interval 80 also TARGET_80_low and TARGET_80_high, between which
+    80 % of the numbers should be. What was said to `crnn fit` about dates and gaps holds here, too.
 
     A model with columns that are known ahead needs them for the coming rows: at the end of DATA,
     with the target empty, or in a file of their own (--future).
@@ -64,17 +75,25 @@ def forecast(
     rows_out: list[list[str | float]] = []
     for name, forecaster, rows in series:
         lagged, _ = rows.columns()
-        values = forecaster.forecast(rows.target, steps, lagged, rows.known_through(steps))
+        read = lagged, rows.known_through(steps)
+        values, bands = forecaster.forecast(rows.target, steps, *read), None
+        if levels is not None:
+            bands = forecaster.intervals(rows.target, steps, levels, *read)
+        # Forecast, then the lower and the upper end of each level
+        numbers = [values, *([] if bands is None else bands.reshape(-1, steps))]
         dates = rows.coming_labels(steps)
-        for step, value in enumerate(values):
+        for step in range(steps):
             label = str(step + 1) if dates is None else dates[step]
-            rows_out.append([*([name] if series.id_column else []), label, float(value)])
+            row = [float(column[step]) for column in numbers]
+            rows_out.append([*([name] if series.id_column else []), label, *row])
         if plot is not None:
-            _draw(plot, rows, values)
-    write_csv([*series.names("step"), series.target], rows_out, output)
+            drawn = {} if bands is None else dict(zip(levels or (), bands, strict=True))
+            _draw(plot, rows, values, drawn)
+    ends = [f"{series.target}_{level:g}_{end}" for level in levels or () for end in ("low", "high")]
+    write_csv([*series.names("step"), series.target, *ends], rows_out, output)
 
 
-def _draw(path: Path, rows: Rows, values: Floats) -> None:
+def _draw(path: Path, rows: Rows, values: Floats, bands: dict[float, Floats]) -> None:
     """Draw the end of a series and its forecast."""
     import numpy as np
 
@@ -91,6 +110,8 @@ def _draw(path: Path, rows: Rows, values: Floats) -> None:
         times[first:],
         rows.target[first:],
         ahead=(ahead, values),
+        # The widest first
+        bands={f"{level:g} % interval": (*bands[level],) for level in sorted(bands, reverse=True)},
         time_label=rows.date_name or "row",
         value_label=rows.options.target,
     )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from crnn import GRU, LSTM, RNN
+    from crnn.forecasting import Forecaster
 
 __all__ = ["info"]
 
@@ -53,6 +54,7 @@ def _forecaster(path: Path) -> RNN | GRU | LSTM:
     model, said = load(path)
     _echo_said(said)
     _echo("recipe", describe_model(model))
+    _echo_intervals(model)
     _echo("needs", f"{model.needed} rows")
     return model.net
 
@@ -65,8 +67,18 @@ def _panel(path: Path) -> RNN | GRU | LSTM:
     _echo_said(said)
     for name, model in panel.items():
         _echo("recipe", f"{name}: {describe_model(model)}")
+        _echo_intervals(model)
     _echo("needs", f"{max(model.needed for model in panel.values())} rows")
     return next(iter(panel.values())).net
+
+
+def _echo_intervals(model: Forecaster) -> None:
+    """Print what prediction intervals come from, and what no forecast is below."""
+    forecasts, steps = model.fitted.errors.shape
+    if forecasts:
+        _echo("intervals", f"from the errors of {forecasts} forecasts of up to {steps} steps")
+    if model.floor is not None:
+        _echo("floor", f"{model.floor:g}")
 
 
 def _echo_said(said: dict[str, Any]) -> None:

@@ -158,10 +158,31 @@ def test_rolling_draws_every_forecast_at_its_place():
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("day", "t")
 
 
-def test_rolling_forecasts_of_one_step_are_points():
+def test_rolling_forecasts_of_one_step_are_points_and_bars():
     bands = {"80 %": ([[1.5]], [[2.5]])}
     ax = plots.rolling([1, 2], [1.0, 2.0], [1], [[2.0]], bands=bands)
     assert ax.get_lines()[1].get_marker() == "o"
+    (bar,) = ax.collections
+    np.testing.assert_array_equal(bar.get_segments(), [[[2, 1.5], [2, 2.5]]])
+
+
+def test_rolling_draws_no_band_over_another():
+    lower = np.zeros((3, 2))
+    ax = plots.rolling(
+        np.arange(6), np.ones(6), [0, 1, 2], np.ones((3, 2)), bands={"80 %": (lower, lower + 2)}
+    )
+    assert len(ax.get_lines()) == 4
+    assert [band.get_paths()[0].vertices[:, 0].min() for band in ax.collections] == [0, 2]
+
+
+def test_dates_are_drawn_as_dates():
+    days = np.arange("2023-01-30", "2023-02-03", dtype="datetime64[D]")
+    ax = plots.forecast(
+        days[:2], [1.0, 2.0], ahead=(days[2:], [3.0, 4.0]), bands={"b": ([2, 2], [4, 5])}
+    )
+    ax.figure.canvas.draw()
+    np.testing.assert_array_equal(lines(ax)["forecast"].get_xdata(), days[1:])
+    assert any("2023" in text.get_text() or "-" in text.get_text() for text in ax.get_xticklabels())
 
 
 @pytest.mark.parametrize(
