@@ -105,6 +105,12 @@ ROWS = [
         "x[0]: skip: expected shape (time=2,), got (6,)",
     ),
     refusal(
+        "skip of a list: None for one",
+        lambda s: s.net.predict(LISTS[0], skip=[None] * B),
+        TypeError,
+        "x[0]: skip: expected an array, got None",
+    ),
+    refusal(
         "x: nan with a mask",
         [
             lambda s: s.net.loss(MISSING, Y, mask=KNOWN),
