@@ -30,7 +30,6 @@ def sequences(
     h0: Any = None,
     lengths: Any = None,
     skip: Any = None,
-    *,
     may_be_empty: bool = False,
     nan_advice: str = SKIP_ADVICE,
 ) -> tuple[Array, Array | None, IntArray | None, BoolArray | None, bool]:
