@@ -228,7 +228,7 @@ def ragged_sequences(
             one, _, _, skip_one, single = sequences(
                 network,
                 sequence,
-                skip=None if skip is None else arrays.as_array("skip", skip[number]),
+                skip=None if skip is None else as_array("skip", skip[number]),
                 may_be_empty=may_be_empty,
                 nan_advice=nan_advice,
             )
