@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from crnn._inputs.conversion import as_array
-from crnn._typing import FloatArray
+from crnn._typing import Array, FloatArray
 
 MASK_ADVICE = "; a mask that is 0 there leaves the step out of the loss"
 
@@ -30,7 +30,15 @@ def cleared(y: Any, weights: FloatArray | None, *, of_classes: bool) -> Any:
     if array.shape[: counts.ndim] == counts.shape and not counts.all():
         array = array.copy()
         array[~counts] = np.zeros((), array.dtype)
-    if of_classes and array.dtype.kind == "f":
+    return whole_numbers(array) if of_classes else array
+
+
+def whole_numbers(array: Array) -> Array:
+    """Return floats as integers if all of them are whole, else the array as it is.
+
+    Where some numbers were missing, which are not read, NaN made floats of all others.
+    """
+    if array.dtype.kind == "f":
         with np.errstate(all="ignore"):
             whole = array.astype(np.int64)
         if np.array_equal(whole, array):

@@ -7,7 +7,7 @@ import numpy as np
 from crnn import checks
 from crnn._inputs import arrays
 from crnn._inputs.conversion import as_array, as_numbers
-from crnn._inputs.excluded import cleared
+from crnn._inputs.excluded import cleared, whole_numbers
 from crnn._network.lengths import clear_padding
 from crnn._network.network import Network
 from crnn._training.data import Batch, Dataset
@@ -81,9 +81,12 @@ def sequences(
         if axes is not None:
             skipped = arrays.bools("skip", skip, dict(zip(axes.split(), x.shape, strict=False)))
             x[skipped] = 0
+            x = whole_numbers(x) if network.architecture.categorical else x
     if network.architecture.categorical:
         shapes = ("batch time", "time")
-        checked = categories("x", x, shapes, {}, network.architecture.input_size, empty_axes)
+        checked = categories(
+            "x", x, shapes, {}, network.architecture.input_size, empty_axes, nan_advice
+        )
         single = checked.ndim == 1
     else:
         checked = _features(network, x, empty_axes, nan_advice)
@@ -123,6 +126,7 @@ def categories(
     sizes: dict[str, int],
     n_categories: int,
     may_be_empty: tuple[str, ...] = (),
+    nan_advice: str = "",
 ) -> IntArray:
     """Return an intp array of category numbers whose shape is one of `shapes`."""
     array = as_numbers(name, x)
@@ -133,6 +137,7 @@ def categories(
         raise TypeError(
             f"{name}: expected whole numbers from 0 to {n_categories - 1}, because the network is "
             f"made with categorical=True, got {array.dtype}"
+            + (f" with NaN{nan_advice}" if np.isnan(array).any() else "")
         )
     return arrays.classes(name, array, shapes, sizes, n_categories, may_be_empty=may_be_empty)
 

@@ -147,6 +147,14 @@ ROWS = [
         )
     ],
     refusal(
+        "x of categories: nan",
+        lambda s: s.categorical.predict([0, np.nan]),
+        TypeError,
+        "x: expected whole numbers from 0 to 2, because the network is made with "
+        "categorical=True, got float64 with NaN; a step whose input is missing can be left out, "
+        "by skip=(batch, time) of bools",
+    ),
+    refusal(
         "lists of nothing: categories",
         lambda s: s.categorical.predict([]),
         ValueError,
