@@ -192,7 +192,7 @@ def fit(
         "target": target,
         **columns,
         "horizon": horizon,
-        "reading": reading.usual(table.decimal(target), one.date_name, one.day_first),
+        "reading": reading.usual(table, one),
         "frequency": one.frequency if same else None,
     }
     if id_column is None:

@@ -86,7 +86,7 @@ def _echo_said(said: dict[str, Any]) -> None:
     for method, (square, absolute) in said.pop("scores", {}).items():
         _echo("score", f"{method}: RMSE {square:.4g}, MAE {absolute:.4g}")
     for name, value in said.pop("reading", {}).items():
-        if value is not None and value is not False:
+        if value not in (None, False, ""):
             _echo(name.replace("_", " "), value)
     frequency = said.pop("frequency", None)
     if frequency is not None:

@@ -113,6 +113,13 @@ def load_series(
         frequency=None if frequency is None else Frequency.of(frequency),
         **reading.for_rows(usual),
     )
+    unit = usual.get("unit", table.unit(target))
+    if "%" in (unit, table.unit(target)) and unit != table.unit(target):
+        expected = "in percent" if unit == "%" else "without a percent sign"
+        raise ValueError(
+            f"{data}: expected numbers {expected} in {target!r}, as the model has learned from, got "
+            f"{table.cells[target].iloc[0]!r}"
+        )
     for name in series:
         if name not in models:
             raise ValueError(

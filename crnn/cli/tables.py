@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from crnn.forecasting import Table
+    from crnn.forecasting.rows import Rows
 
     Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -131,15 +132,17 @@ class TableOptions(NamedTuple):
             "combine": chosen("combine"),
         }
 
-    def usual(self, decimal: str, date: str, day_first: bool | None) -> dict[str, Any]:
+    def usual(self, table: Table, rows: Rows) -> dict[str, Any]:
         """Return what a model's file keeps, so that forecasts read tables as `fit` did."""
+        target = rows.options.target
         return {
             "header": self.header,
-            "decimal": decimal,
-            "date": date or None,
+            "decimal": table.shown_decimal(target),
+            "unit": table.unit(target),
+            "date": rows.date_name or None,
             "no_date": self.no_date,
             "date_format": self.date_format,
-            "day_first": day_first,
+            "day_first": rows.day_first,
             "fill": self.fill,
             "combine": self.combine,
         }

@@ -62,7 +62,8 @@ def find(table: Table, excluded: Collection[str]) -> str | None:
         if filled and name.lower() in CERTAIN:
             raise ValueError(
                 f"{table.source}: expected dates in {name!r}, got {filled[0]!r} (--date-format "
-                "says how they are written, --no-date takes the rows in order)"
+                "says how they are written, as epoch for seconds since 1970; --no-date takes the "
+                "rows in order)"
             )
     return None
 

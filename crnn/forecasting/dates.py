@@ -46,6 +46,7 @@ FAMILIES = {
     "month and year": (r"(?P<m>\d{1,2})[-/](?P<y>\d{4})", False),
     "quarter": (r"(?P<y>\d{4})[-/ :]?Q(?P<q>[1-4])", False),
     "quarter and year": (r"Q(?P<q>[1-4])[-/ ]?(?P<y>\d{4})", False),
+    "quarter before year": (r"(?P<q>[1-4])Q[-/ ]?(?P<y>\d{4})", False),
     "week": (r"(?P<y>\d{4})[-/ ]?W(?P<w>\d{1,2})", False),
     "compact": (rf"{YEAR}(?P<m>\d{{2}})(?P<d>\d{{2}})" + COMPACT_TIME, True),
     "month, dotted": (r"(?P<m>\d{1,2})\.(?P<y>\d{4})", True),
@@ -62,6 +63,7 @@ FORM_OF = {
     "year and month's name": "month",
     "quarter": "quarter",
     "quarter and year": "quarter",
+    "quarter before year": "quarter",
     "week": "week",
     "year": "year",
 }
@@ -144,6 +146,8 @@ def read(
         raise ValueError(
             "expected years of four digits, or a format by --date-format such as '%d.%m.%y'"
         )
+    if family == "date" and (found := _iso(cells)) is not None:
+        return found
     parts = pd.Series(list(cells), dtype=object).str.extract(f"^(?:{FAMILIES[family][0]})$")
     first = None
     if family == "day and month":
@@ -168,6 +172,21 @@ def format_dates(dates: pd.DatetimeIndex, form: str, zone: str) -> list[str]:
     if form == "date":
         return [date.strftime("%Y-%m-%d") for date in dates]
     return [date.isoformat() + ("Z" if zone == "+00:00" else zone) for date in dates]
+
+
+def _iso(cells: Sequence[str]) -> Dates | None:
+    """Return ISO dates of one length, quickly; None: they are no such dates."""
+    length = len(cells[0])
+    if length not in (10, 16, 19) or any(len(cell) != length for cell in cells):
+        return None
+    parts = {cell[4:5] + cell[7:8] for cell in cells}
+    if parts != {"--"}:
+        return None
+    try:
+        dates = pd.DatetimeIndex(pd.to_datetime(list(cells), format="ISO8601"))
+    except ValueError:
+        return None
+    return Dates(dates, "date" if length == 10 else "time", "") if dates.tz is None else None
 
 
 def _formatted(cells: Sequence[str], date_format: str) -> Dates:

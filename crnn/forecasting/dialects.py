@@ -37,6 +37,8 @@ OTHER_FILES = (
     (b"\x89PNG", "a picture"),
     (b"%PDF", "a PDF file"),
 )
+# How the text of other files begins
+OTHER_TEXTS = re.compile(r"\s*(?:\{|\[\s*[\[{]|<(?:html|!doctype|\?xml|table))", re.IGNORECASE)
 COMPRESSED = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
 # In order of preference where several split a file equally well: text holds commas more often than
 # tabs, and dates and names hold spaces.
@@ -98,6 +100,8 @@ def read_text(path: str | os.PathLike[str], encoding: str | None) -> tuple[str, 
             raise ValueError(f"{path}: expected a table of text such as CSV, got {name}")
     text, encoding = _decoded(content, encoding, path)
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    if OTHER_TEXTS.match(text):
+        raise ValueError(f"{path}: expected a table of text such as CSV, got JSON, HTML or XML")
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise ValueError(

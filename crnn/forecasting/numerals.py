@@ -63,16 +63,14 @@ class Numeral(NamedTuple):
     negative : bool
     unit : str
         A percent or currency sign, or "".
+    decimals : str
+        The decimal signs that it can be read with.
     """
 
     digits: str
     negative: bool
     unit: str
-
-    @property
-    def decimals(self) -> str:
-        """The decimal signs that it can be read with."""
-        return "".join(sign for sign, form in PATTERNS.items() if form.fullmatch(self.digits))
+    decimals: str
 
     @property
     def is_ambiguous(self) -> bool:
@@ -105,14 +103,14 @@ def numeral(cell: str) -> Numeral | None:
     match = CELL.fullmatch(cell)
     if match is None or bool(match["open"]) != bool(match["close"]):
         return None
+    digits = match["digits"]
+    decimals = "".join(sign for sign, form in PATTERNS.items() if form.fullmatch(digits))
     signs = [sign for name in ("sign", "sign2", "sign3") if (sign := match[name])]
     units = [unit for name in ("before", "after") if (unit := match[name])]
-    if len(signs) + bool(match["open"]) > 1 or len(units) > 1:
+    if not decimals or len(signs) + bool(match["open"]) > 1 or len(units) > 1:
         return None
-    found = Numeral(
-        match["digits"], bool(match["open"] or signs not in ([], ["+"])), "".join(units)
-    )
-    return found if found.decimals else None
+    negative = bool(match["open"]) or signs not in ([], ["+"])
+    return Numeral(digits, negative, "".join(units), decimals)
 
 
 def value(numeral: Numeral, decimal: str, thousands: str | None = None) -> float | None:
@@ -126,7 +124,7 @@ def value(numeral: Numeral, decimal: str, thousands: str | None = None) -> float
         The only sign of thousands. Default: any but the decimal sign.
     """
     digits = numeral.digits
-    if not PATTERNS[decimal].fullmatch(digits):
+    if decimal not in numeral.decimals:
         return None
     groups = {character for character in digits if character in GROUPING + ".,"} - {decimal}
     if thousands is not None:

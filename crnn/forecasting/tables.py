@@ -291,6 +291,32 @@ class Table:
         self.note(f"{self.source}: {cell!r} in {name!r} has the decimal sign {sign!r}, {example}")
         return sign
 
+    def shown_decimal(self, name: str) -> str | None:
+        """Return the decimal sign that was given or that numbers show; None: nothing shows it.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        str or None
+        """
+        return self.dialect.decimal or next(iter(self._shown_decimals(name)), None)
+
+    def unit(self, name: str) -> str:
+        """Return the percent or currency sign of a column of numbers, or "".
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        str
+        """
+        return self._column(name).read(self.decimal(name), self.dialect.thousands).unit
+
     def _shown_decimals(self, name: str) -> dict[str, tuple[str, int]]:
         """Return by decimal sign the column and the row that show it first."""
         shown: dict[str, tuple[str, int]] = {}
