@@ -26,7 +26,7 @@ FILLS, COMBINATIONS = ("previous", "linear", "zero"), ("sum", "mean")
 class Options:
     """How the rows of a table become a series.
 
-    Attributes
+    Parameters
     ----------
     target : str
         The column to forecast.
@@ -86,7 +86,7 @@ class Options:
 class Rows:
     """A series from a table.
 
-    Attributes
+    Parameters
     ----------
     target : array (time,)
     known : array (time + coming, columns)
@@ -134,19 +134,39 @@ class Rows:
         ----------
         end : int, optional
             How many rows. Default: those that have a target.
+
+        Returns
+        -------
+        lagged : array (end, columns) or None
+        known : array (end, columns) or None
         """
         end = len(self) if end is None else end
         lagged = self.lagged[:end] if self.options.lagged else None
         return lagged, self.known[:end] if self.options.known else None
 
     def labels(self) -> list[str] | None:
-        """Return the dates of the rows that have a target; None: there are none."""
+        """Return the dates of the rows that have a target, as they are written.
+
+        Returns
+        -------
+        list of str or None
+            None: there are no dates.
+        """
         if self.dates is None:
             return None
         return dates.format_dates(self.dates[: len(self)], self.form, self.zone)
 
     def coming_dates(self, steps: int) -> pd.DatetimeIndex | None:
-        """Return the dates of the steps after the last target; None: there are none.
+        """Return the dates of the steps after the last target.
+
+        Parameters
+        ----------
+        steps : int
+
+        Returns
+        -------
+        DatetimeIndex or None
+            None: there are no dates.
 
         Raises
         ------
@@ -162,12 +182,36 @@ class Rows:
         return self.frequency.after(self.dates[len(self) - 1], steps)
 
     def coming_labels(self, steps: int) -> list[str] | None:
-        """Return the dates of the steps after the last target, written; None: there are none."""
+        """Return the dates of the steps after the last target, as they are written.
+
+        Parameters
+        ----------
+        steps : int
+
+        Returns
+        -------
+        list of str or None
+            None: there are no dates.
+
+        Raises
+        ------
+        ValueError
+            As in `coming_dates`.
+        """
         coming = self.coming_dates(steps)
         return None if coming is None else dates.format_dates(coming, self.form, self.zone)
 
     def known_through(self, steps: int) -> Floats | None:
-        """Return the columns known ahead through so many coming rows; None: there are none.
+        """Return the columns known ahead through so many coming rows.
+
+        Parameters
+        ----------
+        steps : int
+
+        Returns
+        -------
+        array (time + steps, columns) or None
+            None: there are no such columns.
 
         Raises
         ------

@@ -24,7 +24,7 @@ __all__ = ["Dialect", "Table", "read_csv"]
 class Dialect(NamedTuple):
     """How a table is written.
 
-    Attributes
+    Parameters
     ----------
     sep : str
         Between the cells of a row.
@@ -144,7 +144,7 @@ def read_csv(
 class Table:
     """A table as it is written, of `read_csv`.
 
-    Attributes
+    Parameters
     ----------
     source : str
         The file, for errors.
@@ -154,6 +154,9 @@ class Table:
         The line of each row in the file.
     dialect : Dialect
         How the file is written.
+
+    Attributes
+    ----------
     usual_decimal : str or None
         The decimal sign where no number shows it. Default: such columns are refused.
     notes : list of str
@@ -183,16 +186,36 @@ class Table:
         return list(self.cells.columns)
 
     def note(self, sentence: str) -> None:
-        """Add to the notes, once."""
+        """Add to the notes, once.
+
+        Parameters
+        ----------
+        sentence : str
+        """
         if sentence not in self.notes:
             self.notes.append(sentence)
 
     def place(self, row: int) -> str:
-        """Return in words where a row stands."""
+        """Return in words where a row stands.
+
+        Parameters
+        ----------
+        row : int
+            From 0.
+
+        Returns
+        -------
+        str
+            The file and the line.
+        """
         return f"{self.source}, line {self.lines[row]}"
 
     def check_name(self, name: str) -> None:
         """Check that there is a column of a name.
+
+        Parameters
+        ----------
+        name : str
 
         Raises
         ------
@@ -209,7 +232,16 @@ class Table:
         )
 
     def is_numeric(self, name: str) -> bool:
-        """Return whether most values of a column are numbers."""
+        """Return whether most values of a column are numbers.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        bool
+        """
         return self._column(name).is_numeric
 
     def numbers(self, name: str, *, gaps: bool = False) -> Floats:

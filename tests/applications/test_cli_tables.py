@@ -161,6 +161,36 @@ def test_business_days_follow_fridays(invoke, tmp_path):
     assert [row[0] for row in rows_of(result)[1:]] == dates[80:83]
 
 
+def test_percent_stays_percent(invoke, tmp_path):
+    values = [f"{5 + WEEK[row % 7]}.25%" for row in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["share", *values]))
+    output = ["-o", tmp_path / "m.npz"]
+    result = invoke(
+        "fit", tmp_path / "a.csv", "--target", "share", "--epochs", 1, "--no-progress", *output
+    )
+    assert result.stderr == f"{tmp_path / 'a.csv'}: 'share' is read in percent: 5.3% is 5.3\n"
+    (tmp_path / "b.csv").write_text("\n".join(["share", *(v.rstrip("%") for v in values)]))
+    refused = invoke("forecast", tmp_path / "m.npz", tmp_path / "b.csv", exit_code=2)
+    assert "expected numbers in percent in 'share', as the model has learned" in refused.stderr
+
+
+def test_what_fit_was_shown_decides_where_a_later_table_shows_nothing(invoke, tmp_path):
+    """A decimal sign, and the order of day and month."""
+    lines = [
+        f"{dt.date(2023, 1, 1) + dt.timedelta(row):%d/%m/%Y};{1 + WEEK[row % 7] / 9:.3f}"
+        for row in range(70)
+    ]
+    (tmp_path / "a.csv").write_text("\n".join(["day;b", *lines]))
+    options = ["--target", "b", "--epochs", 1, "--no-progress", "-o", tmp_path / "m.npz"]
+    invoke("fit", tmp_path / "a.csv", *options)
+    last = ["01/02/2023;1.234", *(f"{row:02d}/02/2023;1.{row:03d}" for row in range(2, 12))]
+    (tmp_path / "b.csv").write_text("\n".join(["day;b", *last]))
+    result = invoke("forecast", tmp_path / "m.npz", tmp_path / "b.csv")
+    assert rows_of(result)[1][0] == "2023-02-12"
+    assert float(rows_of(result)[1][1]) < 3
+    assert "has the decimal sign '.', as in the rows that the model has learned" in result.stderr
+
+
 def test_a_picture_with_dates(invoke, sales, tmp_path):
     pytest.importorskip("matplotlib")
     picture = tmp_path / "p.png"
