@@ -230,7 +230,23 @@ class Layers:
         return dtop, dh0
 
     def forward_one(self, state: int, x: Array, h0: Array) -> tuple[Array, Array | None]:
-        """Return h (B, T+1, S) and the gates of one layer in one direction."""
+        """Run one layer in one direction.
+
+        Parameters
+        ----------
+        state : int
+            The number of the layer and direction.
+        x : array (B, T, I) or (B, T)
+            In the order in which the direction reads.
+        h0 : array (B, S)
+
+        Returns
+        -------
+        h : array (B, T+1, S)
+            h0, and the states after every step.
+        gates : array (B, T, gates * H) or None
+            What else the cell keeps of each step.
+        """
         architecture, suffix = self._architecture, self._architecture.suffix(state)
         W_xh, W_hh, b_h = (self._params[name + suffix] for name in ("W_xh", "W_hh", "b_h"))
         B, T = x.shape[:2]
