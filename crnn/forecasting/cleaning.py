@@ -33,8 +33,6 @@ SHARE_OF_SPAN = 0.05
 NORMAL_MEDIAN = 0.6745
 # Exceptions in a row, alike, that make a new level; and in a row, however different.
 SHIFT_AFTER, LOST_AFTER = 3, 12
-# Neighbors on a side that a number at the beginning is compared with
-NEIGHBORS = 3
 
 
 class Limits(NamedTuple):
@@ -44,20 +42,20 @@ class Limits(NamedTuple):
     ----------
     error : float
         Largest error of a prediction that is none.
-    jump : float
-        Largest distance from the median of the neighbors that is none, where there is no
-        prediction yet.
-    low, high : float
-        A series without differences that begins outside of these has another level.
+    step : float
+        Largest difference from one number to the next that is none, where nothing else predicts.
+    middle, reach : float
+        A series that is predicted relative to a mean has another level if it begins further from
+        `middle` than `reach`.
     """
 
     error: float
-    jump: float
-    low: float
-    high: float
+    step: float
+    middle: float
+    reach: float
 
 
-NO_LIMITS = Limits(np.inf, np.inf, -np.inf, np.inf)
+NO_LIMITS = Limits(np.inf, np.inf, 0.0, np.inf)
 
 
 @dataclass(frozen=True)
@@ -119,43 +117,55 @@ class Cleaner:
         self, extrapolation: Extrapolation, limits: Limits, beginning: Floats, centered: bool
     ) -> None:
         self.weights, self.constant = extrapolation.first, extrapolation.constant
-        self.limits = limits
-        values = beginning.copy()
-        self.wild = _jumps(values, limits.jump)
-        self.offset = 0.0
-        middle = float(np.median(values))
-        if centered and not limits.low <= middle <= limits.high:
-            # The series is predicted relative to a mean, and begins far from it.
-            self.offset = middle - (limits.low + limits.high) / 2
-        self.values: list[float] = (values - self.offset).tolist()
+        self.limit = limits.error
         # The errors and the numbers of the exceptions in a row that came last
         self._run: list[tuple[float, float]] = []
         self.shift: float | None = None
+        self.rewritten = 0
+        self.offset = 0.0
+        self.values = beginning[:1].tolist()
+        self.wild: list[int] = []
+        # Nothing predicts these rows but the number before.
+        for row, number in enumerate(beginning[1:].tolist(), 1):
+            self._read(number, self.values[-1], limits.step)
+            if self.values[-1] != number - self.offset or self.shift is not None:
+                self.wild.append(row)
+            if self.shift is not None:
+                self.wild = [place for place in self.wild if place <= row + 1 - self.rewritten]
+        self._run.clear()
+        middle = float(np.median(self.values))
+        if centered and abs(middle - limits.middle) > limits.reach:
+            shift = middle - limits.middle
+            self.offset += shift
+            self.values = [value - shift for value in self.values]
 
     def push(self, number: float, inputs: float = 0.0) -> float:
         """Read a number, and return the error of its prediction.
 
         `shift` is then the change of level that it has made known, or None.
         """
-        needed = len(self.weights)
-        recent = np.array(self.values[-needed:])
+        recent = np.array(self.values[-len(self.weights) :])
         prediction = float(self.weights @ recent) + self.constant + inputs
+        return self._read(number, prediction, self.limit)
+
+    def _read(self, number: float, prediction: float, limit: float) -> float:
+        """Keep a number or its prediction, and return the error."""
         error = number - self.offset - prediction
         self.shift = None
-        if abs(error) <= self.limits.error:
+        if abs(error) <= limit:
             self._run.clear()
             self.values.append(number - self.offset)
             return error
         self._run.append((error, number))
         self.values.append(prediction)
-        self.shift = _shift([error for error, _ in self._run], self.limits.error)
+        self.shift = _shift([error for error, _ in self._run], limit)
         if self.shift is not None:
             self.offset += self.shift
             # Only the rows that agree on the new level are read relative to it.
-            count = len(self._run) if len(self._run) >= LOST_AFTER else SHIFT_AFTER
-            for place in range(count):
+            alike = len(self._run) < LOST_AFTER
+            self.rewritten = SHIFT_AFTER if alike else len(self._run)
+            for place in range(self.rewritten):
                 self.values[-1 - place] = self._run[-1 - place][1] - self.offset
-            self.rewritten = count
             self._run.clear()
         return error
 
@@ -244,7 +254,7 @@ def robust_threshold(errors: Floats, span: float) -> float:
     )
 
 
-def limits_of(levels: Floats, cleaned: Cleaned) -> Limits:
+def limits_of(levels: Floats, cleaned: Cleaned, usual: Floats) -> Limits:
     """Return what is an exception, by the errors of a first reading.
 
     Parameters
@@ -252,39 +262,39 @@ def limits_of(levels: Floats, cleaned: Cleaned) -> Limits:
     levels : array (time,)
         As they came.
     cleaned : Cleaned
+    usual : array (time,)
+        Without their exceptions.
 
     Returns
     -------
     Limits
     """
-    values = cleaned.values
-    span = _span(values)
-    usual = _usual_deviation(levels)
-    low, high = float(values.min()), float(values.max())
+    span, mostly = _span(usual), _usual_deviation(levels)
     return Limits(
-        max(robust_threshold(cleaned.errors, span), usual),
-        max(robust_threshold(_distances(values, 1), span), usual),
-        low - (high - low),
-        high + (high - low),
+        max(robust_threshold(cleaned.errors, span), mostly),
+        max(robust_threshold(np.diff(usual), span), mostly),
+        *_middle_and_reach(usual),
     )
 
 
-def first_limits(levels: Floats, errors: Floats) -> Limits:
+def first_limits(levels: Floats, errors: Floats, usual: Floats) -> Limits:
     """Return what is an exception, by errors that exceptions have entered.
 
-    A wild reading is in several differences, so only the median is asked.
+    A wild reading is in several differences, so only the median is asked. The arguments are those
+    of `limits_of`, with errors (n,).
     """
-    span = _span(levels)
-    sizes = np.abs(errors)
-    usual = _usual_deviation(levels)
-    jumps = _distances(levels, 1)
+    span, mostly = _span(usual), _usual_deviation(levels)
 
-    def threshold(sizes: Floats) -> float:
-        sizes = sizes[np.isfinite(sizes)]
-        middle = float(np.median(sizes)) / NORMAL_MEDIAN if len(sizes) else np.inf
-        return max(DEVIATIONS * middle, SHARE_OF_SPAN * span, usual)
+    def threshold(errors: Floats) -> float:
+        middle = float(np.median(np.abs(errors))) / NORMAL_MEDIAN if len(errors) else np.inf
+        return max(DEVIATIONS * middle, SHARE_OF_SPAN * span, mostly)
 
-    return Limits(threshold(sizes), threshold(jumps), -np.inf, np.inf)
+    return Limits(threshold(errors), threshold(np.diff(levels)), *_middle_and_reach(usual))
+
+
+def _middle_and_reach(usual: Floats) -> tuple[float, float]:
+    low, high = float(usual.min()), float(usual.max())
+    return float(np.median(usual)), 1.5 * (high - low)
 
 
 def _span(values: Floats) -> float:
@@ -303,37 +313,6 @@ def _usual_deviation(levels: Floats) -> float:
         return 0.0
     others = np.abs(numbers[counts.argmax()] - levels)
     return TIMES_LARGEST * float(np.quantile(others[others > 0], 0.95))
-
-
-def _distances(values: Floats, side: int) -> Floats:
-    """Return how far each number is from the median of its neighbors on one side.
-
-    `side` is 1 for those after it, -1 for those before; infinity where there are fewer than three.
-    """
-    distances = np.full(len(values), np.inf)
-    if len(values) > NEIGHBORS:
-        windows = np.lib.stride_tricks.sliding_window_view(values, NEIGHBORS)
-        medians = np.median(windows, axis=1)
-        if side > 0:
-            distances[:-NEIGHBORS] = np.abs(values[:-NEIGHBORS] - medians[1:])
-        else:
-            distances[NEIGHBORS:] = np.abs(values[NEIGHBORS:] - medians[:-1])
-    return distances
-
-
-def _jumps(values: Floats, limit: float) -> list[int]:
-    """Put the median of the neighbors in place of each number far from them; return their rows."""
-    if len(values) <= NEIGHBORS:
-        return []
-    after, before = _distances(values, 1), _distances(values, -1)
-    rows = np.flatnonzero(np.minimum(after, before) > limit)
-    rows = rows[np.isfinite(np.minimum(after, before)[rows])]
-    original = values.copy()
-    for row in rows.tolist():
-        near = original[row + 1 : row + 1 + NEIGHBORS]
-        near = near if np.isfinite(after[row]) else original[row - NEIGHBORS : row]
-        values[row] = np.median(near)
-    return [int(row) for row in rows]
 
 
 def _shift(errors: list[float], limit: float) -> float | None:

@@ -49,10 +49,16 @@ class Columns(NamedTuple):
     def of_rows(self, length: int) -> Floats:
         """Return what the predictions of rows 0 to length - 1 read, (length, columns).
 
-        Row 0 reads what row 1 does: a stream is told the known columns of the next row only.
+        Row 0 reads the known columns of row 1: a stream is told those of the next row only.
         """
         rows = np.arange(length)
         return self._read(np.maximum(rows - 1, 0), rows)
+
+    def to_learn_from(self, length: int) -> Floats:
+        """Return what the predictions of rows 0 to length - 1 read, with row 0 as it is."""
+        read = self.of_rows(length)
+        read[:1, self.lagged.shape[1] :] = self.known[:1]
+        return read
 
     def ahead(self, origins: npt.NDArray[np.intp], back: int, steps: int) -> Floats:
         """Return what forecasts read, (origins, back + steps, columns).

@@ -185,16 +185,16 @@ class Fitted:
             self.extrapolation, self.limits, beginning, centered=not self.recipe.differences
         )
 
-    def with_limits(self, series: Floats, columns: Columns) -> "Fitted":
-        """Return this with limits by the errors on a series, as it came."""
+    def with_limits(
+        self, series: Floats, columns: Columns, usual: Floats, errors: Floats
+    ) -> "Fitted":
+        """Return this with limits by what it was fitted to.
+
+        A series and its columns, its levels without exceptions, and the errors that are left there.
+        """
         levels = self.levels(series) - self.explained(columns, len(series))[0]
-        limits = self.limits
-        for _ in range(2):
-            cleaned = dataclasses.replace(self, limits=limits).clean(series, columns)
-            if limits is self.limits:
-                limits = cleaning.first_limits(levels, cleaned.errors[self.recipe.needed :])
-            else:
-                limits = cleaning.limits_of(levels, cleaned)
+        first = dataclasses.replace(self, limits=cleaning.first_limits(levels, errors, usual))
+        limits = cleaning.limits_of(levels, first.clean(series, columns), usual)
         return dataclasses.replace(self, limits=limits)
 
     def forecast(

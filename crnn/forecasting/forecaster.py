@@ -1,6 +1,7 @@
 """The class that users construct: it checks arguments, fits, forecasts and compares."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from crnn import checks
 from crnn.forecasting import files, intervals, selection
 from crnn.forecasting.columns import Columns, column_limits
 from crnn.forecasting.fitted import Fitted
-from crnn.forecasting.preparation import prepared
+from crnn.forecasting.preparation import explained, prepared
 from crnn.forecasting.recipe import Floats, Recipe
 from crnn.forecasting.seasons import find_seasons
 from crnn.forecasting.stream import Stream
@@ -177,9 +178,12 @@ class Forecaster:
                 f"series: expected at least {MIN_TRAINING_SIZE + held} numbers to learn from, "
                 f"got {len(values)}"
             )
-        seasons = self._seasons(values, first)
-        clean = _prepared(values, columns, seasons[0] if seasons else 0)
-        recipe = selection.choose_recipe(
+        read = columns.limited(column_limits(columns)).to_learn_from(len(values))
+        # A wild reading would hide a season, and so would what the columns explain.
+        clean = prepared(values, read, 0)
+        seasons = self._seasons(clean - explained(clean, read), first)
+        clean = prepared(values, read, seasons[0] if seasons else 0)
+        recipes = selection.choose_recipes(
             clean,
             columns,
             first,
@@ -187,17 +191,19 @@ class Forecaster:
             seasons=seasons,
             logarithms=bool(self.logarithms and clean.min() > 0),
         )
-        found_season = recipe.season or (seasons[0] if seasons else 0)
-        # Trained without the validation data, so that the share can be chosen there.
-        fitted = self._train(
-            values[:first], clean[:first], columns.first(first), recipe, found_season, progress
-        )
-        share = 0.0
-        if fitted.share:
-            share = selection.choose_share(fitted, clean, columns, first, horizon)
-        fitted = dataclasses.replace(fitted, share=share)
-        errors = self._calibrate(fitted, values, columns, horizon)
-        self.fitted = dataclasses.replace(fitted, errors=errors, rows=len(values))
+        lowest, chosen = math.inf, None
+        for recipe in recipes:
+            found_season = recipe.season or (seasons[0] if seasons else 0)
+            # Trained without the validation data, so that the share can be chosen there.
+            fitted = self._train(
+                values[:first], clean[:first], columns.first(first), recipe, found_season, progress
+            )
+            share, error = selection.choose_share(fitted, clean, columns, first, horizon)
+            if chosen is None or error < lowest * selection.NETWORK_ERROR_SHARE:
+                lowest, chosen = error, dataclasses.replace(fitted, share=share)
+        assert chosen is not None
+        errors = self._calibrate(chosen, values, columns, horizon)
+        self.fitted = dataclasses.replace(chosen, errors=errors, rows=len(values))
         return self
 
     def refit(
@@ -226,7 +232,8 @@ class Forecaster:
         """
         values, columns = self._checked(series, lagged, known)
         recipe, season = self.recipe, self.found_season
-        clean = _prepared(values, columns, season)
+        read = columns.limited(column_limits(columns)).to_learn_from(len(values))
+        clean = prepared(values, read, season)
         fitted = self._train(values, clean, columns, recipe, season, False)
         self.fitted = dataclasses.replace(
             fitted,
@@ -637,9 +644,3 @@ def _check_finite(name: str, values: Floats) -> None:
         raise ValueError(
             f"{name}: expected finite numbers, got NaN or an infinity in row {row}, counted from 0"
         )
-
-
-def _prepared(series: Floats, columns: Columns, season: int) -> Floats:
-    """Return a series without its exceptions."""
-    limited = columns.limited(column_limits(columns))
-    return prepared(series, limited.of_rows(len(series)), season)

@@ -31,9 +31,9 @@ __all__ = [
 RIDGE = 1e-4
 # Rounds of the iteration of Cochrane and Orcutt: further ones change the third digit.
 ROUNDS = 3
-# Largest modulus of a characteristic root. A root of 1 is taken by a difference, so what is left
-# has to fade; at this radius a sine wave loses 2 % of its height in 200 steps.
-LARGEST_ROOT = 0.9999
+# Largest modulus of a characteristic root. Forecasts then grow by at most 6 % in 200 steps. The
+# estimate of a root of 1, which a steady season has, is as often above as below.
+LARGEST_ROOT = 1.0003
 
 
 class Coefficients(NamedTuple):
@@ -91,7 +91,7 @@ class Extrapolation(NamedTuple):
 def fit(
     levels: Floats, recipe: Recipe, columns: Floats | None = None, *, stable: bool = True
 ) -> Coefficients:
-    """Fit the coefficients by ridge regression, and bring the characteristic roots inside.
+    """Fit the coefficients by ridge regression, and keep forecasts from growing.
 
     Parameters
     ----------
@@ -254,7 +254,7 @@ def _ridge(A: Floats, b: Floats, constant: bool) -> Floats:
 
 
 def _stable(slopes: Floats, lags: tuple[int, ...]) -> Floats:
-    """Return slopes whose characteristic roots all have a modulus of at most LARGEST_ROOT.
+    """Return slopes whose characteristic roots have a modulus of at most LARGEST_ROOT.
 
     All roots are scaled alike: the slope of lag k by the k-th power of the factor.
     """

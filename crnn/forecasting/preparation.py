@@ -5,7 +5,7 @@ import numpy as np
 from crnn.forecasting import cleaning, linear
 from crnn.forecasting.recipe import Floats, Recipe, differenced
 
-__all__ = ["prepared"]
+__all__ = ["explained", "prepared"]
 
 # Rounds of the regression: weights of least absolute errors converge linearly.
 ROUNDS = 15
@@ -32,18 +32,32 @@ def prepared(series: Floats, columns: Floats, season: int) -> Floats:
     if len(series) < sum(differences) + 8:
         return series
     recipe = Recipe(False, differences, (), 0, drift=False)
-    explained = _explained(series, columns, recipe)
-    levels = series - explained
+    by_columns = explained(series, columns, differences)
+    levels = series - by_columns
     extrapolation = linear.Extrapolation.of(recipe, np.zeros(1), 1.0)
-    first = cleaning.first_limits(levels, recipe.transform(levels))
-    limits = cleaning.limits_of(levels, cleaning.clean(levels, extrapolation, first))
-    return cleaning.clean(levels, extrapolation, limits).values + explained
+    first = cleaning.first_limits(levels, recipe.transform(levels), levels)
+    cleaned = cleaning.clean(levels, extrapolation, first)
+    limits = cleaning.limits_of(levels, cleaned, cleaned.values)
+    cleaned = cleaning.clean(levels, extrapolation, limits)
+    # Most of the rows keep their level.
+    return cleaned.values + np.median(cleaned.offsets[1:]) + by_columns
 
 
-def _explained(series: Floats, columns: Floats, recipe: Recipe) -> Floats:
-    """Return what the columns explain, by least absolute errors of differences."""
-    z = recipe.transform(series)
-    A = differenced(columns.T, recipe.differences).T
+def explained(series: Floats, columns: Floats, differences: tuple[int, ...] = (1,)) -> Floats:
+    """Return what the columns explain of a series, by least absolute errors of differences.
+
+    Parameters
+    ----------
+    series : array (time,)
+    columns : array (time, columns)
+    differences : tuple of int
+
+    Returns
+    -------
+    array (time,)
+    """
+    z = differenced(series, differences)
+    A = differenced(columns.T, differences).T
     scales = np.abs(A).mean(axis=0)
     used = scales > 0
     if not used.any():

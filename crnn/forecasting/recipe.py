@@ -9,7 +9,8 @@ __all__ = ["EFFECTS", "Floats", "Recipe", "differenced"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
-EFFECTS = ("none", "level", "step")
+# By preference: the last one first
+EFFECTS = ("none", "step", "level")
 
 
 class Recipe(NamedTuple):

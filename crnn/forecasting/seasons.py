@@ -8,8 +8,12 @@ __all__ = ["find_seasons"]
 
 # Minimum autocorrelation at the seasonal lag
 MIN_AUTOCORRELATION = 0.25
-# Minimum where fewer than three seasons are in the series: chance alone makes 0.5.
-MIN_OF_TWO = 0.7
+# Minimum where chance alone may make as much: where fewer than three seasons are in the series, or
+# its standard error times this is more.
+STRONG, STANDARD_ERRORS = 0.6, 3.0
+# A multiple of a season has to leave less than this share of what the season leaves unexplained, or
+# correlate more by so many standard errors.
+MULTIPLE_SHARE = 0.5
 # Lag-1 autocorrelation of the detrended series above which its differences are searched instead: a
 # random walk correlates with itself at every small lag, its differences do not.
 RANDOM_WALK = 0.9
@@ -38,30 +42,50 @@ def find_seasons(series: Floats) -> list[int]:
     rest = _limited(series - _slope(series, t) * t)
     if (rest[1:] * rest[:-1]).sum() > RANDOM_WALK * (rest**2).sum():
         rest = _limited(np.diff(series))
-    longest = min(len(rest) // 2, LONGEST_SEASON)
+    longest = min(len(series) // 2, LONGEST_SEASON)
     if longest < 3 or not rest.any():
         return []
     # Wiener-Khinchin theorem; the zeros that rfft appends keep the sums from wrapping around.
     spectrum = np.abs(np.fft.rfft(rest, 2 * len(rest))) ** 2
-    correlation = np.fft.irfft(spectrum)[: longest + 1]
+    correlation = np.fft.irfft(spectrum)[: longest + 2]
     # Longer lags have fewer products to sum.
-    correlation *= len(rest) / (len(rest) - np.arange(longest + 1)) / correlation[0]
+    correlation *= len(rest) / (len(rest) - np.arange(longest + 2)) / correlation[0]
+    least = _least_correlations(correlation, len(rest))
     peaks = [
         lag
-        for lag in range(2, longest)
-        if correlation[lag]
-        >= max(
-            correlation[lag - 1],
-            correlation[lag + 1],
-            MIN_OF_TWO if 3 * lag > len(rest) else MIN_AUTOCORRELATION,
-        )
+        for lag in range(2, longest + 1)
+        if correlation[lag] >= max(correlation[lag - 1], correlation[lag + 1], least[lag])
     ]
     if not peaks:
         return []
     highest = max(correlation[lag] for lag in peaks)
-    return sorted(
-        {next(lag for lag in peaks if correlation[lag] >= share * highest) for share in PEAK_SHARES}
-    )
+    seasons: list[int] = []
+    for share in PEAK_SHARES:
+        season = next(lag for lag in peaks if correlation[lag] >= share * highest)
+        # Several seasons correlate as much as one, but for chance.
+        if season not in seasons and not any(
+            season % other == 0
+            and 1 - correlation[season] > MULTIPLE_SHARE * (1 - correlation[other])
+            and correlation[season] - correlation[other]
+            < STANDARD_ERRORS * (1 - correlation[other] ** 2) / (len(rest) - season) ** 0.5
+            for other in seasons
+        ):
+            seasons.append(season)
+    return seasons
+
+
+def _least_correlations(correlation: Floats, length: int) -> Floats:
+    """Return what each lag has to correlate at least.
+
+    By the standard error of an autocorrelation (Bartlett 1946), of which the lags before the first
+    one without correlation are taken.
+    """
+    lags = np.arange(len(correlation))
+    below = np.flatnonzero(correlation <= 0)
+    persistent = correlation[1 : below[0] if len(below) else len(correlation)]
+    error = np.sqrt((1 + 2 * (persistent**2).sum()) / (length - lags))
+    least = np.clip(STANDARD_ERRORS * error, MIN_AUTOCORRELATION, STRONG)
+    return np.where(3 * lags > length, STRONG, least)
 
 
 def _slope(series: Floats, t: Floats) -> float:

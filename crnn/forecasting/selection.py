@@ -17,7 +17,7 @@ __all__ = [
     "autoregression",
     "autoregressive",
     "choose_order",
-    "choose_recipe",
+    "choose_recipes",
     "choose_share",
     "no_columns",
     "spread_origins",
@@ -31,7 +31,7 @@ ORDERS = (1, 2, 3, 5, 8, 13, 21)
 LARGEST_SHORT_ORDER = 3
 # A recipe of more than the last number or the season before has to have an error smaller by this,
 # over the root of how many numbers it is fitted to.
-CAUTION = 0.5
+CAUTION = 1.0
 # From so many numbers on, a season that is long for the horizon is not preferred.
 LONG = 60
 # A later, longer recipe has to have less than this share of the lowest error so far,
@@ -127,7 +127,7 @@ def no_columns(length: int) -> Columns:
     return Columns(np.empty((length, 0)), np.empty((length, 0)))
 
 
-def choose_recipe(
+def choose_recipes(
     series: Floats,
     columns: Columns,
     first: int,
@@ -135,8 +135,10 @@ def choose_recipe(
     *,
     seasons: list[int],
     logarithms: bool,
-) -> Recipe:
+) -> list[Recipe]:
     """Return the recipe whose linear part has the lowest validation error, or nearly so.
+
+    If its linear part reads further columns, also the best one that leaves them to the network.
 
     Parameters
     ----------
@@ -153,7 +155,7 @@ def choose_recipe(
 
     Returns
     -------
-    Recipe
+    list of Recipe
     """
     columns = columns.limited(column_limits(columns.first(first)))
 
@@ -172,21 +174,28 @@ def choose_recipe(
                 best, lowest = recipe, error
         return best, lowest
 
-    effects = EFFECTS if columns.width else ("none",)
-    simple, simple_error = best_of(_simple_recipes(seasons, effects))
-    best, lowest = best_of(_recipes(seasons, logarithms, effects))
-    if simple is None:
-        return best or Recipe(log=False, differences=(1,), lags=(), season=0, drift=False)
-    share = 1 - CAUTION / math.sqrt(first)
-    if first >= LONG and simple.season > 4 * horizon:
-        share = 1 / RECIPE_ERROR_SHARE
-    return best if best and lowest < share * simple_error else simple
+    def choose(effects: tuple[str, ...]) -> Recipe:
+        """Return the best recipe with one of these effects."""
+        simple, simple_error = best_of(_simple_recipes(seasons, effects))
+        best, lowest = best_of(_recipes(seasons, logarithms, effects))
+        share = 1 - CAUTION / math.sqrt(first)
+        if simple and first >= LONG and simple.season > 4 * horizon:
+            share = 1 / RECIPE_ERROR_SHARE
+        if best and (simple is None or lowest < share * simple_error):
+            return best
+        return simple or Recipe(log=False, differences=(1,), lags=(), season=0, drift=False)
+
+    plain = choose(("none",))
+    if not columns.width:
+        return [plain]
+    recipe = choose(EFFECTS)
+    return [plain] if recipe.effects == "none" else [recipe, plain]
 
 
 def choose_share(
     fitted: Fitted, series: Floats, columns: Columns, first: int, horizon: int
-) -> float:
-    """Return the share of the network's correction with the lowest validation error.
+) -> tuple[float, float]:
+    """Return the share of the network's correction with the lowest validation error, and the error.
 
     Parameters
     ----------
@@ -199,9 +208,11 @@ def choose_share(
 
     Returns
     -------
-    float
+    share : float
         0 if the network does not help in both halves of the validation data: a chance improvement
         seldom lasts.
+    error : float
+        Sum of the root mean square errors of both halves.
     """
     origins = spread_origins(first, len(series), horizon, ORIGINS)
     truth = true_values(series, origins, horizon)
@@ -214,18 +225,20 @@ def choose_share(
         return np.sqrt([np.mean(half) for half in halves])
 
     alone = errors(0.0)
+    if not fitted.share:
+        return 0.0, float(alone.sum())
     best, lowest = min(
         ((share, errors(share)) for share in SHARES), key=lambda item: float(item[1].sum())
     )
     helps = lowest.sum() < NETWORK_ERROR_SHARE * alone.sum() and (lowest < alone).all()
-    return best if helps else 0.0
+    return (best, float(lowest.sum())) if helps else (0.0, float(alone.sum()))
 
 
 def _simple_recipes(seasons: list[int], effects: tuple[str, ...]) -> Iterator[Recipe]:
     """Yield recipes of nothing but the mean, the last number or the season before."""
-    for differences in [(1,), *((season,) for season in seasons)]:
+    for differences in [*((season,) for season in seasons), (1,)]:
         season = differences[0] if differences[0] > 1 else 0
-        for effect in effects:
+        for effect in reversed(effects):
             yield Recipe(False, differences, (), season, drift=False, effects=effect)
 
 
@@ -246,7 +259,7 @@ def _recipes(seasons: list[int], logarithms: bool, effects: tuple[str, ...]) -> 
                 for order in range(LARGEST_SHORT_ORDER + 1 if season else 1)
             ]
     for recipe in recipes:
-        for effect in effects:
+        for effect in reversed(effects):
             yield recipe._replace(drift=len(recipe.differences) < 2, effects=effect)
 
 
@@ -255,7 +268,7 @@ def _linear_error(
 ) -> float:
     """Return the root mean square error from `first` on of a linear part fitted before it."""
     levels = np.log(series) if recipe.log else series
-    read = columns.of_rows(len(series))
+    read = columns.to_learn_from(len(series))
     coefficients = linear.fit(levels[:first], recipe, read[:first])
     extrapolation = linear.Extrapolation.of(recipe, coefficients.slopes, damping_of(first))
     origins = spread_origins(first, len(series), horizon, ORIGINS)

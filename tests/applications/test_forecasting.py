@@ -180,8 +180,8 @@ def test_a_network_has_to_help_in_both_halves(early, late, expected):
         error = np.where(origins < 60, early[share], late[share])[:, None]
         return series[origins[:, None] + np.arange(horizon)] + error
 
-    series, fitted = henon(100), SimpleNamespace(forecast=forecast)
-    assert selection.choose_share(fitted, series, selection.no_columns(100), 20, 1) == expected
+    series, fitted = henon(100), SimpleNamespace(forecast=forecast, share=1.0)
+    assert selection.choose_share(fitted, series, selection.no_columns(100), 20, 1)[0] == expected
 
 
 @pytest.mark.parametrize(("error_of_order_2", "order"), [(0.985, 1), (0.975, 2)])
@@ -192,7 +192,9 @@ def test_a_longer_recipe_has_to_be_clearly_better(monkeypatch, error_of_order_2,
         selection, "_linear_error", lambda _, __, recipe, *___: errors.get(recipe.lags, 0.99)
     )
     columns = selection.no_columns(200)
-    recipe = selection.choose_recipe(henon(200), columns, 150, 1, seasons=[7], logarithms=False)
+    (recipe,) = selection.choose_recipes(
+        henon(200), columns, 150, 1, seasons=[7], logarithms=False
+    )
     assert recipe == selection.autoregression(order)
 
 
