@@ -54,9 +54,13 @@ class Columns(NamedTuple):
         rows = np.arange(length)
         return self._read(np.maximum(rows - 1, 0), rows)
 
-    def to_learn_from(self, length: int) -> Floats:
-        """Return what the predictions of rows 0 to length - 1 read, with row 0 as it is."""
-        read = self.of_rows(length)
+    def usual(self) -> "Columns":
+        """Return columns within the limits that they have themselves."""
+        return self.limited(column_limits(self))
+
+    def to_learn_from(self) -> Floats:
+        """Return what the predictions of all rows read, with the known columns of row 0 too."""
+        read = self.of_rows(len(self.lagged))
         read[:1, self.lagged.shape[1] :] = self.known[:1]
         return read
 

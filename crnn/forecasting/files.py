@@ -54,7 +54,9 @@ FIELDS = FIELDS_1 | {
     "errors": nested({"origins": whole_number(0), "steps": whole_number(0)}),
     "lowest": number(0.0),
     "limits": optional(
-        nested({"error": number(0.0), "step": number(0.0), "middle": number(), "reach": number(0.0)})
+        nested(
+            {"error": number(0.0), "step": number(0.0), "middle": number(), "reach": number(0.0)}
+        )
     ),
 }
 

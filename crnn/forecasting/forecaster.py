@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from crnn import checks
 from crnn.forecasting import files, intervals, selection
-from crnn.forecasting.columns import Columns, column_limits
+from crnn.forecasting.columns import Columns
 from crnn.forecasting.fitted import Fitted
 from crnn.forecasting.preparation import explained, prepared
 from crnn.forecasting.recipe import Floats, Recipe
@@ -178,7 +178,7 @@ class Forecaster:
                 f"series: expected at least {MIN_TRAINING_SIZE + held} numbers to learn from, "
                 f"got {len(values)}"
             )
-        read = columns.limited(column_limits(columns)).to_learn_from(len(values))
+        read = columns.usual().to_learn_from()
         # A wild reading would hide a season, and so would what the columns explain.
         clean = prepared(values, read, 0)
         seasons = self._seasons(clean - explained(clean, read), first)
@@ -232,8 +232,7 @@ class Forecaster:
         """
         values, columns = self._checked(series, lagged, known)
         recipe, season = self.recipe, self.found_season
-        read = columns.limited(column_limits(columns)).to_learn_from(len(values))
-        clean = prepared(values, read, season)
+        clean = prepared(values, columns.usual().to_learn_from(), season)
         fitted = self._train(values, clean, columns, recipe, season, False)
         self.fitted = dataclasses.replace(
             fitted,
@@ -517,7 +516,7 @@ class Forecaster:
             if place == fitted.rows and fitted.share:
                 return fitted
             before, own = series[:place], columns.first(place)
-            clean = _prepared(before, own, season)
+            clean = prepared(before, own.usual().to_learn_from(), season)
             model = self._train(before, clean, own, recipe, season, False, bool(fitted.share))
             return dataclasses.replace(model, share=min(fitted.share, model.share))
 

@@ -268,7 +268,7 @@ def _linear_error(
 ) -> float:
     """Return the root mean square error from `first` on of a linear part fitted before it."""
     levels = np.log(series) if recipe.log else series
-    read = columns.to_learn_from(len(series))
+    read = columns.to_learn_from()
     coefficients = linear.fit(levels[:first], recipe, read[:first])
     extrapolation = linear.Extrapolation.of(recipe, coefficients.slopes, damping_of(first))
     origins = spread_origins(first, len(series), horizon, ORIGINS)

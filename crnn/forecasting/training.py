@@ -70,7 +70,7 @@ def train(
     lowest = float(positive.min()) / 2 if recipe.log and len(positive) else 1e-300
     limits = column_limits(columns)
     columns = columns.limited(limits)
-    read = columns.to_learn_from(len(series))
+    read = columns.to_learn_from()
     levels = np.log(np.maximum(prepared, lowest)) if recipe.log else prepared
     coefficients = linear.fit(levels, recipe, read)
     damping = damping_of(len(series))

@@ -192,9 +192,7 @@ def test_a_longer_recipe_has_to_be_clearly_better(monkeypatch, error_of_order_2,
         selection, "_linear_error", lambda _, __, recipe, *___: errors.get(recipe.lags, 0.99)
     )
     columns = selection.no_columns(200)
-    (recipe,) = selection.choose_recipes(
-        henon(200), columns, 150, 1, seasons=[7], logarithms=False
-    )
+    (recipe,) = selection.choose_recipes(henon(200), columns, 150, 1, seasons=[7], logarithms=False)
     assert recipe == selection.autoregression(order)
 
 
