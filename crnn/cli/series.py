@@ -117,8 +117,8 @@ def load_series(
     if "%" in (unit, table.unit(target)) and unit != table.unit(target):
         expected = "in percent" if unit == "%" else "without a percent sign"
         raise ValueError(
-            f"{data}: expected numbers {expected} in {target!r}, as the model has learned from, got "
-            f"{table.cells[target].iloc[0]!r}"
+            f"{data}: expected numbers {expected} in {target!r}, as the model has learned from, "
+            f"got {table.cells[target].iloc[0]!r}"
         )
     for name in series:
         if name not in models:
