@@ -176,7 +176,7 @@ def fit(
             first = _first_of_test(rows, data, test_size, horizon)
             model.fit(rows.target[:first], *rows.columns(first), horizon=horizon, progress=progress)
             scores[name] = model.scores(rows.target, *rows.columns(), first=first, horizon=horizon)
-            _report(target, len(rows), first, horizon, model, whose)
+            _report(rows, first, horizon, model, whose)
             if not whose:
                 _report_scores(scores[name])
             if backtest is not None:
@@ -220,13 +220,13 @@ def _first_of_test(rows: Rows, data: Path, test_size: float, horizon: int) -> in
     return first
 
 
-def _report(
-    target: str, count: int, first: int, horizon: int, model: Forecaster, whose: str
-) -> None:
+def _report(rows: Rows, first: int, horizon: int, model: Forecaster, whose: str) -> None:
     """Print what a model was fitted to, and how it forecasts."""
+    apart = f" {rows.frequency}" if rows.frequency else ""
     click.echo(
-        f"{f'{whose}: ' if whose else ''}{target}: {count} rows, learned from {first}, tried on "
-        f"the last {count - first}, {horizon} {'step' if horizon == 1 else 'steps'} ahead"
+        f"{f'{whose}: ' if whose else ''}{rows.options.target}: {len(rows)} rows{apart}, learned "
+        f"from {first}, tried on the last {len(rows) - first}, {horizon} "
+        f"{'step' if horizon == 1 else 'steps'} ahead"
     )
     season = f"a season of {model.found_season} steps" if model.found_season else "no season"
     click.echo(f"found {season}; {describe_model(model)}")

@@ -180,8 +180,12 @@ def _single(
     table: Table, frame: pd.DataFrame, name: str, options: Options, whose: str
 ) -> pd.DataFrame:
     """Return one row a date."""
-    given = frame[~frame["future"]]
-    last = given["date"].max()
+    numbers = [f"={column}" for column in options.columns]
+    last = frame["date"][frame[numbers[0]].notna()].max()
+    if frame["future"].any():
+        # Coming rows of the table that hold nothing but dates make room for those of the file.
+        empty = ~frame["future"] & (frame["date"] > last) & frame[numbers].isna().all(axis=1)
+        frame = frame[~empty].reset_index(drop=True)
     extra = frame["future"] & (frame["date"] <= last)
     if extra.any():
         table.note(
@@ -192,7 +196,6 @@ def _single(
     doubled = frame["date"].duplicated()
     if not doubled.any():
         return frame
-    numbers = [f"={column}" for column in options.columns]
     row = int(doubled.idxmax())
     date = dates.format_dates(pd.DatetimeIndex([frame["date"][row]]), "time", "")[0].removesuffix(
         "T00:00:00"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-__all__ = ["Row", "find_separator", "read_text", "separator", "split"]
+__all__ = ["Row", "comments", "find_separator", "read_text", "separator", "split"]
 
 # The longer mark first: that of UTF-32 begins with that of UTF-16.
 MARKS = (
@@ -161,6 +161,13 @@ def split(text: str, sep: str, path: str | os.PathLike[str] = "") -> Iterator[Ro
         raise ValueError(
             f"{path}, line {lines[0][0]}: expected a closing quotation mark, got none to the end"
         )
+
+
+def comments(text: str, sep: str) -> list[int]:
+    """Return the numbers of the lines that are comments."""
+    if "#" not in text:
+        return []
+    return [number for number, line in enumerate(text.split("\n"), 1) if _is_comment(line, sep)]
 
 
 def find_separator(text: str) -> str:

@@ -45,9 +45,9 @@ def _pattern(decimal: str) -> re.Pattern[str]:
     # Indian grouping: 12,34,567
     lakhs = rf"[1-9][0-9]?(?:{re.escape(other)}[0-9]{{2}})+{re.escape(other)}[0-9]{{3}}"
     point = re.escape(decimal)
-    return re.compile(
-        rf"(?:(?:[0-9]+|{groups}|{lakhs})(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
-    )
+    # Powers of ten are written by computers, which group nothing.
+    plain = rf"(?:[0-9]+(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
+    return re.compile(rf"(?:{groups}|{lakhs})(?:{point}[0-9]*)?|{plain}")
 
 
 PATTERNS = {decimal: _pattern(decimal) for decimal in ".,"}

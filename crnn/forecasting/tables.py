@@ -129,6 +129,7 @@ def read_csv(
                 f"{row.width}"
             )
     columns = list(zip(*(_padded(row.cells, width) for row in rows), strict=True))
+    _check_unnamed(names, columns, rows, path)
     cells = pd.DataFrame(
         {place: pd.Series(column, dtype=object) for place, column in enumerate(columns)}
     )
@@ -137,8 +138,17 @@ def read_csv(
     cells = cells[kept]
     cells.columns = [names[place] or f"column {place + 1}" for place in kept]
     lines = np.array([row.line for row in rows])
-    found = Dialect(sep, encoding, header is not False, decimal, thousands)
-    return Table(str(path), cells, lines, found)
+    table = Table(
+        str(path), cells, lines, Dialect(sep, encoding, header is not False, decimal, thousands)
+    )
+    comments = dialects.comments(text, sep)
+    later = [line for line in comments if line > lines[0]]
+    if later:
+        table.note(
+            f"{path}: comment lines between or after the rows are left out: {len(later)}, the "
+            f"first in line {later[0]}"
+        )
+    return table
 
 
 class Table:
@@ -498,6 +508,26 @@ def _names(
     # Rows without names at their end, or beyond it
     names = names[:width] + [""] * (len(names) - width)
     return names, rows[1:]
+
+
+def _check_unnamed(
+    names: list[str],
+    columns: list[tuple[str, ...]],
+    rows: list[dialects.Row],
+    path: str | os.PathLike[str],
+) -> None:
+    """Check that columns right of the first name have names, if they have values.
+
+    A value there may be the decimals of the one before it.
+    """
+    first = next((place for place, name in enumerate(names) if name), 0)
+    for place in range(first, len(names)):
+        filled = [row for row, cell in enumerate(columns[place]) if cell]
+        if not names[place] and filled:
+            raise ValueError(
+                f"{path}, line {rows[filled[0]].line}: expected no value in column {place + 1}, "
+                f"which has no name, got {columns[place][filled[0]]!r}"
+            )
 
 
 def _padded(cells: Sequence[str], width: int) -> list[str]:

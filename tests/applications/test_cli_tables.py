@@ -54,7 +54,7 @@ def sales(tmp_path_factory, invoke):
 
 
 def test_fit_leaves_coming_rows_out(sales):
-    assert "units: 84 rows, learned from 67" in (sales / "north.txt").read_text()
+    assert "units: 84 rows a day apart, learned from 67" in (sales / "north.txt").read_text()
     assert (sales / "north.err").read_text() == (
         f"{sales / 'north.csv'}: rows at the end without 'units' are left out: 6\n"
     )

@@ -191,6 +191,13 @@ def test_coming_rows_in_a_file_of_their_own(write):
     assert "coming rows are not after the data, and left out" in table.notes[-1]
 
 
+def test_dates_alone_make_room_for_coming_rows(write):
+    table = read_csv(write("day,b,c", "2023-03-01,1,7", "2023-03-02,2,8", "2023-03-03,,"))
+    future = read_csv(write("day,c", "2023-03-03,5", name="f.csv"))
+    rows = table.series("b", known=["c"], future=future)
+    assert rows.known_through(1)[:, 0].tolist() == [7, 8, 5]
+
+
 def test_series_by_a_column(write):
     table = read_csv(
         write("shop,day,b", "x,2023-03-02,1", "y,2023-03-01,5", "x,2023-03-01,2", "y,2023-03-02,6")

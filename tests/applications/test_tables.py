@@ -63,6 +63,7 @@ READ = {
     "truth": ("a,b\n1,True\n3,false\n", {}, [1, 0]),
     "no thousands begin with 0": ("a,b\n1,0.234\n3,1.234\n", {}, [0.234, 1.234]),
     "four digits have no point of thousands": ("a,b\n1,1234.567\n3,1.234\n", {}, [1234.567, 1.234]),
+    "powers of ten": ('a,b\n1,"1,234.5"\n3,1.234e3\n', {}, [1234.5, 1234]),
     "told decimal point": ("a,b\n1,1.234\n3,2.345\n", {"decimal": "."}, [1.234, 2.345]),
     "told decimal comma": ("a,b\n1,1.234\n3,2.345\n", {"decimal": ","}, [1234, 2345]),
     "told thousands": ("a,b\n1,1.234\n3,2.345\n", {"thousands": "."}, [1234, 2345]),
@@ -119,6 +120,13 @@ def test_a_column_without_a_name_has_its_place(write):
     assert table.names == ["column 1", "b"]
 
 
+def test_comments_between_the_rows_are_left_out_with_a_word(write):
+    table = read_csv(write("# top\na,b\n1,2\n#3,4\n5,6\n# end\n"))
+    assert table.numbers("b").tolist() == [2, 6]
+    (note,) = table.notes
+    assert note.endswith("between or after the rows are left out: 2, the first in line 4")
+
+
 def test_gaps(write):
     cells = ["1", "", "-", "\u2014", "NA", "n/a", "NaN", "null", "None", ".", "..", "?", "2"]
     table = read_csv(write("a,b\n" + "".join(f"{i},{cell}\n" for i, cell in enumerate(cells))))
@@ -169,6 +177,9 @@ REFUSED = {
     ),
     "more cells in all rows": ("a,b\n1,2,3\n4,5,6\n", {}, ", line 2: expected at most 2 values"),
     "a title on top": ("Report\n\na,b\n1,2\n", {}, ": expected a column 'b', got 'Report'"),
+    "decimals without quotation marks": (
+        "a,b,\n1,2,5\n", {}, ", line 2: expected no value in column 3, which has no name, got '5'",
+    ),
     "an open quotation mark": (
         'a,b\n1,2\n1,"2\n3,4\n', {}, ", line 3: expected a closing quotation mark, got none to",
     ),
