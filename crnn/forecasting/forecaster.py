@@ -289,7 +289,8 @@ class Forecaster:
 
         Each number is inside its interval with about the probability `level`, as far as the errors
         of forecasts stay as they were on numbers that the model was not fitted to: see
-        `crnn.forecasting.intervals`. That is no statement on all steps of a forecast at once.
+        `crnn.forecasting.intervals`. If the series goes on after the rows of `fit` and `refit`, the
+        errors there count, too. That is no statement on all steps of a forecast at once.
 
         Parameters
         ----------
@@ -323,7 +324,9 @@ class Forecaster:
                 "without: fit it again"
             )
         forecast = self.forecast(series, steps, lagged, known)
-        return intervals.bands(self.fitted, forecast, levels, self.floor)
+        values, columns = self._checked(series, lagged, known, steps)
+        factors = intervals.changes_since(self.fitted, values, columns, steps, self.floor)
+        return intervals.bands(self.fitted, forecast, levels, factors, self.floor)
 
     def predict(
         self,

@@ -6,12 +6,16 @@ predictive inference for regression"), with a quantile of the absolute errors fo
 forecast (Stankeviciute, Alaa and van der Schaar 2021, "Conformal time-series forecasting"). Each
 error is that of a forecast of numbers that the model had not been fitted to.
 
-The quantile of n errors is the one of rank ceil((n + 1) * level). Three rules are for time series:
+The quantile of n errors is the one of rank ceil((n + 1) * level). Four rules are for time series:
 
 - Forecasts of h steps from neighboring origins overlap, so their errors say less than n independent
   ones. A half width is multiplied by 1 + (z^2 + 1) / (4 m), with m = n / h forecasts that do not
   overlap and the normal quantile z of the level. That is the first term of the expansion of
   Student's t with m degrees of freedom (Abramowitz and Stegun 1964, 26.7.5).
+- If the series goes on after the rows that the model was fitted to, half widths follow the errors
+  there: those of h steps are multiplied by (10 + sum of s / h) / (10 + n / h), where s are the n
+  sizes of the errors since, relative to the mean before, and at most 5. So ten forecasts that do
+  not overlap count as much as what was known before.
 - Half widths do not shrink from step to step: they are the isotonic regression of the quantiles.
 - Beyond the steps of which there are errors, half widths grow as those of the linear part alone
   would: with the root of the sum of squares of its response to a shock (Box and Jenkins 1976,
@@ -35,6 +39,7 @@ __all__ = [
     "bands",
     "calibrate",
     "calibrated_steps",
+    "changes_since",
     "checked_levels",
     "errors_after",
     "errors_of",
@@ -52,6 +57,9 @@ FIRST_SHARE, FIRST_SHARE_OF_NETWORKS = 1 / 3, 3 / 5
 NUMBERS_PER_COEFFICIENT = 4
 MIN_ROWS = 10
 LINEAR_PARTS = 8
+# What is known before counts as much as so many forecasts since, of the last so many rows; and how
+# much larger than usual an error may count.
+FORECASTS_BEFORE, MOST_RECENT, LARGEST_SIZE = 10, 200, 5.0
 # Steps of which there are errors, however short the horizon is, if so many forecasts of them do not
 # overlap.
 MIN_STEPS, MIN_FORECASTS = 24, 3
@@ -160,6 +168,41 @@ def errors_after(
     return np.concatenate([earlier, later])[-2 * MOST_ORIGINS :]
 
 
+def changes_since(
+    fitted: Fitted, series: Floats, columns: Columns, steps: int, floor: float | None
+) -> Floats:
+    """Return by what the errors have changed on the rows after those the model was fitted to.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    series : array (time,)
+    columns : Columns
+    steps : int
+        No more are computed.
+    floor : float, optional
+
+    Returns
+    -------
+    array (steps of `fitted.errors`,)
+        What half widths are multiplied by; 1 where nothing is known.
+    """
+    factors = np.ones(fitted.errors.shape[1])
+    first = max(fitted.rows, fitted.recipe.needed, len(series) - MOST_RECENT)
+    steps = min(steps, len(series) - first, len(factors))
+    if steps < 1:
+        return factors
+    errors = errors_of(fitted, series, columns, np.arange(first, len(series)), steps, floor)
+    usual = np.nanmean(np.abs(fitted.errors[:, :steps].astype(np.float64)), axis=0)
+    for step in range(steps):
+        known = np.abs(errors[: len(errors) - step, step])
+        if usual[step]:
+            sizes = np.minimum(known / usual[step], LARGEST_SIZE)
+            before = FORECASTS_BEFORE * (step + 1)
+            factors[step] = (before + sizes.sum()) / (before + len(sizes))
+    return factors
+
+
 def errors_of(
     fitted: Fitted,
     series: Floats,
@@ -205,7 +248,13 @@ def checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
     return checked
 
 
-def bands(fitted: Fitted, forecast: Floats, levels: Sequence[float], floor: float | None) -> Floats:
+def bands(
+    fitted: Fitted,
+    forecast: Floats,
+    levels: Sequence[float],
+    factors: Floats,
+    floor: float | None,
+) -> Floats:
     """Return prediction intervals around a forecast.
 
     Parameters
@@ -214,6 +263,8 @@ def bands(fitted: Fitted, forecast: Floats, levels: Sequence[float], floor: floa
     forecast : array (steps,)
     levels : sequence of float
         In percent.
+    factors : array (steps of `fitted.errors`,)
+        What half widths are multiplied by.
     floor : float, optional
         No number is below it.
 
@@ -223,7 +274,7 @@ def bands(fitted: Fitted, forecast: Floats, levels: Sequence[float], floor: floa
         The lower and the upper end.
     """
     steps = len(forecast)
-    widths = np.stack([half_widths(fitted.errors, level / 100) for level in levels])
+    widths = np.stack([half_widths(fitted.errors, level / 100, factors) for level in levels])
     calibrated = widths.shape[1]
     if steps > calibrated:
         growth = _growth(fitted, steps)
@@ -236,7 +287,9 @@ def bands(fitted: Fitted, forecast: Floats, levels: Sequence[float], floor: floa
     return np.asarray(ends if floor is None else np.maximum(ends, floor))
 
 
-def half_widths(errors: npt.NDArray[np.floating], level: float) -> Floats:
+def half_widths(
+    errors: npt.NDArray[np.floating], level: float, factors: Floats | None = None
+) -> Floats:
     """Return half the width of a band at each step.
 
     Parameters
@@ -245,6 +298,8 @@ def half_widths(errors: npt.NDArray[np.floating], level: float) -> Floats:
         Errors of forecasts; NaN beyond the end of the series.
     level : float
         The share that the band should cover, between 0 and 1.
+    factors : array (steps,), optional
+        What the half widths are multiplied by.
 
     Returns
     -------
@@ -258,7 +313,8 @@ def half_widths(errors: npt.NDArray[np.floating], level: float) -> Floats:
         independent = len(known) / step
         weights.append(independent)
         widths.append(quantile(known, level) * (1 + (z * z + 1) / (4 * max(independent, 1))))
-    return _isotonic(widths, weights)
+    scaled = widths if factors is None else [*(np.array(widths) * factors)]
+    return _isotonic(scaled, weights)
 
 
 def quantile(sizes: Floats, level: float) -> float:

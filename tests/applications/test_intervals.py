@@ -9,6 +9,7 @@ import pytest
 
 from crnn import forecasting
 from crnn.forecasting import Forecaster, intervals
+from crnn.forecasting.columns import Columns
 from crnn.forecasting.fitted import NO_ERRORS
 
 Z = NormalDist().inv_cdf
@@ -226,6 +227,33 @@ def test_further_columns_are_read():
         widths.append(upper[0] - lower[0])
     assert 0.8 <= np.mean(inside) <= 1
     assert np.mean(widths) == pytest.approx(2 * Z(0.95), rel=0.25)
+
+
+def test_intervals_follow_the_errors_since_the_fit(model):
+    """By hand: one-step errors of 30 rows, and two-step errors of 29."""
+    model, series = model
+    fitted, errors = model.fitted, np.abs(model.fitted.errors.astype(float))
+    calm = series[800] + 0.3 * (series[800:830] - series[800])
+    later = np.r_[series[:800], calm]
+    factors = []
+    for step in (1, 2):
+        found = [
+            abs(model.forecast(later[:origin], 2)[step - 1] - later[origin + step - 1])
+            for origin in range(800, 831 - step)
+        ]
+        sizes = np.minimum(np.array(found) / np.nanmean(errors[:, step - 1]), 5)
+        factors.append((10 + sizes.sum() / step) / (10 + len(sizes) / step))
+    assert factors[0] < 0.8
+    widths = intervals.half_widths(fitted.errors, 0.8, [*factors, *[1.0] * 22])[:2]
+    lower, upper = model.intervals(later, 2, levels=[80])[0]
+    np.testing.assert_allclose((upper - lower) / 2, widths, rtol=1e-5)
+    # A level shift is cut: an error counts as 5 at most.
+    shifted = np.r_[series[:800], series[800] + 1000]
+    no_columns = Columns(np.empty((801, 0)), np.empty((801, 0)))
+    factors = intervals.changes_since(fitted, shifted, no_columns, 1, None)
+    assert factors[0] == pytest.approx(15 / 11)
+    # Rows of the fit are no news.
+    assert (intervals.changes_since(fitted, series[:800], no_columns, 4, None) == 1).all()
 
 
 def test_series_without_noise_have_intervals_without_width():
