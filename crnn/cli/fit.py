@@ -176,10 +176,12 @@ def fit(
             first = _first_of_test(rows, data, test_size, horizon)
             model.fit(rows.target[:first], *rows.columns(first), horizon=horizon, progress=progress)
             scores[name] = model.scores(rows.target, *rows.columns(), first=first, horizon=horizon)
-            _report(rows, first, horizon, model, whose)
             if not whose:
+                _report(rows, first, horizon, model)
                 _report_scores(scores[name])
             if backtest is not None:
+                if whose:
+                    click.echo(f"{whose}:")
                 result = run_backtest(model, rows, first, horizon, backtest, progress)
                 if plot is not None:
                     draw_backtest(plot, rows, result)
@@ -198,7 +200,7 @@ def fit(
     if id_column is None:
         models[""].save(output, **said, scores=scores[""])
     else:
-        _report_panel(scores)
+        _report_panel(list(series.values()), scores, horizon, test_size)
         Panel(models).save(output, **said, id=id_column)
     total = sum(map(len, series.values()))
     click.echo("")
@@ -220,16 +222,22 @@ def _first_of_test(rows: Rows, data: Path, test_size: float, horizon: int) -> in
     return first
 
 
-def _report(rows: Rows, first: int, horizon: int, model: Forecaster, whose: str) -> None:
+def _report(rows: Rows, first: int, horizon: int, model: Forecaster) -> None:
     """Print what a model was fitted to, and how it forecasts."""
-    apart = f" {rows.frequency}" if rows.frequency else ""
     click.echo(
-        f"{f'{whose}: ' if whose else ''}{rows.options.target}: {len(rows)} rows{apart}, learned "
-        f"from {first}, tried on the last {len(rows) - first}, {horizon} "
-        f"{'step' if horizon == 1 else 'steps'} ahead"
+        f"{rows.options.target}: {len(rows)} rows{_apart(rows)}, learned from {first}, tried on "
+        f"the last {len(rows) - first}, {_steps(horizon)} ahead"
     )
     season = f"a season of {model.found_season} steps" if model.found_season else "no season"
     click.echo(f"found {season}; {describe_model(model)}")
+
+
+def _apart(rows: Rows) -> str:
+    return f" {rows.frequency}" if rows.frequency else ""
+
+
+def _steps(count: int) -> str:
+    return "1 step" if count == 1 else f"{count} steps"
 
 
 def _report_scores(scores: Scores) -> None:
@@ -248,9 +256,15 @@ def _report_scores(scores: Scores) -> None:
         )
 
 
-def _report_panel(scores: dict[str, Scores]) -> None:
+def _report_panel(
+    series: list[Rows], scores: dict[str, Scores], horizon: int, test_size: float
+) -> None:
     """Print the errors of each series beside those of the best other method."""
-    width = max(map(len, scores))
+    click.echo(
+        f"{series[0].options.target}: {len(series)} series, {sum(map(len, series))} rows"
+        f"{_apart(series[0])}, tried on the last {test_size:.0%} of each, {_steps(horizon)} ahead"
+    )
+    width = max(map(len, [*scores, "RMSE"]))
     click.echo("")
     click.echo(f"{'RMSE':{width}s}  {'crnn':>10s}  {'best other':>10s}")
     for name, own in scores.items():

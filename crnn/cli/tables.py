@@ -19,38 +19,59 @@ if TYPE_CHECKING:
 
 __all__ = ["TableOptions", "future_option", "show_notes", "table_options"]
 
+FOUND = "found by looking"
 OPTIONS = (
-    click.option("--sep", metavar="SIGN", help="Between values: a character, tab or space."),
-    click.option("--decimal", type=click.Choice([".", ","]), help="Decimal sign."),
     click.option(
-        "--thousands", metavar="SIGN", help="Between thousands: , . ' or space. [default: any]"
+        "--sep",
+        metavar="SIGN",
+        show_default=FOUND,
+        help="Between values: a character, tab or space.",
     ),
-    click.option("--encoding", metavar="NAME", help="Such as utf-8, utf-16 or cp1252."),
+    click.option(
+        "--decimal", type=click.Choice([".", ","]), show_default=FOUND, help="Decimal sign."
+    ),
+    click.option(
+        "--thousands",
+        metavar="SIGN",
+        show_default=FOUND,
+        help="Between thousands: , . ' or space.",
+    ),
+    click.option(
+        "--encoding",
+        metavar="NAME",
+        show_default=FOUND,
+        help="Such as utf-8, utf-16 or cp1252.",
+    ),
     click.option(
         "--header/--no-header",
         default=None,
+        show_default="header",
         help="Whether the first row holds the columns' names. Without, they are named 1, 2, ...",
     ),
     click.option(
         "--date",
         metavar="COLUMN",
+        show_default=FOUND,
         help="Column of dates; several, as --date day,time, are read side by side.",
     ),
     click.option("--no-date", is_flag=True, help="Take the rows in order, whatever their dates."),
     click.option(
         "--date-format",
         metavar="FORMAT",
+        show_default=FOUND,
         help="How dates are written, such as %d.%m.%y; epoch or epoch-ms for numbers since 1970.",
     ),
     click.option(
         "--dayfirst/--monthfirst",
         "day_first",
         default=None,
+        show_default=FOUND,
         help="Whether 01/02/2023 is 1 February.",
     ),
     click.option(
         "--fill",
         type=click.Choice(["previous", "linear", "zero"]),
+        show_default="refuse them",
         help="Fill missing dates and empty cells; zero is for the target alone.",
     ),
     click.option(
@@ -58,10 +79,14 @@ OPTIONS = (
         "combine",
         flag_value="sum",
         default=None,
-        help="Sum the target's rows of one date.",
+        help="Sum the target over rows of one date.",
     ),
     click.option(
-        "--mean", "combine", flag_value="mean", default=None, help="Average the rows of one date."
+        "--mean",
+        "combine",
+        flag_value="mean",
+        default=None,
+        help="Average the target over rows of one date.",
     ),
 )
 

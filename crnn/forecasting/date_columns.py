@@ -65,6 +65,11 @@ def find(table: Table, excluded: Collection[str]) -> str | None:
                 "says how they are written, as epoch for seconds since 1970; --no-date takes the "
                 "rows in order)"
             )
+        if filled and dates.is_named_like_dates(name) and not table.is_numeric(name):
+            table.note(
+                f"{table.source}: {name!r} holds no dates that can be read: the rows are taken in "
+                "order"
+            )
     return None
 
 

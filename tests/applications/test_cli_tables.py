@@ -106,7 +106,7 @@ def test_a_model_for_each_series(invoke, sales):
     assert said["id"] == "shop"
     report = (sales / "shops.txt").read_text()
     for line in (
-        "shop 'north': units: 84 rows",
+        "units: 2 series, 168 rows a day apart",
         "RMSE               crnn",
         "trained again on all 168",
     ):

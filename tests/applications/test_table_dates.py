@@ -216,6 +216,14 @@ def test_a_table_without_dates(write):
     assert rows.coming_labels(2) is None
 
 
+def test_a_column_that_might_be_dates_gets_a_word(write):
+    table = read_csv(write("month,b", "Jan,3", "Feb,1"))
+    assert table.series("b").dates is None
+    assert table.notes[0].endswith(
+        "'month' holds no dates that can be read: the rows are taken in order"
+    )
+
+
 def test_blank_lines_between_dated_rows_say_nothing(write):
     rows = read_csv(write("day;b", "2023-03-01;1", "", ";", "2023-03-02;2")).series("b")
     assert rows.target.tolist() == [1, 2]
