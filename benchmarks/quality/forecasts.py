@@ -1,7 +1,7 @@
 """Forecasts of `crnn.forecasting` and of other methods on several kinds of series.
 
 `python -m benchmarks.quality.forecasts` fits each method to the first four fifths of each series
-and forecasts from up to 100 places in the last fifth, without fitting again. It prints, as tables
+and forecasts from up to 200 places in the last fifth, without fitting again. It prints, as tables
 for `docs/applications/forecasting.rst`, the root mean square errors over the horizon, how many of
 the numbers are within the prediction intervals, and the seconds of fitting. AutoETS and AutoARIMA
 are compared where statsforecast is installed.
@@ -20,7 +20,7 @@ from crnn.forecasting.selection import no_columns
 
 __all__ = ["main", "series"]
 
-ORIGINS = 100
+ORIGINS = 200
 LEVELS = (80.0, 90.0, 95.0)
 SEED = 100
 # What statsforecast is told, as its users do; it takes no longer seasons. 1: none.

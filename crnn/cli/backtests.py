@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from crnn.forecasting import Backtest, Forecaster
     from crnn.forecasting.rows import Rows
 
-__all__ = ["draw_backtest", "run_backtest"]
+__all__ = ["draw_backtest", "run_backtest", "say_what_was_missing"]
 
 
 def run_backtest(
@@ -42,10 +42,20 @@ def run_backtest(
     return result
 
 
-def _report(result: Backtest) -> None:
-    """Print errors and coverage of each method, and which one has the lowest error."""
+def say_what_was_missing() -> None:
+    """Print which methods were not compared."""
     from crnn.forecasting import has_statsforecast
 
+    if not has_statsforecast():
+        click.echo("")
+        click.echo(
+            "A backtest compares AutoETS and AutoARIMA, too, where statsforecast is installed: "
+            "pip install statsforecast"
+        )
+
+
+def _report(result: Backtest) -> None:
+    """Print errors and coverage of each method, and which one has the lowest error."""
     scores, coverage = result.scores(), result.coverage()
     count, horizon = result.truth.shape
     width = max(map(len, scores))
@@ -64,11 +74,6 @@ def _report(result: Backtest) -> None:
         click.echo(f"{name}: left out, for it failed: {error}", err=True)
     click.echo("")
     click.echo(_winner(scores))
-    if not has_statsforecast():
-        click.echo(
-            "AutoETS and AutoARIMA are compared where statsforecast is installed: "
-            "pip install statsforecast"
-        )
 
 
 def draw_backtest(path: Path, rows: Rows, result: Backtest) -> None:

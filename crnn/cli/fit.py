@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crnn.cli.backtests import draw_backtest, run_backtest
+from crnn.cli.backtests import draw_backtest, run_backtest, say_what_was_missing
 from crnn.cli.common import (
     AT_LEAST_0,
     AT_LEAST_1,
@@ -188,6 +188,8 @@ def fit(
             model.refit(rows.target, *rows.columns())
         show_wild(model, rows)
         models[name] = model
+    if backtest is not None:
+        say_what_was_missing()
     one = next(iter(series.values()))
     same = all(rows.frequency == one.frequency for rows in series.values())
     said = {
