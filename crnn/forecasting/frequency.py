@@ -214,8 +214,8 @@ def _seconds(dates: pd.DatetimeIndex) -> Frequency | None:
 
 
 def _common(steps: np.ndarray[Any, Any]) -> int | None:
-    """Return the commonest step; None: it is not common enough."""
-    step, count = Counter(steps.tolist()).most_common(1)[0]
+    """Return the commonest step, the shorter of two; None: it is not common enough."""
+    step, count = min(Counter(steps.tolist()).items(), key=lambda item: (-item[1], item[0]))
     return int(step) if count >= MIN_SHARE * len(steps) else None
 
 
