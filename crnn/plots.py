@@ -443,6 +443,12 @@ def _finish(ax: Axes) -> None:
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
     ax.margins(x=0.02)
+    from matplotlib import dates
+
+    locator = ax.xaxis.get_major_locator()
+    if isinstance(locator, dates.AutoDateLocator):
+        # Whole dates at each tick would overlap.
+        ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
     if len(ax.get_lines()) > 1:
         # The background keeps the text readable where the legend covers a line.
         ax.legend(framealpha=0.85, edgecolor="none")

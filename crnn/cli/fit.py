@@ -21,7 +21,7 @@ from crnn.cli.common import (
     progress,
     seed,
 )
-from crnn.cli.series import show_wild
+from crnn.cli.series import show_coming, show_wild
 from crnn.cli.tables import TableOptions, show_notes, table_options
 
 if TYPE_CHECKING:
@@ -157,12 +157,7 @@ def fit(
     scores: dict[str, Scores] = {}
     for name, rows in series.items():
         whose = f"{id_column} {name!r}" if id_column else ""
-        if rows.coming:
-            click.echo(
-                f"{data}: rows at the end without {target!r} are left out"
-                f"{f' of {whose}' if whose else ''}: {rows.coming}",
-                err=True,
-            )
+        show_coming(rows, ", and are left out")
         model = Forecaster(
             cell=cell,
             hidden_size=hidden,

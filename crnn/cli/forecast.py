@@ -16,7 +16,7 @@ from crnn.cli.common import (
     checked_levels,
     write_csv,
 )
-from crnn.cli.series import load_series
+from crnn.cli.series import load_series, show_coming
 from crnn.cli.tables import TableOptions, future_option, table_options
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ def forecast(
         raise ValueError(f"plot: expected a model of one series, got one of {len(series.models)}")
     rows_out: list[list[str | float]] = []
     for name, forecaster, rows in series:
+        if not rows.options.known:
+            show_coming(rows, ", and the first of them is step 1")
         lagged, _ = rows.columns()
         read = lagged, rows.known_through(steps)
         values, bands = forecaster.forecast(rows.target, steps, *read), None

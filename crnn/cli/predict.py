@@ -8,7 +8,7 @@ import click
 
 from crnn.cli.common import FILE, INPUT, SHOW_DEFAULT, check_output, write_csv
 from crnn.cli.networks import network_inputs
-from crnn.cli.series import load_series
+from crnn.cli.series import load_series, show_coming
 from crnn.cli.tables import TableOptions, show_notes, table_options
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def _of_forecaster(model: Path, data: Path, reading: TableOptions) -> Answer:
     series = load_series(model, data, reading)
     answer: list[list[str | float]] = []
     for name, forecaster, rows in series:
+        show_coming(rows, ", and are left out")
         predictions = forecaster.predict(rows.target, *rows.columns())
         dates = rows.labels()
         for row, (value, prediction) in enumerate(zip(rows.target, predictions, strict=True)):

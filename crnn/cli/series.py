@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from crnn.forecasting import Forecaster
     from crnn.forecasting.rows import Rows
 
-__all__ = ["LoadedSeries", "load_series", "show_wild"]
+__all__ = ["LoadedSeries", "load_series", "show_coming", "show_wild"]
 
 # Rows that look wild that are named one by one
 MOST_SHOWN = 5
@@ -133,6 +133,16 @@ def load_series(
     for _, forecaster, rows in loaded:
         show_wild(forecaster, rows)
     return loaded
+
+
+def show_coming(rows: Rows, then: str) -> None:
+    """Print to the standard error that rows at the end have no target, and what becomes of them."""
+    if rows.coming:
+        click.echo(
+            f"{rows.places[len(rows)]}: rows from here on have no {rows.options.target!r}{then}: "
+            f"{rows.coming}",
+            err=True,
+        )
 
 
 def show_wild(model: Forecaster, rows: Rows) -> None:

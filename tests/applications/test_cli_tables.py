@@ -53,10 +53,20 @@ def sales(tmp_path_factory, invoke):
     return folder
 
 
-def test_fit_leaves_coming_rows_out(sales):
+def test_coming_rows_get_a_word(invoke, sales, tmp_path):
+    place = f"{sales / 'north.csv'}, line 86: rows from here on have no 'units'"
     assert "units: 84 rows a day apart, learned from 67" in (sales / "north.txt").read_text()
-    assert (sales / "north.err").read_text() == (
-        f"{sales / 'north.csv'}: rows at the end without 'units' are left out: 6\n"
+    assert (sales / "north.err").read_text() == f"{place}, and are left out: 6\n"
+    result = invoke("predict", sales / "north.npz", sales / "north.csv")
+    assert result.stderr == f"{place}, and are left out: 6\n"
+    result = invoke("forecast", sales / "north.npz", sales / "north.csv")
+    assert result.stderr == ""
+    (tmp_path / "a.csv").write_text("a\n" + "".join(f"{row % 7}\n" for row in range(40)) + "-\n-\n")
+    options = ["--target", "a", "--epochs", 1, "--no-progress", "-o", tmp_path / "m.npz"]
+    invoke("fit", tmp_path / "a.csv", *options)
+    result = invoke("forecast", tmp_path / "m.npz", tmp_path / "a.csv")
+    assert result.stderr.endswith(
+        "line 42: rows from here on have no 'a', and the first of them is step 1: 2\n"
     )
 
 

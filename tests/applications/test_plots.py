@@ -1,5 +1,6 @@
 """Pictures: what is drawn, where, and that matplotlib stays optional and untouched."""
 
+import itertools
 import sys
 from types import SimpleNamespace
 
@@ -183,6 +184,15 @@ def test_dates_are_drawn_as_dates():
     ax.figure.canvas.draw()
     np.testing.assert_array_equal(lines(ax)["forecast"].get_xdata(), days[1:])
     assert any("2023" in text.get_text() or "-" in text.get_text() for text in ax.get_xticklabels())
+
+
+def test_dates_do_not_overlap():
+    days = np.datetime64("2023-01-20", "D") + np.arange(100)
+    ax = plots.forecast(days, np.arange(100.0))
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.get_xticklabels() if text.get_text()]
+    assert len(boxes) > 3
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
 @pytest.mark.parametrize(
