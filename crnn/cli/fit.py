@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -205,8 +206,9 @@ def fit(
 
 
 def _listed(names: str) -> list[str]:
-    """Return names that are separated by commas."""
-    return [name.strip() for name in names.split(",") if name.strip()]
+    """Return names that are separated by commas; one with a comma in it is quoted."""
+    (row,) = csv.reader([names], skipinitialspace=True) if names else [[]]
+    return [name.strip() for name in row if name.strip()]
 
 
 def _first_of_test(rows: Rows, data: Path, test_size: float, horizon: int) -> int:

@@ -203,10 +203,10 @@ def _single(
     if options.combine is None:
         parts = [other for other in table.names if other.lower() in PARTS and other != name]
         joined = f", or --date '{','.join([name, *parts])}' reads them together" if parts else ""
+        by_id = "" if whose else "--id COLUMN makes one model a series, "
         raise ValueError(
             f"{frame['place'][row]}: expected each date once in {name!r}{_of(whose)}, got {date} "
-            f"again (--id COLUMN makes one model a series, --sum or --mean combines the rows of a "
-            f"date{joined})"
+            f"again ({by_id}--sum or --mean combines the rows of a date{joined})"
         )
     part_empty = frame.groupby("date")[numbers[0]].transform(
         lambda v: v.isna().any() and v.notna().any()

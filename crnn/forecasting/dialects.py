@@ -37,6 +37,7 @@ OTHER_FILES = (
     (b"\x89PNG", "a picture"),
     (b"%PDF", "a PDF file"),
 )
+SHEET_ERROR = re.compile(r"#(?:N/A|DIV/0!|REF!|VALUE!|NUM!|NAME\?|NULL!)")
 # How the text of other files begins
 OTHER_TEXTS = re.compile(r"\s*(?:\{|\[\s*[\[{]|<(?:html|!doctype|\?xml|table))", re.IGNORECASE)
 COMPRESSED = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
@@ -230,8 +231,13 @@ def _common_width(rows: list[Row]) -> int:
 
 
 def _is_comment(line: str, sep: str) -> bool:
-    """Return whether a line is a comment; "#" may also be the name of a first column."""
-    return line.startswith("#") and not (sep != " " and line[1:].lstrip(" ").startswith(sep))
+    """Return whether a line is a comment.
+
+    "#" may also be the name of a first column, and a spreadsheet's errors begin with it.
+    """
+    if not line.startswith("#") or SHEET_ERROR.match(line):
+        return False
+    return sep == " " or not line[1:].lstrip(" ").startswith(sep)
 
 
 def _bytes(path: str | os.PathLike[str]) -> bytes:

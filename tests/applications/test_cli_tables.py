@@ -159,6 +159,14 @@ def test_combined_and_filled_rows(invoke, sales, tmp_path):
     assert "by --fill previous: 1" in result.stderr
 
 
+def test_a_name_with_a_comma_is_quoted(invoke, tmp_path):
+    rows = [f"{WEEK[row % 7]};{row % 5};{row % 3}" for row in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["a;price, net;c", *rows]))
+    options = ["--target", "a", "--epochs", 1, "--no-progress", "-o", tmp_path / "m.npz"]
+    invoke("fit", tmp_path / "a.csv", *options, "--lagged", '"price, net", c')
+    assert forecasting.load(tmp_path / "m.npz")[1]["lagged"] == ["price, net", "c"]
+
+
 def test_business_days_follow_fridays(invoke, tmp_path):
     dates = [day for day in days(120) if dt.date.fromisoformat(day).weekday() < 5]
     lines = [f"{day},{WEEK[row % 5] + 100}" for row, day in enumerate(dates[:80])]

@@ -210,6 +210,12 @@ def test_series_by_a_column(write):
     assert table.notes[0].endswith("rows of shop 'x' were newest first, and are sorted by 'day'")
 
 
+def test_a_doubled_date_of_a_series(write):
+    table = read_csv(write("shop,day,b", "x,2023-03-01,1", "y,2023-03-01,5", "y,2023-03-01,6"))
+    with pytest.raises(ValueError, match=r"of shop 'y', got 2023-03-01 again \(--sum or --mean"):
+        table.series_by("shop", "b")
+
+
 def test_a_table_without_dates(write):
     rows = read_csv(write("a,b", "x,3", "y,1", "z,2")).series("b")
     assert rows.target.tolist() == [3, 1, 2]

@@ -43,6 +43,7 @@ READ = {
     "Excel's hint": ("sep=;\na;b\n1;2,5\n3;4\n", {}, [2.5, 4]),
     "comments and blank lines": ("# x\n#y,z\n\na,b\n1,2.5\n# z\n3,4\n\n,\n", {}, [2.5, 4]),
     "a name that is #": ("#,b\n1,2.5\n2,4\n", {}, [2.5, 4]),
+    "a spreadsheet's errors": ("a,b\n1,2.5\n#N/A,4\n", {}, [2.5, 4]),
     "spaces around": (" a , b \n 1 , 2.5 \n3,4 \n", {}, [2.5, 4]),
     "CRLF": ("a,b\r\n1,2.5\r\n3,4\r\n", {}, [2.5, 4]),
     "CR": ("a,b\r1,2.5\r3,4", {}, [2.5, 4]),
