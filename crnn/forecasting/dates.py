@@ -37,7 +37,9 @@ MONTH = r"(?P<name>[A-Za-z]{3,9})\.?"
 FAMILIES = {
     "date": (r"(?P<y>\d{4})([-/.])(?P<m>\d{1,2})\2(?P<d>\d{1,2})" + TIME, False),
     "day and month": (r"(?P<a>\d{1,2})([-/.])(?P<b>\d{1,2})\2(?P<y>\d{4})" + TIME, False),
-    "two-digit year": (r"\d{1,2}([-/.])\d{1,2}\1\d{2}" + TIME, False),
+    "two-digit year": (
+        rf"(?:\d{{1,2}}([-/.])\d{{1,2}}\1|(?:\d{{1,2}}[ -])?{MONTH}[ '-])\d{{2}}" + TIME, False,
+    ),
     "day and month's name": (rf"(?P<d>\d{{1,2}})[ .-]+{MONTH}[ ,-]+(?P<y>\d{{4}})" + TIME, False),
     "month's name and day": (rf"{MONTH} +(?P<d>\d{{1,2}})(?:st|nd|rd|th)?,? +{YEAR}" + TIME, False),
     "month's name": (rf"{MONTH}[ ,-]+(?P<y>\d{{4}})", False),
@@ -53,6 +55,8 @@ FAMILIES = {
     "year and month, dotted": (r"(?P<y>\d{4})\.(?P<m>\d{2})", True),
     "year": (r"(?P<y>\d{4})", True),
 }  # fmt: skip
+# What may stand before a date, and says nothing more
+WEEKDAY = r"(?i)^(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?\.?,? +"
 PATTERNS = {name: re.compile(pattern) for name, (pattern, _) in FAMILIES.items()}
 FORM_OF = {
     "month": "month",
@@ -98,6 +102,7 @@ def is_named_like_dates(name: str) -> bool:
 def families(cell: str, name: str = "") -> list[str]:
     """Return the families of formats that a cell may have in a column of this name."""
     named = is_named_like_dates(name)
+    cell = re.sub(WEEKDAY, "", cell)
     return [
         family
         for family, pattern in PATTERNS.items()
@@ -144,11 +149,13 @@ def read(
         return _formatted(cells, date_format)
     if family == "two-digit year":
         raise ValueError(
-            "expected years of four digits, or a format by --date-format such as '%d.%m.%y'"
+            "expected years of four digits, or a format by --date-format such as '%d.%m.%y' or "
+            "'%b-%y'"
         )
     if family == "date" and (found := _iso(cells)) is not None:
         return found
-    parts = pd.Series(list(cells), dtype=object).str.extract(f"^(?:{FAMILIES[family][0]})$")
+    column = pd.Series(list(cells), dtype=object).str.replace(WEEKDAY, "", regex=True)
+    parts = column.str.extract(f"^(?:{FAMILIES[family][0]})$")
     first = None
     if family == "day and month":
         first = _day_first(parts, usual_day_first) if day_first is None else day_first

@@ -47,6 +47,10 @@ FOUND = {
                         "2023-03-02"),
     "months' names first": (["February 27, 2023", "February 28, 2023", "March 1, 2023"], {},
                             "a day apart", "2023-03-02"),
+    "days of the week": (["Mon, 27 Feb 2023", "Tue, 28 Feb 2023", "Wednesday, 1 Mar 2023"], {},
+                         "a day apart", "2023-03-02"),
+    "names of months and two digits": (["Nov-22", "Dec-22", "Jan-23"], {"date_format": "%b-%y"},
+                                       "a month apart", "2023-02-01"),
     "times": (["2023-03-01 22:30", "2023-03-01 23:00", "2023-03-01 23:30"], {}, "30 minutes apart",
               "2023-03-02T00:00:00"),
     "seconds": (["2023-03-01T23:59:58Z", "2023-03-01T23:59:59Z", "2023-03-02T00:00:00Z"], {},
@@ -292,6 +296,12 @@ REFUSED = {
     "two digits": (
         dated("13.02.23", "14.02.23"), {},
         ": 'when': expected years of four digits, or a format by --date-format such as",
+    ),
+    "two digits after a name": (
+        dated("13-FEB-23", "14-FEB-23"), {}, ": 'when': expected years of four digits, or a format",
+    ),
+    "a month and two digits": (
+        dated("Jan-23", "Feb-23"), {}, ": 'when': expected years of four digits, or a format",
     ),
     "two columns": (
         ["sent,paid,b", "2023-03-01,2023-03-02,1", "2023-03-02,2023-03-03,2"], {},
