@@ -50,17 +50,18 @@ def without_missing_dates(
     if gap is None:
         return frame
     position, date, count = gap
+    apart = f"{frequency}, as the model has learned" if options.frequency else str(frequency)
     place = frame["place"][position]
     shown = format_dates(pd.DatetimeIndex([date]), found.form, found.zone)[0]
     if count == 0:
         raise ValueError(
-            f"{place}: expected dates {frequency} in {name!r}{_of(whose)}, got {shown} "
+            f"{place}: expected dates {apart} in {name!r}{_of(whose)}, got {shown} "
             "(--no-date takes the rows in order)"
         )
     if options.fill is None:
         more = f", and {count - 1} more are missing" if count > 1 else ""
         raise ValueError(
-            f"{place}: expected a row for {shown}{_of(whose)} before it, as dates are {frequency}, "
+            f"{place}: expected a row for {shown}{_of(whose)} before it, as dates are {apart}, "
             f"got none{more} ({FILL_ADVICE})"
         )
     if count > MAX_FILLED * len(frame):

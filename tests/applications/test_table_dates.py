@@ -326,7 +326,7 @@ REFUSED = {
     ),
     "far from the frequency": (
         dated("2023-01", "2023-02"), {"frequency": ("days", 1, "1111111")},
-        ", line 3: expected a row for 2023-01 before it, as dates are a day apart, got none",
+        ", line 3: expected a row for 2023-01 before it, as dates are a day apart, as the model h",
     ),
 }  # fmt: skip
 
