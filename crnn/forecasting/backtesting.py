@@ -46,7 +46,13 @@ class Backtest(NamedTuple):
     failed: dict[str, str]
 
     def scores(self) -> dict[str, tuple[float, float]]:
-        """Return by method the root mean square error and the mean absolute error."""
+        """Return the errors of each method.
+
+        Returns
+        -------
+        dict of (float, float)
+            By method the root mean square error and the mean absolute error.
+        """
         errors = {name: values - self.truth for name, values in self.forecasts.items()}
         return {
             name: (float(np.sqrt(np.mean(error**2))), float(np.mean(np.abs(error))))
@@ -54,7 +60,13 @@ class Backtest(NamedTuple):
         }
 
     def coverage(self) -> dict[str, tuple[float, ...]]:
-        """Return by method the share of the numbers that are inside the band of each level."""
+        """Return how many of the numbers are inside the bands.
+
+        Returns
+        -------
+        dict of tuple of float
+            By method the share of each level.
+        """
         truth = self.truth[:, None]
         inside = {
             name: (band[:, :, 0] <= truth) & (truth <= band[:, :, 1])

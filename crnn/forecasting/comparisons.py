@@ -201,7 +201,12 @@ class StatsForecast:
 
 
 def has_statsforecast() -> bool:
-    """Return whether statsforecast is installed."""
+    """Return whether statsforecast is installed.
+
+    Returns
+    -------
+    bool
+    """
     return importlib.util.find_spec("statsforecast") is not None
 
 
