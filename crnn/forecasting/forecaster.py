@@ -202,7 +202,7 @@ class Forecaster:
             if chosen is None or error < lowest * selection.NETWORK_ERROR_SHARE:
                 lowest, chosen = error, dataclasses.replace(fitted, share=share)
         assert chosen is not None
-        errors = self._calibrate(chosen, values, columns, horizon)
+        errors = self._calibrate(chosen, clean, columns, horizon)
         self.fitted = dataclasses.replace(chosen, errors=errors, rows=len(values))
         return self
 
@@ -237,7 +237,7 @@ class Forecaster:
         self.fitted = dataclasses.replace(
             fitted,
             share=min(self.share, fitted.share),
-            errors=intervals.errors_after(self.fitted, values, columns, self.floor),
+            errors=intervals.errors_after(self.fitted, clean, columns, self.floor),
         )
         return self
 
@@ -519,8 +519,7 @@ class Forecaster:
             if place == fitted.rows and fitted.share:
                 return fitted
             before, own = series[:place], columns.first(place)
-            clean = prepared(before, own.usual().to_learn_from(), season)
-            model = self._train(before, clean, own, recipe, season, False, bool(fitted.share))
+            model = self._train(before, before, own, recipe, season, False, bool(fitted.share))
             return dataclasses.replace(model, share=min(fitted.share, model.share))
 
         places = intervals.places(fitted, len(series))

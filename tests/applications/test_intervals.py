@@ -256,6 +256,19 @@ def test_intervals_follow_the_errors_since_the_fit(model):
     assert (intervals.changes_since(fitted, series[:800], no_columns, 4, None) == 1).all()
 
 
+@pytest.mark.parametrize("place", [60, 99], ids=["within", "last"])
+def test_a_wild_reading_does_not_widen_the_intervals(place):
+    series = np.random.default_rng(2).normal(10, 1, 100)
+    series[place] = 1000
+    model = Forecaster(hidden_size=2, epochs=1, season=0).fit(series, horizon=3)
+    assert model.wild(series) == [place]
+    lower, upper = model.intervals(series, 30, levels=[95])[0]
+    assert (upper - lower).max() < 10
+    model.refit(np.r_[series, 2000.0, 10.0])
+    lower, upper = model.intervals(series, 30, levels=[95])[0]
+    assert (upper - lower).max() < 10
+
+
 def test_series_without_noise_have_intervals_without_width():
     model = Forecaster(hidden_size=2, epochs=1).fit(np.arange(80.0))
     lower, upper = model.intervals(np.arange(80.0), 3, levels=[95])[0]
