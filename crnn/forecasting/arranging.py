@@ -54,43 +54,42 @@ def read_series(
         table.check_name(by)
         if by in settings.columns:
             raise ValueError(f"id: expected another column than {by!r}, which is read as numbers")
-    frame, found = _frame(table, settings, future, by)
+    date = None
+    if settings.use_dates:
+        excluded = {*settings.columns, *([] if by is None else [by])}
+        date = settings.date or date_columns.find(table, excluded)
+    frame, found = _frame(table, settings, future, by, date)
     if by is None:
-        return {"": _series(table, frame, found, settings, "")}
+        return {"": _series(table, frame, found, date or "", settings, "")}
     empty = np.flatnonzero(frame["id"].to_numpy() == "")
     if len(empty):
         raise ValueError(f"{frame['place'].iloc[empty[0]]}: expected a value in {by!r}, got a gap")
     return {
-        str(name): _series(table, part, found, settings, f"{by} {name!r}")
+        str(name): _series(table, part, found, date or "", settings, f"{by} {name!r}")
         for name, part in frame.groupby("id", sort=False)
     }
 
 
 def _frame(
-    table: Table, options: Options, future: Table | None, column: str | None
+    table: Table, options: Options, future: Table | None, column: str | None, date: str | None
 ) -> tuple[pd.DataFrame, dates.Dates | None]:
     """Return the rows of both tables as one: date, id, numbers, and where they stand."""
-    excluded = {*options.columns, *([column] if column else [])}
-    name = None
-    if options.use_dates:
-        name = options.date or date_columns.find(table, excluded)
-    for one in options.columns:
-        table.check_name(one)
-    parts = [_part(table, options, name, column, with_target=True)]
-    if future is not None:
-        parts.append(_part(future, options, name, column, with_target=False))
-        for sentence in future.notes:
-            table.note(sentence)
-    found = parts[0][1]
-    frame = pd.concat([frame for frame, _ in parts], ignore_index=True)
-    frame.attrs["date"] = name or ""
-    if len(parts) > 1 and found is not None and parts[1][1] is not None:
-        other = parts[1][1]
-        if (other.zone == "") != (found.zone == ""):
+    for name in options.columns:
+        table.check_name(name)
+    frame, found = _part(table, options, date, column, with_target=True)
+    if future is None:
+        return frame, found
+    coming, other = _part(future, options, date, column, with_target=False)
+    for sentence in future.notes:
+        table.note(sentence)
+    if found is not None and other is not None:
+        if bool(found.zone) != bool(other.zone):
             raise ValueError(
-                f"{future.source if future else ''}: expected dates as in {table.source}"
+                f"{future.source}: expected dates {'with' if found.zone else 'without'} an offset "
+                f"from UTC in {date!r}, as in {table.source}, got others"
             )
-    return frame, found
+        coming["date"] += pd.Timedelta(dates.minutes(found.zone) - dates.minutes(other.zone), "min")
+    return pd.concat([frame, coming], ignore_index=True), found
 
 
 def _part(
@@ -131,11 +130,15 @@ def _part(
 
 
 def _series(
-    table: Table, frame: pd.DataFrame, found: dates.Dates | None, options: Options, whose: str
+    table: Table,
+    frame: pd.DataFrame,
+    found: dates.Dates | None,
+    name: str,
+    options: Options,
+    whose: str,
 ) -> Rows:
     """Return the series of a frame: sorted, combined, filled and checked."""
-    name = str(frame.attrs.get("date", ""))
-    frequency = None
+    frame, frequency = frame.reset_index(drop=True), None
     if found is not None:
         frame = _sorted(table, frame, name, whose)
         frame = _single(table, frame, name, options, whose)

@@ -10,7 +10,16 @@ import pandas as pd
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["EPOCHS", "Dates", "families", "format_dates", "is_date", "is_named_like_dates", "read"]
+__all__ = [
+    "EPOCHS",
+    "Dates",
+    "families",
+    "format_dates",
+    "is_date",
+    "is_named_like_dates",
+    "minutes",
+    "read",
+]
 
 # Units of numbers since 1970, UTC, by the word that asks for them
 EPOCHS = {"epoch": "s", "epoch-ms": "ms"}
@@ -196,6 +205,15 @@ def _iso(cells: Sequence[str]) -> Dates | None:
     return Dates(dates, "date" if length == 10 else "time", "") if dates.tz is None else None
 
 
+def minutes(zone: str) -> int:
+    """Return the minutes of an offset from UTC, such as "+01:00", "Z" or ""."""
+    if zone in ("", "Z", "UTC", "GMT"):
+        return 0
+    digits = zone[1:].replace(":", "").ljust(4, "0")
+    count = 60 * int(digits[:2]) + int(digits[2:])
+    return -count if zone[0] == "-" else count
+
+
 def _formatted(cells: Sequence[str], date_format: str) -> Dates:
     if date_format in EPOCHS:
         numbers = pd.to_numeric(pd.Series(list(cells), dtype=object), errors="coerce")
@@ -268,29 +286,18 @@ def _assembled(parts: pd.DataFrame, form: str) -> Dates:
     zones = parts["zone"].dropna() if "zone" in parts else pd.Series(dtype=object)
     if zones.empty:
         return Dates(dates, "time", "")
-    offsets = parts["zone"].map(_offset)
+    offsets = parts["zone"].map(lambda zone: minutes(zone) if isinstance(zone, str) else None)
     if offsets.isna().any() and not dates[offsets.isna()].isna().all():
         raise ValueError("expected an offset from UTC at each date or at none, got both")
-    minutes = pd.to_numeric(offsets.dropna()).unique()
-    if len(minutes) == 1:
-        sign, rest = "-" if minutes[0] < 0 else "+", abs(int(minutes[0]))
+    different = pd.to_numeric(offsets.dropna()).unique()
+    if len(different) == 1:
+        sign, rest = "-" if different[0] < 0 else "+", abs(int(different[0]))
         return Dates(dates, "time", f"{sign}{rest // 60:02d}:{rest % 60:02d}")
     if len(set(dates.dropna() - dates.dropna().normalize())) == 1:
         # Days of a place whose clocks change: local midnights are not 24 hours apart.
         return Dates(dates, "time", "")
     shift = pd.TimedeltaIndex(pd.to_timedelta(offsets.fillna(0).astype(int), unit="min"))
     return Dates(dates - shift, "time", "+00:00")
-
-
-def _offset(zone: object) -> int | None:
-    """Return the minutes of an offset from UTC."""
-    if not isinstance(zone, str):
-        return None
-    if zone in ("Z", "UTC", "GMT"):
-        return 0
-    digits = zone[1:].replace(":", "").ljust(4, "0")
-    minutes = 60 * int(digits[:2]) + int(digits[2:])
-    return -minutes if zone[0] == "-" else minutes
 
 
 def _month(name: object) -> int | None:

@@ -8,6 +8,7 @@ import random
 import numpy as np
 import pytest
 
+pytest.importorskip("pandas")
 from crnn import forecasting
 
 WEEK = [0, 3, 7, 8, 5, -4, -6]

@@ -195,6 +195,15 @@ def test_coming_rows_in_a_file_of_their_own(write):
     assert "coming rows are not after the data, and left out" in table.notes[-1]
 
 
+def test_offsets_of_coming_rows(write):
+    table = read_csv(write("at,b,c", "2023-03-01T00:00+01:00,1,7", "2023-03-01T01:00+01:00,2,8"))
+    future = read_csv(write("at,c", "2023-03-01T01:00Z,5", name="f.csv"))
+    assert table.series("b", known=["c"], future=future).known_through(1)[-1] == 5
+    local = read_csv(write("at,c", "2023-03-01T02:00,5", name="f.csv"))
+    with pytest.raises(ValueError, match=r"f.csv: expected dates with an offset from UTC in 'at'"):
+        table.series("b", known=["c"], future=local)
+
+
 def test_dates_alone_make_room_for_coming_rows(write):
     table = read_csv(write("day,b,c", "2023-03-01,1,7", "2023-03-02,2,8", "2023-03-03,,"))
     future = read_csv(write("day,c", "2023-03-03,5", name="f.csv"))
@@ -218,6 +227,15 @@ def test_a_doubled_date_of_a_series(write):
     table = read_csv(write("shop,day,b", "x,2023-03-01,1", "y,2023-03-01,5", "y,2023-03-01,6"))
     with pytest.raises(ValueError, match=r"of shop 'y', got 2023-03-01 again \(--sum or --mean"):
         table.series_by("shop", "b")
+
+
+def test_series_without_dates_by_a_column(write):
+    table = read_csv(write("shop,b", "x,1", "y,5", "x,2", "y,", "y,7"))
+    with pytest.raises(
+        ValueError, match=r"line 5: expected a number in 'b' of shop 'y', got a gap"
+    ):
+        table.series_by("shop", "b")
+    assert table.series_by("shop", "b", fill="zero")["y"].target.tolist() == [5, 0, 7]
 
 
 def test_a_table_without_dates(write):
