@@ -803,7 +803,8 @@ class RecurrentNetwork(Generic[StateT]):
         twin = copy.copy(self)
         twin._rng = copy.deepcopy(self._rng)
         twin._network = Network(self.architecture, wanted, self._network.kernels)
-        twin._network.flat[...] = self.flat_params
+        with np.errstate(all="ignore"):
+            twin._network.flat[...] = self.flat_params
         return twin
 
     def describe(self) -> dict[str, Any]:

@@ -151,13 +151,15 @@ class Layers:
                 # What is left is scaled up here, so that predictions need no scaling.
                 share = 1 - architecture.dropout
                 mask = ((rng.random(x.shape) < share) / (share or 1)).astype(x.dtype)
-                x = x * mask
+                with np.errstate(all="ignore"):
+                    x = x * mask
             tape.dropout_masks.append(mask)
         if live is not None:
             x = live.top(tape.h[-architecture.directions :], architecture.hidden_size)
         tape.top = x
         return tape
 
+    @np.errstate(all="ignore")
     def backward(
         self,
         tape: LayersTape,
@@ -223,8 +225,7 @@ class Layers:
                     dx = dinputs
             dtop = dx
         if held is not None:
-            with np.errstate(over="ignore"):
-                dh0[-architecture.directions :, :, :H] += held
+            dh0[-architecture.directions :, :, :H] += held
         if live is not None and dtop is not None:
             dtop = live.lengthen(dtop)
         return dtop, dh0
