@@ -74,11 +74,13 @@ def evaluate(
     outputs, targets = [], []
     for batch in dataset.batches(EVALUATION_BATCH):
         weight = weight_of(batch, loss)
-        if weight == 0:
+        if weight == 0 and not metrics:
             continue
         y_hat = network.predict(batch.x, batch.h0, None, batch.lengths, batch.skip)
-        mean.add(loss.compute(network.kernels, y_hat, batch.y, batch.weights, None), weight)
+        if weight:
+            mean.add(loss.compute(network.kernels, y_hat, batch.y, batch.weights, None), weight)
         if metrics:
+            # Weights of classes, which may be 0, are none of metrics.
             counts = ... if batch.weights is None else batch.weights > 0
             outputs.append(y_hat[counts])
             targets.append(batch.y[counts])

@@ -77,6 +77,16 @@ def test_metrics_see_the_steps_that_count(build_network):
     assert seen == [((counts.sum(), O), (counts.sum(), O))]
 
 
+def test_classes_of_weight_0_are_measured(implementation):
+    """Whether or not they fill one of the batches that predictions are made in."""
+    net = crnn.RNN(I, 4, O, seed=0, implementation=implementation)
+    x, y = class_data(400)
+    y[:300] = 0
+    loss = crnn.losses.CrossEntropy(class_weight=[0, 1])
+    history = net.fit(x, y, epochs=1, loss=loss, metrics=["accuracy"])
+    assert history.metrics["accuracy"] == [(net.predict(x).argmax(axis=-1) == y).mean()]
+
+
 def test_metrics_of_sequences(implementation):
     net = crnn.RNN(I, 4, O, return_sequences=False, seed=0, implementation=implementation)
     x, _ = data()
