@@ -49,6 +49,8 @@ def get_metrics(metrics: Any, loss: Loss) -> dict[str, Metric]:
             function = metric
         else:
             name, function = metric, _named(metric, loss)
+        if name == "loss":
+            raise ValueError("metrics: expected names other than 'loss', which the history has")
         if name in by_name:
             raise ValueError(f"metrics: expected different names, got {name!r} twice")
         by_name[name] = function

@@ -81,6 +81,10 @@ def count(y_hat, y):
     return len(y)
 
 
+def loss(y_hat, y):
+    return 0.0
+
+
 def fit_rows():
     whole = "expected a whole number, got "
     pair = "validation_data: expected a pair (x, y), or a dictionary with the keys x, y,...got a "
@@ -202,6 +206,8 @@ def fit_rows():
             "metrics: expected a list of names and functions, got <function...",
         ),
         ({"metrics": [count, "mae", count]}, ValueError, "metrics: expected different names..."),
+        # Early stopping would follow it in place of the loss.
+        ({"metrics": [loss]}, ValueError, "metrics: expected names other than 'loss', which..."),
         ({"metrics": ["accuracy"]}, ValueError, "metrics: expected a loss of classes...got MSE..."),
         ({"callbacks": print}, TypeError, "callbacks: expected a list of functions, got <..."),
         ({"callbacks": [1]}, TypeError, "callbacks: expected a list of functions, got [1]"),
