@@ -51,6 +51,8 @@ class Checkpoint:
             raise FileNotFoundError(
                 f"checkpoint: expected a path in a folder that exists, got {self._path}"
             )
+        if self._path.is_dir():
+            raise IsADirectoryError(f"checkpoint: expected a file, got the folder {self._path}")
 
     def is_due(self, epoch: int) -> bool:
         """Whether it is written after this epoch, the last one aside."""

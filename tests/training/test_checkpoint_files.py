@@ -219,6 +219,14 @@ def test_a_folder_that_is_missing(tmp_path):
     assert np.array_equal(net.flat_params, before)
 
 
+def test_a_folder_is_no_place_for_it(tmp_path):
+    net = crnn.RNN(I, 4, O, seed=3)
+    before = net.flat_params.copy()
+    with pytest.raises(IsADirectoryError, match="checkpoint: expected a file, got the folder"):
+        net.fit(*data(), epochs=1, checkpoint=tmp_path)
+    assert np.array_equal(net.flat_params, before)
+
+
 def test_many_class_weights_fit_into_a_description(tmp_path):
     """Their numbers would take more room than it may."""
     classes = 5000
