@@ -5,6 +5,7 @@ NumPy makes of them.
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ CATEGORIES = "; convert them to numbers, by pandas.get_dummies or to their codes
 TIMES = "; convert them to numbers, such as (t - t[0]) / one_day"
 TEXT = "; convert it to numbers, by astype(float), pandas.get_dummies or to codes"
 TENSOR = "; use .detach().cpu().float().numpy()"
+DEEPEST = 4
+"""Lists in lists are looked into so deep: no argument has more axes."""
 EXACT_BELOW = 2**53
 """Below this magnitude float64 holds every whole number."""
 
@@ -86,14 +89,17 @@ def as_numbers(name: str, value: Any) -> Array:
 
 
 def _of_other_kinds(parts: Any) -> Iterator[Any]:
-    """Yield the parts that may be tables or masked arrays."""
-    plain = (np.ndarray, list, tuple, float, int)
-    # The types first: a list may hold a million numbers.
-    if all(kind in plain for kind in set(map(type, parts))):
-        return
-    for part in parts:
-        if type(part) not in plain:
-            yield part
+    """Yield the parts, and parts of lists among them, that may be tables or masked arrays."""
+    nested = {list, tuple}
+    plain = nested | {np.ndarray, float, int, bool}
+    for _ in range(DEEPEST):
+        # The types first: a list may hold a million numbers.
+        kinds = set(map(type, parts))
+        if not kinds <= plain:
+            yield from (part for part in parts if type(part) not in plain)
+        if not kinds & nested:
+            return
+        parts = list(chain.from_iterable(part for part in parts if type(part) in nested))
 
 
 def _check_columns(name: str, table: Any) -> None:

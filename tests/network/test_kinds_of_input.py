@@ -209,3 +209,12 @@ def test_classes_and_categories_of_ml_dtypes(net):
     assert net.loss(X, y.astype(ml_dtypes.int4), "cross_entropy") == net.loss(X, y, "cross_entropy")
     with pytest.raises(TypeError, match="expected integer class numbers, got float64"):
         net.loss(X, y.astype(ml_dtypes.bfloat16), "cross_entropy")
+
+
+def test_gaps_in_lists_of_lists(net):
+    """NumPy would take what is under the mask."""
+    rows = [list(np.ma.array(X, mask=X > 0.5)), list(np.ma.array(X))]
+    with pytest.raises(ValueError, match=r"^x: expected an array without gaps, got masked entries"):
+        net.predict(rows)
+    whole = [list(np.ma.array(X)), list(X)]
+    np.testing.assert_array_equal(net.predict(whole), net.predict([X, X]))
