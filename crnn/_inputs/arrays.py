@@ -115,7 +115,8 @@ def lengths(value: Any, batch: int, time: int, at_least: int = 1) -> IntArray:
     if array.size and array.dtype.kind not in "iu":
         raise TypeError(f"lengths: expected whole numbers, got {array.dtype}")
     _check_shape("lengths", array, ("batch",), {"batch": batch}, () if at_least else ("batch",))
-    if array.size and (array.min() < at_least or array.max() > time):
+    # Where there are no steps, that is an error of x.
+    if array.size and time >= at_least and (array.min() < at_least or array.max() > time):
         raise ValueError(
             f"lengths: expected numbers from {at_least} to {time}, the steps of x, "
             f"got {array.min()} to {array.max()}"

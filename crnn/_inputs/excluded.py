@@ -1,10 +1,10 @@
-"""Targets of steps that do not count: whatever they hold, a harmless value takes its place."""
+"""What does not count, targets and inputs: whatever it holds, a harmless value takes its place."""
 
 from typing import Any
 
 import numpy as np
 
-from crnn._inputs.conversion import as_array
+from crnn._inputs.conversion import as_array, as_numbers
 from crnn._typing import Array, FloatArray
 
 MASK_ADVICE = "; a mask that is 0 there leaves the step out of the loss"
@@ -30,14 +30,16 @@ def cleared(y: Any, weights: FloatArray | None, *, of_classes: bool) -> Any:
     if array.shape[: counts.ndim] == counts.shape and not counts.all():
         array = array.copy()
         array[~counts] = np.zeros((), array.dtype)
-    return whole_numbers(array) if of_classes else array
+    return whole_numbers("y", array) if of_classes else array
 
 
-def whole_numbers(array: Array) -> Array:
-    """Return floats as integers if all of them are whole, else the array as it is.
+def whole_numbers(name: str, array: Array) -> Array:
+    """Return an array as integers if all its numbers are whole, else as it is.
 
-    Where some numbers were missing, which are not read, NaN made floats of all others.
+    Floats are what is left of integers beside NaN, after it was cleared.
     """
+    if array.dtype.kind == "O" or array.dtype.isbuiltin == 2:
+        array = as_numbers(name, array)
     if array.dtype.kind == "f":
         with np.errstate(all="ignore"):
             whole = array.astype(np.int64)

@@ -71,8 +71,10 @@ def sequences(
         # A copy: what is not read may hold anything, and becomes 0.
         x = np.array(as_numbers("x", x))
     if lengths is not None:
-        if x.ndim < 2:
-            raise ValueError(f"x: expected sequences side by side with lengths, got {x.shape}")
+        if x.ndim < 3 - network.architecture.categorical:
+            raise ValueError(
+                f"lengths: expected None with one sequence, x without a batch axis, got x {x.shape}"
+            )
         ends = arrays.lengths(lengths, x.shape[0], x.shape[1], 0 if may_be_empty else 1)
         clear_padding(x, ends)
     if skip is not None:
@@ -81,9 +83,10 @@ def sequences(
         if axes is not None:
             skipped = arrays.bools("skip", skip, dict(zip(axes.split(), x.shape, strict=False)))
             x[skipped] = 0
-            x = whole_numbers(x) if network.architecture.categorical else x
     if network.architecture.categorical:
         shapes = ("batch time", "time")
+        if ends is not None or skipped is not None:
+            x = whole_numbers("x", x)
         checked = categories(
             "x", x, shapes, {}, network.architecture.input_size, empty_axes, nan_advice
         )
@@ -128,7 +131,10 @@ def categories(
     may_be_empty: tuple[str, ...] = (),
     nan_advice: str = "",
 ) -> IntArray:
-    """Return an intp array of category numbers whose shape is one of `shapes`."""
+    """Return an intp array of category numbers whose shape is one of `shapes`.
+
+    `nan_advice` is what the error of NaN says at its end.
+    """
     array = as_numbers(name, x)
     if may_be_empty and not array.size:
         # NumPy makes floats of empty lists.
@@ -298,6 +304,7 @@ def dataset(
         if y.ndim >= 2 and len(y) == len(ends):
             # What is past the ends counts nothing, and may be NaN.
             clear_padding(y, ends)
+            y = whole_numbers("y", y) if loss.of_classes else y
     if mask is not None:
         axes, shape = _step_shape(network, B, T)
         has_ends = ends is not None and architecture.return_sequences

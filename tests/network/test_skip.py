@@ -168,3 +168,22 @@ def test_what_is_passed_stays_as_it_is(build_network):
     skip[...] = True
     again = net.backward(tape, np.ones_like(tape.y)).flat
     np.testing.assert_array_equal(grads, again)
+
+
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "lengths"])
+def test_missing_categories(build_network, lengths):
+    """NaN makes floats, None makes objects of all numbers of an array."""
+    net = build_network(categorical=True)
+    x = inputs(net)
+    missing = SKIP if lengths is None else SKIP | (np.arange(T) >= lengths[:, None])
+    options = {"lengths": lengths, "skip": SKIP}
+    expected = net.predict(x, **options)
+    for nothing, dtype in ((np.nan, float), (None, object)):
+        with_gaps = np.where(missing, nothing, x.astype(dtype))
+        np.testing.assert_array_equal(net.predict(with_gaps, **options), expected)
+        loss = net.loss(with_gaps, np.ones_like(expected), **options)
+        assert loss == net.loss(x, np.ones_like(expected), **options)
+    ends = net.predict(np.where(missing, np.nan, x), lengths=LENGTHS, skip=SKIP)
+    np.testing.assert_array_equal(ends, net.predict(x, lengths=LENGTHS, skip=SKIP))
+    with pytest.raises(TypeError, match="expected whole numbers"):
+        net.predict(np.where(missing, np.nan, x + 0.5), **options)

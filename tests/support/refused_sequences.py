@@ -55,6 +55,27 @@ ROWS = [
     ],
     *[
         refusal(
+            f"lengths of one sequence: {case}",
+            [
+                # No more than the features: those would be cut, not the steps.
+                lambda s, n=n: s.net.predict(X[0], lengths=[2] * n),
+                lambda s, n=n: s.net.forward(X[0], lengths=[2] * n),
+                lambda s, n=n: s.net.loss(X[0], Y[0], lengths=[2] * n),
+                lambda s, n=n: s.net.fit(X[0], Y[0], epochs=1, lengths=[2] * n),
+            ],
+            ValueError,
+            "lengths: expected None with one sequence, x without a batch axis, got x (6, 3)",
+        )
+        for case, n in (("one", 1), ("as many as steps", T))
+    ],
+    refusal(
+        "lengths where there are no steps",
+        lambda s: s.net.loss(X[:, :0], Y[:, :0], lengths=[0] * B),
+        ValueError,
+        "x: expected at least one time step, got shape (4, 0, 3)",
+    ),
+    *[
+        refusal(
             f"skip: {case}",
             [
                 lambda s, bad=bad: s.net.forward(X, skip=bad),

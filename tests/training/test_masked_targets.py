@@ -124,3 +124,22 @@ def test_a_users_loss_sees_zeros(build_network):
     y = np.array([[np.nan], [2.0]])
     net.loss(x, y, loss, mask=mask)
     assert np.array_equal(loss.y, y, equal_nan=True)
+
+
+def test_classes_past_the_ends(build_network):
+    """Padding by NaN, None or any number; and classes that other libraries' floats hold."""
+    net = build_network(3, 5, O)
+    rng = np.random.default_rng(5)
+    x, y = rng.standard_normal((B, T, 3)), rng.integers(O, size=(B, T))
+    past = np.arange(T) >= LENGTHS[:, None]
+    expected = net.loss(x, y, "cross_entropy", lengths=LENGTHS)
+    for padding, dtype in ((np.nan, float), (np.nan, np.float16), (None, object), (-100, int)):
+        padded = np.where(past, padding, y.astype(dtype))
+        assert net.loss(x, padded, "cross_entropy", lengths=LENGTHS) == expected
+        assert net.loss(x, padded, "cross_entropy", mask=~past, lengths=LENGTHS) == expected
+    floats = np.where(past, None, y.astype(float).astype(object))
+    assert net.loss(x, floats, "cross_entropy", mask=~past) == pytest.approx(
+        net.loss(x, y, "cross_entropy", mask=~past), rel=1e-14
+    )
+    with pytest.raises(TypeError, match=r"^y: expected integer class numbers, got float64$"):
+        net.loss(x, np.where(past, np.nan, y + 0.5), "cross_entropy", lengths=LENGTHS)
