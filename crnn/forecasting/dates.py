@@ -45,6 +45,9 @@ MONTH = r"(?P<name>[A-Za-z]{3,9})\.?"
 # it, for numbers look the same.
 FAMILIES = {
     "date": (r"(?P<y>\d{4})([-/.])(?P<m>\d{1,2})\2(?P<d>\d{1,2})" + TIME, False),
+    "date in Chinese or Japanese": (
+        r"(?P<y>\d{4})\u5e74 ?(?P<m>\d{1,2})\u6708 ?(?P<d>\d{1,2})\u65e5" + TIME, False,
+    ),
     "day and month": (r"(?P<a>\d{1,2})([-/.])(?P<b>\d{1,2})\2(?P<y>\d{4})" + TIME, False),
     "two-digit year": (
         rf"(?:\d{{1,2}}([-/.])\d{{1,2}}\1|(?:\d{{1,2}}[ -])?{MONTH}[ '-])\d{{2}}" + TIME, False,

@@ -100,7 +100,9 @@ def read_text(path: str | os.PathLike[str], encoding: str | None) -> tuple[str, 
         if content.startswith(magic):
             raise ValueError(f"{path}: expected a table of text such as CSV, got {name}")
     text, encoding = _decoded(content, encoding, path)
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    # DOS ended texts with Ctrl-Z.
+    text = text.removeprefix("\ufeff").removesuffix("\x1a")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     if OTHER_TEXTS.match(text):
         raise ValueError(f"{path}: expected a table of text such as CSV, got JSON, HTML or XML")
     if "\0" in text:
