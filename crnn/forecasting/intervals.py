@@ -23,7 +23,7 @@ The quantile of n errors is the one of rank ceil((n + 1) * level). Four rules ar
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -240,6 +240,8 @@ def errors_of(
 
 def checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
     """Return levels in percent, or raise a ValueError or TypeError."""
+    if not isinstance(levels, Iterable) or isinstance(levels, str):
+        raise TypeError(f"levels: expected several numbers, as (80, 95), got {levels!r}")
     checked = tuple(checks.number("levels", level, above=0, below=100) for level in levels)
     if not checked or len(set(checked)) < len(checked):
         raise ValueError(

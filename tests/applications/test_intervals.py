@@ -286,6 +286,8 @@ RANGE = "levels: expected a finite number above 0 and below 100, got "
         ([0], ValueError, RANGE + "0"),
         ((), ValueError, "levels: expected different numbers between 0 and 100, got ()"),
         ((80, 80.0), ValueError, "levels: expected different numbers between 0 and 100, got (80,"),
+        (90, TypeError, "levels: expected several numbers, as (80, 95), got 90"),
+        ("80,95", TypeError, "levels: expected several numbers, as (80, 95), got '80,95'"),
         (["a"], TypeError, "levels: expected a number, got 'a'"),
         ([np.nan], ValueError, RANGE + "nan"),
     ],
