@@ -56,7 +56,7 @@ def say_what_was_missing() -> None:
 
 def _report(result: Backtest) -> None:
     """Print errors and coverage of each method, and which one has the lowest error."""
-    scores, coverage = result.scores(), result.coverage()
+    scores, by_step, coverage = result.scores(), result.by_step(), result.coverage()
     count, horizon = result.truth.shape
     width = max(map(len, scores))
     click.echo("")
@@ -65,11 +65,16 @@ def _report(result: Backtest) -> None:
         f"{'step' if horizon == 1 else 'steps'}, each method fitted to the rows before each"
     )
     click.echo("")
-    inside = "".join(f"  {f'in {level:g} %':>9s}" for level in result.levels)
-    click.echo(f"{'':{width}s}  {'RMSE':>10s}  {'MAE':>10s}{inside}")
+    # Of several steps the errors of the first and the last one, too
+    steps = [1, horizon] if horizon > 1 else []
+    names = ["RMSE", *(f"at step {step}" for step in steps), "MAE"]
+    names += [f"in {level:g} %" for level in result.levels]
+    click.echo(f"{'':{width}s}" + "".join(f"  {name:>10s}" for name in names))
     for name, (square, absolute) in scores.items():
-        shares = "".join(f"  {f'{share:.0%}':>9s}" for share in coverage.get(name, ()))
-        click.echo(f"{name:{width}s}  {square:10.4g}  {absolute:10.4g}{shares}")
+        errors = [square, *(by_step[name][step - 1] for step in steps), absolute]
+        words = [f"{error:.4g}" for error in errors]
+        words += [f"{share:.0%}" for share in coverage.get(name, ())]
+        click.echo(f"{name:{width}s}" + "".join(f"  {word:>10s}" for word in words))
     for name, error in result.failed.items():
         click.echo(f"{name}: left out, for it failed: {error}", err=True)
     click.echo("")

@@ -59,6 +59,19 @@ class Backtest(NamedTuple):
             for name, error in errors.items()
         }
 
+    def by_step(self) -> dict[str, Floats]:
+        """Return the errors of each step.
+
+        Returns
+        -------
+        dict of array (horizon,)
+            By method the root mean square error.
+        """
+        return {
+            name: np.sqrt(np.mean((values - self.truth) ** 2, axis=0))
+            for name, values in self.forecasts.items()
+        }
+
     def coverage(self) -> dict[str, tuple[float, ...]]:
         """Return how many of the numbers are inside the bands.
 

@@ -74,6 +74,7 @@ def test_scores_and_coverage_by_hand():
         failed={},
     )
     assert result.scores() == {"crnn": (pytest.approx(np.sqrt(3)), 1.5), "other": (2.0, 2.0)}
+    np.testing.assert_allclose(result.by_step()["crnn"], np.sqrt([5, 1]))
     # 1 in 0 to 2, 2 not in 0 to 1, 3 in 3 to 3, 4 not in 5 to 6
     assert result.coverage() == {"crnn": (0.5,)}
     assert result.winner == "crnn"

@@ -105,7 +105,10 @@ def test_a_backtest_prints_the_errors_of_each_method_and_who_wins(
         "--plot", tmp_path / "b.png", "-o", tmp_path / "model.npz",
     ).stdout  # fmt: skip
     _, report = output.split("backtest: 3 forecasts of 3 steps, each method fitted to the rows")
-    rows = dict(re.findall(r"^(\S.*?)  +([\d.]+)  +[\d.]+(?:  +\d+%){0,2}$", report, re.M))
+    assert re.search(r"^  +RMSE  +at step 1  +at step 3  +MAE  +in 80 %  +in 95 %$", report, re.M)
+    row = r"^(\S.*?)  +([\d.]+)  +([\d.]+)  +[\d.]+  +[\d.]+(?:  +\d+%){0,2}$"
+    found = re.findall(row, report, re.M)
+    rows = {name: error for name, error, _ in found}
     assert list(rows) == ["crnn", "persistence", "same as a season before", "autoregression"]
     best = min(rows, key=lambda name: float(rows[name]))
     assert f"\n{best} wins: its RMSE is {rows[best]}" in report
@@ -117,6 +120,7 @@ def test_a_backtest_prints_the_errors_of_each_method_and_who_wins(
     settings = forecasting.Forecaster(epochs=1, season=7)
     result = forecasting.backtest(series, horizon=3, origins=3, first=96, model=settings)
     assert float(rows["crnn"]) == pytest.approx(result.scores()["crnn"][0], rel=1e-3)
+    assert float(found[0][2]) == pytest.approx(result.by_step()["crnn"][0], rel=1e-3)
 
 
 @pytest.mark.parametrize(
