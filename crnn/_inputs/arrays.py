@@ -150,7 +150,8 @@ def weights(
     if not lowest >= 0 or highest == np.inf:
         wrong = highest if lowest >= 0 else lowest
         raise ValueError(f"{name}: expected finite numbers of at least 0, got {wrong}")
-    if highest > LARGEST_WEIGHT:
+    # NumPy would cast the limit to float32 beside one of those.
+    if float(highest) > LARGEST_WEIGHT:
         raise ValueError(f"{name}: expected numbers of at most {LARGEST_WEIGHT:g}, got {highest}")
     if not (may_be_zero or array.any()):
         raise ValueError(f"{name}: expected a number above 0 somewhere, got only zeros")

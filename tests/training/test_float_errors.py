@@ -150,3 +150,16 @@ def test_kernels_of_numpy_obey_nobody(monkeypatch):
         assert set(np.geterr().values()) == {"warn"}
     assert set(seen) == set(contracts.ARGUMENTS)
     assert all(settings == {"ignore"} for settings in seen.values())
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "int8", "bool"])
+def test_weights_of_all_kinds(build_network, dtype):
+    """Their limit is no number of the small floats."""
+    net, x, y = build_network(I, 5, O), np.ones((B, T, I)), np.arange(B * T).reshape(B, T) % O
+    mask, factors = (MASK == 1).astype(dtype), np.array([1, 0, 1, 1], dtype)
+    found = []
+    for kind in (np.asarray, np.float64):
+        with np.errstate(all="raise"):
+            loss = crnn.losses.CrossEntropy(kind(factors))
+            found.append(net.loss(x, y, loss, mask=kind(mask)))
+    assert found[0] == found[1]
