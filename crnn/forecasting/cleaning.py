@@ -6,9 +6,13 @@ and Thomson 1982). After several exceptions in a row that lie as far from their 
 series has a new level: what follows is read relative to it. So neither a wild reading nor a change
 of level enters the lags of later predictions.
 
+The filter has to let go where the series has changed for good. An exception that comes again a
+season later is none. Where exceptions are frequent, the last numbers are read as they are.
+
 A number is never judged by later ones, so a series may be read row by row.
 """
 
+from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -31,8 +35,10 @@ TIMES_LARGEST = 4.0
 SHARE_OF_SPAN = 0.05
 # The median of the absolute values of standard normal numbers
 NORMAL_MEDIAN = 0.6745
-# Exceptions in a row, alike, that make a new level; and in a row, however different.
-SHIFT_AFTER, LOST_AFTER = 3, 12
+# Exceptions in a row, alike, that make a new level
+SHIFT_AFTER = 3
+# Exceptions among the last rows after which those are read as they are
+MANY, AMONG = 5, 12
 
 
 class Limits(NamedTuple):
@@ -88,6 +94,18 @@ class Cleaned:
         offsets = np.full(len(values) + 1, offset)
         return cls(values, offsets, {}, [], np.full(len(values), np.nan))
 
+    def after(self, rows: int) -> "Cleaned":
+        """Return what follows so many rows that are not read, counted from the first of them."""
+        if not rows:
+            return self
+        return Cleaned(
+            np.concatenate([self.values[:1].repeat(rows), self.values]),
+            np.concatenate([self.offsets[:1].repeat(rows), self.offsets]),
+            {origin + rows: patch for origin, patch in self.patches.items()},
+            [row + rows for row in self.wild],
+            np.concatenate([np.full(rows, np.nan), self.errors]),
+        )
+
     def windows(self, origins: npt.NDArray[np.intp], length: int) -> Floats:
         """Return the `length` values before each origin, as they read then.
 
@@ -111,63 +129,117 @@ class Cleaner:
     limits : Limits
     beginning : array (needed,)
         The first rows of the series, which nothing predicts.
+    season : int
+        Steps of a season, 0 for none.
+    centered : bool
+        Whether the predictions tend to a mean.
+
+    Attributes
+    ----------
+    values : list of float
+        What predictions read, relative to the level. The first ones may be deleted, but for as many
+        as a prediction needs.
+    offset : float
+        The level.
+    rewritten : int
+        How many of the last values the last number has changed, itself included.
+    shift : float
+        By how much it has changed the level.
+    wild : list of int
+        Rows of the beginning that are exceptions.
     """
 
     def __init__(
-        self, extrapolation: Extrapolation, limits: Limits, beginning: Floats, centered: bool
+        self,
+        extrapolation: Extrapolation,
+        limits: Limits,
+        beginning: Floats,
+        *,
+        season: int,
+        centered: bool,
     ) -> None:
         self.weights, self.constant = extrapolation.first, extrapolation.constant
-        self.limit = limits.error
+        self.limits, self.season, self.centered = limits, season, centered
         # The errors and the numbers of the exceptions in a row that came last
         self._run: list[tuple[float, float]] = []
-        self.shift: float | None = None
-        self.rewritten = 0
-        self.offset = 0.0
-        self.values = beginning[:1].tolist()
-        self.wild: list[int] = []
+        self.rewritten, self.shift, self.offset = 1, 0.0, 0.0
+        self.values, self.wild = beginning[:1].tolist(), []
         # Nothing predicts these rows but the number before.
         for row, number in enumerate(beginning[1:].tolist(), 1):
-            self._read(number, self.values[-1], limits.step)
-            if self.values[-1] != number - self.offset or self.shift is not None:
+            if abs(self._read(number, self.values[-1], limits.step)) > limits.step:
                 self.wild.append(row)
-            if self.shift is not None:
+            if self.shift:
                 self.wild = [place for place in self.wild if place <= row + 1 - self.rewritten]
+        self._center()
+        self.resume(self.values, beginning)
+
+    def resume(self, values: list[float], numbers: Floats) -> None:
+        """Go on after these values and numbers, among which are no exceptions."""
+        self.values = values
+        self._row = len(numbers)
+        self._numbers = deque(numbers.tolist(), maxlen=len(self.weights))
         self._run.clear()
-        middle = float(np.median(self.values))
-        if centered and abs(middle - limits.middle) > limits.reach:
-            shift = middle - limits.middle
-            self.offset += shift
-            self.values = [value - shift for value in self.values]
+        # By row the errors of the exceptions of the last season, or of the last rows
+        self._exceptions: dict[int, float] = {}
 
     def push(self, number: float, inputs: float = 0.0) -> float:
-        """Read a number, and return the error of its prediction.
-
-        `shift` is then the change of level that it has made known, or None.
-        """
+        """Read a number, and return the error of its prediction."""
         recent = np.array(self.values[-len(self.weights) :])
         prediction = float(self.weights @ recent) + self.constant + inputs
-        return self._read(number, prediction, self.limit)
+        self._numbers.append(number)
+        error, row = number - self.offset - prediction, self._row
+        self._row += 1
+        before = self._exceptions.pop(row - max(self.season, AMONG), None)
+        if self.season >= AMONG:
+            again = before
+        else:
+            again = self._exceptions.get(row - self.season) if self.season else None
+        if again is not None and _are_alike([again, error], self.limits.error):
+            prediction = number - self.offset
+        self._read(number, prediction, self.limits.error)
+        if abs(error) > self.limits.error:
+            self._exceptions[row] = error
+            many = sum(place > row - AMONG for place in self._exceptions) >= MANY
+            if many and not self.shift:
+                self._start_again()
+        return error
 
     def _read(self, number: float, prediction: float, limit: float) -> float:
         """Keep a number or its prediction, and return the error."""
         error = number - self.offset - prediction
-        self.shift = None
+        self.rewritten, self.shift = 1, 0.0
         if abs(error) <= limit:
             self._run.clear()
             self.values.append(number - self.offset)
             return error
         self._run.append((error, number))
         self.values.append(prediction)
-        self.shift = _shift([error for error, _ in self._run], limit)
-        if self.shift is not None:
+        errors = [error for error, _ in self._run[-SHIFT_AFTER:]]
+        if len(errors) == SHIFT_AFTER and _are_alike(errors, limit):
+            self.shift, self.rewritten = float(np.median(errors)), SHIFT_AFTER
             self.offset += self.shift
             # Only the rows that agree on the new level are read relative to it.
-            alike = len(self._run) < LOST_AFTER
-            self.rewritten = SHIFT_AFTER if alike else len(self._run)
-            for place in range(self.rewritten):
-                self.values[-1 - place] = self._run[-1 - place][1] - self.offset
+            for place in range(-SHIFT_AFTER, 0):
+                self.values[place] = self._run[place][1] - self.offset
             self._run.clear()
         return error
+
+    def _start_again(self) -> None:
+        """Read the last numbers as they are."""
+        self.rewritten = len(self._numbers)
+        self.values[-self.rewritten :] = [number - self.offset for number in self._numbers]
+        self._center()
+        self._run.clear()
+        self._exceptions.clear()
+
+    def _center(self) -> None:
+        """Change the level if the last values are far from the mean that they are predicted by."""
+        needed = len(self.weights)
+        middle = float(np.median(self.values[-needed:]))
+        if self.centered and abs(middle - self.limits.middle) > self.limits.reach:
+            shift = middle - self.limits.middle
+            self.offset += shift
+            self.values[-needed:] = [value - shift for value in self.values[-needed:]]
 
 
 def clean(
@@ -176,6 +248,7 @@ def clean(
     limits: Limits,
     inputs: Floats | None = None,
     *,
+    season: int = 0,
     centered: bool = False,
 ) -> Cleaned:
     """Read a whole series.
@@ -188,8 +261,8 @@ def clean(
     limits : Limits
     inputs : array (time,), optional
         Added to the prediction of each row.
-    centered : bool
-        Whether the predictions tend to a mean.
+    season, centered
+        As in `Cleaner`.
 
     Returns
     -------
@@ -197,7 +270,7 @@ def clean(
     """
     needed, length = len(extrapolation.first), len(levels)
     inputs = np.zeros(length) if inputs is None else inputs
-    cleaner = Cleaner(extrapolation, limits, levels[:needed], centered)
+    cleaner = Cleaner(extrapolation, limits, levels[:needed], season=season, centered=centered)
     offset, wild = cleaner.offset, list(cleaner.wild)
     values = np.concatenate([cleaner.values, levels[needed:] - offset])
     offsets = np.full(length + 1, offset)
@@ -208,23 +281,24 @@ def clean(
     if not len(exceptions):
         return Cleaned(values, offsets, patches, wild, errors)
     first = int(exceptions[0])
-    cleaner.values = values[:first].tolist()
+    cleaner.resume(values[:first].tolist(), levels[:first])
     for row in range(first, length):
         errors[row] = cleaner.push(float(levels[row]), float(inputs[row]))
         if abs(errors[row]) > limits.error:
             wild.append(row)
-        if cleaner.shift is not None:
-            start = row + 1 - cleaner.rewritten
-            before = values[start:row].copy()
-            for origin in range(start + 1, row + 1):
-                patches[origin] = before[: origin - start]
-            values[start : row + 1] = cleaner.values[start:]
+        start = row + 1 - cleaner.rewritten
+        for origin in range(start + 1, row + 1):
+            # As it was read then: some of it may have changed before.
+            patch, latest = values[start:origin].copy(), patches.get(origin, values[:0])
+            if len(latest) < len(patch):
+                patch[len(patch) - len(latest) :] = latest
+                patches[origin] = patch
+        values[start : row + 1] = cleaner.values[start:]
+        offsets[row + 1] = cleaner.offset
+        if cleaner.shift:
             errors[start : row + 1] = np.nan
             errors[start] = cleaner.shift
             wild = [place for place in wild if place <= start]
-        else:
-            values[row] = cleaner.values[-1]
-        offsets[row + 1] = cleaner.offset
     return Cleaned(values, offsets, patches, wild, errors)
 
 
@@ -315,11 +389,7 @@ def _usual_deviation(levels: Floats) -> float:
     return TIMES_LARGEST * float(np.quantile(others[others > 0], 0.95))
 
 
-def _shift(errors: list[float], limit: float) -> float | None:
-    """Return by how much the level has changed, by the exceptions in a row; None if it has not."""
-    last = errors[-SHIFT_AFTER:]
-    middle = float(np.median(last))
-    alike = max(last) - min(last) <= max(limit, abs(middle) / 2)
-    if len(last) == SHIFT_AFTER and alike:
-        return middle
-    return float(np.median(errors)) if len(errors) >= LOST_AFTER else None
+def _are_alike(errors: list[float], limit: float) -> bool:
+    """Return whether errors are the same but for as much as a number may be off."""
+    middle = abs(float(np.median(errors)))
+    return max(errors) - min(errors) <= max(limit, middle / 2)

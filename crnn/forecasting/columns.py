@@ -49,7 +49,7 @@ class Columns(NamedTuple):
     def of_rows(self, length: int) -> Floats:
         """Return what the predictions of rows 0 to length - 1 read, (length, columns).
 
-        Row 0 reads the known columns of row 1: a stream is told those of the next row only.
+        Row 0 reads the known columns of row 1: models skip it, see `Fitted.skipped`.
         """
         rows = np.arange(length)
         return self._read(np.maximum(rows - 1, 0), rows)

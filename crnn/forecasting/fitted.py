@@ -152,6 +152,19 @@ class Fitted:
         return self.window + sum(recipe.differences) + max(recipe.longest_lag, recipe.season)
 
     @property
+    def skipped(self) -> int:
+        """How many of the first rows are not read: 1 if columns are known ahead.
+
+        A stream is told those of the next row, so it never hears of those of the first.
+        """
+        return int(self.num_columns > self.num_lagged)
+
+    @property
+    def needed(self) -> int:
+        """Numbers that a prediction needs before it."""
+        return self.recipe.needed + self.skipped
+
+    @property
     def extrapolation(self) -> Extrapolation:
         """The linear part as a recursion on the series."""
         return Extrapolation.of(self.recipe, self.coefficients.slopes, self.damping)
@@ -171,18 +184,25 @@ class Fitted:
     def clean(self, series: Floats, columns: Columns) -> Cleaned:
         """Read a series (time,) and its columns: see `crnn.forecasting.cleaning`."""
         on_level, on_step = self.explained(columns, len(series))
-        return cleaning.clean(
-            self.levels(series) - on_level,
+        skipped = self.skipped
+        cleaned = cleaning.clean(
+            (self.levels(series) - on_level)[skipped:],
             self.extrapolation,
             self.limits,
-            on_step,
+            on_step[skipped:],
+            season=self.recipe.season,
             centered=not self.recipe.differences,
         )
+        return cleaned.after(skipped)
 
     def cleaner(self, beginning: Floats) -> Cleaner:
         """Return what reads a series row by row, after its first `recipe.needed` levels."""
         return Cleaner(
-            self.extrapolation, self.limits, beginning, centered=not self.recipe.differences
+            self.extrapolation,
+            self.limits,
+            beginning,
+            season=self.recipe.season,
+            centered=not self.recipe.differences,
         )
 
     def with_limits(
@@ -213,7 +233,7 @@ class Fitted:
         columns : Columns
             The known ones of the steps too.
         origins : array (n,) of int
-            Where the forecasts begin, each from `recipe.needed` on.
+            Where the forecasts begin, each from `needed` on.
         steps : int
         share : float, optional
             In place of the share of the network that was chosen.
@@ -277,7 +297,7 @@ class Fitted:
         # from. There may be fewer than a window.
         skipped = max(recipe.longest_lag, 1) - 1
         for step in range(steps):
-            available = origins + step - lost
+            available = origins + step - lost - self.skipped
             z = recipe.transform(values[:, step:])
             unknown = np.maximum(z.shape[1] - available, 0)[:, None]
             x = self.scaling.inputs(z, beside, recipe.season, unknown)[:, -self.window :]

@@ -129,7 +129,7 @@ class Forecaster:
     @property
     def needed(self) -> int:
         """Numbers that a prediction needs before it."""
-        return self.fitted.recipe.needed
+        return self.fitted.needed
 
     def fit(
         self,

@@ -160,7 +160,7 @@ def errors_after(
     -------
     array (origins, steps)
     """
-    earlier, first = fitted.errors, max(fitted.rows, fitted.recipe.needed)
+    earlier, first = fitted.errors, max(fitted.rows, fitted.needed)
     if not earlier.size or first >= len(series):
         return earlier
     origins = _origins(first, len(series))
@@ -188,7 +188,7 @@ def changes_since(
         What half widths are multiplied by; 1 where nothing is known.
     """
     factors = np.ones(fitted.errors.shape[1])
-    first = max(fitted.rows, fitted.recipe.needed, len(series) - MOST_RECENT)
+    first = max(fitted.rows, fitted.needed, len(series) - MOST_RECENT)
     steps = min(steps, len(series) - first, len(factors))
     if steps < 1:
         return factors

@@ -36,9 +36,9 @@ def prepared(series: Floats, columns: Floats, season: int) -> Floats:
     levels = series - by_columns
     extrapolation = linear.Extrapolation.of(recipe, np.zeros(1), 1.0)
     first = cleaning.first_limits(levels, recipe.transform(levels), levels)
-    cleaned = cleaning.clean(levels, extrapolation, first)
+    cleaned = cleaning.clean(levels, extrapolation, first, season=season)
     limits = cleaning.limits_of(levels, cleaned, cleaned.values)
-    cleaned = cleaning.clean(levels, extrapolation, limits)
+    cleaned = cleaning.clean(levels, extrapolation, limits, season=season)
     # Most of the rows keep their level.
     return cleaned.values + np.median(cleaned.offsets[1:]) + by_columns
 

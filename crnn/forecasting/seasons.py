@@ -14,6 +14,8 @@ STRONG, STANDARD_ERRORS = 0.6, 3.0
 # A multiple of a season has to leave less than this share of what the season leaves unexplained, or
 # correlate more by so many standard errors.
 MULTIPLE_SHARE = 0.5
+# It has to leave less by this correlation, too.
+TOO_LITTLE = 0.01
 # Lag-1 autocorrelation of the detrended series above which its differences are searched instead: a
 # random walk correlates with itself at every small lag, its differences do not.
 RANDOM_WALK = 0.9
@@ -45,11 +47,9 @@ def find_seasons(series: Floats) -> list[int]:
     longest = min(len(series) // 2, LONGEST_SEASON)
     if longest < 3 or not rest.any():
         return []
-    # Wiener-Khinchin theorem; the zeros that rfft appends keep the sums from wrapping around.
-    spectrum = np.abs(np.fft.rfft(rest, 2 * len(rest))) ** 2
-    correlation = np.fft.irfft(spectrum)[: longest + 2]
-    # Longer lags have fewer products to sum.
-    correlation *= len(rest) / (len(rest) - np.arange(longest + 2)) / correlation[0]
+    # By the variance of seasonal differences, in which what is left of a line is a constant.
+    variances = [np.var(rest[lag:] - rest[: len(rest) - lag]) for lag in range(longest + 2)]
+    correlation = 1 - np.array(variances) / (2 * rest.var())
     least = _least_correlations(correlation, len(rest))
     peaks = [
         lag
@@ -65,7 +65,7 @@ def find_seasons(series: Floats) -> list[int]:
         # Several seasons correlate as much as one, but for chance.
         if season not in seasons and not any(
             season % other == 0
-            and 1 - correlation[season] > MULTIPLE_SHARE * (1 - correlation[other])
+            and 1 - correlation[season] > MULTIPLE_SHARE * (1 - correlation[other]) - TOO_LITTLE
             and correlation[season] - correlation[other]
             < STANDARD_ERRORS * (1 - correlation[other] ** 2) / (len(rest) - season) ** 0.5
             for other in seasons

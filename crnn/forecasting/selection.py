@@ -35,8 +35,9 @@ CAUTION = 1.0
 # From so many numbers on, a season that is long for the horizon is not preferred.
 LONG = 60
 # A later, longer recipe has to have less than this share of the lowest error so far,
-RECIPE_ERROR_SHARE = 0.98
-# and a network less than this share of the error of the linear part.
+# and to gain so many standard errors in squared errors;
+RECIPE_ERROR_SHARE, STANDARD_ERRORS = 0.98, 0.5
+# a network has to have less than this share of the error of the linear part.
 NETWORK_ERROR_SHARE = 0.94
 # Shares of the network's correction that are tried
 SHARES = (0.5, 1.0)
@@ -161,7 +162,7 @@ def choose_recipes(
 
     def best_of(recipes: Iterator[Recipe]) -> tuple[Recipe | None, float]:
         """Return the best recipe, or an earlier one that is nearly as good, and its error."""
-        best, lowest = None, math.inf
+        best, lowest, best_squares = None, math.inf, np.zeros(0)
         for recipe in recipes:
             size = len(recipe.lags) + recipe.drift
             size += columns.width if recipe.effects != "none" else 0
@@ -169,9 +170,13 @@ def choose_recipes(
                 continue
             if recipe.longest_lag > recipe.season and 3 * recipe.needed > first:
                 continue
-            error = _linear_error(series, columns, recipe, first, horizon)
-            if error < lowest * (RECIPE_ERROR_SHARE if best else 1):
-                best, lowest = recipe, error
+            squares = _linear_squares(series, columns, recipe, first, horizon)
+            error = _root_mean(squares)
+            if best is None or (
+                error < lowest * RECIPE_ERROR_SHARE
+                and _is_better(squares, best_squares, (len(series) - first) / horizon)
+            ):
+                best, lowest, best_squares = recipe, error, squares
         return best, lowest
 
     def choose(effects: tuple[str, ...]) -> Recipe:
@@ -263,10 +268,35 @@ def _recipes(seasons: list[int], logarithms: bool, effects: tuple[str, ...]) -> 
             yield recipe._replace(drift=len(recipe.differences) < 2, effects=effect)
 
 
+def _is_better(squares: Floats, best: Floats, independent: float) -> bool:
+    """Return whether forecasts with these squared errors are better by more than chance.
+
+    By a standard error of the difference, of so many independent forecasts.
+    """
+    with np.errstate(all="ignore"):
+        gains = best - squares
+        error = float(gains.std()) / math.sqrt(min(len(gains), independent))
+        return not float(gains.mean()) < STANDARD_ERRORS * error
+
+
+def _root_mean(squares: Floats) -> float:
+    """Return the root of the mean, infinity if it overflows."""
+    with np.errstate(all="ignore"):
+        error = float(np.sqrt(squares.mean()))
+    return error if math.isfinite(error) else math.inf
+
+
 def _linear_error(
     series: Floats, columns: Columns, recipe: Recipe, first: int, horizon: int
 ) -> float:
     """Return the root mean square error from `first` on of a linear part fitted before it."""
+    return _root_mean(_linear_squares(series, columns, recipe, first, horizon))
+
+
+def _linear_squares(
+    series: Floats, columns: Columns, recipe: Recipe, first: int, horizon: int
+) -> Floats:
+    """Return the mean squared error from each origin on, of a linear part fitted before `first`."""
     levels = np.log(series) if recipe.log else series
     read = columns.to_learn_from()
     coefficients = linear.fit(levels[:first], recipe, read[:first])
@@ -287,5 +317,5 @@ def _linear_error(
         forecasts = np.exp(np.minimum(forecasts, 700.0))
     # A forecast of far too high logarithms overflows.
     with np.errstate(all="ignore"):
-        error = float(np.sqrt(np.mean((forecasts - true_values(series, origins, horizon)) ** 2)))
-    return error if math.isfinite(error) else math.inf
+        squares: Floats = np.mean((forecasts - true_values(series, origins, horizon)) ** 2, axis=1)
+    return squares

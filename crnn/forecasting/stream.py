@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from crnn.forecasting.cleaning import LOST_AFTER, Cleaned, Cleaner
+from crnn.forecasting.cleaning import SHIFT_AFTER, Cleaned, Cleaner
 from crnn.forecasting.columns import Columns
 from crnn.forecasting.fitted import Fitted
 from crnn.forecasting.recipe import Floats, differenced
@@ -22,7 +22,7 @@ class Stream:
         self._fitted, self._floor = fitted, floor
         self._num_known = fitted.num_columns - fitted.num_lagged
         # A forecast can depend on the context, and a change of level rewrites the last rows.
-        self._kept = fitted.context + LOST_AFTER + 2
+        self._kept = fitted.context + SHIFT_AFTER + 2
         self._rows = 0
         self._lagged = np.empty((0, fitted.num_lagged))
         self._known = np.empty((0, self._num_known))
@@ -56,10 +56,12 @@ class Stream:
         lagged_row = _numbers("lagged", lagged, fitted.num_lagged)
         known_row = _numbers("known", known, self._num_known)
         self._lagged = np.vstack([self._lagged, lagged_row])[-self._kept :]
-        # Of the first row nothing was said: see Columns.of_rows.
+        # Of the first row nothing was said, and nothing is read: see Fitted.skipped.
         rows = [self._known, known_row] if self._rows else [known_row, known_row]
         self._known = np.vstack(rows)[-self._kept - 1 :]
         self._rows += 1
+        if self._rows <= fitted.skipped:
+            return float("nan")
         columns, length = Columns(self._lagged, self._known), len(self._lagged)
 
         lost = sum(recipe.differences)
@@ -75,13 +77,13 @@ class Stream:
             del self._cleaner.values[: -self._kept]
         else:
             self._beginning.append(number)
-            if self._rows < recipe.needed:
+            if self._rows < fitted.needed:
                 return float("nan")
             beginning = np.array(self._beginning)
             self._cleaner = fitted.cleaner(beginning)
         values = np.array(self._cleaner.values)
-        cleaned = Cleaned.of(values, self._cleaner.offset)
-        forecast: Floats = fitted.forecast_cleaned(cleaned, columns, np.array([len(values)]), 1)
+        cleaned = Cleaned.of(values, self._cleaner.offset).after(length - len(values))
+        forecast: Floats = fitted.forecast_cleaned(cleaned, columns, np.array([length]), 1)
         prediction = float(forecast[0, 0])
         return prediction if self._floor is None else max(prediction, self._floor)
 

@@ -189,7 +189,9 @@ def test_a_longer_recipe_has_to_be_clearly_better(monkeypatch, error_of_order_2,
     """Given errors, in place of those of regressions."""
     errors = {(): 2.0, (1,): 1.0, (1, 2): error_of_order_2}
     monkeypatch.setattr(
-        selection, "_linear_error", lambda _, __, recipe, *___: errors.get(recipe.lags, 0.99)
+        selection,
+        "_linear_squares",
+        lambda _, __, recipe, *___: np.full(9, errors.get(recipe.lags, 0.99) ** 2),
     )
     columns = selection.no_columns(200)
     (recipe,) = selection.choose_recipes(henon(200), columns, 150, 1, seasons=[7], logarithms=False)
