@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from crnn.forecasting import Backtest, Forecaster
-    from crnn.forecasting.rows import Rows
+    from crnn.forecasting.tables import Rows
 
 __all__ = ["draw_backtest", "run_backtest", "say_what_was_missing"]
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from crnn.forecasting import Forecaster
-    from crnn.forecasting.rows import Rows
+    from crnn.forecasting.tables import Rows
 
     Scores = dict[str, tuple[float, float]]
 
@@ -141,7 +141,7 @@ def fit(
     """
     from crnn import checks
     from crnn.forecasting import Forecaster, Panel
-    from crnn.forecasting.arranging import read_series
+    from crnn.forecasting.tables import read_series
 
     check_output(output)
     check_output(plot, PICTURES)

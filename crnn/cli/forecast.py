@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from crnn.forecasting.rows import Rows
+    from crnn.forecasting.tables import Rows
 
     Floats = npt.NDArray[np.float64]
 

@@ -90,7 +90,7 @@ def _echo_said(said: dict[str, Any]) -> None:
             _echo(name.replace("_", " "), value)
     frequency = said.pop("frequency", None)
     if frequency is not None:
-        from crnn.forecasting.frequency import Frequency
+        from crnn.forecasting.tables import Frequency
 
         _echo("rows", Frequency.of(frequency))
     for name, value in said.items():

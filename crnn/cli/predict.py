@@ -59,7 +59,7 @@ def _of_network(model: Path, data: Path, reading: TableOptions) -> Answer:
     import numpy as np
 
     import crnn
-    from crnn.forecasting.date_columns import date_names
+    from crnn.forecasting.tables import date_names
 
     net, table = crnn.load(model), reading.table(data)
     dates = date_names(table, reading.date) if reading.date is not None else []

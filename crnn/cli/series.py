@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from crnn.cli.tables import TableOptions
     from crnn.forecasting import Forecaster
-    from crnn.forecasting.rows import Rows
+    from crnn.forecasting.tables import Rows
 
 __all__ = ["LoadedSeries", "load_series", "show_coming", "show_wild"]
 
@@ -83,8 +83,7 @@ def load_series(
     """
     from crnn import archive
     from crnn.forecasting import Panel, load
-    from crnn.forecasting.arranging import read_series
-    from crnn.forecasting.frequency import Frequency
+    from crnn.forecasting.tables import Frequency, read_series
 
     models: Mapping[str, Forecaster]
     if archive.kind(model) == PANEL:

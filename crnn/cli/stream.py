@@ -76,7 +76,7 @@ def stream(model: Path, sep: str | None, decimal: str, on_error: str) -> None:
 
 def _pattern(sep: str) -> str:
     """Return the pattern of a separator."""
-    from crnn.forecasting import dialects
+    from crnn.forecasting.tables import dialects
 
     sign = dialects.separator(sep)
     return r" +" if sign == " " else rf" *{re.escape(sign)} *"

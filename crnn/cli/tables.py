@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from crnn.forecasting import Table
-    from crnn.forecasting.rows import Rows
+    from crnn.forecasting.tables import Rows
 
     Command = TypeVar("Command", bound=Callable[..., Any])
 

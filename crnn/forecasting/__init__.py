@@ -11,9 +11,8 @@ from crnn.forecasting.backtesting import Backtest, backtest
 from crnn.forecasting.comparisons import has_statsforecast
 from crnn.forecasting.forecaster import Forecaster, load
 from crnn.forecasting.panel import Panel
-from crnn.forecasting.reading import read_csv
 from crnn.forecasting.recipe import Recipe
-from crnn.forecasting.tables import Table
+from crnn.forecasting.tables import Table, read_csv
 
 __all__ = [
     "Backtest",

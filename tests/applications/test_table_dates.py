@@ -354,7 +354,7 @@ REFUSED = {
 @pytest.mark.parametrize(("lines", "options", "sentence"), REFUSED.values(), ids=REFUSED)
 def test_refused(write, lines, options, sentence):
     if "frequency" in options:
-        from crnn.forecasting.frequency import Frequency
+        from crnn.forecasting.tables.frequency import Frequency
 
         options = {"frequency": Frequency.of(options["frequency"])}
     path = write(*lines)
@@ -363,7 +363,7 @@ def test_refused(write, lines, options, sentence):
 
 
 def test_frequencies_that_a_file_holds_come_back(write):
-    from crnn.forecasting.frequency import Frequency
+    from crnn.forecasting.tables.frequency import Frequency
 
     rows = read_csv(write(*dated("2023-03-02", "2023-03-03", "2023-03-06"))).series("b")
     assert Frequency.of(list(rows.frequency)) == rows.frequency

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from crnn.forecasting.dates import Dates, format_dates
-from crnn.forecasting.frequency import Frequency, first_gap
+from crnn.forecasting.tables.dates import Dates, format_dates
+from crnn.forecasting.tables.frequency import Frequency, first_gap
 
 if TYPE_CHECKING:
     from crnn.forecasting.recipe import Floats
-    from crnn.forecasting.rows import Options
-    from crnn.forecasting.tables import Table
+    from crnn.forecasting.tables.rows import Options
+    from crnn.forecasting.tables.table import Table
 
 __all__ = ["without_empty_cells", "without_missing_dates"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from crnn.forecasting.numerals import (
+from crnn.forecasting.tables.numerals import (
     AMBIGUOUS,
     GAPS,
     PLAIN,

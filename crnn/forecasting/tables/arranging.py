@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from crnn.forecasting import date_columns, dates, gaps
-from crnn.forecasting.frequency import infer
-from crnn.forecasting.rows import Options, Rows
+from crnn.forecasting.tables import date_columns, dates, gaps
+from crnn.forecasting.tables.frequency import infer
+from crnn.forecasting.tables.rows import Options, Rows
 
 if TYPE_CHECKING:
-    from crnn.forecasting.tables import Table
+    from crnn.forecasting.tables.table import Table
 
 __all__ = ["read_series"]
 

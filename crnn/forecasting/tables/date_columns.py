@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crnn.forecasting import dates
-from crnn.forecasting.numerals import is_gap
+from crnn.forecasting.tables import dates
+from crnn.forecasting.tables.numerals import is_gap
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     import pandas as pd
 
-    from crnn.forecasting.tables import Table
+    from crnn.forecasting.tables.table import Table
 
 __all__ = ["date_names", "find", "read"]
 
@@ -89,7 +89,7 @@ def read(
     name : str
         A column, or several separated by commas, such as one of days and one of times.
     day_first, usual_day_first, date_format
-        As in `crnn.forecasting.dates.read`.
+        As in `crnn.forecasting.tables.dates.read`.
 
     Raises
     ------

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from crnn.forecasting.number_columns import Column
     from crnn.forecasting.recipe import Floats
-    from crnn.forecasting.rows import Rows
+    from crnn.forecasting.tables.number_columns import Column
+    from crnn.forecasting.tables.rows import Rows
 
 __all__ = ["Dialect", "Table"]
 
@@ -282,7 +282,7 @@ class Table:
         future : Table, optional
             Coming rows: their dates and known columns.
         **options
-            Fields of `crnn.forecasting.rows.Options`.
+            Fields of `crnn.forecasting.tables.rows.Options`.
 
         Returns
         -------
@@ -293,7 +293,7 @@ class Table:
         ValueError
             The rows are not as above. The sentence names the line.
         """
-        from crnn.forecasting.arranging import read_series
+        from crnn.forecasting.tables.arranging import read_series
 
         return read_series(self, target, known=known, lagged=lagged, future=future, **options)[""]
 
@@ -319,12 +319,12 @@ class Table:
         ValueError
             As in `series`.
         """
-        from crnn.forecasting.arranging import read_series
+        from crnn.forecasting.tables.arranging import read_series
 
         return read_series(self, target, by=column, **options)
 
     def _column(self, name: str) -> Column:
-        from crnn.forecasting.number_columns import Column
+        from crnn.forecasting.tables.number_columns import Column
 
         if name not in self._columns:
             self._columns[name] = Column(self.cells[name])
@@ -333,7 +333,7 @@ class Table:
     def _refuse_number(
         self, name: str, wrong: np.ndarray[Any, Any], decimal: str, unit: str
     ) -> None:
-        from crnn.forecasting.numerals import numeral, value
+        from crnn.forecasting.tables.numerals import numeral, value
 
         row = int(wrong[0])
         cell = self.cells[name][row]

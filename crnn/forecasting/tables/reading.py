@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crnn.forecasting import dialects
-from crnn.forecasting.tables import Dialect, Table
+from crnn.forecasting.tables import dialects
+from crnn.forecasting.tables.table import Dialect, Table
 
 if TYPE_CHECKING:
     import os
@@ -145,8 +145,8 @@ def _names(
     rows: list[dialects.Row], header: bool | None, path: str | os.PathLike[str]
 ) -> tuple[list[str], list[dialects.Row]]:
     """Return the names of the columns, and the rows below them."""
-    from crnn.forecasting.dates import is_date
-    from crnn.forecasting.numerals import is_gap, numeral
+    from crnn.forecasting.tables.dates import is_date
+    from crnn.forecasting.tables.numerals import is_gap, numeral
 
     first = rows[0]
     if header is False:

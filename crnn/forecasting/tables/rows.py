@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crnn.forecasting import dates
+from crnn.forecasting.tables import dates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
 
-    from crnn.forecasting.frequency import Frequency
     from crnn.forecasting.recipe import Floats
+    from crnn.forecasting.tables.frequency import Frequency
 
 __all__ = ["Options", "Rows"]
 
@@ -97,7 +97,7 @@ class Rows:
     date_name : str
         The column of dates, or "".
     form, zone : str
-        How dates are written, see `crnn.forecasting.dates.Dates`.
+        How dates are written, see `crnn.forecasting.tables.dates.Dates`.
     day_first : bool or None
         Whether dates such as 01/02/2023 were read as in February; None: there are none.
     frequency : Frequency or None
