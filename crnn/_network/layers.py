@@ -159,7 +159,6 @@ class Layers:
         tape.top = x
         return tape
 
-    @np.errstate(all="ignore")
     def backward(
         self,
         tape: LayersTape,
@@ -196,7 +195,8 @@ class Layers:
         for layer in reversed(range(architecture.num_layers)):
             mask = tape.dropout_masks[layer]
             if mask is not None and dtop is not None:
-                dtop *= mask
+                with np.errstate(all="ignore"):
+                    dtop *= mask
             dx: Array | None = None
             for direction in range(architecture.directions):
                 state = layer * architecture.directions + direction
@@ -218,14 +218,17 @@ class Layers:
                 if dh_n is not None and tape.lengths is not None:
                     # A sequence without a step here: its last state is its first.
                     idle = tape.lengths == 0
-                    dh0[state, idle] += dh_n[state, idle]
+                    with np.errstate(all="ignore"):
+                        dh0[state, idle] += dh_n[state, idle]
                 if direction and dinputs is not None and dx is not None:
-                    dx += reversed_steps(dinputs, tape.lengths)
+                    with np.errstate(all="ignore"):
+                        dx += reversed_steps(dinputs, tape.lengths)
                 elif dinputs is not None:
                     dx = dinputs
             dtop = dx
         if held is not None:
-            dh0[-architecture.directions :, :, :H] += held
+            with np.errstate(all="ignore"):
+                dh0[-architecture.directions :, :, :H] += held
         if live is not None and dtop is not None:
             dtop = live.lengthen(dtop)
         return dtop, dh0
@@ -351,5 +354,6 @@ def _add_by_category(dW_xh: Array, x: IntArray, da: Array) -> None:
     order = np.argsort(numbers, kind="stable")
     ordered = numbers[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    sums = np.add.reduceat(da.reshape(-1, da.shape[-1])[order], starts, axis=0)
-    dW_xh[:, ordered[starts]] += sums.T
+    with np.errstate(all="ignore"):
+        sums = np.add.reduceat(da.reshape(-1, da.shape[-1])[order], starts, axis=0)
+        dW_xh[:, ordered[starts]] += sums.T
