@@ -84,6 +84,13 @@ FOUND = {
                          "2023-06-30"),
     "epoch": (["1677600000", "1677603600", "1677607200"],
               {"date": "when", "date_format": "epoch"}, "an hour apart", "2023-02-28T19:00:00Z"),
+    "epoch in a column that is found": (["1677600000", "1677603600", "1677607200"],
+                                        {"date_format": "epoch"}, "an hour apart",
+                                        "2023-02-28T19:00:00Z"),
+    "a format that is found": (["27feb2023", "28feb2023", "01mar2023"], {"date_format": "%d%b%Y"},
+                               "a day apart", "2023-03-02"),
+    "24:00": (["2023-02-28 22:00", "2023-02-28 23:00", "2023-02-28 24:00"], {}, "an hour apart",
+              "2023-03-01T01:00:00"),
 }  # fmt: skip
 
 
@@ -120,6 +127,14 @@ def test_dates_side_by_side(write):
     assert table.series("b", date="day,time").coming_labels(1) == ["2023-03-02T00:00:00"]
     table = read_csv(write("year,month,b", "2022,11,1", "2022,12,2"))
     assert table.series("b", date="year,month").coming_labels(1) == ["2023-01"]
+    table = read_csv(write("Year,Quarter,b", "2022,3,1", "2022,4,2"))
+    assert table.series("b", date="Year,Quarter").coming_labels(1) == ["2023Q1"]
+    table = read_csv(write("year,week,b", "2022,8,1", "2022,9,2"))
+    assert table.series("b", date="year,week").coming_labels(1) == ["2022-W10"]
+    table = read_csv(write("date,hour,b", "2023-03-01,22,1", "2023-03-01,23,2"))
+    assert table.series("b", date="date,hour").coming_labels(1) == ["2023-03-02T00:00:00"]
+    table = read_csv(write("date,hour,minute,b", "2023-03-01,9,0,1", "2023-03-01,9,5,2"))
+    assert table.series("b", date="date,hour,minute").coming_labels(1) == ["2023-03-01T09:10:00"]
 
 
 def test_days_that_never_have_rows_are_no_gaps(write):
@@ -254,6 +269,14 @@ def test_a_column_that_might_be_dates_gets_a_word(write):
     )
 
 
+@pytest.mark.parametrize("cell", ["1677600000", "1677600000123", "20230131"])
+def test_numbers_that_might_be_dates_get_a_word(write, cell):
+    table = read_csv(write("booked,price,b", f"{cell},1,3", f"{cell},2,1"))
+    assert table.series("b").dates is None
+    (note,) = table.notes
+    assert f"'booked' might hold dates, as {cell!r}, and is not read" in note
+
+
 def test_blank_lines_between_dated_rows_say_nothing(write):
     rows = read_csv(write("day;b", "2023-03-01;1", "", ";", "2023-03-02;2")).series("b")
     assert rows.target.tolist() == [1, 2]
@@ -275,6 +298,45 @@ REFUSED = {
         ["date,hour,b", "2023-03-01,1,1", "2023-03-01,2,2"], {},
         (", line 3: expected each date once in 'date', got 2023-03-01 again (--id COLUMN makes one "
         "model a series, --sum or --mean combines the rows of a date, or --date 'date,hour' reads"),
+    ),
+    "parts of a year": (
+        ["year,quarter,month,b", "2023,1,1,1", "2023,1,2,2"], {},
+        (", line 3: expected each date once in 'year', got 2023-01-01 again (--id COLUMN makes one "
+        "model a series, --sum or --mean combines the rows of a date, or --date 'year,month' read"),
+    ),
+    "a month beside hours of a day": (
+        ["date,month,hour,b", "2023-03-01,3,1,1", "2023-03-01,3,2,2"], {},
+        (", line 3: expected each date once in 'date', got 2023-03-01 again (--id COLUMN makes one "
+        "model a series, --sum or --mean combines the rows of a date, or --date 'date,hour' reads"),
+    ),
+    # "feb" and "mar" are English, too.
+    "a Spanish month": (
+        dated("feb 2022", "mar 2022", "abr 2022"), {},
+        ", line 4: expected a date in 'when', got 'abr 2022'",
+    ),
+    "no such hour": (
+        dated("2023-03-01 22:00", "2023-03-01 23:00", "2023-03-01 25:00"), {},
+        ", line 4: expected a date in 'when', got '2023-03-01 25:00'",
+    ),
+    "no such minute": (
+        dated("2023-03-01 08:00", "2023-03-01 09:00", "2023-03-01 09:60"), {},
+        ", line 4: expected a date in 'when', got '2023-03-01 09:60'",
+    ),
+    "no such afternoon": (
+        dated("2023-03-01 01:00 PM", "2023-03-01 02:00 PM", "2023-03-01 15:00 PM"), {},
+        ", line 4: expected a date in 'when', got '2023-03-01 15:00 PM'",
+    ),
+    "milliseconds as seconds": (
+        dated("1677600000000", "1677603600000"), {"date": "when", "date_format": "epoch"},
+        ", line 2: expected a date in 'when', got '1677600000000' (and 1 more)",
+    ),
+    "a format that no column has": (
+        dated(*DAYS), {"date_format": "%d.%m.%Y"},
+        ": expected a column of dates as '%d.%m.%Y', got none (--no-date takes the rows in order)",
+    ),
+    "a format that two columns have": (
+        ["p,q,b", "1,2,3", "4,5,6"], {"date_format": "epoch"},
+        ": expected one column of dates, got 'p' and 'q' (--date says which, --no-date takes the",
     ),
     "a gap": (
         dated(*DAYS[:1], *DAYS[3:]), {},

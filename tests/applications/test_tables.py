@@ -211,6 +211,7 @@ REFUSED = {
     "two currencies": ("a,b\n1,$5\n2,\u20ac6\n", {}, ", line 3: expected numbers in $ in 'b', got"),
     "per cent and not": ("a,b\n1,5%\n2,0.06\n", {}, ", line 3: expected numbers in % in 'b', got"),
     "two signs": ("a,b\n1,--5\n", {}, ", line 2: expected a number in 'b', got '--5'"),
+    "no cents": ("a;b\n1;5,-\n2;6,50\n", {}, ", line 2: expected a number in 'b', got '5,-'"),
     "NUL": ("a,b\n1,\0\n", {}, ", line 2: expected text, got a NUL character"),
     "JSON": ('[{"a": 1, "b": 2}]', {}, ": expected a table of text such as CSV, got JSON, HTML or"),
     "Excel": (b"PK\x03\x04abc", {}, ": expected a table of text such as CSV, got a zip archive or"),

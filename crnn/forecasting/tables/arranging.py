@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["read_series"]
 
-# Columns that tell the rows of a day or year apart
-PARTS = {"month", "day", "hour", "time", "week", "quarter", "minute"}
+# Columns that tell the rows of a year apart, where one of them is enough, and those of a day
+PARTS_OF_YEARS, PARTS_OF_DAYS = ("month", "quarter", "week"), {"hour", "minute", "time"}
 
 
 def read_series(
@@ -57,7 +57,7 @@ def read_series(
     date = None
     if settings.use_dates:
         excluded = {*settings.columns, *([] if by is None else [by])}
-        date = settings.date or date_columns.find(table, excluded)
+        date = settings.date or date_columns.find(table, excluded, settings.date_format)
     frame, found = _frame(table, settings, future, by, date)
     if by is None:
         return {"": _series(table, frame, found, date or "", settings, "")}
@@ -204,7 +204,7 @@ def _single(
         "T00:00:00"
     )
     if options.combine is None:
-        parts = [other for other in table.names if other.lower() in PARTS and other != name]
+        parts = _parts(table, name, are_years=bool((frame["date"].dt.day_of_year == 1).all()))
         joined = f", or --date '{','.join([name, *parts])}' reads them together" if parts else ""
         by_id = "" if whose else "--id COLUMN makes one model a series, "
         raise ValueError(
@@ -234,6 +234,16 @@ def _single(
         f"--{options.combine}"
     )
     return combined
+
+
+def _parts(table: Table, name: str, *, are_years: bool) -> list[str]:
+    """Return the columns that may tell apart the rows of a date."""
+    others = {other.lower(): other for other in table.names if other != name}
+    parts = set(PARTS_OF_DAYS)
+    if are_years:
+        first = next((part for part in PARTS_OF_YEARS if part in others), "month")
+        parts |= {"month", "day"} if first == "month" else {first}
+    return [other for lower, other in others.items() if lower in parts]
 
 
 def _of(whose: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,16 @@ MIN_SHARE, MIN_SHARE_OF_NUMBERS = 0.5, 0.9
 # Words for a column that can hold nothing but dates
 CERTAIN = {"date", "dates", "datetime", "timestamp", "ds", "datum", "fecha"}
 YEARS = {"year", "years", "jahr", "ann\u00e9e", "annee", "a\u00f1o", "anno", *CERTAIN}
+# What tells numbers of these columns from months, where columns are read side by side
+SIGNS = {"quarter": "Q", "week": "W"}
+CLOCK = {"hour", "minute", "second"}
+# Numbers that are often dates whatever their column is named: 20230131, and since 1970
+LIKELY = re.compile(
+    r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])|1\d{9}(?:\d{3})?(?:[.,]\d+)?"
+)
 
 
-def find(table: Table, excluded: Collection[str]) -> str | None:
+def find(table: Table, excluded: Collection[str], date_format: str | None) -> str | None:
     """Return the column of dates; None: there is none.
 
     Parameters
@@ -36,6 +44,8 @@ def find(table: Table, excluded: Collection[str]) -> str | None:
     table : Table
     excluded : collection of str
         Columns that are read as numbers or names.
+    date_format : str, optional
+        How dates are written.
 
     Raises
     ------
@@ -43,18 +53,14 @@ def find(table: Table, excluded: Collection[str]) -> str | None:
         There are several, or one that is named so cannot be read.
     """
     others = [name for name in table.names if name not in excluded]
+    if date_format is not None:
+        return _find_written(table, others, date_format)
     found = {name: family for name in others if (family := _family(table, name))}
     if len(found) > 1:
         # A year beside a date says nothing new.
         found = {name: family for name, family in found.items() if family != "year"} or found
     if len(found) > 1:
-        named = [name for name in found if dates.is_named_like_dates(name)]
-        if len(named) != 1:
-            raise ValueError(
-                f"{table.source}: expected one column of dates, got {_listed(found)} (--date says "
-                "which, --no-date takes the rows in order)"
-            )
-        return named[0]
+        return _only(table, found, _named(found))
     if found:
         return next(iter(found))
     for name in others:
@@ -65,12 +71,47 @@ def find(table: Table, excluded: Collection[str]) -> str | None:
                 "says how they are written, as epoch for seconds since 1970; --no-date takes the "
                 "rows in order)"
             )
-        if filled and dates.is_named_like_dates(name) and not table.is_numeric(name):
+        if filled and all(map(LIKELY.fullmatch, filled)):
+            table.note(
+                f"{table.source}: {name!r} might hold dates, as {filled[0]!r}, and is not read: "
+                "the rows are taken in order (--date and --date-format read it)"
+            )
+        elif filled and dates.is_named_like_dates(name):
             table.note(
                 f"{table.source}: {name!r} holds no dates that can be read: the rows are taken in "
                 "order"
             )
     return None
+
+
+def _find_written(table: Table, names: Sequence[str], date_format: str) -> str:
+    """Return the column of dates that are written in a format."""
+    found = []
+    for name in names:
+        sample = _sample([cell for cell in table.cells[name] if not is_gap(cell)])
+        read = dates.read(sample, "", date_format=date_format).dates if sample else []
+        if sum(date == date for date in read) > MIN_SHARE * len(sample):
+            found.append(name)
+    if not found:
+        raise ValueError(
+            f"{table.source}: expected a column of dates as {date_format!r}, got none (--no-date "
+            "takes the rows in order)"
+        )
+    return found[0] if len(found) == 1 else _only(table, found, _named(found))
+
+
+def _only(table: Table, found: Collection[str], named: Sequence[str]) -> str:
+    """Return the only column that is named like dates."""
+    if len(named) != 1:
+        raise ValueError(
+            f"{table.source}: expected one column of dates, got {_listed(found)} (--date says "
+            "which, --no-date takes the rows in order)"
+        )
+    return named[0]
+
+
+def _named(names: Collection[str]) -> list[str]:
+    return [name for name in names if dates.is_named_like_dates(name)]
 
 
 def read(
@@ -134,16 +175,29 @@ def _cells(table: Table, name: str) -> list[str]:
     columns = [table.cells[part] for part in names]
     if len(columns) == 1:
         return list(columns[0])
-    if any(":" in cell for cell in columns[-1].head(SAMPLE_SIZE)):
-        *days, times = columns
-        joined = _joined(days) if len(days) > 1 else days[0]
-        return [f"{day} {time}".strip() for day, time in zip(joined, times, strict=True)]
-    return _joined(columns)
+    clock = [part for part in names if part.lower() in CLOCK]
+    if not clock and any(":" in cell for cell in columns[-1].head(SAMPLE_SIZE)):
+        clock = names[-1:]
+    days = _joined([column for column in columns if column.name not in clock], "-")
+    if not clock:
+        return days
+    # An hour alone is a time, too.
+    ends = ":00" if [part.lower() for part in clock] == ["hour"] else ""
+    times = [time and time + ends for time in _joined([table.cells[part] for part in clock], ":")]
+    return [f"{day} {time}".strip() for day, time in zip(days, times, strict=True)]
 
 
-def _joined(columns: Sequence[pd.Series]) -> list[str]:
-    """Return year, month and day with dashes between them."""
-    return ["-".join(filter(None, parts)) for parts in zip(*columns, strict=True)]
+def _joined(columns: Sequence[pd.Series], sign: str) -> list[str]:
+    """Return cells of several columns with a sign between them, as 2023-01 and 2023-Q1."""
+    signs = [SIGNS.get(str(column.name).lower(), "") for column in columns]
+    return [
+        sign.join(
+            (f"{before}{cell}" if before else cell.zfill(2)) if cell.isdigit() else cell
+            for before, cell in zip(signs, row, strict=True)
+            if cell
+        )
+        for row in zip(*columns, strict=True)
+    ]
 
 
 def _family(table: Table, name: str) -> str | None:
@@ -163,12 +217,18 @@ def _common_family(cells: Sequence[str], name: str, share: float) -> str | None:
     filled = [cell for cell in cells if not is_gap(cell)]
     if not filled:
         return None
-    places = np.unique(np.linspace(0, len(filled) - 1, min(SAMPLE_SIZE, len(filled))).astype(int))
-    counts = Counter(family for place in places for family in dates.families(filled[place], name))
+    sample = _sample(filled)
+    counts = Counter(family for cell in sample for family in dates.families(cell, name))
     if not counts:
         return None
     family, count = counts.most_common(1)[0]
-    return family if count >= share * len(places) else None
+    return family if count >= share * len(sample) else None
+
+
+def _sample(cells: Sequence[str]) -> list[str]:
+    """Return cells from all over a column."""
+    places = np.linspace(0, len(cells) - 1, min(SAMPLE_SIZE, len(cells)))
+    return [cells[place] for place in np.unique(places.astype(int))]
 
 
 def _listed(names: Collection[str]) -> str:

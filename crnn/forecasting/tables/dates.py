@@ -23,6 +23,7 @@ __all__ = [
 
 # Units of numbers since 1970, UTC, by the word that asks for them
 EPOCHS = {"epoch": "s", "epoch-ms": "ms"}
+MAX_YEAR = 9999
 NAMES = re.compile(
     "dates?|datetime|time|timestamp|days?|ds|datum|weeks?|months?|quarters?|years?|period|fecha|"
     "jahr|monat|tag|zeit|ann\u00e9e|annee|mois|a\u00f1o|anno|mese"
@@ -173,7 +174,8 @@ def read(
         first = _day_first(parts, usual_day_first) if day_first is None else day_first
         parts["d"], parts["m"] = (parts["a"], parts["b"]) if first else (parts["b"], parts["a"])
     if "name" in parts:
-        parts["m"] = [_month(name) for name in parts["name"]]
+        # No month is 0: a name in another language is no date.
+        parts["m"] = [_month(name) or 0 for name in parts["name"]]
     if family == "week":
         weeks = parts["y"] + "-" + parts["w"].str.zfill(2) + "-1"
         return Dates(
@@ -221,7 +223,8 @@ def _formatted(cells: Sequence[str], date_format: str) -> Dates:
     if date_format in EPOCHS:
         numbers = pd.to_numeric(pd.Series(list(cells), dtype=object), errors="coerce")
         dates = pd.to_datetime(numbers, unit=EPOCHS[date_format], errors="coerce")
-        return Dates(pd.DatetimeIndex(dates), "time", "+00:00")
+        # Numbers in another unit are in years of five digits.
+        return Dates(pd.DatetimeIndex(dates.where(dates.dt.year <= MAX_YEAR)), "time", "+00:00")
     if "%" not in date_format:
         raise ValueError(
             f"date_format: expected a format such as '%d.%m.%Y', epoch or epoch-ms, "
@@ -271,15 +274,17 @@ def _assembled(parts: pd.DataFrame, form: str) -> Dates:
     frame = pd.DataFrame({"year": years, "month": months, "day": number("d", 1)})
     has_time = "H" in parts and parts["H"].notna().any()
     if has_time:
-        frame["hour"] = number("H", 0)
+        frame["hour"], frame["minute"], frame["second"] = (number(name, 0) for name in "HMS")
+        # 24:00 is the end of a day. pandas reads 25:00 as 1:00 of the next one.
+        right = (3600 * frame["hour"] + 60 * frame["minute"] + frame["second"]).le(86_400)
+        right &= frame["minute"].lt(60) & frame["second"].lt(60)
         if "half" in parts:
             half = parts["half"].str.lower().str[0]
-            wrong = half.notna() & ~frame["hour"].between(1, 12)
+            right &= half.isna() | frame["hour"].between(1, 12)
             frame["hour"] = frame["hour"].where(
                 half.isna(), frame["hour"] % 12 + 12 * (half == "p")
             )
-            frame.loc[wrong, "hour"] = 99
-        frame["minute"], frame["second"] = number("M", 0), number("S", 0)
+        frame["year"] = frame["year"].where(right)
         if "f" in parts:
             fraction = pd.to_numeric(parts["f"].str.ljust(9, "0").str[:6], errors="coerce")
             frame["us"] = fraction.fillna(0)

@@ -109,6 +109,9 @@ def numeral(cell: str) -> Numeral | None:
     units = [unit for name in ("before", "after") if (unit := match[name])]
     if not decimals or len(signs) + bool(match["open"]) > 1 or len(units) > 1:
         return None
+    if match["sign3"] and digits[-1] in ".,":
+        # "4.-" and "4,-" are prices without cents, "4-" is negative.
+        return None
     negative = bool(match["open"]) or signs not in ([], ["+"])
     return Numeral(digits, negative, "".join(units), decimals)
 
