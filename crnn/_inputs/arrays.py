@@ -129,6 +129,8 @@ def bools(name: str, value: Any, sizes: dict[str, int]) -> BoolArray:
     array = as_array(name, value)
     if array.dtype.kind == "O":
         array = as_numbers(name, value)
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            raise ValueError(f"{name}: expected bools, got missing values among them")
     _check_shape(name, array, (" ".join(sizes),), sizes, tuple(sizes))
     if array.size and array.dtype.kind != "b":
         raise TypeError(f"{name}: expected bools, got {array.dtype}")

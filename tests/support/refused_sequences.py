@@ -93,6 +93,12 @@ ROWS = [
             # A mask means the opposite.
             ("numbers", np.ones((B, T)), TypeError, "bools, got float64"),
             ("text", "all", ValueError, "shape (batch=4, time=6), got ()"),
+            (
+                "missing",
+                changed(np.full((B, T), False, object), (1, 2), None),
+                ValueError,
+                "bools, got missing values among them",
+            ),
         )
     ],
     refusal(
