@@ -63,7 +63,11 @@ class Custom(Loss):
         if weights is not None and not weights.any():
             raise ValueError(NOTHING_COUNTS)
         arguments: Any = (y_hat, y) if weights is None else (y_hat, y, weights)
-        value = float(self._loss.value(*arguments))
+        found: Any = self._loss.value(*arguments)
+        try:
+            value = float(found)
+        except (TypeError, ValueError):
+            raise TypeError(f"loss: expected a number from {self}, got {found!r}") from None
         if dy is not None:
             gradient = np.asarray(self._loss.gradient(*arguments))
             if gradient.shape != dy.shape:

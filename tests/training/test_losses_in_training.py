@@ -186,6 +186,10 @@ def test_losses_of_users_that_are_wrong(implementation):
         net.train_step(x, y, crnn.SGD(0.1), loss=Wrong())
     with pytest.raises(crnn.DivergenceError):
         net.train_step(x, y, crnn.SGD(0.1), loss=Diverged())
+    for value in (None, "1.5x", np.ones(2)):
+        Diverged.value = lambda self, y_hat, y, value=value: value
+        with pytest.raises(TypeError, match=r"^loss: expected a number from .*Diverged, got "):
+            net.train_step(x, y, crnn.SGD(0.1), loss=Diverged())
     assert net.flat_params.tobytes() == before
 
 
