@@ -36,13 +36,13 @@ CAUTION = 1.0
 LONG = 60
 # A later, longer recipe has to have less than this share of the lowest error so far,
 # and to gain so many standard errors in squared errors;
-RECIPE_ERROR_SHARE, STANDARD_ERRORS = 0.98, 0.5
+RECIPE_ERROR_SHARE, STANDARD_ERRORS = 0.98, 1.0
 # a network has to have less than this share of the error of the linear part.
 NETWORK_ERROR_SHARE = 0.94
 # Shares of the network's correction that are tried
 SHARES = (0.5, 1.0)
-# Forecasts that a validation error is computed from
-ORIGINS = 60
+# Forecasts that a validation error is computed from, at least, and so many steps together
+ORIGINS, FORECAST_STEPS = 60, 1200
 
 
 def validation_size(n: int, horizon: int) -> int:
@@ -173,8 +173,7 @@ def choose_recipes(
             squares = _linear_squares(series, columns, recipe, first, horizon)
             error = _root_mean(squares)
             if best is None or (
-                error < lowest * RECIPE_ERROR_SHARE
-                and _is_better(squares, best_squares, (len(series) - first) / horizon)
+                error < lowest * RECIPE_ERROR_SHARE and _is_better(squares, best_squares)
             ):
                 best, lowest, best_squares = recipe, error, squares
         return best, lowest
@@ -219,7 +218,7 @@ def choose_share(
     error : float
         Sum of the root mean square errors of both halves.
     """
-    origins = spread_origins(first, len(series), horizon, ORIGINS)
+    origins = spread_origins(first, len(series), horizon, max(ORIGINS, FORECAST_STEPS // horizon))
     truth = true_values(series, origins, horizon)
 
     def errors(share: float) -> Floats:
@@ -240,17 +239,16 @@ def choose_share(
 
 
 def _simple_recipes(seasons: list[int], effects: tuple[str, ...]) -> Iterator[Recipe]:
-    """Yield recipes of nothing but the mean, the last number or the season before."""
-    for differences in [*((season,) for season in seasons), (1,)]:
-        season = differences[0] if differences[0] > 1 else 0
+    """Yield recipes of nothing but the season before, or the last number if there is no season."""
+    for season in seasons or [0]:
         for effect in reversed(effects):
-            yield Recipe(False, differences, (), season, drift=False, effects=effect)
+            yield Recipe(False, (season or 1,), (), season, drift=False, effects=effect)
 
 
 def _recipes(seasons: list[int], logarithms: bool, effects: tuple[str, ...]) -> Iterator[Recipe]:
     """Yield other recipes, simpler ones first."""
     logs = (False, True) if logarithms else (False,)
-    recipes = []
+    recipes = [Recipe(False, (1,), (), 0, drift=False)] if seasons else []
     for season in (0, *seasons):
         seasonal = [(season,), (season, 1)] if season else []
         for differences, log, order in itertools.product([(), *seasonal, (1,)], logs, ORDERS):
@@ -265,17 +263,19 @@ def _recipes(seasons: list[int], logarithms: bool, effects: tuple[str, ...]) -> 
             ]
     for recipe in recipes:
         for effect in reversed(effects):
-            yield recipe._replace(drift=len(recipe.differences) < 2, effects=effect)
+            yield recipe._replace(
+                drift=recipe.drift and len(recipe.differences) < 2, effects=effect
+            )
 
 
-def _is_better(squares: Floats, best: Floats, independent: float) -> bool:
+def _is_better(squares: Floats, best: Floats) -> bool:
     """Return whether forecasts with these squared errors are better by more than chance.
 
-    By a standard error of the difference, of so many independent forecasts.
+    By the standard error of the difference (Breiman, Friedman, Olshen and Stone 1984).
     """
     with np.errstate(all="ignore"):
         gains = best - squares
-        error = float(gains.std()) / math.sqrt(min(len(gains), independent))
+        error = float(gains.std()) / math.sqrt(len(gains))
         return not float(gains.mean()) < STANDARD_ERRORS * error
 
 
@@ -301,7 +301,7 @@ def _linear_squares(
     read = columns.to_learn_from()
     coefficients = linear.fit(levels[:first], recipe, read[:first])
     extrapolation = linear.Extrapolation.of(recipe, coefficients.slopes, damping_of(first))
-    origins = spread_origins(first, len(series), horizon, ORIGINS)
+    origins = spread_origins(first, len(series), horizon, max(ORIGINS, FORECAST_STEPS // horizon))
     explained = np.zeros((len(origins), horizon))
     on_level, _ = linear.explained(read, recipe, coefficients.effects)
     if recipe.effects != "none":
