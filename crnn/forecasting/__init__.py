@@ -7,12 +7,16 @@ of that correction is added, the transformation, the season and the lags are cho
 data and kept with the model. Forecasts are in the units of the series.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from crnn.forecasting.backtesting import Backtest, backtest
 from crnn.forecasting.comparisons import has_statsforecast
 from crnn.forecasting.forecaster import Forecaster, load
 from crnn.forecasting.panel import Panel
 from crnn.forecasting.recipe import Recipe
-from crnn.forecasting.tables import Table, read_csv
+
+if TYPE_CHECKING:
+    from crnn.forecasting.tables import Table, read_csv
 
 __all__ = [
     "Backtest",
@@ -25,3 +29,12 @@ __all__ = [
     "load",
     "read_csv",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # pandas is optional, and takes longer to import than all of crnn.
+    if name in ("Table", "read_csv"):
+        from crnn.forecasting import tables
+
+        return getattr(tables, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

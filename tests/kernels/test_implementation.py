@@ -306,6 +306,20 @@ import crnn
     assert result.returncode == 0, result.stderr
 
 
+def test_forecasters_need_no_pandas(run_python):
+    code = """
+import sys
+sys.modules["pandas"] = None
+from crnn.forecasting import Forecaster
+try:
+    from crnn.forecasting import read_csv
+except ImportError as error:
+    print(error)
+"""
+    result = run_python(code, flags=("-W", "error"))
+    assert "crnn[cli]" in result.stdout, result.stderr
+
+
 def test_import_is_light(run_python):
     code = """
 import sys

@@ -4,6 +4,11 @@
 of it: numbers, sorted by date, one a date, without gaps. Needs pandas, the ``cli`` extra.
 """
 
+try:
+    import pandas as pd  # noqa: F401
+except ImportError as error:
+    raise ImportError("CSV files need pandas: pip install 'crnn[cli]'") from error
+
 from crnn.forecasting.tables.arranging import read_series
 from crnn.forecasting.tables.date_columns import date_names
 from crnn.forecasting.tables.frequency import Frequency

@@ -1,12 +1,15 @@
-"""Tables from text files such as CSV (needs pandas, the ``cli`` extra)."""
+"""Tables from text files such as CSV."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from crnn.forecasting.tables import dialects
+from crnn.forecasting.tables.dates import is_date
+from crnn.forecasting.tables.numerals import is_gap, numeral
 from crnn.forecasting.tables.table import Dialect, Table
 
 if TYPE_CHECKING:
@@ -58,8 +61,6 @@ def read_csv(
         of the file, and the option of the ``crnn`` command that is called as the argument here.
     OSError
         It cannot be opened.
-    ImportError
-        pandas is not installed.
 
     Examples
     --------
@@ -73,10 +74,6 @@ def read_csv(
     >>> table.numbers("units")
     array([1012.5,  998. ])
     """
-    try:
-        import pandas as pd
-    except ImportError:
-        raise ImportError("CSV files need pandas: pip install 'crnn[cli]'") from None
     decimal, thousands = _signs(decimal, thousands)
     text, encoding = dialects.read_text(path, encoding)
     sep = dialects.find_separator(text) if sep is None else dialects.separator(sep)
@@ -145,9 +142,6 @@ def _names(
     rows: list[dialects.Row], header: bool | None, path: str | os.PathLike[str]
 ) -> tuple[list[str], list[dialects.Row]]:
     """Return the names of the columns, and the rows below them."""
-    from crnn.forecasting.tables.dates import is_date
-    from crnn.forecasting.tables.numerals import is_gap, numeral
-
     first = rows[0]
     if header is False:
         width = max(row.width for row in rows)

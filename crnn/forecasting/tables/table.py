@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from crnn.forecasting.tables.arranging import read_series
+from crnn.forecasting.tables.number_columns import Column
+from crnn.forecasting.tables.numerals import numeral, value
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
 
     from crnn.forecasting.recipe import Floats
-    from crnn.forecasting.tables.number_columns import Column
     from crnn.forecasting.tables.rows import Rows
 
 __all__ = ["Dialect", "Table"]
@@ -293,8 +296,6 @@ class Table:
         ValueError
             The rows are not as above. The sentence names the line.
         """
-        from crnn.forecasting.tables.arranging import read_series
-
         return read_series(self, target, known=known, lagged=lagged, future=future, **options)[""]
 
     def series_by(self, column: str, target: str, **options: Any) -> dict[str, Rows]:
@@ -319,13 +320,9 @@ class Table:
         ValueError
             As in `series`.
         """
-        from crnn.forecasting.tables.arranging import read_series
-
         return read_series(self, target, by=column, **options)
 
     def _column(self, name: str) -> Column:
-        from crnn.forecasting.tables.number_columns import Column
-
         if name not in self._columns:
             self._columns[name] = Column(self.cells[name])
         return self._columns[name]
@@ -333,8 +330,6 @@ class Table:
     def _refuse_number(
         self, name: str, wrong: np.ndarray[Any, Any], decimal: str, unit: str
     ) -> None:
-        from crnn.forecasting.tables.numerals import numeral, value
-
         row = int(wrong[0])
         cell = self.cells[name][row]
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
