@@ -65,7 +65,9 @@ def checked_levels(
     return levels
 
 
-def check_output(path: Path | None, suffixes: tuple[str, ...] = ()) -> None:
+def check_output(
+    path: Path | None, suffixes: tuple[str, ...] = (), *, inputs: Iterable[Path | None] = ()
+) -> None:
     """Check that a file can be written there. Commands call this before they work.
 
     Parameters
@@ -74,17 +76,23 @@ def check_output(path: Path | None, suffixes: tuple[str, ...] = ()) -> None:
         None: nothing will be written.
     suffixes : tuple of str
         Those that the file may have; empty: any.
+    inputs : iterable of Path or None
+        The files that the command reads.
 
     Raises
     ------
     ValueError
-        The folder does not exist or is not writable, or the suffix is another one.
+        The folder does not exist or is not writable, the suffix is another one, or the file is one
+        of those that are read.
     """
     if path is None:
         return
     folder = path.absolute().parent
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise ValueError(f"{path}: expected a path in a folder to write to, got none in {folder}")
+    for source in filter(None, inputs):
+        if path.exists() and source.exists() and path.samefile(source):
+            raise ValueError(f"{path}: expected another file to write to than those that are read")
     if suffixes and path.suffix.lower() not in suffixes:
         *most, last = suffixes
         raise ValueError(

@@ -143,8 +143,8 @@ def fit(
     from crnn.forecasting import Forecaster, Panel
     from crnn.forecasting.tables import read_series
 
-    check_output(output)
-    check_output(plot, PICTURES)
+    check_output(output, inputs=[data])
+    check_output(plot, PICTURES, inputs=[data])
     if plot is not None and backtest is None:
         raise ValueError("plot: expected --backtest N with it, got none")
     if plot is not None and id_column is not None:
@@ -259,9 +259,10 @@ def _report_panel(
     series: list[Rows], scores: dict[str, Scores], horizon: int, test_size: float
 ) -> None:
     """Print the errors of each series beside those of the best other method."""
+    apart = _apart(series[0]) if len({rows.frequency for rows in series}) == 1 else ""
     click.echo(
         f"{series[0].options.target}: {len(series)} series, {sum(map(len, series))} rows"
-        f"{_apart(series[0])}, tried on the last {test_size:.0%} of each, {_steps(horizon)} ahead"
+        f"{apart}, tried on the last {test_size:.0%} of each, {_steps(horizon)} ahead"
     )
     width = max(map(len, [*scores, "RMSE"]))
     click.echo("")

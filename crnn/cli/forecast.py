@@ -67,8 +67,9 @@ def forecast(
     A model with columns that are known ahead needs them for the coming rows: at the end of DATA,
     with the target empty, or in a file of their own (--future).
     """
-    check_output(plot, PICTURES)
-    check_output(output)
+    inputs = model, data, future
+    check_output(plot, PICTURES, inputs=inputs)
+    check_output(output, inputs=inputs)
     series = load_series(model, data, TableOptions(**options), future)
     if plot is not None and series.id_column is not None:
         raise ValueError(f"plot: expected a model of one series, got one of {len(series.models)}")

@@ -85,7 +85,9 @@ def _echo_said(said: dict[str, Any]) -> None:
     """Print what a file says beside its model."""
     for method, (square, absolute) in said.pop("scores", {}).items():
         _echo("score", f"{method}: RMSE {square:.4g}, MAE {absolute:.4g}")
-    for name, value in said.pop("reading", {}).items():
+    reading = said.pop("reading", {})
+    units = [f"{name} in {unit}" for name, unit in reading.pop("units", {}).items()]
+    for name, value in {**reading, "units": ", ".join(units)}.items():
         if value not in (None, False, ""):
             _echo(name.replace("_", " "), value)
     frequency = said.pop("frequency", None)

@@ -35,7 +35,7 @@ def predict(model: Path, data: Path, output: Path | None, **options: Any) -> Non
     """
     from crnn import archive
 
-    check_output(output)
+    check_output(output, inputs=(model, data))
     of_network = archive.kind(model) == "network"
     answer = _of_network if of_network else _of_forecaster
     names, rows = answer(model, data, TableOptions(**options))

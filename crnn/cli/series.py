@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crnn.cli.tables import show_notes
+from crnn.cli.tables import check_units, show_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -112,13 +112,9 @@ def load_series(
         frequency=None if frequency is None else Frequency.of(frequency),
         **reading.for_rows(usual),
     )
-    unit = usual.get("unit", table.unit(target))
-    if "%" in (unit, table.unit(target)) and unit != table.unit(target):
-        expected = "in percent" if unit == "%" else "without a percent sign"
-        raise ValueError(
-            f"{data}: expected numbers {expected} in {target!r}, as the model has learned from, "
-            f"got {table.cells[target].iloc[0]!r}"
-        )
+    check_units(table, [target, *known, *lagged], usual)
+    if coming is not None:
+        check_units(coming, known, usual)
     for name in series:
         if name not in models:
             raise ValueError(

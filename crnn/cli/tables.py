@@ -9,7 +9,7 @@ import click
 from crnn.cli.common import INPUT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from crnn.forecasting import Table
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Command = TypeVar("Command", bound=Callable[..., Any])
 
-__all__ = ["TableOptions", "future_option", "show_notes", "table_options"]
+__all__ = ["TableOptions", "check_units", "future_option", "show_notes", "table_options"]
 
 FOUND = "found by looking"
 OPTIONS = (
@@ -135,7 +135,10 @@ class TableOptions(NamedTuple):
             encoding=self.encoding,
             header=usual.get("header") if self.header is None else self.header,
         )
-        table.usual_decimal = usual.get("decimal")
+        learned = usual.get("sep")
+        # A file with another separator was written by another program.
+        if len(table.names) == 1 or learned in (None, _separator(table)):
+            table.usual_decimal = usual.get("decimal")
         return table
 
     def for_rows(self, usual: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -160,10 +163,12 @@ class TableOptions(NamedTuple):
     def usual(self, table: Table, rows: Rows) -> dict[str, Any]:
         """Return what a model's file keeps, so that forecasts read tables as `fit` did."""
         target = rows.options.target
+        units = {name: table.unit(name) for name in rows.options.columns}
         return {
             "header": self.header,
+            "sep": _separator(table) if len(table.names) > 1 else None,
             "decimal": table.shown_decimal(target),
-            "unit": table.unit(target),
+            "units": {name: unit for name, unit in units.items() if unit},
             "date": rows.date_name or None,
             "no_date": self.no_date,
             "date_format": self.date_format,
@@ -171,6 +176,34 @@ class TableOptions(NamedTuple):
             "fill": self.fill,
             "combine": self.combine,
         }
+
+
+def check_units(table: Table, names: Sequence[str], usual: dict[str, Any]) -> None:
+    """Check that columns are in the units that a model has learned from.
+
+    Raises
+    ------
+    ValueError
+        One is in per cent and the other is not, or they are in two currencies.
+    """
+    if "units" not in usual:
+        return
+    for name in names:
+        unit, found = usual["units"].get(name, ""), table.unit(name)
+        if found == unit or ("%" not in (found, unit) and not (found and unit)):
+            continue
+        expected = (
+            "in percent" if unit == "%" else f"in {unit}" if unit else "without a percent sign"
+        )
+        raise ValueError(
+            f"{table.source}: expected numbers {expected} in {name!r}, as the model has learned "
+            f"from, got {table.cells[name].iloc[0]!r}"
+        )
+
+
+def _separator(table: Table) -> str:
+    """Return the separator of a table, or the word for it."""
+    return {"\t": "tab", " ": "space"}.get(table.dialect.sep, table.dialect.sep)
 
 
 def show_notes(table: Table) -> None:

@@ -58,7 +58,7 @@ def text(
     """
     from crnn.text import TextModel
 
-    check_output(output)
+    check_output(output, inputs=[file])
     content = _read(file)
     cut = len(content) * 9 // 10
     training, held_out = content[:cut], content[cut:]

@@ -193,6 +193,36 @@ def test_percent_stays_percent(invoke, tmp_path):
     assert "expected numbers in percent in 'share', as the model has learned" in refused.stderr
 
 
+def test_units_of_further_columns(invoke, tmp_path):
+    """Coming rows in another unit than those that the model has learned from are refused."""
+    lines = [f"{day},{row % 3}%,$5.{row % 7}" for row, day in enumerate(days(60))]
+    names = "day,share,price"
+    (tmp_path / "a.csv").write_text("\n".join([names, *lines]))
+    options = ["--epochs", 1, "--no-progress", "-o", tmp_path / "m.npz"]
+    arguments = ["--target", "price", "--known", "share", *options]
+    invoke("fit", tmp_path / "a.csv", *arguments)
+    assert "price in $, share in %" in invoke("info", tmp_path / "m.npz").stdout
+    command = ["forecast", tmp_path / "m.npz", tmp_path / "a.csv", "--future", tmp_path / "f.csv"]
+    (tmp_path / "f.csv").write_text("day,share\n2023-03-02,1%\n")
+    invoke(*command)
+    (tmp_path / "f.csv").write_text("day,share\n2023-03-02,0.01\n")
+    refused = invoke(*command, exit_code=2)
+    assert "f.csv: expected numbers in percent in 'share', as the model" in refused.stderr
+    text = "\n".join([names, *lines, "2023-03-02,1%,"])
+    (tmp_path / "b.csv").write_text(text.replace("$", "\u20ac"), encoding="utf-8")
+    refused = invoke("forecast", tmp_path / "m.npz", tmp_path / "b.csv", exit_code=2)
+    assert "b.csv: expected numbers in $ in 'price', as the model has learned" in refused.stderr
+
+
+def test_a_panel_says_how_far_apart_rows_are_where_that_is_the_same(invoke, tmp_path):
+    lines = [f"{day},x,{row % 5}" for row, day in enumerate(days(30))]
+    lines += [f"{day},y,{row % 5}" for row, day in enumerate(days(140)[::7])]
+    (tmp_path / "a.csv").write_text("\n".join(["day,shop,b", *lines]))
+    options = ["--target", "b", "--id", "shop", "--epochs", 1, "--no-progress"]
+    result = invoke("fit", tmp_path / "a.csv", *options, "-o", tmp_path / "m.npz")
+    assert "b: 2 series, 50 rows, tried on" in result.stdout
+
+
 def test_what_fit_was_shown_decides_where_a_later_table_shows_nothing(invoke, tmp_path):
     """A decimal sign, and the order of day and month."""
     lines = [
@@ -208,6 +238,10 @@ def test_what_fit_was_shown_decides_where_a_later_table_shows_nothing(invoke, tm
     assert rows_of(result)[1][0] == "2023-02-12"
     assert float(rows_of(result)[1][1]) < 3
     assert "has the decimal sign '.', as in the rows that the model has learned" in result.stderr
+    # A file of another program may have another decimal sign.
+    (tmp_path / "c.csv").write_text("\n".join(["day|b", *last]).replace(";", "|"))
+    refused = invoke("forecast", tmp_path / "m.npz", tmp_path / "c.csv", exit_code=2)
+    assert "expected a clear decimal sign in 'b', got '1.234'" in refused.stderr
 
 
 def test_a_picture_with_dates(invoke, sales, tmp_path):
@@ -262,6 +296,18 @@ REFUSALS = {
     ),
     "a stream of many": (
         "stream shops.npz", "shops.npz: expected a forecaster of crnn, got a panel of forecasters",
+    ),
+    "the table as output": (
+        "forecast north.npz north.csv -o north.csv",
+        "north.csv: expected another file to write to than those that are read",
+    ),
+    "the table as model": (
+        "fit north.csv --target units -o ./north.csv",
+        "north.csv: expected another file to write to than those that are read",
+    ),
+    "the model as output": (
+        "predict north.npz north.csv -o north.npz",
+        "north.npz: expected another file to write to than those that are read",
     ),
     "separators": ("stream north.npz --sep xx", "sep: expected one character, tab or space, got '"),
     "one sign for two": (

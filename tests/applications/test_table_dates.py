@@ -206,9 +206,11 @@ def test_coming_rows_in_a_file_of_their_own(write):
     future = read_csv(write("c;day", "5;04.03.2023", "6;13.03.2023", name="f.csv"))
     with pytest.raises(ValueError, match=r"f.csv, line 2: expected a row for 2023-03-03"):
         table.series("b", known=["c"], future=future)
-    future = read_csv(write("c;day", "1;02.03.2023", "5;04.03.2023", "6;03.03.2023", name="f.csv"))
+    future = read_csv(write("c;day", "5;04.03.2023", "6;03.03.2023", "1;02.03.2023", name="f.csv"))
     rows = table.series("b", known=["c"], future=future, usual_day_first=True)
     assert rows.known_through(2)[:, 0].tolist() == [7, 8, 6, 5]
+    assert "t.csv: rows were newest first, and are sorted by 'day'" in table.notes[-3]
+    assert "f.csv: rows were newest first, and are sorted by 'day'" in table.notes[-2]
     assert "coming rows are not after the data, and left out" in table.notes[-1]
 
 
@@ -313,6 +315,10 @@ REFUSED = {
     "a Spanish month": (
         dated("feb 2022", "mar 2022", "abr 2022"), {},
         ", line 4: expected a date in 'when', got 'abr 2022'",
+    ),
+    "years of two years": (
+        dated("2001/02", "2002/03", "2003/04"), {},
+        ": 'when': expected months, got what may be years such as '2001/02' (--no-date takes the",
     ),
     "no such hour": (
         dated("2023-03-01 22:00", "2023-03-01 23:00", "2023-03-01 25:00"), {},

@@ -48,6 +48,7 @@ READ = {
     "CRLF": ("a,b\r\n1,2.5\r\n3,4\r\n", {}, [2.5, 4]),
     "CR": ("a,b\r1,2.5\r3,4", {}, [2.5, 4]),
     "Ctrl-Z": ("a,b\r\n1,2.5\r\n3,4\r\n\x1a", {}, [2.5, 4]),
+    "no comments in quotation marks": ('a,b\n"1\n# x",2.5\n"3\n#",4\n', {}, [2.5, 4]),
     "no last line feed": ("a,b\n1,2.5\n3,4", {}, [2.5, 4]),
     "thousands commas": ('a,b\n1,"1,234.50"\n3,"-12,345"\n', {}, [1234.5, -12345]),
     "thousands points": ("a;b\n1;1.234,50\n3;12.345\n", {}, [1234.5, 12345]),
@@ -129,6 +130,12 @@ def test_comments_between_the_rows_are_left_out_with_a_word(write):
     assert note.endswith("between or after the rows are left out: 2, the first in line 4")
 
 
+def test_a_name_of_two_lines(write):
+    table = read_csv(write('a,"units\nsold"\n"1\n# x",2\n'))
+    assert table.names == ["a", "units sold"]
+    assert table.notes == []
+
+
 def test_gaps(write):
     cells = ["1", "", "-", "\u2014", "NA", "n/a", "NaN", "null", "None", ".", "..", "?", "2"]
     table = read_csv(write("a,b\n" + "".join(f"{i},{cell}\n" for i, cell in enumerate(cells))))
@@ -162,6 +169,10 @@ REFUSED = {
     "empty": ("", {}, ": expected a table, got an empty file"),
     "blank": ("\n\n", {}, ": expected a table, got an empty file"),
     "names alone": ("a,b\n", {}, ": expected rows of numbers, got none"),
+    "numbered rows": (
+        "a,b\n#1,2\n#2,3\n", {},
+        ": expected rows of numbers, got none but comments, lines that begin with '#'",
+    ),
     "no names": (
         "1,2\n3,4\n", {},
         (", line 1: expected the names of the columns, got '1', '2' (--no-header reads a table "
@@ -215,6 +226,10 @@ REFUSED = {
     "NUL": ("a,b\n1,\0\n", {}, ", line 2: expected text, got a NUL character"),
     "JSON": ('[{"a": 1, "b": 2}]', {}, ": expected a table of text such as CSV, got JSON, HTML or"),
     "Excel": (b"PK\x03\x04abc", {}, ": expected a table of text such as CSV, got a zip archive or"),
+    "gzip": (
+        gzip.compress(b"a,b\n1,2\n"), {},
+        ": expected a table of text such as CSV, got a gzip archive whose name does not end in .gz",
+    ),
     "encoding": (b"a,b\n1,\xff\n", {"encoding": "utf-8"}, ", line 2: expected text in utf-8"),
 }  # fmt: skip
 

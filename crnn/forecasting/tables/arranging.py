@@ -172,10 +172,11 @@ def _series(
 
 
 def _sorted(table: Table, frame: pd.DataFrame, name: str, whose: str) -> pd.DataFrame:
-    given = frame["date"][~frame["future"]]
-    if not given.is_monotonic_increasing:
-        order = "newest first" if given.is_monotonic_decreasing else "out of order"
-        table.note(f"{table.source}: rows{_of(whose)} were {order}, and are sorted by {name!r}")
+    for _, rows in frame.groupby("future"):
+        if not rows["date"].is_monotonic_increasing:
+            order = "newest first" if rows["date"].is_monotonic_decreasing else "out of order"
+            source = rows["place"].iloc[0].rpartition(", line ")[0]
+            table.note(f"{source}: rows{_of(whose)} were {order}, and are sorted by {name!r}")
     return frame.sort_values("date", kind="stable", ignore_index=True)
 
 

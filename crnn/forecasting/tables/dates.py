@@ -173,6 +173,11 @@ def read(
     if family == "day and month":
         first = _day_first(parts, usual_day_first) if day_first is None else day_first
         parts["d"], parts["m"] = (parts["a"], parts["b"]) if first else (parts["b"], parts["a"])
+    if family == "month" and _are_fiscal(parts):
+        raise ValueError(
+            f"expected months, got what may be years such as {cells[0]!r} (--no-date takes the "
+            "rows in order)"
+        )
     if "name" in parts:
         # No month is 0: a name in another language is no date.
         parts["m"] = [_month(name) or 0 for name in parts["name"]]
@@ -258,6 +263,13 @@ def _day_first(parts: pd.DataFrame, usual: bool | None) -> bool:
         "expected dates that tell day and month apart, got none: --dayfirst or --monthfirst says "
         "which"
     )
+
+
+def _are_fiscal(parts: pd.DataFrame) -> bool:
+    """Return whether all months may be the year after, as in 2001/02, 2002/03."""
+    years, months = (pd.to_numeric(parts[name]) for name in "ym")
+    follow = (years + 1) % 100 == months
+    return bool(years.nunique() > 1 and follow[years.notna()].all())
 
 
 def _assembled(parts: pd.DataFrame, form: str) -> Dates:

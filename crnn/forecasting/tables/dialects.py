@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-__all__ = ["Row", "comments", "find_separator", "read_text", "separator", "split"]
+__all__ = ["Row", "find_separator", "read_text", "separator", "split"]
 
 # The longer mark first: that of UTF-32 begins with that of UTF-16.
 MARKS = (
@@ -36,6 +36,8 @@ OTHER_FILES = (
     (b"PAR1", "a Parquet file"),
     (b"\x89PNG", "a picture"),
     (b"%PDF", "a PDF file"),
+    (b"\x1f\x8b", "a gzip archive whose name does not end in .gz"),
+    (b"\xfd7zXZ", "an xz archive whose name does not end in .xz"),
 )
 SHEET_ERROR = re.compile(r"#(?:N/A|DIV/0!|REF!|VALUE!|NUM!|NAME\?|NULL!)")
 # How the text of other files begins
@@ -128,7 +130,9 @@ def separator(word: str) -> str:
     return character
 
 
-def split(text: str, sep: str, path: str | os.PathLike[str] = "") -> Iterator[Row]:
+def split(
+    text: str, sep: str, path: str | os.PathLike[str] = "", comments: list[int] | None = None
+) -> Iterator[Row]:
     """Yield the rows of a text: comment lines are left out, cells are stripped.
 
     Parameters
@@ -137,6 +141,8 @@ def split(text: str, sep: str, path: str | os.PathLike[str] = "") -> Iterator[Ro
     sep : str
     path : path-like
         For the error.
+    comments : list of int, optional
+        The lines of comments are appended to it.
 
     Raises
     ------
@@ -147,10 +153,14 @@ def split(text: str, sep: str, path: str | os.PathLike[str] = "") -> Iterator[Ro
 
     def feed() -> Iterator[str]:
         for number, line in enumerate(text.split("\n"), 1):
-            if not _is_comment(line, sep):
-                lines.append((number, line))
-                # A row in which spaces are the separator begins and ends without.
-                yield " ".join(line.split()) if sep == " " else line
+            # Within quotation marks, where the row is not complete, there are no comments.
+            if not lines and _is_comment(line, sep):
+                if comments is not None:
+                    comments.append(number)
+                continue
+            lines.append((number, line))
+            # A row in which spaces are the separator begins and ends without.
+            yield f"{' '.join(line.split()) if sep == ' ' else line}\n"
 
     try:
         for cells in csv.reader(feed(), delimiter=sep, skipinitialspace=True):
@@ -164,13 +174,6 @@ def split(text: str, sep: str, path: str | os.PathLike[str] = "") -> Iterator[Ro
         raise ValueError(
             f"{path}, line {lines[0][0]}: expected a closing quotation mark, got none to the end"
         )
-
-
-def comments(text: str, sep: str) -> list[int]:
-    """Return the numbers of the lines that are comments."""
-    if "#" not in text:
-        return []
-    return [number for number, line in enumerate(text.split("\n"), 1) if _is_comment(line, sep)]
 
 
 def find_separator(text: str) -> str:

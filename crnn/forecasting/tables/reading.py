@@ -77,7 +77,8 @@ def read_csv(
     decimal, thousands = _signs(decimal, thousands)
     text, encoding = dialects.read_text(path, encoding)
     sep = dialects.find_separator(text) if sep is None else dialects.separator(sep)
-    rows = list(dialects.split(text, sep, path))
+    comments: list[int] = []
+    rows = list(dialects.split(text, sep, path, comments))
     if dialects.EXCEL_HINT.fullmatch(text.partition("\n")[0]):
         rows = [row for row in rows if row.line > 1]
     while rows and not rows[-1].width:
@@ -88,7 +89,8 @@ def read_csv(
         raise ValueError(f"{path}: expected a table, got an empty file")
     names, rows = _names(rows, header, path)
     if not rows:
-        raise ValueError(f"{path}: expected rows of numbers, got none")
+        beside = " but comments, lines that begin with '#'" if comments else ""
+        raise ValueError(f"{path}: expected rows of numbers, got none{beside}")
     width = len(names)
     for row in rows:
         if row.width > width:
@@ -110,7 +112,6 @@ def read_csv(
     table = Table(
         str(path), cells, lines, Dialect(sep, encoding, header is not False, decimal, thousands)
     )
-    comments = dialects.comments(text, sep)
     later = [line for line in comments if line > lines[0]]
     if later:
         table.note(
