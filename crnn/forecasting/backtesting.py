@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from crnn import checks
 from crnn.forecasting import comparisons, intervals, selection
+from crnn.forecasting.arguments import checked_columns, checked_series
 from crnn.forecasting.columns import Columns
-from crnn.forecasting.forecaster import Forecaster, checked_columns, checked_series
+from crnn.forecasting.forecaster import Forecaster
 from crnn.forecasting.recipe import Floats
 
 __all__ = ["Backtest", "backtest"]

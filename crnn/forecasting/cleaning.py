@@ -22,7 +22,16 @@ import numpy.typing as npt
 from crnn.forecasting.linear import Extrapolation, one_step
 from crnn.forecasting.recipe import Floats
 
-__all__ = ["Cleaned", "Cleaner", "Limits", "clean", "limits_of", "robust_threshold"]
+__all__ = [
+    "NO_LIMITS",
+    "Cleaned",
+    "Cleaner",
+    "Limits",
+    "clean",
+    "first_limits",
+    "limits_of",
+    "robust_threshold",
+]
 
 # Rows of a series that may be exceptions: a share, and a number for short series. What happens
 # more often is how the series behaves.
@@ -323,8 +332,6 @@ def robust_threshold(errors: Floats, span: float) -> float:
         DEVIATIONS * float(np.median(sizes)) / NORMAL_MEDIAN,
         TIMES_LARGEST * float(sizes[-1 - few]),
         SHARE_OF_SPAN * span,
-        # Rounding is no error.
-        1e-9 * span,
     )
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from crnn import checks
 from crnn.forecasting import files, intervals, selection
+from crnn.forecasting.arguments import checked_columns, checked_series
 from crnn.forecasting.columns import Columns
 from crnn.forecasting.fitted import Fitted
 from crnn.forecasting.preparation import explained, prepared
@@ -608,40 +609,3 @@ def load(path: str | os.PathLike[str]) -> tuple[Forecaster, dict[str, Any]]:
     model = Forecaster(**settings)
     model.fitted = fitted
     return model, said
-
-
-def checked_series(series: npt.ArrayLike) -> Floats:
-    """Return a series (time,) as finite float64 numbers."""
-    values = np.asarray(series)
-    if values.ndim != 1 or values.dtype.kind not in "fiu":
-        raise ValueError(
-            f"series: expected numbers (time,), got {values.dtype} of shape {values.shape}"
-        )
-    values = values.astype(np.float64)
-    _check_finite("series", values)
-    return values
-
-
-def checked_columns(
-    series: Floats, lagged: npt.ArrayLike | None, known: npt.ArrayLike | None, steps: int = 0
-) -> Columns:
-    """Return the further columns of a series and of so many steps after it."""
-    parts = []
-    for name, columns, length in (("lagged", lagged, 0), ("known", known, steps)):
-        length += len(series)
-        values = np.empty((length, 0)) if columns is None else np.asarray(columns, np.float64)
-        if values.ndim != 2 or len(values) < length or (len(values) > length and not steps):
-            raise ValueError(f"{name}: expected shape (time={length}, columns), got {values.shape}")
-        _check_finite(name, values[:length])
-        parts.append(values[:length])
-    return Columns(*parts)
-
-
-def _check_finite(name: str, values: Floats) -> None:
-    """Raise an error that names the first row with a number that is not finite."""
-    bad = ~np.isfinite(values)
-    if bad.any():
-        row = int(np.argmax(bad.reshape(len(values), -1).any(axis=1)))
-        raise ValueError(
-            f"{name}: expected finite numbers, got NaN or an infinity in row {row}, counted from 0"
-        )

@@ -22,6 +22,7 @@ __all__ = [
     "explained",
     "fit",
     "forecast",
+    "is_stable",
     "next_number",
     "one_step",
 ]

@@ -91,7 +91,7 @@ def train(
     y = residuals[len(residuals) - len(x) :, None] / residual_scale
     used_window = window or min(200, max(24, 2 * recipe.season))
     used_window = min(used_window, max(2, len(x) // 2))
-    net = get_family(cell)(scaling_width(scaling, recipe), hidden_size, 1, seed=seed)
+    net = get_family(cell)(x.shape[1], hidden_size, 1, seed=seed)
     # Before training the correction is 0.
     net.W_hy[...] = 0
     trained = with_network and len(x) >= MIN_ROWS
@@ -115,11 +115,6 @@ def train(
         errors=NO_ERRORS,
     )
     return fitted.with_limits(series, columns, levels, residuals)
-
-
-def scaling_width(scaling: Scaling, recipe: Recipe) -> int:
-    """Return how many inputs the network has."""
-    return len(scaling.means) + bool(recipe.season)
 
 
 def _train_network(
