@@ -57,9 +57,9 @@ def test_known_and_lagged_columns_are_read_where_they_may_be():
     series = 30 + 20 * holiday[:, 0] + rng.normal(0, 0.5, 120)
     series[1:] += 10 * weather[:-1, 0]
     model = Forecaster(hidden_size=2, epochs=1, season=0)
-    both = backtest(series, weather, holiday, origins=4, model=model).scores()["crnn"][0]
+    both = backtest(series, weather, holiday, origins=2, model=model).scores()["crnn"][0]
     assert both < 1.5
-    assert backtest(series, weather, origins=4, model=model).scores()["crnn"][0] > 3
+    assert backtest(series, weather, origins=2, model=model).scores()["crnn"][0] > 3
 
 
 def test_scores_and_coverage_by_hand():
