@@ -594,9 +594,9 @@ class RecurrentNetwork(Generic[StateT]):
         checked_loss = get_loss(loss)
         clipping = Clipping.checked(clip_norm, clip_value)
         self._check_optimizer(optimizer)
-        batch = sequences.batch(self._network, x, y, checked_loss, lengths, mask, h0, skip)
+        parts = sequences.parts(self._network, x, y, checked_loss, lengths, mask, h0, skip)
         value, _, _ = step.train_step(
-            self._network, [batch], optimizer, checked_loss, clipping, self._rng
+            self._network, parts, optimizer, checked_loss, clipping, self._rng
         )
         return value
 

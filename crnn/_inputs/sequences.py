@@ -253,7 +253,7 @@ def ragged_sequences(
     return checked, None if skip is None else skipped
 
 
-def batch(
+def parts(
     network: Network,
     x: Any,
     y: Any,
@@ -262,8 +262,8 @@ def batch(
     mask: Any,
     h0: Any = None,
     skip: Any = None,
-) -> Batch:
-    """Return all sequences as one batch for a step of training."""
+) -> list[Batch]:
+    """Return all sequences for one step of training, usually in one part."""
     # The usual case first, as in `sequences`
     kernels = network.kernels
     if (
@@ -273,9 +273,10 @@ def batch(
     ):
         shape = (x.shape[0], x.shape[1], network.architecture.outputs)
         targets = loss.targets(y, ("batch", "time", "outputs"), shape, network.flat, kernels)
-        return Batch(x, targets, None, None)
+        return [Batch(x, targets, None, None)]
     whole = dataset(network, x, y, loss, lengths, mask, h0, skip)
-    return whole.take(np.arange(len(whole)))
+    rows = np.arange(len(whole))
+    return whole.parts(rows) if loss.adds_up else [whole.take(rows)]
 
 
 def dataset(

@@ -7,7 +7,7 @@ import numpy as np
 
 from crnn._network.network import Network
 from crnn._training.data import Batch
-from crnn._training.evaluation import weight_of
+from crnn._training.evaluation import NOTHING_COUNTS, weight_of
 from crnn._training.run import NO_CLIPPING, Clipping
 from crnn._typing import Array
 from crnn.errors import DivergenceError
@@ -80,6 +80,8 @@ def gradient_of_parts(
     """
     weights = [weight_of(part, loss) for part in parts]
     total = sum(weights)
+    if total == 0:
+        raise ValueError(NOTHING_COUNTS)
     value, gradient = 0.0, np.zeros_like(network.flat)
     for part, weight in zip(parts, weights, strict=True):
         if weight == 0:

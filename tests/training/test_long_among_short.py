@@ -59,6 +59,7 @@ def test_memory_is_that_of_the_steps(native, family):
     for call in (
         lambda x, y: net.predict(x),
         lambda x, y: net.fit(x, y, **settings),
+        lambda x, y: net.train_step(x, y, crnn.SGD(1e-3)),
         lambda x, y: net.fit(x, y, validation_data=(x, y), shuffle=False, **settings),
     ):
         assert peak_of(call, x, y) < 2 * peak_of(call, *pairs)
@@ -101,7 +102,15 @@ def test_parts_are_a_batch(implementation, monkeypatch, loss, return_sequences):
             x, y, epochs=3, batch_size=6, mask=mask, clip_norm=0.5, seed=0,
             loss=losses.get(loss, loss), optimizer=crnn.Adam(0.05),
         )  # fmt: skip
-        runs.append((history.loss, history.grad_norm, net.flat_params))
+        after = net.flat_params.copy()
+        value = net.train_step(
+            x, y, crnn.SGD(0.1), losses.get(loss, loss), mask=mask, clip_value=0.01
+        )
+        runs.append((history.loss, history.grad_norm, after, value, net.flat_params))
+        if return_sequences:
+            nothing = [0 * weights for weights in mask]
+            with pytest.raises(ValueError, match=r"^y: expected a step that counts in the loss"):
+                net.train_step(x, y, crnn.SGD(0.1), losses.get(loss, loss), mask=nothing)
     for one, other in zip(*runs, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9)
     assert not np.array_equal(runs[0][2], runs[1][2])
