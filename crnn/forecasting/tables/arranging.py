@@ -65,21 +65,26 @@ def read_series(
     if len(empty):
         raise ValueError(f"{frame['place'].iloc[empty[0]]}: expected a value in {by!r}, got a gap")
     return {
-        str(name): _series(table, part, found, date or "", settings, f"{by} {name!r}")
+        str(name): _series(table, part, found, date or "", settings, f" of {by} {name!r}")
         for name, part in frame.groupby("id", sort=False)
     }
 
 
 def _frame(
-    table: Table, options: Options, future: Table | None, column: str | None, date: str | None
+    table: Table, options: Options, future: Table | None, by: str | None, date: str | None
 ) -> tuple[pd.DataFrame, dates.Dates | None]:
-    """Return the rows of both tables as one: date, id, numbers, and where they stand."""
+    """Return the rows of both tables as one frame, and how their dates are written.
+
+    Its columns are "place", where a row stands; "future", whether it is of that table; "date" and
+    "id", if there are any; and those of numbers, with "=" before their names, because one may be
+    named as one of these.
+    """
     for name in options.columns:
         table.check_name(name)
-    frame, found = _part(table, options, date, column, with_target=True)
+    frame, found = _frame_of(table, options, date, by, with_target=True)
     if future is None:
         return frame, found
-    coming, other = _part(future, options, date, column, with_target=False)
+    coming, other = _frame_of(future, options, date, by, with_target=False)
     for sentence in future.notes:
         table.note(sentence)
     if found is not None and other is not None:
@@ -92,9 +97,10 @@ def _frame(
     return pd.concat([frame, coming], ignore_index=True), found
 
 
-def _part(
-    table: Table, options: Options, date: str | None, column: str | None, *, with_target: bool
+def _frame_of(
+    table: Table, options: Options, date: str | None, by: str | None, *, with_target: bool
 ) -> tuple[pd.DataFrame, dates.Dates | None]:
+    """Return the rows of a table as `_frame` has them."""
     columns: dict[str, Any] = {"place": [table.place(row) for row in range(len(table))]}
     columns["future"] = not with_target
     found = None
@@ -116,9 +122,9 @@ def _part(
                 f"{table.place(wrong[0])}: expected a date in {date!r}, got "
                 f"{repr(cell) if cell else 'a gap'}{more}"
             )
-    if column is not None:
-        table.check_name(column)
-        columns["id"] = list(table.cells[column])
+    if by is not None:
+        table.check_name(by)
+        columns["id"] = list(table.cells[by])
     for name in options.columns:
         if with_target or name in options.known:
             columns[f"={name}"] = table.numbers(name, gaps=True)
@@ -141,7 +147,8 @@ def _series(
     frame, frequency = frame.reset_index(drop=True), None
     if found is not None:
         frame = _sorted(table, frame, name, whose)
-        frame = _single(table, frame, name, options, whose)
+        frame = _without_extra_rows(table, frame, options, whose)
+        frame = _one_row_a_date(table, frame, name, options, whose)
         index = pd.DatetimeIndex(frame["date"])
         given = index[~frame["future"].to_numpy(bool)]
         frequency = options.frequency or infer(given if len(given) > 1 else index)
@@ -150,9 +157,7 @@ def _series(
     filled = np.flatnonzero(~np.isnan(targets))
     count = int(filled[-1]) + 1 if len(filled) else 0
     if not count:
-        raise ValueError(
-            f"{table.source}: expected numbers in {options.target!r}{_of(whose)}, got none"
-        )
+        raise ValueError(f"{table.source}: expected numbers in {options.target!r}{whose}, got none")
     frame = gaps.without_empty_cells(table, frame, count, options, whose)
     values = frame[[f"={column}" for column in options.columns]].to_numpy(np.float64)
     known = 1 + len(options.known)
@@ -172,18 +177,19 @@ def _series(
 
 
 def _sorted(table: Table, frame: pd.DataFrame, name: str, whose: str) -> pd.DataFrame:
+    """Return the rows in the order of their dates."""
     for _, rows in frame.groupby("future"):
         if not rows["date"].is_monotonic_increasing:
             order = "newest first" if rows["date"].is_monotonic_decreasing else "out of order"
             source = rows["place"].iloc[0].rpartition(", line ")[0]
-            table.note(f"{source}: rows{_of(whose)} were {order}, and are sorted by {name!r}")
+            table.note(f"{source}: rows{whose} were {order}, and are sorted by {name!r}")
     return frame.sort_values("date", kind="stable", ignore_index=True)
 
 
-def _single(
-    table: Table, frame: pd.DataFrame, name: str, options: Options, whose: str
+def _without_extra_rows(
+    table: Table, frame: pd.DataFrame, options: Options, whose: str
 ) -> pd.DataFrame:
-    """Return one row a date."""
+    """Return the rows without coming rows that are there twice, or not after the data."""
     numbers = [f"={column}" for column in options.columns]
     last = frame["date"][frame[numbers[0]].notna()].max()
     if frame["future"].any():
@@ -193,10 +199,17 @@ def _single(
     extra = frame["future"] & (frame["date"] <= last)
     if extra.any():
         table.note(
-            f"{frame['place'][extra.idxmax()]}: {int(extra.sum())} coming rows{_of(whose)} are not "
+            f"{frame['place'][extra.idxmax()]}: {int(extra.sum())} coming rows{whose} are not "
             "after the data, and left out"
         )
         frame = frame[~extra].reset_index(drop=True)
+    return frame
+
+
+def _one_row_a_date(
+    table: Table, frame: pd.DataFrame, name: str, options: Options, whose: str
+) -> pd.DataFrame:
+    """Return the rows with those of the same date combined, or refuse them."""
     doubled = frame["date"].duplicated()
     if not doubled.any():
         return frame
@@ -209,9 +222,10 @@ def _single(
         joined = f", or --date '{','.join([name, *parts])}' reads them together" if parts else ""
         by_id = "" if whose else "--id COLUMN makes one model a series, "
         raise ValueError(
-            f"{frame['place'][row]}: expected each date once in {name!r}{_of(whose)}, got {date} "
+            f"{frame['place'][row]}: expected each date once in {name!r}{whose}, got {date} "
             f"again ({by_id}--sum or --mean combines the rows of a date{joined})"
         )
+    numbers = [f"={column}" for column in options.columns]
     part_empty = frame.groupby("date")[numbers[0]].transform(
         lambda v: v.isna().any() and v.notna().any()
     )
@@ -222,16 +236,12 @@ def _single(
         )
     groups = frame.groupby("date", sort=True)
     combined = groups.first().reset_index()
-    total = (
-        groups[numbers[0]].sum(min_count=1)
-        if options.combine == "sum"
-        else groups[numbers[0]].mean()
-    )
-    combined[numbers[0]] = total.to_numpy()
-    for other in numbers[1:]:
-        combined[other] = groups[other].mean().to_numpy()
+    for column in numbers:
+        is_sum = options.combine == "sum" and column == numbers[0]
+        values = groups[column].sum(min_count=1) if is_sum else groups[column].mean()
+        combined[column] = values.to_numpy()
     table.note(
-        f"{table.source}: {len(frame)} rows{_of(whose)} became {len(combined)}, one a date, by "
+        f"{table.source}: {len(frame)} rows{whose} became {len(combined)}, one a date, by "
         f"--{options.combine}"
     )
     return combined
@@ -245,7 +255,3 @@ def _parts(table: Table, name: str, *, are_years: bool) -> list[str]:
         first = next((part for part in PARTS_OF_YEARS if part in others), "month")
         parts |= {"month", "day"} if first == "month" else {first}
     return [other for lower, other in others.items() if lower in parts]
-
-
-def _of(whose: str) -> str:
-    return f" of {whose}" if whose else ""

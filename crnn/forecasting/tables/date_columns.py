@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["date_names", "find", "read"]
 
-# Cells of a column that its family of formats is found from
+# Cells of a column from which its family of formats is found
 SAMPLE_SIZE = 200
 # Share of them that has to be of one family; of numbers such as years nearly all
 MIN_SHARE, MIN_SHARE_OF_NUMBERS = 0.5, 0.9
-# Words for a column that can hold nothing but dates
+# Names of columns that can hold nothing but dates
 CERTAIN = {"date", "dates", "datetime", "timestamp", "ds", "datum", "fecha"}
 YEARS = {"year", "years", "jahr", "ann\u00e9e", "annee", "a\u00f1o", "anno", *CERTAIN}
-# What tells numbers of these columns from months, where columns are read side by side
+# Put before the numbers of these columns, where columns are read side by side: 2023-Q1
 SIGNS = {"quarter": "Q", "week": "W"}
 CLOCK = {"hour", "minute", "second"}
 # Numbers that are often dates whatever their column is named: 20230131, and since 1970
@@ -60,7 +60,7 @@ def find(table: Table, excluded: Collection[str], date_format: str | None) -> st
         # A year beside a date says nothing new.
         found = {name: family for name, family in found.items() if family != "year"} or found
     if len(found) > 1:
-        return _only(table, found, _named(found))
+        return _named(table, found)
     if found:
         return next(iter(found))
     for name in others:
@@ -97,21 +97,19 @@ def _find_written(table: Table, names: Sequence[str], date_format: str) -> str:
             f"{table.source}: expected a column of dates as {date_format!r}, got none (--no-date "
             "takes the rows in order)"
         )
-    return found[0] if len(found) == 1 else _only(table, found, _named(found))
+    return found[0] if len(found) == 1 else _named(table, found)
 
 
-def _only(table: Table, found: Collection[str], named: Sequence[str]) -> str:
-    """Return the only column that is named like dates."""
-    if len(named) != 1:
-        raise ValueError(
-            f"{table.source}: expected one column of dates, got {_listed(found)} (--date says "
-            "which, --no-date takes the rows in order)"
-        )
-    return named[0]
-
-
-def _named(names: Collection[str]) -> list[str]:
-    return [name for name in names if dates.is_named_like_dates(name)]
+def _named(table: Table, found: Collection[str]) -> str:
+    """Return the one column of several that is named like dates."""
+    named = [name for name in found if dates.is_named_like_dates(name)]
+    if len(named) == 1:
+        return named[0]
+    *most, last = map(repr, found)
+    raise ValueError(
+        f"{table.source}: expected one column of dates, got {', '.join(most)} and {last} (--date "
+        "says which, --no-date takes the rows in order)"
+    )
 
 
 def read(
@@ -201,13 +199,13 @@ def _joined(columns: Sequence[pd.Series], sign: str) -> list[str]:
 
 
 def _family(table: Table, name: str) -> str | None:
+    """Return the family of formats of a column; None: it holds no dates."""
     family = _common_family(list(table.cells[name]), name, MIN_SHARE)
-    if family and dates.FAMILIES[family][1]:
+    if family in dates.NUMBERS:
         cells = [cell for cell in table.cells[name] if not is_gap(cell)]
         words = set(name.lower().replace("_", " ").split())
-        if _common_family(cells, name, MIN_SHARE_OF_NUMBERS) != family:
-            return None
-        if family == "year" and not words & YEARS:
+        is_plausible = family != "year" or words & YEARS
+        if not is_plausible or _common_family(cells, name, MIN_SHARE_OF_NUMBERS) != family:
             return None
     return family
 
@@ -229,8 +227,3 @@ def _sample(cells: Sequence[str]) -> list[str]:
     """Return cells from all over a column."""
     places = np.linspace(0, len(cells) - 1, min(SAMPLE_SIZE, len(cells)))
     return [cells[place] for place in np.unique(places.astype(int))]
-
-
-def _listed(names: Collection[str]) -> str:
-    *most, last = map(repr, names)
-    return f"{', '.join(most)} and {last}"

@@ -21,7 +21,7 @@ __all__ = [
     "read",
 ]
 
-# Units of numbers since 1970, UTC, by the word that asks for them
+# Units of numbers since 1970, UTC, by the `date_format` that names them
 EPOCHS = {"epoch": "s", "epoch-ms": "ms"}
 MAX_YEAR = 9999
 NAMES = re.compile(
@@ -42,35 +42,33 @@ TIME = (
 COMPACT_TIME = r"(?:[T ]?(?P<H>\d{2})(?P<M>\d{2})(?P<S>\d{2})?)?"
 YEAR = r"(?P<y>\d{4})"
 MONTH = r"(?P<name>[A-Za-z]{3,9})\.?"
-# By the family of formats: its pattern, and whether only a column that is named like dates may have
-# it, for numbers look the same.
 FAMILIES = {
-    "date": (r"(?P<y>\d{4})([-/.])(?P<m>\d{1,2})\2(?P<d>\d{1,2})" + TIME, False),
-    "date in Chinese or Japanese": (
-        r"(?P<y>\d{4})\u5e74 ?(?P<m>\d{1,2})\u6708 ?(?P<d>\d{1,2})\u65e5" + TIME, False,
-    ),
-    "day and month": (r"(?P<a>\d{1,2})([-/.])(?P<b>\d{1,2})\2(?P<y>\d{4})" + TIME, False),
-    "two-digit year": (
-        rf"(?:\d{{1,2}}([-/.])\d{{1,2}}\1|(?:\d{{1,2}}[ -])?{MONTH}[ '-])\d{{2}}" + TIME, False,
-    ),
-    "day and month's name": (rf"(?P<d>\d{{1,2}})[ .-]+{MONTH}[ ,-]+(?P<y>\d{{4}})" + TIME, False),
-    "month's name and day": (rf"{MONTH} +(?P<d>\d{{1,2}})(?:st|nd|rd|th)?,? +{YEAR}" + TIME, False),
-    "month's name": (rf"{MONTH}[ ,-]+(?P<y>\d{{4}})", False),
-    "year and month's name": (rf"(?P<y>\d{{4}})[ -]+{MONTH}", False),
-    "month": (r"(?P<y>\d{4})(?:[-/ ]?M|[-/])(?P<m>\d{1,2})", False),
-    "month and year": (r"(?P<m>\d{1,2})[-/](?P<y>\d{4})", False),
-    "quarter": (r"(?P<y>\d{4})[-/ :]?Q(?P<q>[1-4])", False),
-    "quarter and year": (r"Q(?P<q>[1-4])[-/ ]?(?P<y>\d{4})", False),
-    "quarter before year": (r"(?P<q>[1-4])Q[-/ ]?(?P<y>\d{4})", False),
-    "week": (r"(?P<y>\d{4})[-/ ]?W(?P<w>\d{1,2})", False),
-    "compact": (rf"{YEAR}(?P<m>\d{{2}})(?P<d>\d{{2}})" + COMPACT_TIME, True),
-    "month, dotted": (r"(?P<m>\d{1,2})\.(?P<y>\d{4})", True),
-    "year and month, dotted": (r"(?P<y>\d{4})\.(?P<m>\d{2})", True),
-    "year": (r"(?P<y>\d{4})", True),
-}  # fmt: skip
-# What may stand before a date, and says nothing more
+    "date": r"(?P<y>\d{4})([-/.])(?P<m>\d{1,2})\2(?P<d>\d{1,2})" + TIME,
+    "date in Chinese or Japanese": r"(?P<y>\d{4})\u5e74 ?(?P<m>\d{1,2})\u6708 ?(?P<d>\d{1,2})\u65e5"
+    + TIME,
+    "day and month": r"(?P<a>\d{1,2})([-/.])(?P<b>\d{1,2})\2(?P<y>\d{4})" + TIME,
+    "two-digit year": rf"(?:\d{{1,2}}([-/.])\d{{1,2}}\1|(?:\d{{1,2}}[ -])?{MONTH}[ '-])\d{{2}}"
+    + TIME,
+    "day and month's name": rf"(?P<d>\d{{1,2}})[ .-]+{MONTH}[ ,-]+(?P<y>\d{{4}})" + TIME,
+    "month's name and day": rf"{MONTH} +(?P<d>\d{{1,2}})(?:st|nd|rd|th)?,? +{YEAR}" + TIME,
+    "month's name": rf"{MONTH}[ ,-]+(?P<y>\d{{4}})",
+    "year and month's name": rf"(?P<y>\d{{4}})[ -]+{MONTH}",
+    "month": r"(?P<y>\d{4})(?:[-/ ]?M|[-/])(?P<m>\d{1,2})",
+    "month and year": r"(?P<m>\d{1,2})[-/](?P<y>\d{4})",
+    "quarter": r"(?P<y>\d{4})[-/ :]?Q(?P<q>[1-4])",
+    "quarter and year": r"Q(?P<q>[1-4])[-/ ]?(?P<y>\d{4})",
+    "quarter before year": r"(?P<q>[1-4])Q[-/ ]?(?P<y>\d{4})",
+    "week": r"(?P<y>\d{4})[-/ ]?W(?P<w>\d{1,2})",
+    "compact": rf"{YEAR}(?P<m>\d{{2}})(?P<d>\d{{2}})" + COMPACT_TIME,
+    "month, dotted": r"(?P<m>\d{1,2})\.(?P<y>\d{4})",
+    "year and month, dotted": r"(?P<y>\d{4})\.(?P<m>\d{2})",
+    "year": r"(?P<y>\d{4})",
+}
+# Numbers look the same: only columns that are named like dates have these.
+NUMBERS = {"compact", "month, dotted", "year and month, dotted", "year"}
+# A weekday before a date is left out.
 WEEKDAY = r"(?i)^(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?\.?,? +"
-PATTERNS = {name: re.compile(pattern) for name, (pattern, _) in FAMILIES.items()}
+PATTERNS = {family: re.compile(pattern) for family, pattern in FAMILIES.items()}
 FORM_OF = {
     "month": "month",
     "month and year": "month",
@@ -119,7 +117,7 @@ def families(cell: str, name: str = "") -> list[str]:
     return [
         family
         for family, pattern in PATTERNS.items()
-        if (named or not FAMILIES[family][1])
+        if (named or family not in NUMBERS)
         and (match := pattern.fullmatch(cell))
         and _is_month(match.groupdict().get("name"))
     ]
@@ -168,11 +166,15 @@ def read(
     if family == "date" and (found := _iso(cells)) is not None:
         return found
     column = pd.Series(list(cells), dtype=object).str.replace(WEEKDAY, "", regex=True)
-    parts = column.str.extract(f"^(?:{FAMILIES[family][0]})$")
-    first = None
+    parts = column.str.extract(f"^(?:{FAMILIES[family]})$")
     if family == "day and month":
-        first = _day_first(parts, usual_day_first) if day_first is None else day_first
-        parts["d"], parts["m"] = (parts["a"], parts["b"]) if first else (parts["b"], parts["a"])
+        if day_first is None:
+            day_first = _day_first(parts, usual_day_first)
+        parts["d"], parts["m"] = parts["a"], parts["b"]
+        if not day_first:
+            parts["d"], parts["m"] = parts["b"], parts["a"]
+    else:
+        day_first = None
     if family == "month" and _are_fiscal(parts):
         raise ValueError(
             f"expected months, got what may be years such as {cells[0]!r} (--no-date takes the "
@@ -186,7 +188,7 @@ def read(
         return Dates(
             pd.DatetimeIndex(pd.to_datetime(weeks, format="%G-%V-%u", errors="coerce")), "week", ""
         )
-    return _assembled(parts, FORM_OF.get(family, "date"))._replace(day_first=first)
+    return _assembled(parts, FORM_OF.get(family, "date"))._replace(day_first=day_first)
 
 
 def format_dates(dates: pd.DatetimeIndex, form: str, zone: str) -> list[str]:
@@ -325,7 +327,7 @@ def _month(name: object) -> int | None:
     if not isinstance(name, str):
         return None
     found = [place for place, month in enumerate(MONTHS, 1) if month.startswith(name.lower())]
-    return found[0] if len(found) == 1 else 9 if name.lower() == "sept" else None
+    return found[0] if len(found) == 1 else None
 
 
 def _is_month(name: str | None) -> bool:

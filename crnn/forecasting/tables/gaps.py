@@ -33,6 +33,22 @@ def without_missing_dates(
 ) -> pd.DataFrame:
     """Return a frame with a row at each date, those that were missing with NaN.
 
+    Parameters
+    ----------
+    table : Table
+        For notes and errors.
+    frame : DataFrame
+        Of `arranging`, sorted by date.
+    frequency : Frequency or None
+        None: no step between the dates is common enough.
+    found : Dates
+        How the dates are written.
+    name : str
+        The column of dates.
+    options : Options
+    whose : str
+        Which of several series, as " of shop 'north'", or "".
+
     Raises
     ------
     ValueError
@@ -43,7 +59,7 @@ def without_missing_dates(
         if len(index) < 2:
             return frame
         raise ValueError(
-            f"{table.source}: expected dates evenly apart in {name!r}{_of(whose)}, got some "
+            f"{table.source}: expected dates evenly apart in {name!r}{whose}, got some "
             f"{_some_steps(index)} apart (--no-date takes the rows in order)"
         )
     gap = first_gap(index, frequency)
@@ -55,18 +71,18 @@ def without_missing_dates(
     shown = format_dates(pd.DatetimeIndex([date]), found.form, found.zone)[0]
     if count == 0:
         raise ValueError(
-            f"{place}: expected dates {apart} in {name!r}{_of(whose)}, got {shown} "
+            f"{place}: expected dates {apart} in {name!r}{whose}, got {shown} "
             "(--no-date takes the rows in order)"
         )
     if options.fill is None:
         more = f", and {count - 1} more are missing" if count > 1 else ""
         raise ValueError(
-            f"{place}: expected a row for {shown}{_of(whose)} before it, as dates are {apart}, "
+            f"{place}: expected a row for {shown}{whose} before it, as dates are {apart}, "
             f"got none{more} ({FILL_ADVICE})"
         )
     if count > MAX_FILLED * len(frame):
         raise ValueError(
-            f"{place}: expected at most {MAX_FILLED} missing dates a row{_of(whose)}, got {count} "
+            f"{place}: expected at most {MAX_FILLED} missing dates a row{whose}, got {count} "
             f"missing for {len(frame)} rows, the first {shown}"
         )
     dates = frequency.between(index[0], index[-1])
@@ -74,7 +90,7 @@ def without_missing_dates(
     whole["missing"] = ~whole.index.isin(index)
     whole["place"] = whole["place"].bfill()
     table.note(
-        f"{table.source}: missing dates{_of(whose)} filled in by --fill {options.fill}: {count}, "
+        f"{table.source}: missing dates{whose} filled in by --fill {options.fill}: {count}, "
         f"from {shown} on"
     )
     return whole.reset_index()
@@ -83,10 +99,10 @@ def without_missing_dates(
 def without_empty_cells(
     table: Table, frame: pd.DataFrame, count: int, options: Options, whose: str
 ) -> pd.DataFrame:
-    """Return a frame with a number in each cell of the first `count` rows.
+    """Return a frame with a number in each cell of the first `count` rows, those with a target.
 
-    In columns known ahead empty cells in coming rows stay, but for those that are filled between
-    others.
+    The other arguments are those of `without_missing_dates`. In columns known ahead, coming rows
+    keep their empty cells, except those that are filled between others.
 
     Raises
     ------
@@ -106,7 +122,7 @@ def without_empty_cells(
             values[:end] = _filled(values[:end], options.fill, is_target=name == options.target)
             if missing:
                 table.note(
-                    f"{table.source}: empty cells of {name!r}{_of(whose)} filled by --fill "
+                    f"{table.source}: empty cells of {name!r}{whose} filled by --fill "
                     f"{options.fill}: {missing}"
                 )
         rest = np.flatnonzero(np.isnan(values[:count]))
@@ -114,7 +130,7 @@ def without_empty_cells(
             more = f" (and {len(rest) - 1} more)" if len(rest) > 1 else ""
             advice = FILL_ADVICE if options.fill is None else "nothing stands before it"
             raise ValueError(
-                f"{frame['place'][rest[0]]}: expected a number in {name!r}{_of(whose)}, got a gap"
+                f"{frame['place'][rest[0]]}: expected a number in {name!r}{whose}, got a gap"
                 f"{more} ({advice})"
             )
         frame[f"={name}"] = values
@@ -140,7 +156,3 @@ def _some_steps(index: pd.DatetimeIndex) -> str:
         for step in list(dict.fromkeys(steps.tolist()))[:3]
     ]
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
-
-
-def _of(whose: str) -> str:
-    return f" of {whose}" if whose else ""

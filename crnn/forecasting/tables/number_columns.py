@@ -26,10 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Column", "Reading"]
 
-# Share of the cells that have to be numbers before a column is one of numbers
-MIN_SHARE = 0.5
-# of so many
-SAMPLE_SIZE = 200
+# In a column of numbers, more than this share of a sample of cells are numbers.
+MIN_SHARE, SAMPLE_SIZE = 0.5, 200
 
 
 class Reading(NamedTuple):
