@@ -51,7 +51,7 @@ progress = click.option(
 def checked_levels(
     ctx: click.Context, parameter: click.Parameter, value: str | None
 ) -> tuple[float, ...] | None:
-    """Return levels of intervals in percent, as 80,95."""
+    """Return levels of intervals in percent from text such as "80,95"; None: none were given."""
     if value is None:
         return None
     try:
@@ -60,7 +60,7 @@ def checked_levels(
         levels = ()
     if not levels or len(set(levels)) < len(levels) or not all(0 < x < 100 for x in levels):
         raise click.BadParameter(
-            f"expected different numbers between 0 and 100, as 80,95, got {value!r}"
+            f"expected different numbers between 0 and 100, such as 80,95, got {value!r}"
         )
     return levels
 

@@ -47,18 +47,21 @@ MAX_ERROR_RATIO = 1.03
     "--features",
     default="",
     show_default="none",
-    help="Further columns that are known ahead, as prices and holidays, separated by commas. A row "
-    "is read by its own prediction.",
+    help="Further columns that are known ahead, such as prices and holidays, separated by commas. "
+    "The prediction of a row reads their values in that row.",
 )
 @click.option(
     "--lagged",
     default="",
     show_default="none",
-    help="Further columns that are known only afterwards, as the weather. A row is read by the "
-    "predictions of later rows.",
+    help="Further columns that are known only afterwards, such as the weather. The prediction of a "
+    "row reads their values in earlier rows.",
 )
 @click.option(
-    "--id", "id_column", metavar="COLUMN", help="Column of names of series: one model for each."
+    "--id",
+    "id_column",
+    metavar="COLUMN",
+    help="Column of the names of series; each series gets a model of its own.",
 )
 @table_options
 @click.option("--horizon", type=AT_LEAST_1, default=1, help="Steps of each forecast.")
@@ -83,7 +86,7 @@ MAX_ERROR_RATIO = 1.03
     help="Passes over the windows.",
 )
 @click.option(
-    "--floor", type=float, show_default="none", help="No forecast is below it, as 0 for counts."
+    "--floor", type=float, show_default="none", help="Lowest forecast, such as 0 for counts."
 )
 @click.option(
     "--test-size",
@@ -127,8 +130,9 @@ def fit(
     """Learn to forecast a column of a table, one row a time step.
 
     DATA is a text file such as CSV. How it is written and which column holds dates is found by
-    looking, or told by options. Rows are sorted by date. Doubled and missing dates are refused, or
-    put right by --id, --sum, --mean and --fill. Rows at the end without a target are left out.
+    looking, or told by options. Rows are sorted by date. Doubled and missing dates are refused
+    unless --id, --sum, --mean or --fill says what to do. Rows at the end without a target are left
+    out.
 
     The season, the transformation and the share of the network are chosen on validation data, which
     is part of the training rows. The report compares the model on the last rows, the test data,
@@ -151,7 +155,7 @@ def fit(
         raise ValueError("plot: expected one series, got one for each value of --id")
     reading = TableOptions(**options)
     table = reading.table(data)
-    columns: dict[str, Any] = {"known": _listed(known), "lagged": _listed(lagged)}
+    columns: dict[str, Any] = {"known": _split_names(known), "lagged": _split_names(lagged)}
     series = read_series(table, target, by=id_column, **columns, **reading.for_rows())
     show_notes(table)
     models: dict[str, Forecaster] = {}
@@ -205,14 +209,14 @@ def fit(
     click.echo(f"trained again on all {total} rows: {output}")
 
 
-def _listed(names: str) -> list[str]:
+def _split_names(names: str) -> list[str]:
     """Return names that are separated by commas; one with a comma in it is quoted."""
     (row,) = csv.reader([names], skipinitialspace=True) if names else [[]]
     return [name.strip() for name in row if name.strip()]
 
 
 def _first_of_test(rows: Rows, data: Path, test_size: float, horizon: int) -> int:
-    """Return where the test data begins."""
+    """Return the first row of the test data, which has at least one forecast."""
     first = len(rows) - max(horizon, round(len(rows) * test_size))
     if first < 1:
         raise ValueError(

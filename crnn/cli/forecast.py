@@ -42,7 +42,7 @@ __all__ = ["forecast"]
     callback=checked_levels,
     show_default="none",
     metavar="LEVELS",
-    help="Prediction intervals of these levels in percent, as 80,95.",
+    help="Prediction intervals of these levels in percent, such as 80,95.",
 )
 @future_option
 @table_options
@@ -58,11 +58,12 @@ def forecast(
     output: Path | None,
     **options: Any,
 ) -> None:
-    """Forecast what follows the last row of a table, with a model of `crnn fit`.
+    """Forecast the rows after the last one of a table.
 
-    Writes CSV: the date of each step, or its number where the table has no dates, and the forecast
-    in the column's units; with --interval 80 also TARGET_80_low and TARGET_80_high, between which
-    80 % of the numbers should be. What was said to `crnn fit` about dates and gaps holds here, too.
+    MODEL is a file of `crnn fit`. Writes CSV: the date of each step, or its number where the table
+    has no dates, and the forecast in the column's units; with --interval 80 also TARGET_80_low and
+    TARGET_80_high, between which 80 % of the numbers should be. What `crnn fit` was told about
+    dates and gaps holds here, too.
 
     A model with columns that are known ahead needs them for the coming rows: at the end of DATA,
     with the target empty, or in a file of their own (--future).

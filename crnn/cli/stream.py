@@ -37,7 +37,7 @@ SEPARATORS = {".": r"\s*[,;]\s*|\s+", ",": r"\s*;\s*|\s+"}
     "--on-error",
     type=click.Choice(["skip", "stop"]),
     default="skip",
-    help="What a line that cannot be read does.",
+    help="What to do at a line that cannot be read.",
 )
 def stream(model: Path, sep: str | None, decimal: str, on_error: str) -> None:
     """Answer each line of the standard input at once.
@@ -91,9 +91,7 @@ def _numbers(line: str, width: int, pattern: str, decimal: str) -> list[float]:
         words = ["" if "." in word else word.replace(",", ".") for word in words]
     row = [float(word) if NUMBER.fullmatch(word) else math.nan for word in words]
     if len(row) != width or not all(map(math.isfinite, row)):
-        raise ValueError(
-            f"expected {width} {'number' if width == 1 else 'numbers'}, got {line!r}"
-        ) from None
+        raise ValueError(f"expected {width} {'number' if width == 1 else 'numbers'}, got {line!r}")
     return row
 
 

@@ -52,7 +52,7 @@ OPTIONS = (
         "--date",
         metavar="COLUMN",
         show_default=FOUND,
-        help="Column of dates; several, as --date day,time, are read side by side.",
+        help="Column of dates; several, such as --date day,time, are read side by side.",
     ),
     click.option("--no-date", is_flag=True, help="Take the rows in order, whatever their dates."),
     click.option(
@@ -71,7 +71,7 @@ OPTIONS = (
     click.option(
         "--fill",
         type=click.Choice(["previous", "linear", "zero"]),
-        show_default="refuse them",
+        show_default="refused",
         help="Fill missing dates and empty cells; zero is for the target alone.",
     ),
     click.option(
@@ -107,7 +107,7 @@ def table_options(command: Command) -> Command:
 class TableOptions(NamedTuple):
     """What was said about a table on the command line; None: nothing.
 
-    The attributes are those of `crnn.forecasting.read_csv` and of `Table.rows`.
+    They are arguments of `crnn.forecasting.read_csv` and of `crnn.forecasting.tables.Options`.
     """
 
     sep: str | None = None
@@ -123,7 +123,7 @@ class TableOptions(NamedTuple):
     combine: str | None = None
 
     def table(self, path: Path, usual: dict[str, Any] | None = None) -> Table:
-        """Read a file; `usual` is what `usual` returned when the model learned."""
+        """Read a file. `usual`: what the method `usual` returned for the table of `crnn fit`."""
         from crnn.forecasting import read_csv
 
         usual = usual or {}
@@ -142,7 +142,7 @@ class TableOptions(NamedTuple):
         return table
 
     def for_rows(self, usual: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the arguments of `Table.rows`, those of `usual` where nothing else was said."""
+        """Return the fields of `Options`, those of `usual` where nothing else was said."""
         usual = usual or {}
 
         def chosen(name: str) -> Any:
