@@ -448,7 +448,8 @@ def _finish(ax: Axes) -> None:
     locator = ax.xaxis.get_major_locator()
     if isinstance(locator, dates.AutoDateLocator):
         # Whole dates at each tick would overlap.
-        ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+        formatter: Any = dates.ConciseDateFormatter  # matplotlib has no types for it
+        ax.xaxis.set_major_formatter(formatter(locator))
     if len(ax.get_lines()) > 1:
         # The background keeps the text readable where the legend covers a line.
         ax.legend(framealpha=0.85, edgecolor="none")
