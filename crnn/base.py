@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crnn import _backend, checks
-from crnn._inputs import runs, sequences
+from crnn._inputs import fit_arguments, sequences
 from crnn._network.architecture import Architecture
 from crnn._network.initializers import initialize
 from crnn._network.network import Network
@@ -744,7 +744,7 @@ class RecurrentNetwork(Generic[StateT]):
         dataset = sequences.dataset(self._network, x, y, checked_loss, lengths, mask, h0, skip)
         if bptt is not None:
             dataset.check_time_axis()
-        dataset, validation, checked_loss = runs.split(
+        dataset, validation, checked_loss = fit_arguments.training_and_validation(
             self._network,
             dataset,
             checked_loss,
@@ -754,10 +754,10 @@ class RecurrentNetwork(Generic[StateT]):
         )
         checked_metrics = get_metrics(metrics, checked_loss)
         controls = Controls(
-            validation, checked_metrics, patience, runs.bound_callbacks(callbacks, self)
+            validation, checked_metrics, patience, fit_arguments.bound_callbacks(callbacks, self)
         )
         rng = self._rng if seed is None else checks.generator(seed)
-        watched = runs.monitor_of(
+        watched = fit_arguments.monitor_of(
             monitor, min_delta, better_values(checked_metrics), validation is not None
         )
         run = Run(self._network, optimizer, rng, watched)

@@ -1,7 +1,7 @@
-"""Conversion of what users have to arrays of numbers: lists, tables and arrays of other libraries.
+"""Lists, tables and arrays of other libraries, converted to arrays of numbers.
 
-Nothing here imports these libraries. Tables are told by their attributes, other numbers by what
-NumPy makes of them.
+Nothing here imports these libraries. Tables are recognized by their attributes, numbers by the
+array that NumPy makes of them.
 """
 
 from collections.abc import Iterator
@@ -16,14 +16,21 @@ CATEGORIES = "; convert them to numbers, by pandas.get_dummies or to their codes
 TIMES = "; convert them to numbers, such as (t - t[0]) / one_day"
 TEXT = "; convert it to numbers, by astype(float), pandas.get_dummies or to codes"
 TENSOR = "; use .detach().cpu().float().numpy()"
-DEEPEST = 4
-"""Lists in lists are looked into so deep: no argument has more axes."""
+# Levels of nested lists that are looked into: no argument has more axes.
+MAX_DEPTH = 4
+# Below this magnitude float64 holds every whole number.
 EXACT_BELOW = 2**53
-"""Below this magnitude float64 holds every whole number."""
 
 
 def as_array(name: str, value: Any) -> Array:
-    """Return an array without masked entries, of any dtype, or raise why there is none."""
+    """Return an array without masked entries, of any dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Nothing, a masked entry, categories, times, nested sequences of different lengths, or
+        something else that NumPy makes no array of.
+    """
     if value is None:
         raise TypeError(f"{name}: expected an array, got None")
     parts = value if isinstance(value, (list, tuple)) else [value]
@@ -92,7 +99,7 @@ def _of_other_kinds(parts: Any) -> Iterator[Any]:
     """Yield the parts, and parts of lists among them, that may be tables or masked arrays."""
     nested = {list, tuple}
     plain = nested | {np.ndarray, float, int, bool}
-    for _ in range(DEEPEST):
+    for _ in range(MAX_DEPTH):
         # The types first: a list may hold a million numbers.
         kinds = set(map(type, parts))
         if not kinds <= plain:

@@ -1,4 +1,4 @@
-"""What does not count, targets and inputs: whatever it holds, a harmless value takes its place."""
+"""Targets and inputs that do not count: a valid value replaces whatever they hold."""
 
 from typing import Any
 

@@ -24,6 +24,6 @@ except ImportError as error:
 
 from crnn.sklearn.classifier import RNNClassifier
 from crnn.sklearn.regressor import RNNRegressor
-from crnn.sklearn.sequences import Scale
+from crnn.sklearn.scale import Scale
 
 __all__ = ["RNNClassifier", "RNNRegressor", "Scale"]

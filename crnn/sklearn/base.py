@@ -21,7 +21,9 @@ from crnn.sklearn.reading import (
     warn_if_transposed,
     with_nan,
 )
-from crnn.sklearn.sequences import Samples, Scale, read_weights
+from crnn.sklearn.samples import Samples
+from crnn.sklearn.scale import Scale
+from crnn.sklearn.targets import checked_weights
 from crnn.sklearn.training import Networks, outputs_of, train
 
 if TYPE_CHECKING:
@@ -160,7 +162,7 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         x = self._read(X, reset=not goes_on)
         targets = self._read_targets(y, reset=not goes_on, classes=classes)
         check_consistent_length(x, targets)
-        weights = read_weights(sample_weight, len(x)) * self._target_weights(targets)
+        weights = checked_weights(sample_weight, len(x)) * self._target_weights(targets)
         if not weights.any():
             raise ValueError("class_weight: expected a weight above 0 somewhere, got only zeros")
         samples = Samples(x, targets, weights).take(np.flatnonzero(weights))

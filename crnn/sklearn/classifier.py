@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from crnn.sklearn.sequences import Samples
+    from crnn.sklearn.samples import Samples
 
 
 class RNNClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]

@@ -18,7 +18,7 @@ ONE_AXIS = (
     "to (n, time) or (n, time, features)."
 )
 
-KINDS_OF_DTYPES = {"S": "bytes", "M": "dates", "m": "durations"}
+NAMES_OF_DTYPES = {"S": "bytes", "M": "dates", "m": "durations"}
 
 
 def sequences_in(X: Any) -> list[FloatArray] | None:
@@ -99,7 +99,7 @@ def without_padding(sequence: FloatArray, name: str) -> FloatArray:
 
 
 def _elements(X: Any) -> list[Any] | None:
-    """Return what X has in its rows, or None for a table of numbers or what is no array."""
+    """Return the element of X in each row; None for a table of numbers, or what is no array."""
     if isinstance(X, (list, tuple)):
         elements = _elements_of_list(X)
         if elements is None:
@@ -186,8 +186,8 @@ def _check_kind(array: npt.NDArray[Any], name: str) -> None:
         # As arrays look that were written to a file of text
         advice = "; convert it, by json.loads of each" if strings[0].startswith("[") else ""
         raise TypeError(f"{name}: expected numbers, got text such as {str(strings[0])!r}{advice}")
-    if kind in KINDS_OF_DTYPES:
-        raise TypeError(f"{name}: expected numbers, got {KINDS_OF_DTYPES[kind]}")
+    if kind in NAMES_OF_DTYPES:
+        raise TypeError(f"{name}: expected numbers, got {NAMES_OF_DTYPES[kind]}")
 
 
 def _is_sequence(value: Any) -> bool:
@@ -205,13 +205,11 @@ def _sequence(value: Any, name: str) -> FloatArray:
 
 
 def _numbers(value: Any, name: str) -> FloatArray:
-    """Return numbers as float64; gaps are NaN."""
+    """Return numbers as float64; NaN where one is missing."""
     try:
         array = np.asarray(with_nan(value))
         if array.dtype == object:
-            # Gaps of a list or of pandas; or steps that are arrays of their own
-            elements = np.array([np.nan if is_missing(v) else v for v in array.flat])
-            array = elements.reshape(array.shape + elements.shape[1:])
+            array = numbers_of_objects(array)
     except ValueError:
         raise ValueError(
             f"{name}: expected as many features in each step, got steps of different sizes"
@@ -223,6 +221,15 @@ def _numbers(value: Any, name: str) -> FloatArray:
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name}: expected numbers, got {array.dtype}")
     return array.astype(np.float64, copy=False)
+
+
+def numbers_of_objects(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return what an array of objects holds, NaN where an element is missing.
+
+    Elements that are arrays themselves, such as steps, have their axes after those of the array.
+    """
+    elements = np.array([np.nan if is_missing(value) else value for value in array.flat])
+    return elements.reshape(array.shape + elements.shape[1:])
 
 
 def with_nan(value: Any) -> Any:

@@ -11,7 +11,7 @@ from sklearn.utils.validation import column_or_1d
 
 from crnn.losses import MSE
 from crnn.sklearn.base import SequenceEstimator
-from crnn.sklearn.sequences import Scale
+from crnn.sklearn.scale import Scale
 from crnn.sklearn.targets import numbers
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from crnn.sklearn.sequences import Samples
+    from crnn.sklearn.samples import Samples
 
 
 class RNNRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc]

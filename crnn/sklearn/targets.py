@@ -1,11 +1,11 @@
-"""y as users pass it: classes or numbers, from arrays, lists and tables."""
+"""y and sample_weight as users pass them: arrays, lists and columns of tables."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from crnn.sklearn.reading import is_missing
+from crnn.sklearn.reading import FloatArray, is_missing, numbers_of_objects
 
 
 def labels(y: Any, name: str = "y") -> npt.NDArray[Any]:
@@ -44,8 +44,37 @@ def numbers(y: Any) -> npt.NDArray[Any]:
     """
     array = np.asarray(y)
     if array.dtype == object:
-        array = np.array([np.nan if is_missing(value) else value for value in array.flat])
-        array = array.reshape(np.shape(y))
+        array = numbers_of_objects(array).reshape(array.shape)
     if array.dtype.kind in "USMm":
         raise TypeError(f"y: expected numbers, got {array.ravel().tolist()[0]!r}")
     return array
+
+
+def checked_weights(sample_weight: Any, n: int) -> FloatArray:
+    """Return the weights (n,) of sequences, of at least 0 and not all of them 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        They are none of n such numbers.
+    """
+    if sample_weight is None:
+        return np.ones(n)
+    array = np.asarray(sample_weight)
+    if array.shape != (n,):
+        came = repr(sample_weight) if array.ndim == 0 else f"shape {array.shape}"
+        raise ValueError(f"sample_weight: expected shape ({n},), got {came}")
+    if array.dtype == object:
+        array = numbers_of_objects(array)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"sample_weight: expected numbers, got {array.tolist()[0]!r}")
+    weights = array.astype(np.float64)
+    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if len(wrong):
+        value = "NaN" if np.isnan(weights[wrong[0]]) else f"{weights[wrong[0]]:g}"
+        raise ValueError(
+            f"sample_weight: expected finite numbers of at least 0, got {value} at index {wrong[0]}"
+        )
+    if not weights.any():
+        raise ValueError("sample_weight: expected a number above 0 somewhere, got only zeros")
+    return weights

@@ -10,7 +10,8 @@ from crnn import GRU, LSTM, RNN
 from crnn.losses import MSE, CrossEntropy
 from crnn.optimizers import AdamW
 from crnn.sklearn.pooling import PooledLoss, pooled
-from crnn.sklearn.sequences import Samples, Scale
+from crnn.sklearn.samples import Samples
+from crnn.sklearn.scale import Scale
 
 Networks: TypeAlias = list[RNN | GRU | LSTM]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 VALIDATION_KEYS = ("x", "y", "lengths", "mask", "h0", "skip")
 
 
-def split(
+def training_and_validation(
     network: Network,
     data: Dataset,
     loss: "Loss",
@@ -26,9 +26,7 @@ def split(
     fraction: Any,
     given: dict[str, Any],
 ) -> tuple[Dataset, Dataset | None, "Loss"]:
-    """Return the training data, the validation data and the loss fitted to the former.
-
-    Raises what is wrong with them.
+    """Return the training data, the validation data, and the loss fitted to the training data.
 
     Parameters
     ----------
@@ -40,6 +38,11 @@ def split(
         The share of `data` that is validation data.
     given : dict
         The arguments of `fit` that go with x and y, None where not given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The validation data do not fit, or in one of both sets no step counts in the loss.
     """
     validation = None
     if validation_data is not None:
@@ -96,16 +99,22 @@ def _validation_parts(validation_data: Any, given: list[str]) -> dict[str, Any]:
 def monitor_of(
     monitor: Any, min_delta: Any, metrics: dict[str, str | None], has_validation: bool
 ) -> Monitor:
-    """Return what decides which epoch is the best, or raise what is wrong with the arguments.
+    """Return what decides which epoch is the best.
 
     Parameters
     ----------
     monitor, min_delta
         As `RNN.fit` documents them.
     metrics : dict
-        Those of the run by name, with "max" or "min" where the better values are known.
+        The metrics of the run by name: "max" or "min" says which values are better, None that it
+        is not known.
     has_validation : bool
-        Whether it has validation data, which the metrics are of then.
+        Whether the run has validation data; then the metrics are of these.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The arguments do not fit.
     """
     min_delta = checks.number("min_delta", min_delta, at_least=0.0)
     better: dict[str, str | None] = {"loss": "min"}
