@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -149,6 +150,8 @@ def fit(
 
     check_output(output, inputs=[data])
     check_output(plot, PICTURES, inputs=[data])
+    if math.isnan(test_size):
+        raise ValueError("test_size: expected a number, got nan")
     if plot is not None and backtest is None:
         raise ValueError("plot: expected --backtest N with it, got none")
     if plot is not None and id_column is not None:

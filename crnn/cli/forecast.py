@@ -69,6 +69,8 @@ def forecast(
     with the target empty, or in a file of their own (--future).
     """
     inputs = model, data, future
+    if str(data) == str(future) == "-":
+        raise ValueError("future: expected a file, as the standard input is the data, got '-'")
     check_output(plot, PICTURES, inputs=inputs)
     check_output(output, inputs=inputs)
     series = load_series(model, data, TableOptions(**options), future)

@@ -51,7 +51,8 @@ def _of_forecaster(model: Path, data: Path, reading: TableOptions) -> Answer:
         dates = rows.labels()
         for row, (value, prediction) in enumerate(zip(rows.target, predictions, strict=True)):
             before = [*([name] if series.id_column else []), *([dates[row]] if dates else [])]
-            answer.append([*before, float(value), float(prediction)])
+            # The target as it was read: predictions have fewer digits.
+            answer.append([*before, f"{value:.15g}", float(prediction)])
     return [*series.names(None), series.target, "predicted"], answer
 
 

@@ -6,7 +6,10 @@ import numpy.typing as npt
 from crnn.forecasting.columns import Columns
 from crnn.forecasting.recipe import Floats
 
-__all__ = ["checked_columns", "checked_series"]
+__all__ = ["check_size", "checked_columns", "checked_series"]
+
+# Errors are kept in float32, whose largest number is 3e38.
+LARGEST = 1e30
 
 
 def checked_series(series: npt.ArrayLike) -> Floats:
@@ -33,6 +36,26 @@ def checked_series(series: npt.ArrayLike) -> Floats:
     values = values.astype(np.float64)
     _check_finite("series", values)
     return values
+
+
+def check_size(series: Floats) -> None:
+    """Check that a series can be learned from: most numbers are not too large.
+
+    Parameters
+    ----------
+    series : array (time,)
+
+    Raises
+    ------
+    ValueError
+        They are.
+    """
+    middle = float(np.median(np.abs(series))) if len(series) else 0.0
+    if middle > LARGEST:
+        raise ValueError(
+            f"series: expected numbers of at most {LARGEST:g} to learn from, got some such as "
+            f"{middle:.3g}"
+        )
 
 
 def checked_columns(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from crnn import checks
 from crnn.forecasting import files, intervals, selection
-from crnn.forecasting.arguments import checked_columns, checked_series
+from crnn.forecasting.arguments import check_size, checked_columns, checked_series
 from crnn.forecasting.columns import Columns
 from crnn.forecasting.fitted import Fitted
 from crnn.forecasting.preparation import explained, prepared
@@ -170,6 +170,7 @@ class Forecaster:
             The series is too short, or a shape, dtype or value does not fit.
         """
         values = checked_series(series)
+        check_size(values)
         columns = checked_columns(values, lagged, known)
         horizon = checks.integer("horizon", horizon, at_least=1)
         held = selection.validation_size(len(values), horizon)

@@ -214,6 +214,15 @@ def test_units_of_further_columns(invoke, tmp_path):
     assert "b.csv: expected numbers in $ in 'price', as the model has learned" in refused.stderr
 
 
+def test_predict_repeats_the_target_as_it_was_read(invoke, tmp_path):
+    values = [f"{12345678900 + WEEK[row % 7]}.25" for row in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["b", *values]))
+    options = ["--target", "b", "--epochs", 1, "--no-progress", "-o", tmp_path / "m.npz"]
+    invoke("fit", tmp_path / "a.csv", *options)
+    result = invoke("predict", tmp_path / "m.npz", tmp_path / "a.csv")
+    assert [row[0] for row in rows_of(result)[1:]] == values
+
+
 def test_a_panel_says_how_far_apart_rows_are_where_that_is_the_same(invoke, tmp_path):
     lines = [f"{day},x,{row % 5}" for row, day in enumerate(days(30))]
     lines += [f"{day},y,{row % 5}" for row, day in enumerate(days(140)[::7])]
@@ -296,6 +305,14 @@ REFUSALS = {
     ),
     "a stream of many": (
         "stream shops.npz", "shops.npz: expected a forecaster of crnn, got a panel of forecasters",
+    ),
+    "one input for two": (
+        "forecast north.npz - --future -",
+        "future: expected a file, as the standard input is the data, got '-'",
+    ),
+    "no share": (
+        "fit north.csv --target units --test-size nan -o new.npz",
+        "test_size: expected a number, got nan",
     ),
     "the table as output": (
         "forecast north.npz north.csv -o north.csv",

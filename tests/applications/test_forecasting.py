@@ -315,6 +315,11 @@ REFUSALS = {
         ValueError,
         "series: expected finite numbers, got NaN or an infinity in row 180, counted from 0",
     ),
+    "size": (
+        lambda: Forecaster().fit(1e99 * SERIES),
+        ValueError,
+        "series: expected numbers of at most 1e+30 to learn from, got some such as 1.33e+101",
+    ),
     "shape": (
         lambda: Forecaster().fit(SERIES[:, None]),
         ValueError,

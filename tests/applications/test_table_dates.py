@@ -242,6 +242,13 @@ def test_series_by_a_column(write):
     assert table.notes[0].endswith("rows of shop 'x' were newest first, and are sorted by 'day'")
 
 
+def test_coming_rows_of_a_series_that_is_not_there(write):
+    table = read_csv(write("shop,day,b,c", "x,2023-03-01,1,7", "x,2023-03-02,2,8"))
+    future = read_csv(write("shop,day,c", "x,2023-03-03,5", "y,2023-03-03,6", name="f.csv"))
+    with pytest.raises(ValueError, match=r"f.csv, line 3: expected a value in 'shop' that .* 'y'"):
+        table.series_by("shop", "b", known=["c"], future=future)
+
+
 def test_a_doubled_date_of_a_series(write):
     table = read_csv(write("shop,day,b", "x,2023-03-01,1", "y,2023-03-01,5", "y,2023-03-01,6"))
     with pytest.raises(ValueError, match=r"of shop 'y', got 2023-03-01 again \(--sum or --mean"):

@@ -85,6 +85,12 @@ def _frame(
     if future is None:
         return frame, found
     coming, other = _frame_of(future, options, date, by, with_target=False)
+    if by is not None and not coming["id"].isin(frame["id"]).all():
+        row = coming[~coming["id"].isin(frame["id"])].iloc[0]
+        got = repr(row["id"]) if row["id"] else "a gap"
+        raise ValueError(
+            f"{row['place']}: expected a value in {by!r} that {table.source} has, got {got}"
+        )
     for sentence in future.notes:
         table.note(sentence)
     if found is not None and other is not None:
