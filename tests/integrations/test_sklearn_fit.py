@@ -150,10 +150,19 @@ def test_class_weight_multiplies_the_weights_of_sequences():
             by_hand.fit(X, kinds, factors if weights is None else factors * weights)
             np.testing.assert_array_equal(model.nets_[0].flat_params, by_hand.nets_[0].flat_params)
     assert clone(model).class_weight == "balanced"
-    model = RNNClassifier(**settings, class_weight=CLASS_WEIGHTS)
-    model.partial_fit(X, kinds)
+
+
+def test_class_weight_in_partial_fit():
+    """Also where a call has not all the classes."""
+    X, kinds, _ = waves(30)
     slow = [row for row in range(30) if kinds[row] == "slow"]
-    model.partial_fit([X[row] for row in slow], kinds[slow])
+    weighted, by_hand = RNNClassifier(**SMALL, class_weight=CLASS_WEIGHTS), RNNClassifier(**SMALL)
+    for rows in (range(30), slow):
+        part, y = [X[row] for row in rows], kinds[rows]
+        weighted.partial_fit(part, y)
+        factors = [CLASS_WEIGHTS.get(kind, 1.0) for kind in y]
+        by_hand.partial_fit(part, y, sample_weight=factors)
+        np.testing.assert_array_equal(weighted.nets_[0].flat_params, by_hand.nets_[0].flat_params)
 
 
 def test_balanced_classes_are_found_where_one_is_rare():

@@ -1,10 +1,10 @@
 """X as users have it: what is read as sequences, where they end, and in how much memory."""
 
-import tracemalloc
 import warnings
 
 import numpy as np
 import pytest
+from memory import peak_of
 from waves import SMALL, waves
 
 pytest.importorskip("sklearn")
@@ -186,14 +186,6 @@ def test_a_long_sequence_among_short_ones_takes_its_own_memory():
     settings = SMALL | {"hidden_size": 4, "n_networks": 1, "max_iter": 1, "batch_size": 32}
     settings |= {"early_stopping": True, "validation_fraction": 0.4}
     model = RNNClassifier(**settings)
-
-    def peak_of(call, *arguments):
-        tracemalloc.start()
-        try:
-            call(*arguments)
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
 
     model.fit(X, y)
     alone = peak_of(model.fit, [X[33]] * 4, [0, 1, 0, 1])

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from network_problems import LENGTHS, B, inputs, packed, random_state, unpacked
+from network_problems import LENGTHS, SKIP, B, inputs, packed, random_state, unpacked
 
 from crnn._network import bidirectional, blocks
 from crnn._network import network as networks
 
-SKIP = np.array([[1, 0, 0, 1, 0, 0, 0], [1, 1, 0, 0, 0, 0, 0], [0, 1, 1, 0, 0, 0, 1], [0] * 7]) > 0
 SETTINGS = {
     "outputs": {},
     "layers of categories": {"num_layers": 3, "categorical": True},

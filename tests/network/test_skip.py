@@ -6,6 +6,7 @@ from differences import assert_gradient
 from network_problems import (
     ARCHITECTURES,
     LENGTHS,
+    SKIP,
     B,
     I,
     T,
@@ -16,8 +17,6 @@ from network_problems import (
     unpacked,
 )
 
-# The first step, the last, neighbors, all of the two that lengths leave, and none
-SKIP = np.array([[1, 0, 0, 1, 0, 0, 0], [1, 1, 0, 0, 0, 0, 0], [0, 1, 1, 0, 0, 0, 1], [0] * 7]) > 0
 architectures = pytest.mark.parametrize("settings", ARCHITECTURES.values(), ids=ARCHITECTURES)
 
 

@@ -1,9 +1,8 @@
 """One long sequence among short ones: its own memory, and the same numbers as side by side."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
+from memory import peak_of
 
 import crnn
 from crnn._network import lengths as lengths_module
@@ -36,15 +35,6 @@ def test_slices(length):
         slice(4, 8),
         slice(8, 9),
     ]
-
-
-def peak_of(call, *arguments):
-    tracemalloc.start()
-    try:
-        call(*arguments)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("family", ["RNN", "LSTM"])

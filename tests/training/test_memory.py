@@ -17,8 +17,26 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reas
 PEAK = 1.5
 
 
-MEASURE = """
+# How far the resident memory of the process grows above what it is at `start`
+GROWTH = """
 import sys
+
+def highest():
+    with open("/proc/self/status") as status:
+        return 1024 * next(int(l.split()[1]) for l in status if l.startswith("VmHWM"))
+
+def start():
+    global before
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # the peak starts anew from what is resident now
+    before = highest()
+
+def growth():
+    return highest() - before
+"""
+
+
+MEASURE = """
 import numpy as np
 import crnn
 
@@ -39,21 +57,14 @@ def step(T, B, I, H, O):
 step(400, 16, 3, 32, 2)[1]()
 net, measured = step(T, B, I, H, O)
 
-def highest():
-    with open("/proc/self/status") as status:
-        return 1024 * next(int(l.split()[1]) for l in status if l.startswith("VmHWM"))
-
-with open("/proc/self/clear_refs", "w") as file:
-    file.write("5")  # the peak starts anew from what is resident now
-before = highest()
+start()
 measured()
 tape = B * (T + 1) * blocks * H + B * T * O
-print((highest() - before) / ((tape + net.flat_params.size) * np.dtype(dtype).itemsize))
+print(growth() / ((tape + net.flat_params.size) * np.dtype(dtype).itemsize))
 """
 
 
 TRUNCATED = """
-import sys
 import numpy as np
 import crnn
 
@@ -63,22 +74,16 @@ x, y = rng.random((1, T, 2), dtype="float32"), rng.random((1, T, 1), dtype="floa
 net = crnn.RNN(2, 32, 1, seed=0)
 net.fit(x[:, :300], y[:, :300], epochs=1, bptt=100)
 
-def highest():
-    with open("/proc/self/status") as status:
-        return 1024 * next(int(l.split()[1]) for l in status if l.startswith("VmHWM"))
-
-with open("/proc/self/clear_refs", "w") as file:
-    file.write("5")
-before = highest()
+start()
 net.fit(x, y, epochs=1, bptt=100)
-print(highest() - before)
+print(growth())
 """
 
 
 def test_memory_of_truncated_bptt_does_not_grow(native, run_python):
     """The states of 200 000 steps would take 25 MB."""
     for T in (10**4, 200_000):
-        process = run_python(f"import sys\nsys.argv[1:] = ['{T}']\n{TRUNCATED}")
+        process = run_python(f"{GROWTH}\nsys.argv[1:] = ['{T}']\n{TRUNCATED}")
         assert process.returncode == 0, process.stderr
         assert int(process.stdout) < 1 << 20
 
@@ -105,7 +110,7 @@ SIZES = {
 def test_peak_memory_of_a_training_step(native, run_python, sizes, dtype, threads):
     *numbers, family = [*sizes.split(), "RNN"][:6]
     arguments = [*numbers, dtype, threads, family]
-    code = f"import sys\nsys.argv[1:] = {arguments!r}\n{MEASURE}"
+    code = f"{GROWTH}\nsys.argv[1:] = {arguments!r}\n{MEASURE}"
     # glibc's own threshold grows, and arrays set free are then kept and used again, uncounted.
     process = run_python(code, MALLOC_MMAP_THRESHOLD_="65536")
     assert process.returncode == 0, process.stderr
@@ -113,7 +118,6 @@ def test_peak_memory_of_a_training_step(native, run_python, sizes, dtype, thread
 
 
 PREDICTED = """
-import sys
 import numpy as np
 import crnn
 
@@ -122,15 +126,9 @@ net = crnn.GRU(1, 16, 1, num_layers=layers, bidirectional=True, seed=0)
 x = np.random.default_rng(0).random((B, T, 1), dtype="float32")
 net.predict(x[:, :300])
 
-def highest():
-    with open("/proc/self/status") as status:
-        return 1024 * next(int(l.split()[1]) for l in status if l.startswith("VmHWM"))
-
-with open("/proc/self/clear_refs", "w") as file:
-    file.write("5")
-before = highest()
+start()
 net.predict(x)
-print(highest() - before)
+print(growth())
 """
 
 
@@ -141,7 +139,7 @@ print(highest() - before)
     ids=["a long sequence", "many sequences"],
 )
 def test_memory_of_a_bidirectional_prediction(native, run_python, layers, batch, time, megabytes):
-    code = f"import sys\nsys.argv[1:] = ['{layers}', '{batch}', '{time}']\n{PREDICTED}"
+    code = f"{GROWTH}\nsys.argv[1:] = ['{layers}', '{batch}', '{time}']\n{PREDICTED}"
     process = run_python(code, MALLOC_MMAP_THRESHOLD_="65536")
     assert process.returncode == 0, process.stderr
     assert int(process.stdout) < megabytes * 10**6

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from network_problems import (
     LENGTHS,
+    SKIP,
     B,
     T,
     as_list,
@@ -17,7 +18,6 @@ from network_problems import (
 import crnn
 from crnn._training.data import Dataset
 
-SKIP = np.array([[1, 0, 0, 1, 0, 0, 0], [1, 1, 0, 0, 0, 0, 0], [0, 1, 1, 0, 0, 0, 1], [0] * 7]) > 0
 WEIGHTS = np.random.default_rng(7).uniform(0.2, 2, (B, T))
 
 
