@@ -112,7 +112,7 @@ def _of_other_kinds(parts: Any) -> Iterator[Any]:
 def _check_columns(name: str, table: Any) -> None:
     """Raise a TypeError if a table, or one column, is of categories or times.
 
-    NumPy would make numbers of some of them without a word: of categories that are whole numbers,
+    NumPy would silently make numbers of some of them: of categories that are whole numbers,
     and of dates beside numbers.
     """
     if not hasattr(table, "__array__"):

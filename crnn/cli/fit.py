@@ -130,8 +130,8 @@ def fit(
 ) -> None:
     """Learn to forecast a column of a table, one row a time step.
 
-    DATA is a text file such as CSV. How it is written and which column holds dates is found by
-    looking, or told by options. Rows are sorted by date. Doubled and missing dates are refused
+    DATA is a text file such as CSV. How it is written and which column holds dates is found in the
+    file, or given by options. Rows are sorted by date. Doubled and missing dates are refused
     unless --id, --sum, --mean or --fill says what to do. Rows at the end without a target are left
     out.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TableOptions", "check_units", "future_option", "show_notes", "table_options"]
 
-FOUND = "found by looking"
+FOUND = "found in the file"
 OPTIONS = (
     click.option(
         "--sep",
@@ -98,7 +98,7 @@ future_option = click.option(
 
 
 def table_options(command: Command) -> Command:
-    """Add the options of tables to a command. What is not given is found by looking."""
+    """Add the options of tables to a command. What is not given is found in the file."""
     for option in reversed(OPTIONS):
         command = option(command)
     return command

@@ -30,8 +30,8 @@ def read_csv(
 ) -> Table:
     r"""Read a table from a text file: CSV of any separator, decimal sign and encoding.
 
-    What is not given is found by looking. Where that leaves two readings, as of 1.234, the table
-    says so in place of choosing. Lines that begin with "#", blank lines on top and a separator at
+    What is not given is found in the file. Where that leaves two readings, as of 1.234, the numbers
+    are refused. Lines that begin with "#", blank lines on top and a separator at
     each row's end are left out.
 
     Parameters
