@@ -271,6 +271,8 @@ def rolling(
             f"origins: expected forecasts of {forecasts.shape[1]} steps inside {times.size} "
             f"measured values, got {origins.min()} to {origins.max()}"
         )
+    bands = bands or {}
+    opacity = np.linspace(_LIGHTEST, _DARKEST, len(bands))
     ax = forecast(times, values, time_label=time_label, value_label=value_label, ax=ax)
     # A forecast of one step is a point.
     style = {"marker": "o", "markersize": 4} if forecasts.shape[1] == 1 else {"linestyle": "--"}
@@ -282,8 +284,7 @@ def rolling(
         if number and origin < end:
             continue
         end = origin + len(shown)
-        opacity = np.linspace(_LIGHTEST, _DARKEST, len(bands or {}))
-        for alpha, (name, ends) in zip(opacity, (bands or {}).items(), strict=True):
+        for alpha, (name, ends) in zip(opacity, bands.items(), strict=True):
             lower, upper = (np.asarray(edge, dtype=np.float64)[number] for edge in ends)
             look = {"color": _FORECAST, "alpha": alpha, "label": None if number else name}
             if len(shown) == 1:

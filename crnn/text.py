@@ -413,7 +413,7 @@ def _shapes(description: archive.Description) -> archive.Shapes:
 
 
 def _network(description: archive.Description) -> dict[str, Any]:
-    """Return the network's description. Files of crnn 0.1.0 do not say that it is categorical."""
+    """Return the network's description. The first files do not say that it is categorical."""
     network: dict[str, Any] = description["network"]
     return {"categorical": True} | network
 

@@ -131,7 +131,7 @@ def test_results_do_not_depend_on_it(implementation, cell, dtype, function):
         assert set(np.geterr().values()) == {"raise"}
 
 
-def test_kernels_of_numpy_obey_nobody(monkeypatch):
+def test_numpy_kernels_ignore_seterr(monkeypatch):
     """Every kernel that checks arrays: matmul raises flags on some processors, at any numbers."""
     seen, check = {}, contracts.check
 

@@ -45,10 +45,10 @@ _Result = TypeVar("_Result")
 
 
 def _quiet(kernel: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """Return a kernel that obeys no `np.seterr`, and leaves it as it was.
+    """Return a kernel on which `np.seterr` has no effect, and which does not change it.
 
-    Numbers that underflow or leave the range are no fault here, and NumPy's matmul raises flags on
-    some processors, such as AArch64, where the numbers are right.
+    Underflow and overflow are no errors in a kernel, and on some processors, such as AArch64,
+    NumPy's matmul sets floating-point flags although its results are right.
     """
 
     @functools.wraps(kernel)
