@@ -403,7 +403,7 @@ class RecurrentNetwork(Generic[StateT]):
             last: StateT = self.architecture.public_states(states, single=False)
             return outputs, last
         checked, start, ends, skipped, single = sequences.sequences(
-            network, x, h0, lengths, skip, True
+            network, x, h0, lengths, skip, may_be_empty=True
         )
         h_n = network.empty_states(len(checked)) if return_state else None
         y = network.predict(checked, start, h_n, ends, skipped)

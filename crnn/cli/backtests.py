@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from crnn.forecasting import Backtest, Forecaster
     from crnn.forecasting.tables import Rows
 
-__all__ = ["draw_backtest", "run_backtest", "say_what_was_missing"]
+__all__ = ["draw_backtest", "run_backtest", "suggest_statsforecast"]
 
 
 def run_backtest(
@@ -42,8 +42,8 @@ def run_backtest(
     return result
 
 
-def say_what_was_missing() -> None:
-    """Print which methods were not compared."""
+def suggest_statsforecast() -> None:
+    """Print how more methods can be compared, unless statsforecast is installed."""
     from crnn.forecasting import has_statsforecast
 
     if not has_statsforecast():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crnn.cli.backtests import draw_backtest, run_backtest, say_what_was_missing
+from crnn.cli.backtests import draw_backtest, run_backtest, suggest_statsforecast
 from crnn.cli.common import (
     AT_LEAST_0,
     AT_LEAST_1,
@@ -192,7 +192,7 @@ def fit(
         show_wild(model, rows)
         models[name] = model
     if backtest is not None:
-        say_what_was_missing()
+        suggest_statsforecast()
     one = next(iter(series.values()))
     same = all(rows.frequency == one.frequency for rows in series.values())
     said = {

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LoadedSeries", "load_series", "show_coming", "show_wild"]
 
-# Rows that look wild that are named one by one
+# Wild rows that are named one by one
 MOST_SHOWN = 5
 PANEL = "panel of forecasters"
 
@@ -58,16 +58,16 @@ class LoadedSeries:
         for name, rows in self.rows.items():
             yield name, self.models[name], rows
 
-    def names(self, second: str | None) -> list[str]:
-        """Return the names of what stands before the numbers of an answer.
+    def names(self, counter: str | None) -> list[str]:
+        """Return the names of the columns before the numbers of an answer: series and dates.
 
         Parameters
         ----------
-        second : str or None
-            What rows without dates are counted by; None: nothing.
+        counter : str or None
+            Name of the column of row numbers where there are no dates; None: there is none.
         """
         first = next(iter(self.rows.values()))
-        dated = [first.date_name] if first.dates is not None else [second] if second else []
+        dated = [first.date_name] if first.dates is not None else [counter] if counter else []
         return [*([self.id_column] if self.id_column else []), *dated]
 
 
