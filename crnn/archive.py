@@ -10,6 +10,7 @@ Modules that `import crnn` loads import this one inside their functions: the lib
 longer to import than crnn itself.
 """
 
+import errno
 import hashlib
 import io
 import json
@@ -364,9 +365,12 @@ def write_file(path: str | os.PathLike[str], fill: Callable[[BinaryIO], object])
     Raises
     ------
     OSError
-        The file cannot be written.
+        The file cannot be written, or the path is one of a device or a pipe.
     """
     target = Path(path)
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        # Renaming would replace it: /dev/null, for one who may do that.
+        raise OSError(errno.EINVAL, "expected a path for a file, got a device or a pipe", str(path))
     temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:

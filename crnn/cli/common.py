@@ -66,7 +66,11 @@ def checked_levels(
 
 
 def check_output(
-    path: Path | None, suffixes: tuple[str, ...] = (), *, inputs: Iterable[Path | None] = ()
+    path: Path | None,
+    suffixes: tuple[str, ...] = (),
+    *,
+    inputs: Iterable[Path | None] = (),
+    is_model: bool = False,
 ) -> None:
     """Check that a file can be written there. Commands call this before they work.
 
@@ -78,18 +82,22 @@ def check_output(
         Those that the file may have; empty: any.
     inputs : iterable of Path or None
         The files that the command reads.
+    is_model : bool
+        Whether a model will be written, which replaces what is there.
 
     Raises
     ------
     ValueError
-        The folder does not exist or is not writable, the suffix is another one, or the file is one
-        of those that are read.
+        The folder does not exist or is not writable, the suffix is another one, the file is one of
+        those that are read, or a model would replace a device or a pipe.
     """
     if path is None:
         return
     folder = path.absolute().parent
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise ValueError(f"{path}: expected a path in a folder to write to, got none in {folder}")
+    if is_model and path.exists() and not path.is_file():
+        raise ValueError(f"{path}: expected a path for a file, got a device or a pipe")
     for source in filter(None, inputs):
         if path.exists() and source.exists() and path.samefile(source):
             raise ValueError(f"{path}: expected another file to write to than those that are read")

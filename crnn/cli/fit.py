@@ -148,7 +148,7 @@ def fit(
     from crnn.forecasting import Forecaster, Panel
     from crnn.forecasting.tables import read_series
 
-    check_output(output, inputs=[data])
+    check_output(output, inputs=[data], is_model=True)
     check_output(plot, PICTURES, inputs=[data])
     if math.isnan(test_size):
         raise ValueError("test_size: expected a number, got nan")

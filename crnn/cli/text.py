@@ -58,7 +58,7 @@ def text(
     """
     from crnn.text import TextModel
 
-    check_output(output, inputs=[file])
+    check_output(output, inputs=[file], is_model=True)
     content = _read(file)
     cut = len(content) * 9 // 10
     training, held_out = content[:cut], content[cut:]

@@ -90,6 +90,16 @@ def test_leftovers_of_killed_writers_are_removed(tmp_path, content):
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted([*others, "good.npz"])
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pipe_is_not_replaced(tmp_path):
+    """Nor is /dev/null, for one who may replace it."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="expected a path for a file, got a device or a pipe"):
+        archive.write(pipe, DESCRIPTION, arrays_of())
+    assert [file.is_fifo() for file in tmp_path.iterdir()] == [True]
+
+
 def test_errors_of_the_system_are_raised_as_they_are(tmp_path):
     with pytest.raises(FileNotFoundError):
         archive.write(tmp_path / "missing" / "thing.npz", DESCRIPTION, arrays_of())

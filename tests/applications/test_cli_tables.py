@@ -3,6 +3,7 @@
 import csv
 import datetime as dt
 import io
+import os
 import random
 
 import numpy as np
@@ -344,6 +345,16 @@ def test_refusals(invoke, sales, monkeypatch, arguments, sentence):
     assert result.stderr.startswith(f"Error: {sentence}")
     assert len(result.stderr.splitlines()) == 1
     assert sorted(sales.iterdir()) == files
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_fit_does_not_replace_a_pipe(invoke, sales, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    arguments = ["fit", sales / "north.csv", "--target", "units", "-o", pipe]
+    refused = invoke(*arguments, exit_code=2)
+    assert refused.stderr == f"Error: {pipe}: expected a path for a file, got a device or a pipe\n"
+    assert pipe.is_fifo()
 
 
 def test_damaged_tables_end_in_a_sentence(invoke, sales, tmp_path):

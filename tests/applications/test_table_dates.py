@@ -437,6 +437,17 @@ def test_refused(write, lines, options, sentence):
         read_csv(path).series("b", **options)
 
 
+@pytest.mark.parametrize(
+    "dates",
+    [DAYS, ["2023-01-05", "2023-01-06", "2023-01-09"], ["2023-01", "2023-02"]],
+)
+def test_dates_after_the_year_9999(write, dates):
+    rows = read_csv(write(*dated(*dates))).series("b", fill="previous")
+    with pytest.raises(ValueError, match="steps: expected dates up to the year 9999, got 3000000"):
+        rows.coming_labels(3_000_000)
+    assert len(rows.coming_labels(90_000)[-1]) == len(dates[0])
+
+
 def test_frequencies_that_a_file_holds_come_back(write):
     from crnn.forecasting.tables.frequency import Frequency
 

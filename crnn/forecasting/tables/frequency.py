@@ -19,6 +19,7 @@ EVERY_DAY, WORKING_DAYS = "1111111", "1111100"
 MIN_DAYS_FOR_WEEKDAYS = 14
 # Share of the steps that have to be as long as the commonest one
 MIN_SHARE = 0.5
+LAST_YEAR = 9999
 DAY = 86_400_000_000  # microseconds
 UNITS = (("day", DAY), ("hour", DAY // 24), ("minute", DAY // 1440), ("second", 1_000_000))
 MONTHS = {1: "month", 3: "quarter", 12: "year"}
@@ -71,15 +72,18 @@ class Frequency(NamedTuple):
         Raises
         ------
         ValueError
-            They are later than pandas can hold.
+            They are later than the year 9999, the last that has four digits.
         """
         try:
-            return pd.date_range(date, periods=steps + 1, freq=self._offset())[1:]
-        except (OverflowError, NotImplementedError, ValueError):
+            dates = pd.date_range(date, periods=steps + 1, freq=self._offset())[1:]
+        except (OverflowError, NotImplementedError, TypeError, ValueError):
             # Each is what pandas raises for some kind of step.
+            dates = None
+        if dates is None or dates[-1].year > LAST_YEAR:
             raise ValueError(
-                f"steps: expected dates that pandas can hold, got {steps} steps after {date}"
-            ) from None
+                f"steps: expected dates up to the year {LAST_YEAR}, got {steps} steps after {date}"
+            )
+        return dates
 
     def between(self, first: pd.Timestamp, last: pd.Timestamp) -> pd.DatetimeIndex:
         """Return the dates from one to another, both included."""
