@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.quality.series import held_out, series
 from crnn.forecasting import Forecaster, comparisons
 from crnn.forecasting.columns import Columns
-from crnn.forecasting.selection import no_columns
+from crnn.forecasting.selection import spread_origins
 
 __all__ = ["main", "series"]
 
@@ -68,13 +68,12 @@ class Result(NamedTuple):
 
     @classmethod
     def of(cls, method: comparisons.Method, numbers: np.ndarray, horizon: int) -> "Result":
-        first, none = len(numbers) * 4 // 5, no_columns(len(numbers))
+        first, none = len(numbers) * 4 // 5, Columns.none(len(numbers))
         start = time.perf_counter()
         method.fit(numbers[:first], none.first(first), horizon)
         seconds = time.perf_counter() - start
-        last = len(numbers) - horizon
         errors, inside = [], []
-        for origin in np.unique(np.linspace(first, last, ORIGINS).astype(int)):
+        for origin in spread_origins(first, len(numbers), horizon, ORIGINS):
             truth = numbers[origin : origin + horizon]
             forecast, bands = method.forecast(numbers[:origin], none, horizon, LEVELS)
             errors.append(forecast - truth)

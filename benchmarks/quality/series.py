@@ -64,7 +64,7 @@ def held_out(seed: int) -> dict[str, tuple[np.ndarray, int]]:
         As `series`.
     """
     rng = np.random.default_rng(seed)
-    arma, level, heavy = np.zeros(700), np.zeros(600), np.zeros(600)
+    arma, heavy = np.zeros(700), np.zeros(600)
     shocks, tailed = rng.normal(size=700), rng.standard_t(3, 600)
     for t in range(2, 700):
         arma[t] = 0.6 * arma[t - 1] + 0.2 * arma[t - 2] + shocks[t] + 0.5 * shocks[t - 1]

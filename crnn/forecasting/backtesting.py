@@ -54,11 +54,7 @@ class Backtest(NamedTuple):
         dict of (float, float)
             By method the root mean square error and the mean absolute error.
         """
-        errors = {name: values - self.truth for name, values in self.forecasts.items()}
-        return {
-            name: (float(np.sqrt(np.mean(error**2))), float(np.mean(np.abs(error))))
-            for name, error in errors.items()
-        }
+        return comparisons.scores(self.forecasts, self.truth)
 
     def by_step(self) -> dict[str, Floats]:
         """Return the errors of each step.

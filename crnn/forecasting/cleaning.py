@@ -47,7 +47,7 @@ NORMAL_MEDIAN = 0.6745
 # Exceptions in a row, alike, that make a new level
 SHIFT_AFTER = 3
 # Exceptions among the last rows after which those are read as they are
-MANY, AMONG = 5, 12
+FREQUENT, RECENT_ROWS = 5, 12
 
 
 class Limits(NamedTuple):
@@ -198,8 +198,8 @@ class Cleaner:
         self._numbers.append(number)
         error, row = number - self.offset - prediction, self._row
         self._row += 1
-        before = self._exceptions.pop(row - max(self.season, AMONG), None)
-        if self.season >= AMONG:
+        before = self._exceptions.pop(row - max(self.season, RECENT_ROWS), None)
+        if self.season >= RECENT_ROWS:
             again = before
         else:
             again = self._exceptions.get(row - self.season) if self.season else None
@@ -208,7 +208,7 @@ class Cleaner:
         self._read(number, prediction, self.limits.error)
         if abs(error) > self.limits.error:
             self._exceptions[row] = error
-            many = sum(place > row - AMONG for place in self._exceptions) >= MANY
+            many = sum(place > row - RECENT_ROWS for place in self._exceptions) >= FREQUENT
             if many and not self.shift:
                 self._start_again()
         return error
@@ -350,10 +350,10 @@ def limits_of(levels: Floats, cleaned: Cleaned, usual: Floats) -> Limits:
     -------
     Limits
     """
-    span, mostly = _span(usual), _usual_deviation(levels)
+    span, deviation = _span(usual), _usual_deviation(levels)
     return Limits(
-        max(robust_threshold(cleaned.errors, span), mostly),
-        max(robust_threshold(np.diff(usual), span), mostly),
+        max(robust_threshold(cleaned.errors, span), deviation),
+        max(robust_threshold(np.diff(usual), span), deviation),
         *_middle_and_reach(usual),
     )
 
@@ -364,11 +364,11 @@ def first_limits(levels: Floats, errors: Floats, usual: Floats) -> Limits:
     A wild reading is in several differences, so only the median is asked. The arguments are those
     of `limits_of`, with errors (n,).
     """
-    span, mostly = _span(usual), _usual_deviation(levels)
+    span, deviation = _span(usual), _usual_deviation(levels)
 
     def threshold(errors: Floats) -> float:
         middle = float(np.median(np.abs(errors))) / NORMAL_MEDIAN if len(errors) else np.inf
-        return max(DEVIATIONS * middle, SHARE_OF_SPAN * span, mostly)
+        return max(DEVIATIONS * middle, SHARE_OF_SPAN * span, deviation)
 
     return Limits(threshold(errors), threshold(np.diff(levels)), *_middle_and_reach(usual))
 

@@ -30,6 +30,11 @@ class Columns(NamedTuple):
     lagged: Floats
     known: Floats
 
+    @classmethod
+    def none(cls, rows: int) -> "Columns":
+        """Return no further columns of a series of so many rows."""
+        return cls(np.empty((rows, 0)), np.empty((rows, 0)))
+
     @property
     def width(self) -> int:
         """How many columns there are."""

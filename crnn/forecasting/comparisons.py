@@ -23,6 +23,7 @@ __all__ = [
     "StatsForecast",
     "has_statsforecast",
     "methods",
+    "scores",
 ]
 
 # AutoETS takes no longer season, and AutoARIMA minutes for one.
@@ -208,6 +209,27 @@ def has_statsforecast() -> bool:
     bool
     """
     return importlib.util.find_spec("statsforecast") is not None
+
+
+def scores(forecasts: dict[str, Floats], truth: Floats) -> dict[str, tuple[float, float]]:
+    """Return the errors of each method.
+
+    Parameters
+    ----------
+    forecasts : dict of array (n, horizon)
+        By method.
+    truth : array (n, horizon)
+
+    Returns
+    -------
+    dict of (float, float)
+        By method the root mean square error and the mean absolute error over all steps.
+    """
+    errors = {name: values - truth for name, values in forecasts.items()}
+    return {
+        name: (float(np.sqrt(np.mean(error**2))), float(np.mean(np.abs(error))))
+        for name, error in errors.items()
+    }
 
 
 def methods(series: Floats, season: int | None = None) -> dict[str, Method]:

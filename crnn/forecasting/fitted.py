@@ -11,7 +11,7 @@ from crnn.forecasting import cleaning, linear
 from crnn.forecasting.cleaning import Cleaned, Cleaner, Limits
 from crnn.forecasting.columns import Columns
 from crnn.forecasting.linear import Coefficients, Extrapolation
-from crnn.forecasting.recipe import Floats, Recipe, differenced
+from crnn.forecasting.recipe import Floats, Recipe
 from crnn.networks import GRU, LSTM, RNN
 
 __all__ = ["NO_ERRORS", "Fitted", "Scaling"]
@@ -155,7 +155,7 @@ class Fitted:
     def skipped(self) -> int:
         """How many of the first rows are not read: 1 if columns are known ahead.
 
-        A stream is told those of the next row, so it never hears of those of the first.
+        A stream gets those of the next row, so it never gets those of the first.
         """
         return int(self.num_columns > self.num_lagged)
 
@@ -259,23 +259,15 @@ class Fitted:
         """Forecast as `forecast` does, from what `clean` has returned."""
         recipe, share = self.recipe, self.share if share is None else share
         columns = columns.limited(self.column_limits)
-        inputs = np.zeros((len(origins), steps))
-        back = sum(recipe.differences)
-        if recipe.effects != "none":
-            back = back if recipe.effects == "step" else 0
-            explained = columns.ahead(origins, back, steps) @ self.coefficients.effects
-            inputs = differenced(explained, recipe.differences) if back else explained
-        on_step = inputs if recipe.effects == "step" else None
+        on_level, on_step = linear.explained_ahead(
+            columns, recipe, self.coefficients.effects, origins, steps
+        )
         if share:
             values = self._corrected(cleaned, columns, origins, steps, share, on_step)
         else:
             before = cleaned.windows(origins, recipe.needed)
             values = linear.forecast(before, self.extrapolation, steps, on_step)
-        values = values + cleaned.offsets[origins][:, None]
-        if recipe.effects == "level":
-            values = values + inputs
-        # exp(709.8) is the largest float64.
-        return np.exp(np.minimum(values, 700.0)) if recipe.log else values
+        return recipe.from_levels(values + cleaned.offsets[origins][:, None] + on_level)
 
     def _corrected(
         self,
@@ -284,7 +276,7 @@ class Fitted:
         origins: npt.NDArray[np.intp],
         steps: int,
         share: float,
-        on_step: Floats | None,
+        on_step: Floats,
     ) -> Floats:
         """Return forecasts that the network has corrected, (origins, steps), of cleaned values."""
         recipe, extrapolation = self.recipe, self.extrapolation
@@ -303,10 +295,7 @@ class Fitted:
             x = self.scaling.inputs(z, beside, recipe.season, unknown)[:, -self.window :]
             correction = self._outputs(x, np.clip(available - skipped, 0, self.window))
             z_next = linear.next_number(
-                values[:, -recipe.needed :],
-                extrapolation,
-                step,
-                0.0 if on_step is None else on_step[:, step],
+                values[:, -recipe.needed :], extrapolation, step, on_step[:, step]
             )
             z_next = z_next + share * self.residual_scale * correction
             values = np.column_stack([values, z_next])

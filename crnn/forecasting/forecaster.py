@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from crnn import checks
-from crnn.forecasting import files, intervals, selection
+from crnn.forecasting import comparisons, files, intervals, selection
 from crnn.forecasting.arguments import check_size, checked_columns, checked_series
 from crnn.forecasting.columns import Columns
 from crnn.forecasting.fitted import Fitted
-from crnn.forecasting.preparation import explained, prepared
+from crnn.forecasting.preparation import prepared, robustly_explained
 from crnn.forecasting.recipe import Floats, Recipe
 from crnn.forecasting.seasons import find_seasons
 from crnn.forecasting.stream import Stream
@@ -149,11 +149,11 @@ class Forecaster:
         ----------
         series : array (time,)
         lagged : array (time, columns), optional
-            Further columns that are known only afterwards, as the weather. A row is read by the
-            predictions of later rows.
+            Further columns that are known only afterwards, such as the weather. The prediction of a
+            row reads their values in earlier rows.
         known : array (time, columns), optional
-            Further columns that are known ahead, as prices and holidays. A row is read by the
-            prediction of that row too.
+            Further columns that are known ahead, such as prices and holidays. The prediction of a
+            row reads their values in that row.
         horizon : int
             Steps ahead for which the validation error is computed.
         progress : bool, optional
@@ -183,7 +183,7 @@ class Forecaster:
         read = columns.usual().to_learn_from()
         # A wild reading would hide a season, and so would what the columns explain.
         clean = prepared(values, read, 0)
-        seasons = self._seasons(clean - explained(clean, read), first)
+        seasons = self._seasons(clean - robustly_explained(clean, read), first)
         clean = prepared(values, read, seasons[0] if seasons else 0)
         recipes = selection.choose_recipes(
             clean,
@@ -259,7 +259,7 @@ class Forecaster:
         steps : int
             How many numbers to forecast, each from the forecasts before it.
         lagged : array (time, columns), optional
-            Beyond the last step they are taken to stay as they are.
+            Later steps read the last row.
         known : array (time + steps, columns), optional
             Those of the steps too. More rows are not read.
 
@@ -422,8 +422,8 @@ class Forecaster:
         lagged, known : array (time, columns), optional
             As in `fit`.
         first : int
-            Where the part begins that the model was not fitted to.
-            At least `needed`, and `horizon` + 10.
+            Where the part begins that the model was not fitted to. At least `needed`, and
+            `horizon` + 10.
         horizon : int
             Steps of each forecast.
 
@@ -458,13 +458,7 @@ class Forecaster:
         order = selection.choose_order(values[:first], horizon)
         methods[f"AR({order})"] = selection.autoregressive(values, order, first, origins, horizon)
         truth = selection.true_values(values, origins, horizon)
-        return {
-            name: (
-                float(np.sqrt(np.mean((forecasts - truth) ** 2))),
-                float(np.mean(np.abs(forecasts - truth))),
-            )
-            for name, forecasts in methods.items()
-        }
+        return comparisons.scores(methods, truth)
 
     def save(self, path: str | os.PathLike[str], **said: Any) -> None:
         """Write the model to a file that `crnn.forecasting.load` reads.

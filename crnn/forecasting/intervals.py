@@ -283,9 +283,7 @@ def bands(
         further = widths[:, -1:] * growth[calibrated:] / growth[calibrated - 1]
         widths = np.concatenate([widths, further], axis=1)
     ends = fitted.levels(forecast) + widths[:, None, :steps] * np.array([[-1.0], [1.0]])
-    if fitted.recipe.log:
-        # exp(709.8) is the largest float64.
-        ends = np.exp(np.minimum(ends, 700.0))
+    ends = fitted.recipe.from_levels(ends)
     return np.asarray(ends if floor is None else np.maximum(ends, floor))
 
 

@@ -14,12 +14,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from crnn.forecasting.columns import Columns
 from crnn.forecasting.recipe import Floats, Recipe, differenced
 
 __all__ = [
     "Coefficients",
     "Extrapolation",
     "explained",
+    "explained_ahead",
     "fit",
     "forecast",
     "is_stable",
@@ -151,6 +153,35 @@ def explained(columns: Floats, recipe: Recipe, effects: Floats) -> tuple[Floats,
         return columns @ effects, nothing
     on_step = differenced(columns @ effects, recipe.differences)
     return nothing, np.concatenate([nothing[: len(columns) - len(on_step)], on_step])
+
+
+def explained_ahead(
+    columns: Columns, recipe: Recipe, effects: Floats, origins: npt.NDArray[np.intp], steps: int
+) -> tuple[Floats, Floats]:
+    """Return what the further columns add to the level and to the step of forecasts.
+
+    Parameters
+    ----------
+    columns : Columns
+        The known ones of the steps too.
+    recipe : Recipe
+    effects : array (columns,)
+    origins : array (n,) of int
+        Where the forecasts begin.
+    steps : int
+
+    Returns
+    -------
+    on_level, on_step : array (n, steps)
+        One of them is 0.
+    """
+    nothing = np.zeros((len(origins), steps))
+    if recipe.effects == "none":
+        return nothing, nothing
+    if recipe.effects == "level":
+        return columns.ahead(origins, 0, steps) @ effects, nothing
+    rows = columns.ahead(origins, sum(recipe.differences), steps) @ effects
+    return nothing, differenced(rows, recipe.differences)
 
 
 def one_step(levels: Floats, extrapolation: Extrapolation) -> Floats:

@@ -5,7 +5,7 @@ import numpy as np
 from crnn.forecasting import cleaning, linear
 from crnn.forecasting.recipe import Floats, Recipe, differenced
 
-__all__ = ["explained", "prepared"]
+__all__ = ["prepared", "robustly_explained"]
 
 # Rounds of the regression: weights of least absolute errors converge linearly.
 ROUNDS = 15
@@ -32,7 +32,7 @@ def prepared(series: Floats, columns: Floats, season: int) -> Floats:
     if len(series) < sum(differences) + 8:
         return series
     recipe = Recipe(False, differences, (), 0, drift=False)
-    by_columns = explained(series, columns, differences)
+    by_columns = robustly_explained(series, columns, differences)
     levels = series - by_columns
     extrapolation = linear.Extrapolation.of(recipe, np.zeros(1), 1.0)
     first = cleaning.first_limits(levels, recipe.transform(levels), levels)
@@ -43,7 +43,9 @@ def prepared(series: Floats, columns: Floats, season: int) -> Floats:
     return cleaned.values + np.median(cleaned.offsets[1:]) + by_columns
 
 
-def explained(series: Floats, columns: Floats, differences: tuple[int, ...] = (1,)) -> Floats:
+def robustly_explained(
+    series: Floats, columns: Floats, differences: tuple[int, ...] = (1,)
+) -> Floats:
     """Return what the columns explain of a series, by least absolute errors of differences.
 
     Parameters

@@ -9,6 +9,8 @@ __all__ = ["EFFECTS", "Floats", "Recipe", "differenced"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
+# exp(709.8) is the largest float64.
+LARGEST_LOGARITHM = 700.0
 # By preference: the last one first
 EFFECTS = ("none", "step", "level")
 
@@ -70,6 +72,21 @@ class Recipe(NamedTuple):
         if self.effects != "none":
             parts.append(f"effects of the further columns on each {self.effects}")
         return ", ".join(parts)
+
+    def from_levels(self, levels: Floats) -> Floats:
+        """Return numbers of the series: the levels, or the exponentials of logarithms.
+
+        Parameters
+        ----------
+        levels : array
+            Of any shape.
+
+        Returns
+        -------
+        array
+            Of that shape, finite.
+        """
+        return np.exp(np.minimum(levels, LARGEST_LOGARITHM)) if self.log else levels
 
     def transform(self, levels: Floats) -> Floats:
         """Take the differences of a series, or of its logarithms if the recipe takes them.

@@ -14,8 +14,8 @@ STRONG, STANDARD_ERRORS = 0.6, 3.0
 # A multiple of a season has to leave less than this share of what the season leaves unexplained, or
 # correlate more by so many standard errors.
 MULTIPLE_SHARE = 0.5
-# It has to leave less by this correlation, too.
-TOO_LITTLE = 0.01
+# It has to leave less by at least this correlation, too.
+MIN_GAIN = 0.01
 # Lag-1 autocorrelation of the detrended series above which its differences are searched instead: a
 # random walk correlates with itself at every small lag, its differences do not.
 RANDOM_WALK = 0.9
@@ -65,7 +65,7 @@ def find_seasons(series: Floats) -> list[int]:
         # Several seasons correlate as much as one, but for chance.
         if season not in seasons and not any(
             season % other == 0
-            and 1 - correlation[season] > MULTIPLE_SHARE * (1 - correlation[other]) - TOO_LITTLE
+            and 1 - correlation[season] > MULTIPLE_SHARE * (1 - correlation[other]) - MIN_GAIN
             and correlation[season] - correlation[other]
             < STANDARD_ERRORS * (1 - correlation[other] ** 2) / (len(rest) - season) ** 0.5
             for other in seasons

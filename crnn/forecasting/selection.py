@@ -10,7 +10,7 @@ import numpy.typing as npt
 from crnn.forecasting import linear
 from crnn.forecasting.columns import Columns, column_limits
 from crnn.forecasting.fitted import Fitted
-from crnn.forecasting.recipe import EFFECTS, Floats, Recipe, differenced
+from crnn.forecasting.recipe import EFFECTS, Floats, Recipe
 from crnn.forecasting.training import damping_of
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "choose_order",
     "choose_recipes",
     "choose_share",
-    "no_columns",
     "spread_origins",
     "true_values",
     "validation_size",
@@ -93,10 +92,12 @@ def choose_order(series: Floats, horizon: int) -> int:
     int
     """
     first = len(series) - validation_size(len(series), horizon)
-    none = no_columns(len(series))
+    none = Columns.none(len(series))
     return min(
         (order for order in ORDERS if order < max(first // 4, 2)),
-        key=lambda order: _linear_error(series, none, autoregression(order), first, horizon),
+        key=lambda order: _root_mean(
+            _linear_squares(series, none, autoregression(order), first, horizon)
+        ),
     )
 
 
@@ -121,11 +122,6 @@ def autoregressive(
     slopes = linear.fit(series[:first], recipe, stable=False).slopes
     before = series[origins[:, None] + np.arange(-recipe.needed, 0)]
     return linear.forecast(before, linear.Extrapolation.of(recipe, slopes, 1.0), horizon)
-
-
-def no_columns(length: int) -> Columns:
-    """Return that there are no further columns."""
-    return Columns(np.empty((length, 0)), np.empty((length, 0)))
 
 
 def choose_recipes(
@@ -286,13 +282,6 @@ def _root_mean(squares: Floats) -> float:
     return error if math.isfinite(error) else math.inf
 
 
-def _linear_error(
-    series: Floats, columns: Columns, recipe: Recipe, first: int, horizon: int
-) -> float:
-    """Return the root mean square error from `first` on of a linear part fitted before it."""
-    return _root_mean(_linear_squares(series, columns, recipe, first, horizon))
-
-
 def _linear_squares(
     series: Floats, columns: Columns, recipe: Recipe, first: int, horizon: int
 ) -> Floats:
@@ -302,19 +291,13 @@ def _linear_squares(
     coefficients = linear.fit(levels[:first], recipe, read[:first])
     extrapolation = linear.Extrapolation.of(recipe, coefficients.slopes, damping_of(first))
     origins = spread_origins(first, len(series), horizon, max(ORIGINS, FORECAST_STEPS // horizon))
-    explained = np.zeros((len(origins), horizon))
-    on_level, _ = linear.explained(read, recipe, coefficients.effects)
-    if recipe.effects != "none":
-        back = sum(recipe.differences) if recipe.effects == "step" else 0
-        explained = columns.ahead(origins, back, horizon) @ coefficients.effects
-        explained = differenced(explained, recipe.differences) if back else explained
-    before = (levels - on_level)[origins[:, None] + np.arange(-recipe.needed, 0)]
-    on_step = explained if recipe.effects == "step" else None
-    forecasts = linear.forecast(before, extrapolation, horizon, on_step)
-    if recipe.effects == "level":
-        forecasts = forecasts + explained
-    if recipe.log:
-        forecasts = np.exp(np.minimum(forecasts, 700.0))
+    explained, _ = linear.explained(read, recipe, coefficients.effects)
+    on_level, on_step = linear.explained_ahead(
+        columns, recipe, coefficients.effects, origins, horizon
+    )
+    before = (levels - explained)[origins[:, None] + np.arange(-recipe.needed, 0)]
+    forecasts = linear.forecast(before, extrapolation, horizon, on_step) + on_level
+    forecasts = recipe.from_levels(forecasts)
     # A forecast of far too high logarithms overflows.
     with np.errstate(all="ignore"):
         squares: Floats = np.mean((forecasts - true_values(series, origins, horizon)) ** 2, axis=1)

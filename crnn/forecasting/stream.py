@@ -56,7 +56,7 @@ class Stream:
         lagged_row = _numbers("lagged", lagged, fitted.num_lagged)
         known_row = _numbers("known", known, self._num_known)
         self._lagged = np.vstack([self._lagged, lagged_row])[-self._kept :]
-        # Of the first row nothing was said, and nothing is read: see Fitted.skipped.
+        # The known columns of the first row were not passed, and are not read: see Fitted.skipped.
         rows = [self._known, known_row] if self._rows else [known_row, known_row]
         self._known = np.vstack(rows)[-self._kept - 1 :]
         self._rows += 1

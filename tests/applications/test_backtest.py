@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from crnn.forecasting import Backtest, Forecaster, backtest, comparisons
-from crnn.forecasting.selection import no_columns
+from crnn.forecasting.columns import Columns
 
 MODEL = Forecaster(hidden_size=2, epochs=1, season=12)
 
@@ -83,17 +83,17 @@ def test_scores_and_coverage_by_hand():
 def test_an_autoregression_is_fitted_once_and_forecasts_from_later_places():
     series = monthly(120)
     method = comparisons.Autoregression()
-    method.fit(series[:90], no_columns(90), 2)
-    forecast, bands = method.forecast(series, no_columns(122), 2, ())
+    method.fit(series[:90], Columns.none(90), 2)
+    forecast, bands = method.forecast(series, Columns.none(122), 2, ())
     assert bands is None
     changed = series.copy()
     changed[90 : 120 - method.order] += 5
-    np.testing.assert_allclose(method.forecast(changed, no_columns(122), 2, ())[0], forecast)
+    np.testing.assert_allclose(method.forecast(changed, Columns.none(122), 2, ())[0], forecast)
 
 
 def test_the_season_is_that_with_the_least_error():
     method = comparisons.SeasonBefore([5, 12, 24])
-    method.fit(monthly(), no_columns(100), 3)
+    method.fit(monthly(), Columns.none(100), 3)
     assert method.season == 12
 
 

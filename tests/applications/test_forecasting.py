@@ -7,6 +7,7 @@ import pytest
 
 import crnn
 from crnn.forecasting import Forecaster, Recipe, linear, selection
+from crnn.forecasting.columns import Columns
 from crnn.forecasting.fitted import Scaling
 from crnn.forecasting.seasons import find_seasons
 
@@ -135,7 +136,7 @@ def test_a_forecast_depends_on_the_context_alone(series, season):
     model = Forecaster(hidden_size=4, season=season, window=5, epochs=2).fit(series)
     assert model.recipe.season == season
     fitted = model.fitted
-    columns, origins = selection.no_columns(len(series)), np.array([len(series)])
+    columns, origins = Columns.none(len(series)), np.array([len(series)])
     forecast = fitted.forecast(series, columns, origins, 4, share=1.0)
     assert (forecast != fitted.forecast(series, columns, origins, 4, share=0.0)).all()
     last, origins = series[-fitted.context :], np.array([fitted.context])
@@ -146,7 +147,7 @@ def test_an_untrained_network_corrects_nothing(monkeypatch):
     monkeypatch.setattr(crnn.RNN, "fit", lambda *_, **__: None)
     series = henon(100)
     fitted = Forecaster().fit(series).fitted
-    data = (series, selection.no_columns(100), np.array([90, 100]))
+    data = (series, Columns.none(100), np.array([90, 100]))
     forecasts = [fitted.forecast(*data, 3, share=share) for share in (0.0, 1.0)]
     assert np.array_equal(*forecasts)
 
@@ -181,7 +182,7 @@ def test_a_network_has_to_help_in_both_halves(early, late, expected):
         return series[origins[:, None] + np.arange(horizon)] + error
 
     series, fitted = henon(100), SimpleNamespace(forecast=forecast, share=1.0)
-    assert selection.choose_share(fitted, series, selection.no_columns(100), 20, 1)[0] == expected
+    assert selection.choose_share(fitted, series, Columns.none(100), 20, 1)[0] == expected
 
 
 @pytest.mark.parametrize(("error_of_order_2", "order"), [(0.985, 1), (0.975, 2)])
@@ -193,7 +194,7 @@ def test_a_longer_recipe_has_to_be_clearly_better(monkeypatch, error_of_order_2,
         "_linear_squares",
         lambda _, __, recipe, *___: np.full(9, errors.get(recipe.lags, 0.99) ** 2),
     )
-    columns = selection.no_columns(200)
+    columns = Columns.none(200)
     (recipe,) = selection.choose_recipes(henon(200), columns, 150, 1, seasons=[7], logarithms=False)
     assert recipe == selection.autoregression(order)
 
