@@ -73,8 +73,9 @@ def _of_network(model: Path, data: Path, reading: TableOptions) -> Answer:
             "(--date takes a column of dates out)"
         )
     if len(columns) != expected and not net.categorical:
+        plural = "" if expected == 1 else "s"
         raise ValueError(
-            f"{data}: expected {expected} columns, the inputs of the network, got "
+            f"{data}: expected {expected} column{plural}, the inputs of the network, got "
             f"{', '.join(map(repr, columns)) or 'none'}"
         )
     options = reading.for_rows() | {"use_dates": bool(dates)}

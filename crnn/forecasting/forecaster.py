@@ -537,8 +537,10 @@ class Forecaster:
             ("known", columns.known.shape[1], self.num_known),
         ):
             if got != expected:
+                plural = "" if expected == 1 else "s"
                 raise ValueError(
-                    f"{name}: expected {expected} columns, as the model has learned from, got {got}"
+                    f"{name}: expected {expected} column{plural}, as the model has learned from, "
+                    f"got {got}"
                 )
         return values, columns
 

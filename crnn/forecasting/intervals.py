@@ -241,7 +241,7 @@ def errors_of(
 def checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
     """Return levels in percent, or raise a ValueError or TypeError."""
     if not isinstance(levels, Iterable) or isinstance(levels, str):
-        raise TypeError(f"levels: expected several numbers, as (80, 95), got {levels!r}")
+        raise TypeError(f"levels: expected several numbers, such as (80, 95), got {levels!r}")
     checked = tuple(checks.number("levels", level, above=0, below=100) for level in levels)
     if not checked or len(set(checked)) < len(checked):
         raise ValueError(

@@ -89,8 +89,9 @@ class Stream:
 
 
 def _numbers(name: str, values: npt.ArrayLike, count: int) -> Floats:
-    """Return finite numbers, checked."""
+    """Return an array (count,) of finite numbers."""
     numbers = np.atleast_1d(np.asarray(values, np.float64))
     if numbers.shape != (count,) or not np.isfinite(numbers).all():
-        raise ValueError(f"{name}: expected {count} finite numbers, got {values!r}")
+        plural = "" if count == 1 else "s"
+        raise ValueError(f"{name}: expected {count} finite number{plural}, got {values!r}")
     return numbers

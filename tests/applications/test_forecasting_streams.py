@@ -64,8 +64,8 @@ def test_predictions_are_the_same_in_all_three_ways(
 @pytest.mark.parametrize(
     ("row", "sentence"),
     [
-        ((float("nan"), (1,), (1, 2)), "value: expected 1 finite numbers, got [nan]"),
-        ((1.0, (), (1, 2)), "lagged: expected 1 finite numbers, got ()"),
+        ((float("nan"), (1,), (1, 2)), "value: expected 1 finite number, got [nan]"),
+        ((1.0, (), (1, 2)), "lagged: expected 1 finite number, got ()"),
         ((1.0, (1,), (1,)), "known: expected 2 finite numbers, got (1,)"),
     ],
 )

@@ -249,11 +249,11 @@ def test_intervals_follow_the_errors_since_the_fit(model):
     np.testing.assert_allclose((upper - lower) / 2, widths, rtol=1e-5)
     # A level shift is cut: an error counts as 5 at most.
     shifted = np.r_[series[:800], series[800] + 1000]
-    no_columns = Columns(np.empty((801, 0)), np.empty((801, 0)))
-    factors = intervals.changes_since(fitted, shifted, no_columns, 1, None)
+    columns = Columns.none(801)
+    factors = intervals.changes_since(fitted, shifted, columns, 1, None)
     assert factors[0] == pytest.approx(15 / 11)
     # Rows of the fit are no news.
-    assert (intervals.changes_since(fitted, series[:800], no_columns, 4, None) == 1).all()
+    assert (intervals.changes_since(fitted, series[:800], columns, 4, None) == 1).all()
 
 
 @pytest.mark.parametrize("place", [60, 99], ids=["within", "last"])
@@ -286,8 +286,8 @@ RANGE = "levels: expected a finite number above 0 and below 100, got "
         ([0], ValueError, RANGE + "0"),
         ((), ValueError, "levels: expected different numbers between 0 and 100, got ()"),
         ((80, 80.0), ValueError, "levels: expected different numbers between 0 and 100, got (80,"),
-        (90, TypeError, "levels: expected several numbers, as (80, 95), got 90"),
-        ("80,95", TypeError, "levels: expected several numbers, as (80, 95), got '80,95'"),
+        (90, TypeError, "levels: expected several numbers, such as (80, 95), got 90"),
+        ("80,95", TypeError, "levels: expected several numbers, such as (80, 95), got '80,95'"),
         (["a"], TypeError, "levels: expected a number, got 'a'"),
         ([np.nan], ValueError, RANGE + "nan"),
     ],

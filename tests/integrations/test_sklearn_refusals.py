@@ -307,6 +307,7 @@ def test_training_goes_on_with_the_networks_there_are(name, there, other):
         check_refusal(refusal(name, lambda call=call: call(X, Y), ValueError, sentence))
     np.testing.assert_array_equal(model.nets_[0].flat_params, before)
     model.set_params(warm_start=False, num_layers=2).fit(X, Y)
+    assert model.nets_[0].num_layers == 2
 
 
 def test_tables_of_pandas():
