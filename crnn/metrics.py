@@ -60,7 +60,7 @@ def get_metrics(metrics: Any, loss: Loss) -> dict[str, Metric]:
 def better_values(metrics: dict[str, Metric]) -> dict[str, str | None]:
     """Return by name whether the highest values are the best, "max", or the lowest, "min".
 
-    None of a user's function, of which nobody knows.
+    None for a user's function, of which it is not known.
     """
     known: dict[Metric, str] = {accuracy_of_classes: "max", accuracy_of_logits: "max", mae: "min"}
     return {

@@ -78,7 +78,7 @@ def _report(result: Backtest) -> None:
     for name, error in result.failed.items():
         click.echo(f"{name}: left out, for it failed: {error}", err=True)
     click.echo("")
-    click.echo(_winner(scores))
+    click.echo(_lowest(scores))
 
 
 def draw_backtest(path: Path, rows: Rows, result: Backtest) -> None:
@@ -114,9 +114,9 @@ def draw_backtest(path: Path, rows: Rows, result: Backtest) -> None:
     figure.savefig(path, dpi=150)
 
 
-def _winner(scores: dict[str, tuple[float, float]]) -> str:
+def _lowest(scores: dict[str, tuple[float, float]]) -> str:
     """Return in words which method has the lowest error."""
     first, second = sorted(scores, key=lambda name: scores[name][0])[:2]
     best, next_best = scores[first][0], scores[second][0]
     less = f", {1 - best / next_best:.0%} below that of {second}" if next_best else ""
-    return f"{first} wins: its RMSE is {best:.4g}{less}"
+    return f"{first} has the lowest RMSE: {best:.4g}{less}"

@@ -6,8 +6,8 @@ and Thomson 1982). After several exceptions in a row that lie as far from their 
 series has a new level: what follows is read relative to it. So neither a wild reading nor a change
 of level enters the lags of later predictions.
 
-The filter has to let go where the series has changed for good. An exception that comes again a
-season later is none. Where exceptions are frequent, the last numbers are read as they are.
+Where a series has changed for good, its rows have to stop being exceptions. An exception that comes
+again a season later is none. Where exceptions are frequent, the last numbers are read as they are.
 
 A number is never judged by later ones, so a series may be read row by row.
 """
@@ -361,7 +361,7 @@ def limits_of(levels: Floats, cleaned: Cleaned, usual: Floats) -> Limits:
 def first_limits(levels: Floats, errors: Floats, usual: Floats) -> Limits:
     """Return what is an exception, by errors that exceptions have entered.
 
-    A wild reading is in several differences, so only the median is asked. The arguments are those
+    A wild reading is in several differences, so only the median is used. The arguments are those
     of `limits_of`, with errors (n,).
     """
     span, deviation = _span(usual), _usual_deviation(levels)

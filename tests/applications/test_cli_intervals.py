@@ -94,7 +94,7 @@ def test_a_picture_shades_the_intervals(invoke, sales, model, tmp_path, monkeypa
     assert arguments["bands"]["95 % interval"][1].shape == (3,)
 
 
-def test_a_backtest_prints_the_errors_of_each_method_and_who_wins(
+def test_a_backtest_prints_the_errors_of_each_method_and_the_lowest(
     invoke, sales, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(comparisons, "has_statsforecast", lambda: False)
@@ -111,7 +111,7 @@ def test_a_backtest_prints_the_errors_of_each_method_and_who_wins(
     rows = {name: error for name, error, _ in found}
     assert list(rows) == ["crnn", "persistence", "same as a season before", "autoregression"]
     best = min(rows, key=lambda name: float(rows[name]))
-    assert f"\n{best} wins: its RMSE is {rows[best]}" in report
+    assert f"\n{best} has the lowest RMSE: {rows[best]}" in report
     assert re.search(r"^crnn .*  +\d+%  +\d+%$", report, re.M)
     assert "pip install statsforecast" in report
     assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")

@@ -310,7 +310,9 @@ def test_forecasters_need_no_pandas(run_python):
     code = """
 import sys
 sys.modules["pandas"] = None
-from crnn.forecasting import Forecaster
+from crnn import forecasting
+assert set(forecasting.__all__) <= set(dir(forecasting))
+forecasting.Forecaster()
 try:
     from crnn.forecasting import read_csv
 except ImportError as error:
