@@ -31,9 +31,20 @@ def train_step(
     """Take one step of the optimizer.
 
     The step is taken as a whole or, whatever is raised, not at all: then neither the parameters nor
-    the optimizer nor the generator have changed. `parts` are the batch, usually in one part. The
-    arguments beside the optimizer and the epoch, which errors name, are those of
-    `gradient_of_batch`; the last is only for a batch in one part.
+    the optimizer nor the generator have changed.
+
+    Parameters
+    ----------
+    network : Network
+    parts : list of Batch
+        The batch, usually in one part.
+    optimizer : Optimizer
+    loss, clipping, rng
+        As in `gradient_of_batch`.
+    epoch : int, optional
+        Named in errors.
+    wants_states : bool
+        As in `gradient_of_batch`; only for a batch in one part.
 
     Returns
     -------
@@ -42,6 +53,11 @@ def train_step(
         The gradient's norm before clipping.
     last_states : array (layers * directions, B, S) or None
         None unless `wants_states`. All three are from before the step.
+
+    Raises
+    ------
+    DivergenceError
+        The loss, the gradient's norm or a new parameter is not finite.
     """
     generator_before = rng.bit_generator.state if network.architecture.dropout else None
     states = None

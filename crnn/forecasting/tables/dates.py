@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EPOCHS",
+    "MAX_YEAR",
     "Dates",
     "families",
     "format_dates",
@@ -23,6 +24,7 @@ __all__ = [
 
 # Units of numbers since 1970, UTC, by the `date_format` that names them
 EPOCHS = {"epoch": "s", "epoch-ms": "ms"}
+# The last year of four digits
 MAX_YEAR = 9999
 NAMES = re.compile(
     "dates?|datetime|time|timestamp|days?|ds|datum|weeks?|months?|quarters?|years?|period|fecha|"

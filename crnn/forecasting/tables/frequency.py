@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from crnn.forecasting.tables.dates import MAX_YEAR
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,7 +21,6 @@ EVERY_DAY, WORKING_DAYS = "1111111", "1111100"
 MIN_DAYS_FOR_WEEKDAYS = 14
 # Share of the steps that have to be as long as the commonest one
 MIN_SHARE = 0.5
-LAST_YEAR = 9999
 DAY = 86_400_000_000  # microseconds
 UNITS = (("day", DAY), ("hour", DAY // 24), ("minute", DAY // 1440), ("second", 1_000_000))
 MONTHS = {1: "month", 3: "quarter", 12: "year"}
@@ -54,8 +55,7 @@ class Frequency(NamedTuple):
                 return "a business day apart"
             if self.at == EVERY_DAY:
                 return "a day apart"
-            days = [name for name, has in zip(WEEKDAYS, self.at, strict=True) if has == "1"]
-            return f"a day apart, of {', '.join(days)}"
+            return f"a day apart, of {', '.join(self._weekdays)}"
         for name, size in UNITS:
             if self.every % size == 0:
                 count = self.every // size
@@ -79,9 +79,9 @@ class Frequency(NamedTuple):
         except (OverflowError, NotImplementedError, TypeError, ValueError):
             # Each is what pandas raises for some kind of step.
             dates = None
-        if dates is None or dates[-1].year > LAST_YEAR:
+        if dates is None or dates[-1].year > MAX_YEAR:
             raise ValueError(
-                f"steps: expected dates up to the year {LAST_YEAR}, got {steps} steps after {date}"
+                f"steps: expected dates up to the year {MAX_YEAR}, got {steps} steps after {date}"
             )
         return dates
 
@@ -89,14 +89,17 @@ class Frequency(NamedTuple):
         """Return the dates from one to another, both included."""
         return pd.date_range(first, last, freq=self._offset())
 
+    @property
+    def _weekdays(self) -> list[str]:
+        """The days of the week that have rows."""
+        return [name for name, has in zip(WEEKDAYS, self.at, strict=True) if has == "1"]
+
     def _offset(self) -> Any:
+        """Return the step as pandas takes it."""
         if self.unit == "microseconds":
             return pd.Timedelta(self.every, unit="us")
         if self.unit == "days":
-            weekmask = " ".join(
-                name for name, has in zip(WEEKDAYS, self.at, strict=True) if has == "1"
-            )
-            return pd.offsets.CustomBusinessDay(weekmask=weekmask)
+            return pd.offsets.CustomBusinessDay(weekmask=" ".join(self._weekdays))
         if self.at in ENDS:
             return ENDS[self.at](self.every)
         return pd.DateOffset(months=self.every)
