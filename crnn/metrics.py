@@ -70,6 +70,7 @@ def better_values(metrics: dict[str, Metric]) -> dict[str, str | None]:
 
 
 def _named(name: Any, loss: Loss) -> Metric:
+    """Return the metric of a name, or raise a ValueError."""
     if name == "accuracy":
         if loss.of_classes:
             return accuracy_of_classes

@@ -43,6 +43,7 @@ def predict(model: Path, data: Path, output: Path | None, **options: Any) -> Non
 
 
 def _of_forecaster(model: Path, data: Path, reading: TableOptions) -> Answer:
+    """Return the names and the rows of the predictions of a forecaster or a panel."""
     series = load_series(model, data, reading)
     answer: list[list[str | float]] = []
     for name, forecaster, rows in series:
@@ -57,6 +58,7 @@ def _of_forecaster(model: Path, data: Path, reading: TableOptions) -> Answer:
 
 
 def _of_network(model: Path, data: Path, reading: TableOptions) -> Answer:
+    """Return the names and the rows of the outputs of a network."""
     import numpy as np
 
     import crnn

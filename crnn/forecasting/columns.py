@@ -86,6 +86,7 @@ class Columns(NamedTuple):
         return self._read(np.maximum(rows, 0), rows + 1)
 
     def _read(self, lagged: npt.NDArray[np.intp], known: npt.NDArray[np.intp]) -> Floats:
+        """Return these rows (...) of the lagged and of the known columns, (..., columns)."""
         last = len(self.known) - 1
         known = np.clip(known, min(1, last), last) if last >= 0 else known
         return np.concatenate(

@@ -140,6 +140,7 @@ class Panel(Mapping[str, Forecaster]):
 
 
 def _models(count: int, arrays: dict[str, np.ndarray[Any, Any]]) -> dict[str, Forecaster]:
+    """Return the models by name, from the bytes that `Panel.save` wrote."""
     content, models = arrays["arrays"].tobytes(), {}
     position = 0
     for part in json.loads(arrays["descriptions"].tobytes()):

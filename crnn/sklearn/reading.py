@@ -129,6 +129,7 @@ def _elements(X: Any) -> list[Any] | None:
 
 
 def _elements_of_list(X: list[Any] | tuple[Any, ...]) -> list[Any] | None:
+    """Return the sequences of a list; None if it is a table of numbers (n, time)."""
     if not X:
         raise ValueError("X: expected at least one sequence, got none")
     if not all(map(_is_sequence, X)):

@@ -229,6 +229,7 @@ def minutes(zone: str) -> int:
 
 
 def _formatted(cells: Sequence[str], date_format: str) -> Dates:
+    """Return dates in a format of `strptime`, or numbers since 1970."""
     if date_format in EPOCHS:
         numbers = pd.to_numeric(pd.Series(list(cells), dtype=object), errors="coerce")
         dates = pd.to_datetime(numbers, unit=EPOCHS[date_format], errors="coerce")

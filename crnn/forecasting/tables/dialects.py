@@ -246,6 +246,7 @@ def _is_comment(line: str, sep: str) -> bool:
 
 
 def _bytes(path: str | os.PathLike[str]) -> bytes:
+    """Return what a file or the standard input holds, decompressed."""
     if str(path) == "-":
         buffer = getattr(sys.stdin, "buffer", None)
         from_standard_input: bytes = sys.stdin.read().encode() if buffer is None else buffer.read()
@@ -261,6 +262,7 @@ def _bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 def _decoded(content: bytes, encoding: str | None, path: str | os.PathLike[str]) -> tuple[str, str]:
+    """Return bytes as text, and their encoding."""
     if encoding is None:
         encoding = next((name for mark, name in MARKS if content.startswith(mark)), None)
     if encoding is None:

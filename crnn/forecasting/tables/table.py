@@ -330,6 +330,7 @@ class Table:
     def _refuse_number(
         self, name: str, wrong: np.ndarray[Any, Any], decimal: str, unit: str
     ) -> None:
+        """Raise a ValueError that names the first of the rows whose cells are no such numbers."""
         row = int(wrong[0])
         cell = self.cells[name][row]
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
