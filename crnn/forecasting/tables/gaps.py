@@ -138,7 +138,7 @@ def without_empty_cells(
 
 
 def _filled(values: Floats, fill: str, *, is_target: bool) -> Floats:
-    """Return a column (time,) with its NaN filled, where the way of filling has a number for it."""
+    """Return a column (time,), filled; NaN stays where there is nothing to fill it from."""
     series = pd.Series(values)
     if fill == "zero" and is_target:
         filled = series.fillna(0.0)
