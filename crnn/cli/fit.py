@@ -140,7 +140,7 @@ def fit(
     with persistence, the season before and an autoregression. Then the model is trained again on
     all rows and saved.
 
-    A backtest says more, and takes as many times as long: all methods are fitted anew at each of N
+    A backtest says more, and takes about N times as long: all methods are fitted anew at each of N
     places. It counts how many numbers are inside the intervals of 80 and 95 %. If statsforecast is
     installed, its AutoETS and AutoARIMA are compared, too.
     """
