@@ -46,7 +46,14 @@ FIELDS_1 = {
     "said": nested(),
 }
 FIELDS = FIELDS_1 | {
-    "recipe": nested(RECIPE | {"drift": boolean(), "effects": one_of(*EFFECTS)}),
+    "recipe": nested(
+        RECIPE
+        | {
+            "drift": boolean(),
+            "effects": one_of(*EFFECTS),
+            "averaged_with": whole_number(0, MAX_STEPS),
+        }
+    ),
     "settings": nested(SETTINGS | {"floor": optional(number())}),
     "num_lagged": whole_number(0),
     "damping": number(0.0),
@@ -260,4 +267,5 @@ def _recipe(description: archive.Description) -> Recipe:
         recipe["season"],
         recipe.get("drift", True),
         recipe.get("effects", "none"),
+        recipe.get("averaged_with", 0),
     )

@@ -149,7 +149,8 @@ class Fitted:
     def context(self) -> int:
         """How many of the last numbers of a series, cleaned, a forecast can depend on."""
         recipe = self.recipe
-        return self.window + sum(recipe.differences) + max(recipe.longest_lag, recipe.season)
+        reach = sum(recipe.differences) + max(recipe.longest_lag, recipe.season)
+        return max(self.window + reach, recipe.needed)
 
     @property
     def skipped(self) -> int:
@@ -267,6 +268,9 @@ class Fitted:
         else:
             before = cleaned.windows(origins, recipe.needed)
             values = linear.forecast(before, self.extrapolation, steps, on_step)
+        if recipe.averaged_with:
+            season = cleaned.windows(origins, recipe.averaged_with)
+            values = (values + season[:, np.arange(steps) % recipe.averaged_with]) / 2
         return recipe.from_levels(values + cleaned.offsets[origins][:, None] + on_level)
 
     def _corrected(

@@ -195,7 +195,7 @@ class Forecaster:
         )
         lowest, chosen = math.inf, None
         for recipe in recipes:
-            found_season = recipe.season or (seasons[0] if seasons else 0)
+            found_season = recipe.season or recipe.averaged_with or (seasons[0] if seasons else 0)
             # Trained without the validation data, so that the share can be chosen there.
             fitted = self._train(
                 values[:first], clean[:first], columns.first(first), recipe, found_season, progress

@@ -35,6 +35,9 @@ class Recipe(NamedTuple):
         from the series before it is differenced (a regression whose errors are autoregressive).
         "step": they are added to each prediction of a transformed number, and last as long as the
         series remembers them.
+    averaged_with : int
+        Forecasts are the mean of those so far and of the numbers of a season of so many steps
+        before; 0: they are not.
     """
 
     log: bool
@@ -43,6 +46,7 @@ class Recipe(NamedTuple):
     season: int
     drift: bool = True
     effects: str = "none"
+    averaged_with: int = 0
 
     @property
     def longest_lag(self) -> int:
@@ -52,7 +56,7 @@ class Recipe(NamedTuple):
     @property
     def needed(self) -> int:
         """Numbers of the series that a prediction needs before it."""
-        return max(1, sum(self.differences) + self.longest_lag)
+        return max(1, sum(self.differences) + self.longest_lag, self.averaged_with)
 
     def __str__(self) -> str:
         parts = ["logarithms"] if self.log else []
@@ -64,6 +68,9 @@ class Recipe(NamedTuple):
             parts.append(f"linear in the lags {' and '.join(lags)}")
         elif self.differences == (1,):
             parts.append("the last number" + (" and a steady drift" if self.drift else ""))
+        elif len(self.differences) > 1:
+            season = self.differences[0]
+            parts.append(f"the last number, changed as a season of {season} before")
         elif self.differences:
             drift = " and a steady drift" if self.drift else ""
             parts.append(f"the same as a season of {self.differences[0]} before{drift}")
@@ -71,6 +78,8 @@ class Recipe(NamedTuple):
             parts.append("the mean")
         if self.effects != "none":
             parts.append(f"effects of the further columns on each {self.effects}")
+        if self.averaged_with:
+            parts.append(f"averaged with the same as a season of {self.averaged_with} before")
         return ", ".join(parts)
 
     def from_levels(self, levels: Floats) -> Floats:

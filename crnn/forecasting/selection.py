@@ -28,9 +28,14 @@ __all__ = [
 ORDERS = (1, 2, 3, 5, 8, 13, 21)
 # With a seasonal difference, up to this order also without the lags of a season before
 LARGEST_SHORT_ORDER = 3
-# A recipe of more than the last number or the season before has to have an error smaller by this,
-# over the root of how many numbers it is fitted to.
+# A recipe of more than the last number has to have an error smaller by this, over the root of how
+# many numbers it is fitted to.
 CAUTION = 1.0
+# Where there is a season, and m forecasts of the validation data do not overlap, a recipe's mean
+# squared error has to be below that of the season before when it is multiplied by
+# 1 + ALONE / m^2, or by 1 + AVERAGED / m for the mean of both forecasts (Bates and Granger 1969):
+# it is the lowest of many, and few forecasts say little of the next.
+ALONE, AVERAGED = 12.0, 3.0
 # From so many numbers on, a season that is long for the horizon is not preferred.
 LONG = 60
 # A later, longer recipe has to have less than this share of the lowest error so far,
@@ -178,12 +183,19 @@ def choose_recipes(
         """Return the best recipe with one of these effects."""
         simple, simple_error = best_of(_simple_recipes(seasons, effects))
         best, lowest = best_of(_recipes(seasons, logarithms, effects))
-        share = 1 - CAUTION / math.sqrt(first)
-        if simple and first >= LONG and simple.season > 4 * horizon:
-            share = 1 / RECIPE_ERROR_SHARE
-        if best and (simple is None or lowest < share * simple_error):
+        if best is None or simple is None:
+            return best or simple or Recipe(False, (1,), (), 0, drift=False)
+        if first >= LONG and simple.season > 4 * horizon:
+            return best if lowest * RECIPE_ERROR_SHARE < simple_error else simple
+        if not simple.season:
+            return best if lowest < (1 - CAUTION / math.sqrt(first)) * simple_error else simple
+        independent = (len(series) - first) / horizon
+        if lowest * math.sqrt(1 + ALONE / independent**2) < simple_error:
             return best
-        return simple or Recipe(log=False, differences=(1,), lags=(), season=0, drift=False)
+        if lowest * math.sqrt(1 + AVERAGED / independent) < simple_error:
+            # Effects on the step are not those of the season before.
+            return best if best.effects == "step" else best._replace(averaged_with=simple.season)
+        return simple
 
     plain = choose(("none",))
     if not columns.width:

@@ -88,7 +88,8 @@ def train(
     lost, last = sum(recipe.differences), len(series) - 1
     beside = columns.before(np.array([last]), last - lost)[0]
     x = scaling.inputs(z[:-1], beside, recipe.season)[max(recipe.longest_lag, 1) - 1 :]
-    y = residuals[len(residuals) - len(x) :, None] / residual_scale
+    known = min(len(x), len(residuals))
+    x, y = x[len(x) - known :], residuals[len(residuals) - known :, None] / residual_scale
     used_window = window or min(200, max(24, 2 * recipe.season))
     used_window = min(used_window, max(2, len(x) // 2))
     net = get_family(cell)(x.shape[1], hidden_size, 1, seed=seed)

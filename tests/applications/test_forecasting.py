@@ -199,6 +199,37 @@ def test_a_longer_recipe_has_to_be_clearly_better(monkeypatch, error_of_order_2,
     assert recipe == selection.autoregression(order)
 
 
+@pytest.mark.parametrize(
+    ("rows", "seed"),
+    [(36, 3), (36, 11), (48, 10), (48, 24), (60, 3), (60, 27), (84, 8), (84, 14), (84, 25)],
+)
+def test_years_of_months_are_hardly_worse_than_the_year_before(rows, seed):
+    """The noise is autocorrelated: few years say little about it."""
+    rng, t = np.random.default_rng(seed), np.arange(rows + 12)
+    noise = rng.normal(size=rows + 12)
+    for row in t[1:]:
+        noise[row] = 0.7 * noise[row - 1] + 0.7 * noise[row]
+    series = 100 * np.exp(0.004 * t + 0.3 * np.sin(2 * np.pi * t / 12) + 0.04 * noise)
+    model = Forecaster(season=12, epochs=1, hidden_size=2).fit(series[:rows], horizon=12)
+    scores = model.scores(series, first=rows, horizon=12)
+    assert scores["crnn"][0] < 1.1 * scores["same as a season before"][0]
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_the_mean_with_the_season_before(log, monkeypatch):
+    series, models = monthly(60), []
+    for season in (12, 0):
+        recipe = Recipe(log, (1,), (1, 2), 0, averaged_with=season)
+        monkeypatch.setattr(selection, "choose_recipes", lambda *_, recipe=recipe, **__: [recipe])
+        models.append(Forecaster(epochs=1, hidden_size=2).fit(series, horizon=12))
+    mean, alone = (model.forecast(series, 30) for model in models)
+    before = series[[*range(48, 60), *range(48, 60), *range(48, 54)]]
+    expected = np.sqrt(alone * before) if log else (alone + before) / 2
+    np.testing.assert_allclose(mean, expected, rtol=1e-12)
+    assert models[0].found_season == 12
+    assert str(models[0].recipe).endswith("averaged with the same as a season of 12 before")
+
+
 def test_the_same_seed_gives_the_same_forecast():
     series = henon(200)
     first, second = (Forecaster(epochs=5, seed=3).fit(series).fitted for _ in range(2))
@@ -273,6 +304,13 @@ def test_characteristic_roots(slopes, lags, stable):
             (
                 "logarithms, the same as a season of 12 before and a steady drift, "
                 "effects of the further columns on each level"
+            ),
+        ),
+        (
+            Recipe(False, (12, 1), (), 12, drift=False, averaged_with=12),
+            (
+                "the last number, changed as a season of 12 before, "
+                "averaged with the same as a season of 12 before"
             ),
         ),
         (Recipe(False, (1,), (1, 2, 3), 0), "differences of lag 1, linear in the lags 1 to 3"),

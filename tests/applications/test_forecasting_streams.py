@@ -15,6 +15,8 @@ RECIPES = [
     Recipe(False, (SEASON, 1), (1, 7, 8), SEASON, drift=False, effects="level"),
     Recipe(False, (SEASON,), (), SEASON, drift=False),
     Recipe(True, (1,), (), 0, effects="level"),
+    Recipe(True, (1,), (1,), 0, effects="level", averaged_with=SEASON),
+    Recipe(False, (SEASON, 1), (1, 7, 8), SEASON, drift=False, averaged_with=SEASON),
 ]
 
 

@@ -76,7 +76,7 @@ def test_a_forecaster_of_crnn_0_1_0():
     series = np.exp(3 + 0.02 * t + 0.3 * np.sin(2 * np.pi * t / 6))
     model, said = forecasting.load(DATA / "forecaster-0.1.0.npz")
     assert said == {"target": "passengers", "features": ["weather"]}
-    assert model.recipe == (True, (6,), (1, 2, 6, 7), 6, True, "none")
+    assert model.recipe == (True, (6,), (1, 2, 6, 7), 6, True, "none", 0)
     assert (model.num_lagged, model.num_known, model.floor) == (1, 0, None)
     assert model.share == 0.5
     expected = [66.6863310409251, 88.21769982215925, 89.99981557264492, 70.80998345427675]
@@ -95,6 +95,7 @@ def test_a_text_model_of_crnn_0_1_0():
 
 RECIPE = {
     "log": False, "differences": [], "lags": [1, 2], "season": 0, "drift": True, "effects": "none",
+    "averaged_with": 5,
 }  # fmt: skip
 SETTINGS = {
     "hidden_size": 3, "window": None, "season": None, "logarithms": True, "epochs": 1, "seed": 0,
