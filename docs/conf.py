@@ -32,6 +32,17 @@ html_copy_source = False
 
 # `x` in a docstring or on a page is code: an argument, a method, a name in a formula.
 default_role = "code"
+# Examples write their files to a folder that is removed.
+doctest_global_setup = """
+import os, tempfile
+_started_in = os.getcwd()
+_folder = tempfile.TemporaryDirectory()
+os.chdir(_folder.name)
+"""
+doctest_global_cleanup = """
+os.chdir(_started_in)
+_folder.cleanup()
+"""
 autodoc_member_order = "bysource"
 # PyTorch takes gigabytes, and the pages need only the names of its classes.
 autodoc_mock_imports = ["torch"]
