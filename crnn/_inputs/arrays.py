@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from crnn._inputs.conversion import as_array, as_numbers
 from crnn._typing import Array, BoolArray, FloatArray, IntArray
 from crnn.checks import any_of
+from crnn.conversion import as_array, as_numbers
 from crnn.kernels import contracts
 
 # Sums of such weights times losses stay in the range of float64.

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from crnn._inputs.conversion import as_array, as_numbers
 from crnn._typing import Array, FloatArray
+from crnn.conversion import as_array, as_numbers
 
 MASK_ADVICE = "; a mask that is 0 there leaves the step out of the loss"
 

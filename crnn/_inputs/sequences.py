@@ -6,12 +6,12 @@ import numpy as np
 
 from crnn import checks
 from crnn._inputs import arrays
-from crnn._inputs.conversion import as_array, as_numbers
 from crnn._inputs.excluded import cleared, whole_numbers
 from crnn._network.lengths import clear_padding
 from crnn._network.network import Network
 from crnn._training.data import Batch, Dataset
 from crnn._typing import Array, BoolArray, IntArray
+from crnn.conversion import as_array, as_numbers
 from crnn.kernels.streams import pair
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from crnn import conversion
 from crnn.forecasting.columns import Columns
 from crnn.forecasting.recipe import Floats
 
@@ -25,15 +26,12 @@ def checked_series(series: npt.ArrayLike) -> Floats:
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         It has another shape or dtype, or a number is not finite.
     """
-    values = np.asarray(series)
-    if values.ndim != 1 or values.dtype.kind not in "fiu":
-        raise ValueError(
-            f"series: expected numbers (time,), got {values.dtype} of shape {values.shape}"
-        )
-    values = values.astype(np.float64)
+    values = conversion.as_numbers("series", series).astype(np.float64)
+    if values.ndim != 1:
+        raise ValueError(f"series: expected numbers (time,), got shape {values.shape}")
     _check_finite("series", values)
     return values
 
@@ -83,7 +81,9 @@ def checked_columns(
     parts = []
     for name, columns, length in (("lagged", lagged, 0), ("known", known, steps)):
         length += len(series)
-        values = np.empty((length, 0)) if columns is None else np.asarray(columns, np.float64)
+        values = np.empty((length, 0))
+        if columns is not None:
+            values = conversion.as_numbers(name, columns).astype(np.float64)
         if values.ndim != 2 or len(values) < length or (len(values) > length and not steps):
             raise ValueError(f"{name}: expected shape (time={length}, columns), got {values.shape}")
         _check_finite(name, values[:length])

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from crnn import checks
-from crnn._inputs.conversion import as_array
 from crnn._training.evaluation import NOTHING_COUNTS
 from crnn._typing import Array, FloatArray
+from crnn.conversion import as_array
 from crnn.losses.base import Loss
 
 

@@ -339,6 +339,18 @@ def test_seasons_are_found():
     assert find_seasons(np.full(50, 2.0)) == []
 
 
+def test_tables_are_read_as_networks_read_them():
+    pd = pytest.importorskip("pandas")
+    series, price = SERIES[:60].round(), FEATURES[:60] + np.arange(60)[:, None] % 7
+    expected = Forecaster(epochs=1).fit(series, known=price).predict(series, known=price)
+    table = pd.DataFrame({"units": pd.array(series.astype(int), "Int64"), "price": price[:, 0]})
+    table = table.astype({"price": object})
+    model = Forecaster(epochs=1).fit(table["units"], known=table[["price"]])
+    assert model.predict(series.astype(object), known=table[["price"]]).tobytes() == (
+        expected.tobytes()
+    )
+
+
 SERIES = monthly()
 LOGARITHMIC = Forecaster(epochs=1).fit(SERIES)
 FEATURES = np.zeros((len(SERIES), 1))
@@ -362,12 +374,22 @@ REFUSALS = {
     "shape": (
         lambda: Forecaster().fit(SERIES[:, None]),
         ValueError,
-        "series: expected numbers (time,), got float64 of shape (180, 1)",
+        "series: expected numbers (time,), got shape (180, 1)",
     ),
     "texts": (
         lambda: Forecaster().fit(["a", "b"]),
+        TypeError,
+        "series: expected numbers (floats of at most 64 bits, or integers), got <U1",
+    ),
+    "masked": (
+        lambda: Forecaster().fit(np.ma.masked_equal(SERIES, SERIES[7])),
         ValueError,
-        "series: expected numbers (time,), got <U1",
+        "series: expected an array without gaps, got masked entries",
+    ),
+    "dates": (
+        lambda: Forecaster().fit(SERIES, lagged=FEATURES.astype("M8[D]")),
+        TypeError,
+        "lagged: expected numbers (floats of at most 64 bits, or integers), got datetime64[D]",
     ),
     "lagged": (
         lambda: Forecaster().fit(SERIES, np.zeros((5, 1))),

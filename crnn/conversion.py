@@ -1,4 +1,4 @@
-"""Lists, tables and arrays of other libraries, converted to arrays of numbers.
+"""Arrays of numbers from lists, tables and arrays of other libraries.
 
 Nothing here imports these libraries. Tables are recognized by their attributes, numbers by the
 array that NumPy makes of them.
@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from crnn._typing import Array
+
+__all__ = ["as_array", "as_numbers"]
 
 CATEGORIES = "; convert them to numbers, by pandas.get_dummies or to their codes"
 TIMES = "; convert them to numbers, such as (t - t[0]) / one_day"
@@ -25,11 +27,21 @@ EXACT_BELOW = 2**53
 def as_array(name: str, value: Any) -> Array:
     """Return an array without masked entries, of any dtype.
 
+    Parameters
+    ----------
+    name : str
+        The argument's name, for errors.
+    value : array-like
+
+    Returns
+    -------
+    array
+
     Raises
     ------
     TypeError, ValueError
-        Nothing, a masked entry, categories, times, nested sequences of different lengths, or
-        something else that NumPy makes no array of.
+        It is None, categories, times, nested sequences of different lengths, or something else that
+        NumPy makes no array of; or an entry is masked.
     """
     if value is None:
         raise TypeError(f"{name}: expected an array, got None")
@@ -64,15 +76,19 @@ def as_numbers(name: str, value: Any) -> Array:
     Parameters
     ----------
     name : str
-        The argument's name.
+        The argument's name, for errors.
     value : array-like
         Also tables with columns of several kinds, arrays of Python's numbers, and the small floats
         and integers of ml_dtypes. All conversions are exact.
 
+    Returns
+    -------
+    array
+
     Raises
     ------
     TypeError, ValueError
-        It holds something else.
+        It holds something else, or an entry is masked.
     """
     array = as_array(name, value)
     kind = array.dtype.kind
