@@ -178,8 +178,8 @@ def test_no_warning_for_usual_shapes(shape):
 
 
 def test_a_long_sequence_among_short_ones_takes_its_own_memory():
-    """Padded to the longest, X alone would take 80 times its 0.3 MB."""
-    n, long = 80, 40_000
+    """Padded to the longest, X alone would take 70 times its 0.1 MB."""
+    n, long = 80, 10_000
     X = [rng.normal(size=(20, 1)) for _ in range(n)]
     X[33] = rng.normal(size=(long, 1))
     y = np.arange(n) % 2
