@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from crnn import _backend, checks
 from crnn._inputs import fit_arguments, sequences
+from crnn._network import memory
 from crnn._network.architecture import Architecture
 from crnn._network.initializers import initialize
 from crnn._network.network import Network
@@ -234,7 +235,7 @@ class RecurrentNetwork(Generic[StateT]):
                 )
         # Copies: BPTT reads both again, and their owner may reuse the arrays before.
         tape: Tape[StateT] = self._network.forward(
-            checked.copy(),
+            memory.copy(checked),
             None if start is None else start.copy(),
             ends,
             skip=skipped,
@@ -279,11 +280,11 @@ class RecurrentNetwork(Generic[StateT]):
         axes += "time outputs" if architecture.return_sequences else "outputs"
         checked = sequences.floats(network, "dy", dy, axes, sizes)
         # A copy: `Network.backward` sets what is past sequences' ends to zero.
-        checked = checked.reshape(tape.outputs.shape).copy()
+        checked = memory.copy(checked.reshape(tape.outputs.shape))
         states = None
         if dh_n is not None:
             states = sequences.states(network, "dh_n", dh_n, B, single)
-        flat = np.zeros_like(self.flat_params)
+        flat = memory.zeros(self.flat_params.shape, self.dtype)
         dx, dh0 = network.backward(tape, checked, states, flat, wants_dx=True)
         if single and dx is not None:
             dx = dx[0]

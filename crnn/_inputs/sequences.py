@@ -7,6 +7,7 @@ import numpy as np
 from crnn import checks
 from crnn._inputs import arrays
 from crnn._inputs.excluded import cleared, whole_numbers
+from crnn._network import memory
 from crnn._network.lengths import clear_padding
 from crnn._network.network import Network
 from crnn._training.data import Batch, Dataset
@@ -69,7 +70,7 @@ def sequences(
     empty_axes = ("batch", "time") if may_be_empty else ()
     if lengths is not None or skip is not None:
         # A copy: what is not read may hold anything, and becomes 0.
-        x = np.array(as_numbers("x", x))
+        x = memory.copy(as_numbers("x", x))
     if lengths is not None:
         if x.ndim < 3 - network.architecture.categorical:
             raise ValueError(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from crnn._network import memory
 from crnn._network.architecture import Architecture
 from crnn._network.blocks import block_steps, in_blocks
 from crnn._network.layers import Layers
@@ -102,7 +103,7 @@ class BothWays:
             x, ends = live.shorten(x), live.lengths
         top = architecture.num_states - 2
         for state in range(0, top, 2):
-            handed = np.empty((*x.shape[:2], architecture.features), states.dtype)
+            handed = memory.empty((*x.shape[:2], architecture.features), states.dtype)
             for direction, half in enumerate(np.split(handed, 2, axis=-1)):
                 for _, steps, h in self._read(state + direction, x, states, ends, last_states):
                     half[steps] = h
@@ -117,7 +118,7 @@ class BothWays:
                     self._output_layer.add_direction(y, steps, h, direction)
             else:
                 # The outputs before the first step and after every live one, then held
-                outputs = np.zeros((len(y), x.shape[1] + 1, y.shape[2]), y.dtype)
+                outputs = memory.zeros((len(y), x.shape[1] + 1, y.shape[2]), y.dtype)
                 start = states[top + direction, :, None, : architecture.hidden_size]
                 self._output_layer.add_direction(outputs[:, :1], ..., start, direction)
                 for order, _, h in read:

@@ -11,6 +11,7 @@ from types import ModuleType
 
 import numpy as np
 
+from crnn._network import memory
 from crnn._network.architecture import Architecture
 from crnn._network.lengths import add_at_last_step, hold_last_states, reversed_steps
 from crnn._network.skipped import LiveSteps
@@ -145,14 +146,17 @@ class Layers:
                 tape.gates.append(gates)
                 features = h[:, 1:, : architecture.hidden_size]
                 outputs.append(reversed_steps(features, lengths) if direction else features)
-            x = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=-1)
+            x = outputs[0] if len(outputs) == 1 else _joined(outputs)
             mask = None
             if rng is not None and architecture.dropout and layer < architecture.num_layers - 1:
                 # What is left is scaled up here, so that predictions need no scaling.
                 share = 1 - architecture.dropout
-                mask = ((rng.random(x.shape) < share) / (share or 1)).astype(x.dtype)
+                mask = memory.empty(x.shape, x.dtype)
+                drawn = rng.random(out=memory.empty(x.shape, np.dtype(np.float64)))
+                np.less(drawn, share, out=mask, casting="unsafe")
+                mask *= 1 / (share or 1)
                 with np.errstate(all="ignore"):
-                    x = x * mask
+                    x = np.multiply(x, mask, out=memory.empty(x.shape, x.dtype))
             tape.dropout_masks.append(mask)
         if live is not None:
             x = live.top(tape.h[-architecture.directions :], architecture.hidden_size)
@@ -200,7 +204,7 @@ class Layers:
             dx: Array | None = None
             for direction in range(architecture.directions):
                 state = layer * architecture.directions + direction
-                dh = np.zeros((B, T, H), dh0.dtype)
+                dh = memory.zeros((B, T, H), dh0.dtype)
                 dc = None
                 if dtop is not None:
                     part = dtop[..., direction * H :][..., :H]
@@ -208,12 +212,12 @@ class Layers:
                 if dh_n is not None:
                     add_at_last_step(dh, dh_n[state, :, :H], tape.lengths)
                     if architecture.cell_row.state_blocks == 2:
-                        dc = np.zeros_like(dh)
+                        dc = memory.zeros(dh.shape, dh.dtype)
                         add_at_last_step(dc, dh_n[state, :, H:], tape.lengths)
                 inputs = tape.inputs[state]
                 dinputs = None
                 if (layer or wants_dx) and inputs.ndim == 3:
-                    dinputs = np.empty(inputs.shape, dh.dtype)
+                    dinputs = memory.empty(inputs.shape, dh.dtype)
                 self._backward_one(state, tape, dh, dc, dinputs, dh0[state], gradients)
                 if dh_n is not None and tape.lengths is not None:
                     # A sequence without a step here: its last state is its first.
@@ -254,12 +258,12 @@ class Layers:
         architecture, suffix = self._architecture, self._architecture.suffix(state)
         W_xh, W_hh, b_h = (self._params[name + suffix] for name in ("W_xh", "W_hh", "b_h"))
         B, T = x.shape[:2]
-        h = np.empty((B, T + 1, architecture.state_size), W_hh.dtype)
+        h = memory.empty((B, T + 1, architecture.state_size), W_hh.dtype)
         h[:, 0] = h0
         gates = None
         if architecture.cell_row.gate_blocks:
             width = architecture.cell_row.gate_blocks * architecture.hidden_size
-            gates = np.empty((B, T, width), W_hh.dtype)
+            gates = memory.empty((B, T, width), W_hh.dtype)
         inputs: Array | None = x
         if x.ndim == 2:
             # W_xh times a one-hot vector is a column of W_xh.
@@ -292,7 +296,9 @@ class Layers:
         B, T, _ = dh.shape
         x = tape.inputs[state]
         inputs = x if x.ndim == 3 else None
-        da = np.empty((B, T, len(db_h)), dh.dtype) if architecture.cell_row.gate_blocks else None
+        da = None
+        if architecture.cell_row.gate_blocks:
+            da = memory.empty((B, T, len(db_h)), dh.dtype)
         workspace = self._workspaces.take(self._workspace_size(T, B, W_xh))
         self._kernels.rnn_backward(
             architecture.cell, inputs, tape.h[state], tape.gates[state], W_xh, W_hh, dh, dc, da,
@@ -307,6 +313,14 @@ class Layers:
             self._architecture.cell, T, B, W_xh.shape[1], self._architecture.hidden_size, W_xh.dtype
         )
         return size
+
+
+def _joined(parts: list[Array]) -> Array:
+    """Return arrays (B, T, H) side by side (B, T, n * H)."""
+    B, T, H = parts[0].shape
+    joined = memory.empty((B, T, len(parts) * H), parts[0].dtype)
+    np.concatenate(parts, axis=-1, out=joined)
+    return joined
 
 
 def predict_layer(
@@ -338,7 +352,7 @@ def predict_layer(
     """
     B, T, I = x.shape
     H, cell = architecture.hidden_size, architecture.cell
-    y = np.empty((B, T, output_size or H), theta.dtype)
+    y = memory.empty((B, T, output_size or H), theta.dtype)
     size = kernels.predict_workspace_size(cell, T, B, I, H, output_size, theta.dtype)
     workspace = workspaces.take(size)
     kernels.rnn_predict(cell, x, h0, theta, H, output_size, y, h_n, workspace)

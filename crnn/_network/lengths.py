@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from crnn._network import memory
 from crnn._typing import Array, IntArray
 
 # Steps of padding that are always allowed: less memory than many small passes would cost time
@@ -18,7 +19,7 @@ def steps_within(lengths: IntArray | None, first: int, last: int) -> IntArray | 
 
 def padded(arrays: list[Array], T: int) -> Array:
     """Return arrays (T_i, ...) side by side (n, T, ...), zeros past the end of each."""
-    side_by_side = np.zeros((len(arrays), T, *arrays[0].shape[1:]), arrays[0].dtype)
+    side_by_side = memory.zeros((len(arrays), T, *arrays[0].shape[1:]), arrays[0].dtype)
     for row, array in zip(side_by_side, arrays, strict=True):
         row[: len(array)] = array
     return side_by_side
@@ -44,9 +45,14 @@ def slices_of_similar_length(lengths: IntArray, most: int) -> Iterator[slice]:
 
 def reversed_steps(x: Array, lengths: IntArray | None) -> Array:
     """Return each sequence of x (B, T, ...) from its last step to its first; padding stays."""
-    T = x.shape[1]
-    reversed_x: Array = x[steps_in_order(1, lengths, 0, T, T)]
-    return reversed_x
+    if lengths is None:
+        backwards: Array = x[:, ::-1]
+        return backwards
+    twin = memory.empty(x.shape, x.dtype)
+    for x_b, twin_b, length in zip(x, twin, lengths.tolist(), strict=True):
+        twin_b[:length] = x_b[:length][::-1]
+        twin_b[length:] = x_b[length:]
+    return twin
 
 
 def steps_in_order(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from crnn import _backend
+from crnn._network import memory
 from crnn._network.architecture import Architecture
 from crnn._network.bidirectional import BothWays
 from crnn._network.blocks import BLOCK_SCALARS, block_steps, in_blocks
@@ -191,7 +192,7 @@ class Network:
         """
         x, has_outputs_per_step = tape.x, self.architecture.return_sequences
         gradients = cells.views(gradient, self.shapes)
-        dx = np.empty(x.shape, self.flat.dtype) if wants_dx and x.ndim == 3 else None
+        dx = memory.empty(x.shape, self.flat.dtype) if wants_dx and x.ndim == 3 else None
         if not has_outputs_per_step:
             dh_n = self._through_last_outputs(tape.last_states, dy, dh_n, gradients)
         elif tape.lengths is not None:
@@ -237,7 +238,7 @@ class Network:
         B, T = x.shape[:2]
         y = None
         if self.architecture.return_sequences:
-            y = np.zeros((B, T, self.architecture.outputs), self.flat.dtype)
+            y = memory.zeros((B, T, self.architecture.outputs), self.flat.dtype)
         states = self.first_states(h0, B)
         predict = self._predict_in_blocks
         if self.architecture.bidirectional and B * T * self.architecture.features > BLOCK_SCALARS:
@@ -322,7 +323,7 @@ class Network:
         `return_sequences`.
         """
         B, T = x.shape[:2]
-        y = np.empty((B, T, self.architecture.outputs), self.flat.dtype)
+        y = memory.empty((B, T, self.architecture.outputs), self.flat.dtype)
         states = h0
         for first, last, _ in in_blocks(T, None, block_steps(B, self.architecture.features)):
             y[:, first:last], states = self._through_layers(
@@ -356,7 +357,7 @@ class Network:
         """
         B, T, I = x.shape
         H, O, cell = self.architecture.hidden_size, self._output_size, self.architecture.cell
-        gradient = np.empty_like(self.flat)
+        gradient = memory.empty(self.flat.shape, self.flat.dtype)
         size = self.kernels.gradient_workspace_size(cell, T, B, I, H, O, self.flat.dtype)
         workspace = self._workspaces.take(size)
         value, norm = self.kernels.rnn_gradient(

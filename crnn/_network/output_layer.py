@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from crnn._network import memory
 from crnn._network.architecture import Architecture
 from crnn._network.lengths import clear_padding
 from crnn._network.workspaces import Workspaces
@@ -40,7 +41,7 @@ class OutputLayer:
     def forward(self, top: Array, lengths: IntArray | None) -> Array:
         """Return y (B, T, O) of the top states (B, T, features), zero past sequences' ends."""
         if self._architecture.output_size is None:
-            y = top.copy()
+            y = memory.copy(top)
         else:
             y = self._product(top, self._params["W_hy"], self._params["b_y"])
         if lengths is not None:
@@ -72,7 +73,7 @@ class OutputLayer:
         """Return dL/d(top) (B, T, features) from dy (B, T, O), and add to the gradients."""
         if self._architecture.output_size is None:
             return dy
-        dtop = np.empty(top.shape, top.dtype)
+        dtop = memory.empty(top.shape, top.dtype)
         workspace = self._workspaces.take(self._workspace_size(top, dy.shape[2]))
         self._kernels.output_backward(
             top, self._params["W_hy"], dy, gradients["W_hy"], gradients["b_y"], dtop, workspace
@@ -83,7 +84,7 @@ class OutputLayer:
     def _product(self, h: Array, W_hy: Array, b_y: Array) -> Array:
         """Return W_hy h_t + b_y (B, T, O)."""
         B, T, _features = h.shape
-        y = np.empty((B, T, len(W_hy)), h.dtype)
+        y = memory.empty((B, T, len(W_hy)), h.dtype)
         if B:
             workspace = self._workspaces.take(self._workspace_size(h, len(W_hy)))
             self._kernels.output_forward(h, W_hy, b_y, y, workspace)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crnn._network import memory
 from crnn._network.network import Network
 from crnn._training.data import Batch
 from crnn._training.evaluation import NOTHING_COUNTS, weight_of
@@ -98,7 +99,7 @@ def gradient_of_parts(
     total = sum(weights)
     if total == 0:
         raise ValueError(NOTHING_COUNTS)
-    value, gradient = 0.0, np.zeros_like(network.flat)
+    value, gradient = 0.0, memory.zeros(network.flat.shape, network.flat.dtype)
     for part, weight in zip(parts, weights, strict=True):
         if weight == 0:
             continue
@@ -155,9 +156,9 @@ def gradient_of_batch(
         )
         return value, norm, gradient, None
     tape = network.forward(batch.x, batch.h0, batch.lengths, skip=batch.skip, rng=rng)
-    dy = np.empty_like(tape.outputs)
+    dy = memory.empty(tape.outputs.shape, tape.outputs.dtype)
     value = loss.compute(network.kernels, tape.outputs, batch.y, batch.weights, dy)
-    gradient = np.zeros_like(network.flat)
+    gradient = memory.zeros(network.flat.shape, network.flat.dtype)
     network.backward(tape, dy, None, gradient, wants_dx=False)
     norm = network.clip(gradient, clipping.norm, clipping.value)
     return value, norm, gradient, tape.last_states
