@@ -34,8 +34,8 @@ bits: $(VENV)/test
 lint: $(VENV)/test
 	PATH="$(abspath $(VENV))/bin:$$PATH" pre-commit run --all-files --show-diff-on-failure
 
-# The peers take gigabytes, so they have an environment of their own.
-bench: $(VENV)-bench/bench
+# The peers take gigabytes, so they have an environment of their own, and so has JAX 0.4.31.
+bench: $(VENV)-bench/bench $(VENV)-bench-jax/bench
 	$(VENV)-bench/bin/python -m benchmarks $(BENCH_ARGS)
 
 # sdist and wheel, and the suite on the wheel
@@ -59,9 +59,9 @@ pictures: $(VENV)-docs/docs
 	$(VENV)-docs/bin/python docs/pictures.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-docs build dist crnn.egg-info
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-bench-jax $(VENV)-docs build dist crnn.egg-info
 
-$(VENV)/bin/python $(VENV)-bench/bin/python $(VENV)-docs/bin/python:
+$(VENV)/bin/python $(VENV)-bench/bin/python $(VENV)-bench-jax/bin/python $(VENV)-docs/bin/python:
 	$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)
 
 # Each of these files records that the present sources are installed, with these extras.
@@ -82,3 +82,8 @@ $(VENV)-bench/bench: $(VENV)-bench/bin/python $(SOURCES)
 $(VENV)-docs/docs: $(VENV)-docs/bin/python $(SOURCES)
 	$(INSTALL)
 	@$(RECORD) $@
+
+# Without crnn. A Python that is too new for this JAX does without it, and the table says so.
+$(VENV)-bench-jax/bench: $(VENV)-bench-jax/bin/python
+	-$(PIP) install jax==0.4.31 jaxlib==0.4.31 'numpy<2.5' 'scipy<1.18'
+	@touch $@

@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 import crnn
-from benchmarks.speed import compare, growth, report
-from benchmarks.speed.measure import PEERS, Measurement, measure, rivals
+from benchmarks.speed import compare, growth, report, targets
+from benchmarks.speed.measure import PEERS, Measurement, measure, workers
 from benchmarks.speed.peak import Peak
 from benchmarks.speed.sizes import FLOAT64, KINDS, OPERATIONS, SIZES
 
@@ -108,7 +108,7 @@ def measure_all(chosen: argparse.Namespace) -> list[Measurement]:
                 rounds=chosen.rounds,
                 sample_seconds=SHORT_SAMPLE_SECONDS if chosen.short else SAMPLE_SECONDS,
                 peak=peak,
-                peers=() if chosen.alone else tuple(PEERS),
+                peers=() if chosen.alone else PEERS,
             )
             measured.append(m)
             print(report.row(m), flush=True)
@@ -132,11 +132,11 @@ def main() -> None:
     earlier = report.read(chosen.compare) if chosen.compare else None
     crnn.show_config()
     if not chosen.alone:
-        for line in rivals()[1]:
+        for line in workers()[1]:
             print(line)
     measured = measure_all(chosen)
     if not chosen.alone:
-        missed = report.missed_targets(measured)
+        missed = targets.missed(measured)
         print("\nbehind the targets:" if missed else "\nall targets met")
         for line in missed:
             print(f"  {line}")

@@ -7,7 +7,7 @@ from benchmarks.speed.peak import Peak
 from benchmarks.speed.sizes import Sizes
 
 # The peers whose times are ever close to crnn's
-PEERS = ("Numba", "PyTorch", "JAX", "NumPy")
+PEERS = ("Numba", "PyTorch", "JAX", "JAX 0.4.31", "NumPy")
 
 LENGTHS = (100, 1_000, 10_000, 100_000)
 HIDDEN_SIZES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)

@@ -1,29 +1,43 @@
 """One measurement: all rivals build the same job, prove that it is the same, and are timed."""
 
 import functools
-import importlib
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import sys
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.speed import jobs
 from benchmarks.speed.peak import Peak
-from benchmarks.speed.rivals import Problem, UnsuitedError, make_problem
-from benchmarks.speed.rivals.with_crnn import Crnn
+from benchmarks.speed.rivals import UnsuitedError, make_problem, with_numpy
 from benchmarks.speed.sizes import Sizes, operations_count
-from benchmarks.speed.timing import interleaved, median_and_quartiles
+from benchmarks.speed.timing import Timer, interleaved, median_and_quartiles
+from benchmarks.speed.workers import LostWorkerError, Worker
 
 OURS = "crnn"
 
-# Rivals of crnn's compiled kernels, and the module of each
-PEERS = {
-    "NumPy": None,  # crnn's own NumPy kernels
-    "lists": "with_lists",
-    "Numba": "with_numba",
-    "PyTorch": "with_torch",
-    "JAX": "with_jax",
-    "ONNX Runtime": "with_onnxruntime",
+
+class Rival(NamedTuple):
+    """Where a rival's jobs are."""
+
+    module: str
+    """The module in `benchmarks.speed.rivals`."""
+    environment: str = ""
+    """The end of the name of its environment, if it has one of its own."""
+
+
+RIVALS = {
+    OURS: Rival("with_crnn"),
+    "NumPy": Rival("with_numpy"),
+    "lists": Rival("with_lists"),
+    "Numba": Rival("with_numba"),
+    "PyTorch": Rival("with_torch"),
+    "JAX": Rival("with_jax"),
+    "JAX 0.4.31": Rival("with_jax", "jax"),
+    "ONNX Runtime": Rival("with_onnxruntime"),
+    "OpenVINO": Rival("with_openvino"),
 }
+PEERS = tuple(name for name in RIVALS if name != OURS)
 
 # GRU and LSTM are not written out by hand.
 PLAIN_RNN_ONLY = ("lists", "Numba")
@@ -31,10 +45,6 @@ PLAIN_RNN_ONLY = ("lists", "Numba")
 # How far a rival's results may be from the exact ones, as a share of the largest update or output:
 # some hundred roundings
 TOLERANCES = {"float32": 1e-3, "float64": 1e-9}
-
-CHECKED_STEPS = 5
-# Small, so the parameters stay ordinary numbers in any number of timed steps.
-TIMED_LR = 1e-6
 
 
 class Measurement(NamedTuple):
@@ -70,82 +80,73 @@ class Measurement(NamedTuple):
         return operations / self.median(OURS) / self.peak
 
 
+def environment(name: str) -> Path:
+    """Return the interpreter of the environment beside this one whose name ends in `-name`."""
+    return Path(f"{sys.prefix}-{name}") / "bin" / "python"
+
+
 @functools.cache
-def rivals() -> tuple[dict[str, Any], list[str]]:
-    """Return all rivals by name, and a line for each that is not installed."""
-    found: dict[str, Any] = {OURS: Crnn("native"), "NumPy": Crnn("python")}
-    missing = []
-    for name, module in PEERS.items():
-        if module is None:
-            continue
+def workers() -> tuple[dict[str, Worker], list[str]]:
+    """Return a worker for each rival, and a line for each that is not installed."""
+    found, missing = {}, []
+    for name, rival in RIVALS.items():
         try:
-            found[name] = importlib.import_module(f"benchmarks.speed.rivals.{module}")
-        except ImportError as error:
+            python = environment(rival.environment) if rival.environment else sys.executable
+            found[name] = Worker(python)
+            found[name].prepare(jobs.try_import, rival.module)
+        except (ImportError, LostWorkerError) as error:
+            found.pop(name, None)
             missing.append(f"{name} is left out: {error}")
     return found, missing
 
 
-def _exact(problem: Problem) -> Problem:
-    """Return the same problem in float64."""
+@functools.lru_cache(maxsize=1)
+def _exact_results(operation: str, kind: str, sizes: Sizes, dtype: str) -> jobs.Results:
+    """Return the results in float64 by the NumPy kernels, of numbers in the given dtype."""
+    problem = make_problem(kind, sizes, dtype)
     params = {name: values.astype(np.float64) for name, values in problem.params.items()}
     x, y = problem.x.astype(np.float64), problem.y.astype(np.float64)
-    return problem._replace(params=params, x=x, y=y)
+    exact = problem._replace(params=params, x=x, y=y)
+    return jobs.job_and_results(with_numpy, operation, exact)[1]
 
 
-@functools.lru_cache(maxsize=1)
-def _exact_update(kind: str, sizes: Sizes, dtype: str) -> dict[str, np.ndarray]:
-    """Return the update of a step with rate 1, in float64 by the NumPy kernels."""
-    return _update(Crnn("python"), _exact(make_problem(kind, sizes, dtype)))
+def _check(label: str, actual: jobs.Results, expected: jobs.Results, dtype: str) -> None:
+    for name, values in expected.items():
+        largest = np.abs(values).max()
+        if actual[name].shape != values.shape or not (
+            np.abs(actual[name] - values).max() <= TOLERANCES[dtype] * largest
+        ):
+            raise AssertionError(f"{label}: {name} differs from the exact result")
 
 
-@functools.lru_cache(maxsize=1)
-def _exact_outputs(kind: str, sizes: Sizes, dtype: str, steps: int) -> np.ndarray:
-    """Return the outputs of the first steps, in float64 by the NumPy kernels."""
-    problem = _exact(make_problem(kind, sizes, dtype))
-    return Crnn("python").inference(problem._replace(x=problem.x[:, :steps]))()
+def _timers(
+    operation: str, kind: str, sizes: Sizes, dtype: str, peers: tuple[str, ...]
+) -> dict[str, Timer]:
+    """Return the timers of crnn's job and of its peers', once their results are checked."""
+    arguments = (operation, kind, sizes, dtype)
+    timers = {}
+    for name, worker in workers()[0].items():
+        if name not in (OURS, *peers) or (kind != "RNN" and name in PLAIN_RNN_ONLY):
+            continue
+        try:
+            results = worker.prepare(jobs.make, RIVALS[name].module, *arguments)
+        except UnsuitedError:
+            continue
+        label = f"{name}, {kind} {tuple(sizes)} {operation}"
+        _check(label, results, _exact_results(*arguments), dtype)
+        timers[name] = worker.seconds_per_call
+    return timers
 
 
-def _update(rival: Any, problem: Problem) -> dict[str, np.ndarray]:
-    step = rival.train_step(problem)
-    step.lr = 1.0
-    step()
-    return {name: now - problem.params[name] for name, now in step.parameters().items()}
-
-
-def _check(label: str, actual: np.ndarray, expected: np.ndarray, dtype: str) -> None:
-    actual = np.asarray(actual, np.float64)
-    largest = np.abs(expected).max()
-    if actual.shape != expected.shape or not (
-        np.abs(actual - expected).max() <= TOLERANCES[dtype] * largest
-    ):
-        raise AssertionError(f"{label} differs from the exact result")
-
-
-def _checked_job(rival: Any, label: str, operation: str, problem: Problem) -> Callable[[], object]:
-    """Return the job of one rival, once its results are those of the exact computation."""
-    dtype = problem.dtype.name
-    exact = (problem.kind, problem.sizes, dtype)
-    if operation == "train step":
-        expected = _exact_update(*exact)
-        for parameter, change in _update(rival, problem).items():
-            _check(f"{label}: {parameter}", change, expected[parameter], dtype)
-        step = rival.train_step(problem)
-        step.lr = TIMED_LR
-        return step
-    if operation == "inference":
-        job = rival.inference(problem)
-        y = _exact_outputs(*exact, problem.sizes.T)
-        outputs = np.asarray(job())
-        if outputs.shape[:2] != y.shape[:2]:
-            outputs = outputs.swapaxes(0, 1)
-        _check(f"{label}: y", outputs, y, dtype)
-        return job
-    stream = rival.streaming_step(problem)
-    y = _exact_outputs(*exact, CHECKED_STEPS)
-    for t in range(CHECKED_STEPS):
-        y_t = stream(np.ascontiguousarray(problem.x[:, t]))
-        _check(f"{label}: y of step {t}", y_t, y[:, t], dtype)
-    return functools.partial(stream, problem.x[:, 0].copy())
+def _leave_out_lost(error: LostWorkerError) -> None:
+    """Go on without a peer whose process has ended, and say so."""
+    found = workers()[0]
+    lost = [name for name, worker in found.items() if not worker.runs]
+    if OURS in lost or not lost:
+        raise error
+    for name in lost:
+        del found[name]
+        print(f"{name} is left out from here: {error}")
 
 
 def measure(
@@ -158,20 +159,17 @@ def measure(
     rounds: int,
     sample_seconds: float,
     peak: Peak,
-    peers: tuple[str, ...] = tuple(PEERS),
+    peers: tuple[str, ...] = PEERS,
 ) -> Measurement:
     """Measure crnn and those of the peers that are installed and have this kind of network."""
-    problem = make_problem(kind, sizes, dtype)
-    jobs = {}
-    for label, rival in rivals()[0].items():
-        if label not in (OURS, *peers) or (kind != "RNN" and label in PLAIN_RNN_ONLY):
-            continue
+    while True:
         try:
-            jobs[label] = _checked_job(rival, label, operation, problem)
-        except UnsuitedError:
-            continue
-    before = peak.measure(dtype)
-    samples = interleaved(jobs, rounds, sample_seconds)
-    after = peak.measure(dtype)
+            timers = _timers(operation, kind, sizes, dtype, peers)
+            before = peak.measure(dtype)
+            samples = interleaved(timers, rounds, sample_seconds)
+            after = peak.measure(dtype)
+            break
+        except LostWorkerError as error:
+            _leave_out_lost(error)
     highest = None if before is None or after is None else max(before, after)
     return Measurement(operation, kind, name, sizes, dtype, samples, highest)

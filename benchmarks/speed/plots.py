@@ -19,9 +19,11 @@ COLORS = {
     "Numba": "#E69F00",
     "PyTorch": "#D55E00",
     "JAX": "#009E73",
+    "JAX 0.4.31": "#005B43",
     "ONNX Runtime": "#CC79A7",
+    "OpenVINO": "#56B4E9",
 }
-MARKERS = dict(zip(COLORS, "Dsx^ovP", strict=True))
+MARKERS = dict(zip(COLORS, "Dsx^ov<PX", strict=True))
 
 
 def _finish(figure: plt.Figure, path: Path) -> None:

@@ -6,12 +6,13 @@ batch_first and use all cores. Samples alternate.
 """
 
 import argparse
+from collections.abc import Callable
 
 import torch
 
 import crnn.torch
 from benchmarks.speed.sizes import KINDS, SIZES
-from benchmarks.speed.timing import interleaved, median_and_quartiles
+from benchmarks.speed.timing import interleaved, median_and_quartiles, timer_of
 
 OPERATIONS = ("train step", "inference")
 ROUNDS, SAMPLE_SECONDS = 7, 0.05
@@ -27,7 +28,7 @@ class _Model(torch.nn.Module):
         return self.linear(self.layer(x)[0])
 
 
-def _jobs(kind: str, name: str, operation: str) -> dict[str, object]:
+def _jobs(kind: str, name: str, operation: str) -> dict[str, Callable[[], object]]:
     """Return the job with each library's layer."""
     T, B, I, H, O = SIZES[name]
     torch.manual_seed(0)
@@ -70,7 +71,9 @@ def main() -> None:
         entries = [f"{name}: {', '.join(map(str, SIZES[name]))}"]
         for kind in KINDS:
             for operation in OPERATIONS:
-                samples = interleaved(_jobs(kind, name, operation), ROUNDS, SAMPLE_SECONDS)
+                jobs = _jobs(kind, name, operation)
+                timers = {rival: timer_of(job) for rival, job in jobs.items()}
+                samples = interleaved(timers, ROUNDS, SAMPLE_SECONDS)
                 theirs, ours = (
                     median_and_quartiles(samples[rival])[0] * 1e3 for rival in ("PyTorch", "crnn")
                 )

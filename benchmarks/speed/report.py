@@ -17,15 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import crnn
+from benchmarks.speed import targets
 from benchmarks.speed.measure import OURS, PEERS, Measurement
-from benchmarks.speed.sizes import (
-    KINDS,
-    OPERATIONS,
-    PYTORCH_RATIO,
-    SHARE_OF_PEAK,
-    SIZES,
-    TARGETS,
-)
+from benchmarks.speed.sizes import KINDS, OPERATIONS, SIZES
 from benchmarks.speed.timing import median_and_quartiles
 
 RESULTS = Path(__file__).parents[1] / "results.json"
@@ -43,7 +37,7 @@ def machine() -> dict[str, object]:
         lines = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
         model = lines[0].split(":", 1)[1].strip() if lines else model
     versions = {"crnn": crnn.__version__, "Python": platform.python_version()}
-    for package in ("numpy", "numba", "torch", "jax", "onnxruntime"):
+    for package in ("numpy", "numba", "torch", "jax", "onnxruntime", "openvino"):
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
     return {
@@ -92,44 +86,9 @@ def row(m: Measurement) -> str:
     else:
         pairs = zip(m.samples[best], m.samples[OURS], strict=True)
         _, low, high = median_and_quartiles([theirs / ours for theirs, ours in pairs])
-        line += f"{m.ratio(best):>11.2f}{f'{low:.2f}-{high:.2f}':>14}{_target(m) or '':>8}"
+        line += f"{m.ratio(best):>11.2f}{f'{low:.2f}-{high:.2f}':>14}{targets.ratio(m):>8}"
     share = m.share_of_peak()
     return line + (f"{share:>9.0%}" if share is not None else f"{'-':>9}")
-
-
-def _target(m: Measurement) -> float:
-    """Return the least ratio of the best peer's time to crnn's; 0: no target."""
-    if m.dtype != "float32" or m.name not in TARGETS[m.kind]:
-        return 0
-    return TARGETS[m.kind][m.name][OPERATIONS.index(m.operation)]
-
-
-def missed_targets(measurements: list[Measurement]) -> list[str]:
-    """Return a line for each target that crnn misses."""
-    lines = []
-    for m in measurements:
-        best, target = m.best_peer(), _target(m)
-        if best is not None and m.ratio(best) < target:
-            lines.append(
-                f"{m.kind} {m.name} {m.operation}: {best} / crnn {m.ratio(best):.2f}, "
-                f"target {target}"
-            )
-        if m.operation != "train step" or m.dtype != "float32":
-            continue
-        share = m.share_of_peak()
-        if m.name in ("large", "xl") and share is not None and share < SHARE_OF_PEAK:
-            lines.append(
-                f"{m.kind} {m.name} {m.operation}: {share:.0%} of the peak, target "
-                f"{SHARE_OF_PEAK:.0%}"
-            )
-        if m.kind == "RNN" and m.sizes.B == 1 and "PyTorch" in m.samples:
-            ratio = m.ratio("PyTorch")
-            if ratio < PYTORCH_RATIO:
-                lines.append(
-                    f"{m.kind} {m.name} {m.operation}: PyTorch / crnn {ratio:.0f}, "
-                    f"target {PYTORCH_RATIO}"
-                )
-    return lines
 
 
 def _record(m: Measurement) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The grid of networks that every measurement runs over, and the targets on it."""
+"""The grid of networks that every measurement runs over."""
 
 from typing import NamedTuple
 
@@ -32,35 +32,6 @@ KINDS = tuple(BLOCKS)
 
 # What a full run measures in float64, where the ratios are about those of float32
 FLOAT64 = {("RNN", name) for name in ("tiny", "medium", "large")}
-
-# The least ratio of the best peer's median to crnn's in float32, for the operations in the order
-# above; 0: no target
-GATED_TARGETS = {
-    **dict.fromkeys(("nano", "tiny", "long"), (3, 3, 8)),
-    **dict.fromkeys(("small", "medium"), (3, 3, 0)),
-    "charlm": (2.5, 2.5, 0),
-    "large": (1.4, 1.4, 0),
-    "xl": (1.4, 1.4, 0),
-}
-TARGETS = {
-    "RNN": {
-        "nano": (3, 8, 8),
-        "tiny": (5, 6, 8),
-        "small": (5, 5, 6),
-        "medium": (4, 2.5, 2.5),
-        "charlm": (3, 2.2, 2),
-        "large": (1.5, 1.5, 1.2),
-        "xl": (1.4, 1.4, 1.2),
-        "long": (7, 6, 8),
-    },
-    "GRU": GATED_TARGETS,
-    "LSTM": GATED_TARGETS,
-}
-
-# Further targets of a training step: the share of the peak in the products of large and xl, and
-# PyTorch's time over crnn's for one sequence of a plain RNN
-SHARE_OF_PEAK = 0.6
-PYTORCH_RATIO = 100
 
 
 def operations_count(operation: str, kind: str, sizes: Sizes) -> int:

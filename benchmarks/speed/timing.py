@@ -1,5 +1,6 @@
 """Timing of jobs in interleaved rounds, so noise affects all of them equally."""
 
+import functools
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +14,10 @@ REST_SECONDS = 0.1
 CANDIDATE_SECONDS, CANDIDATE_ROUNDS, CANDIDATE_REST, HOPELESS = 0.02, 3, 0.03, 3
 
 
+# A function from a number of calls of a job to the seconds per call
+Timer = Callable[[int], float]
+
+
 def seconds_per_call(job: Callable[[], object], calls: int) -> float:
     """Return the mean time of a call over so many calls."""
     start = time.perf_counter()
@@ -21,19 +26,21 @@ def seconds_per_call(job: Callable[[], object], calls: int) -> float:
     return (time.perf_counter() - start) / calls
 
 
-def calls_for(job: Callable[[], object], least_seconds: float) -> int:
+def timer_of(job: Callable[[], object]) -> Timer:
+    """Return the timer of a job in this process."""
+    return functools.partial(seconds_per_call, job)
+
+
+def calls_for(timer: Timer, least_seconds: float) -> int:
     """Return how many calls take at least `least_seconds`; the job has run before."""
     calls = 1
-    while (taken := seconds_per_call(job, calls) * calls) < least_seconds / 10:
+    while (taken := timer(calls) * calls) < least_seconds / 10:
         calls *= 10
     return max(1, round(calls * least_seconds / taken))
 
 
 def interleaved(
-    jobs: Mapping[str, Callable[[], object]],
-    rounds: int,
-    least_seconds: float,
-    rest: float = REST_SECONDS,
+    timers: Mapping[str, Timer], rounds: int, least_seconds: float, rest: float = REST_SECONDS
 ) -> dict[str, list[float]]:
     """Return the seconds per call of each job, one sample for each round.
 
@@ -43,16 +50,16 @@ def interleaved(
     where a call is shorter than the sample.
     """
     calls = {}
-    for name, job in jobs.items():
-        job()
-        calls[name] = calls_for(job, least_seconds)
-    samples: dict[str, list[float]] = {name: [] for name in jobs}
+    for name, timer in timers.items():
+        timer(1)
+        calls[name] = calls_for(timer, least_seconds)
+    samples: dict[str, list[float]] = {name: [] for name in timers}
     for _ in range(rounds):
-        for name, job in jobs.items():
+        for name, timer in timers.items():
             time.sleep(rest)
             if calls[name] > 1:
-                job()
-            samples[name].append(seconds_per_call(job, calls[name]))
+                timer(1)
+            samples[name].append(timer(calls[name]))
     return samples
 
 
@@ -63,7 +70,8 @@ def fastest(*candidates: Callable[[], object]) -> Callable[[], object]:
     first = [seconds_per_call(candidate, 1) for candidate in candidates]
     jobs = {str(i): candidates[i] for i, s in enumerate(first) if s <= HOPELESS * min(first)}
     if len(jobs) > 1:
-        samples = interleaved(jobs, CANDIDATE_ROUNDS, CANDIDATE_SECONDS, CANDIDATE_REST)
+        timers = {name: timer_of(job) for name, job in jobs.items()}
+        samples = interleaved(timers, CANDIDATE_ROUNDS, CANDIDATE_SECONDS, CANDIDATE_REST)
         return jobs[min(jobs, key=lambda name: min(samples[name]))]
     return next(iter(jobs.values()))
 

@@ -68,3 +68,8 @@ def make_problem(kind: str, sizes: Sizes, dtype: str) -> Problem:
     x = rng.standard_normal((B, T, I)).astype(dtype)
     y = rng.standard_normal((B, T, O)).astype(dtype)
     return Problem(kind, sizes, params, x, y)
+
+
+def ordered_gates(values: np.ndarray, H: int, order: tuple[int, ...]) -> np.ndarray:
+    """Return the blocks of H rows of `values` in the order of another library's gates."""
+    return np.concatenate([values[gate * H : (gate + 1) * H] for gate in order])

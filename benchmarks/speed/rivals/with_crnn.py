@@ -1,4 +1,4 @@
-"""crnn, with either of its implementations."""
+"""crnn, with its compiled kernels unless another implementation is named."""
 
 import functools
 
@@ -6,6 +6,15 @@ import numpy as np
 
 import crnn
 from benchmarks.speed.rivals import NAMES, Problem
+
+
+def _net(problem: Problem, implementation: str) -> crnn.RNN | crnn.GRU | crnn.LSTM:
+    _, _, I, H, O = problem.sizes
+    family = getattr(crnn, problem.kind)
+    net = family(I, H, O, dtype=problem.dtype, implementation=implementation)
+    for name in NAMES:
+        net.params[name][...] = problem.params[name]
+    return net
 
 
 class _Train:
@@ -28,27 +37,15 @@ class _Train:
         return {name: self._net.params[name].copy() for name in NAMES}
 
 
-class Crnn:
-    """The jobs of one implementation."""
+def train_step(problem: Problem, implementation: str = "native") -> _Train:
+    return _Train(problem, _net(problem, implementation))
 
-    def __init__(self, implementation: str) -> None:
-        self._implementation = implementation
 
-    def _net(self, problem: Problem) -> crnn.RNN | crnn.GRU | crnn.LSTM:
-        _, _, I, H, O = problem.sizes
-        family = getattr(crnn, problem.kind)
-        net = family(I, H, O, dtype=problem.dtype, implementation=self._implementation)
-        for name in NAMES:
-            net.params[name][...] = problem.params[name]
-        return net
+def inference(problem: Problem, implementation: str = "native"):
+    return functools.partial(_net(problem, implementation).predict, problem.x)
 
-    def train_step(self, problem: Problem) -> _Train:
-        return _Train(problem, self._net(problem))
 
-    def inference(self, problem: Problem):
-        return functools.partial(self._net(problem).predict, problem.x)
-
-    def streaming_step(self, problem: Problem):
-        stream = self._net(problem).stream(problem.sizes.B)
-        y = np.empty((problem.sizes.B, problem.sizes.O), problem.dtype)
-        return functools.partial(stream.step, out=y)
+def streaming_step(problem: Problem, implementation: str = "native"):
+    stream = _net(problem, implementation).stream(problem.sizes.B)
+    y = np.empty((problem.sizes.B, problem.sizes.O), problem.dtype)
+    return functools.partial(stream.step, out=y)

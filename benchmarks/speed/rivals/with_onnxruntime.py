@@ -12,8 +12,11 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.speed.rivals import Problem, UnsuitedError
+from benchmarks.speed.rivals import Problem, UnsuitedError, ordered_gates
 from benchmarks.speed.timing import fastest
+
+# ONNX's order of crnn's gates
+GATES = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 3, 1, 2)}
 
 
 def _session(problem: Problem, threads: int) -> onnxruntime.InferenceSession:
@@ -23,20 +26,14 @@ def _session(problem: Problem, threads: int) -> onnxruntime.InferenceSession:
         # A session opens, and fails when it runs.
         raise UnsuitedError(f"ONNX Runtime has no {kind} in float64")
     real = TensorProto.DOUBLE if problem.dtype == np.float64 else TensorProto.FLOAT
-    # ONNX orders the gates in its own way.
-    order = {"RNN": [0], "GRU": [1, 0, 2], "LSTM": [0, 3, 1, 2]}[kind]
-
-    def ordered(values):
-        blocks = values.reshape(-1, H, *values.shape[1:])
-        return np.concatenate([blocks[gate] for gate in order])
-
+    order = GATES[kind]
     of_h = np.zeros(len(order) * H, p["b_h"].dtype)
     if kind == "GRU":
         of_h[2 * H :] = p["b_h"][3 * H :]
     constants = {
-        "W": ordered(p["W_xh"])[None],
-        "R": ordered(p["W_hh"])[None],
-        "bias": np.concatenate([ordered(p["b_h"]), of_h])[None],
+        "W": ordered_gates(p["W_xh"], H, order)[None],
+        "R": ordered_gates(p["W_hh"], H, order)[None],
+        "bias": np.concatenate([ordered_gates(p["b_h"], H, order), of_h])[None],
         "W_hy_T": np.ascontiguousarray(p["W_hy"].T),
         "b_y": p["b_y"],
         "directions": np.array([1], np.int64),
