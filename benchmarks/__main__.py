@@ -13,8 +13,9 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 import crnn
-from benchmarks.speed import compare, growth, report, targets
-from benchmarks.speed.measure import PEERS, Measurement, measure, workers
+from benchmarks.speed import compare, growth, libraries, report, targets
+from benchmarks.speed.libraries import PEERS
+from benchmarks.speed.measure import Measurement, measure
 from benchmarks.speed.peak import Peak
 from benchmarks.speed.sizes import FLOAT64, KINDS, OPERATIONS, SIZES
 
@@ -132,8 +133,8 @@ def main() -> None:
     earlier = report.read(chosen.compare) if chosen.compare else None
     crnn.show_config()
     if not chosen.alone:
-        for line in workers()[1]:
-            print(line)
+        for name in PEERS:
+            libraries.worker(name)
     measured = measure_all(chosen)
     if not chosen.alone:
         missed = targets.missed(measured)

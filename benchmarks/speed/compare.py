@@ -6,7 +6,7 @@ a different clock does not count as a change.
 
 from typing import Any, NamedTuple
 
-from benchmarks.speed.measure import OURS
+from benchmarks.speed.libraries import OURS
 
 # Slower by more than this is a regression.
 TOLERATED = 1.1

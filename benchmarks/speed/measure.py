@@ -1,43 +1,17 @@
 """One measurement: all rivals build the same job, prove that it is the same, and are timed."""
 
 import functools
-import sys
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.speed import jobs
+from benchmarks.speed import jobs, libraries
+from benchmarks.speed.libraries import LIBRARIES, OURS, PEERS
 from benchmarks.speed.peak import Peak
 from benchmarks.speed.rivals import UnsuitedError, make_problem, with_numpy
 from benchmarks.speed.sizes import Sizes, operations_count
 from benchmarks.speed.timing import Timer, interleaved, median_and_quartiles
-from benchmarks.speed.workers import LostWorkerError, Worker
-
-OURS = "crnn"
-
-
-class Rival(NamedTuple):
-    """Where a rival's jobs are."""
-
-    module: str
-    """The module in `benchmarks.speed.rivals`."""
-    environment: str = ""
-    """The end of the name of its environment, if it has one of its own."""
-
-
-RIVALS = {
-    OURS: Rival("with_crnn"),
-    "NumPy": Rival("with_numpy"),
-    "lists": Rival("with_lists"),
-    "Numba": Rival("with_numba"),
-    "PyTorch": Rival("with_torch"),
-    "JAX": Rival("with_jax"),
-    "JAX 0.4.31": Rival("with_jax", "jax"),
-    "ONNX Runtime": Rival("with_onnxruntime"),
-    "OpenVINO": Rival("with_openvino"),
-}
-PEERS = tuple(name for name in RIVALS if name != OURS)
+from benchmarks.speed.workers import LostWorkerError
 
 # GRU and LSTM are not written out by hand.
 PLAIN_RNN_ONLY = ("lists", "Numba")
@@ -80,26 +54,6 @@ class Measurement(NamedTuple):
         return operations / self.median(OURS) / self.peak
 
 
-def environment(name: str) -> Path:
-    """Return the interpreter of the environment beside this one whose name ends in `-name`."""
-    return Path(f"{sys.prefix}-{name}") / "bin" / "python"
-
-
-@functools.cache
-def workers() -> tuple[dict[str, Worker], list[str]]:
-    """Return a worker for each rival, and a line for each that is not installed."""
-    found, missing = {}, []
-    for name, rival in RIVALS.items():
-        try:
-            python = environment(rival.environment) if rival.environment else sys.executable
-            found[name] = Worker(python)
-            found[name].prepare(jobs.try_import, rival.module)
-        except (ImportError, LostWorkerError) as error:
-            found.pop(name, None)
-            missing.append(f"{name} is left out: {error}")
-    return found, missing
-
-
 @functools.lru_cache(maxsize=1)
 def _exact_results(operation: str, kind: str, sizes: Sizes, dtype: str) -> jobs.Results:
     """Return the results in float64 by the NumPy kernels, of numbers in the given dtype."""
@@ -119,34 +73,21 @@ def _check(label: str, actual: jobs.Results, expected: jobs.Results, dtype: str)
             raise AssertionError(f"{label}: {name} differs from the exact result")
 
 
-def _timers(
-    operation: str, kind: str, sizes: Sizes, dtype: str, peers: tuple[str, ...]
-) -> dict[str, Timer]:
-    """Return the timers of crnn's job and of its peers', once their results are checked."""
+def _checked_timer(
+    library: str, operation: str, kind: str, sizes: Sizes, dtype: str
+) -> Timer | None:
+    """Return the timer of a library's job, once its results are checked; None if it has no job."""
+    worker = libraries.worker(library)
+    if worker is None or (kind != "RNN" and library in PLAIN_RNN_ONLY):
+        return None
     arguments = (operation, kind, sizes, dtype)
-    timers = {}
-    for name, worker in workers()[0].items():
-        if name not in (OURS, *peers) or (kind != "RNN" and name in PLAIN_RNN_ONLY):
-            continue
-        try:
-            results = worker.prepare(jobs.make, RIVALS[name].module, *arguments)
-        except UnsuitedError:
-            continue
-        label = f"{name}, {kind} {tuple(sizes)} {operation}"
-        _check(label, results, _exact_results(*arguments), dtype)
-        timers[name] = worker.seconds_per_call
-    return timers
-
-
-def _leave_out_lost(error: LostWorkerError) -> None:
-    """Go on without a peer whose process has ended, and say so."""
-    found = workers()[0]
-    lost = [name for name, worker in found.items() if not worker.runs]
-    if OURS in lost or not lost:
-        raise error
-    for name in lost:
-        del found[name]
-        print(f"{name} is left out from here: {error}")
+    try:
+        results = worker.prepare(jobs.make, LIBRARIES[library].module, *arguments)
+    except UnsuitedError:
+        return None
+    label = f"{library}, {kind} {tuple(sizes)} {operation}"
+    _check(label, results, _exact_results(*arguments), dtype)
+    return worker.seconds_per_call
 
 
 def measure(
@@ -164,12 +105,16 @@ def measure(
     """Measure crnn and those of the peers that are installed and have this kind of network."""
     while True:
         try:
-            timers = _timers(operation, kind, sizes, dtype, peers)
+            timers = {
+                library: timer
+                for library in (OURS, *peers)
+                if (timer := _checked_timer(library, operation, kind, sizes, dtype))
+            }
             before = peak.measure(dtype)
             samples = interleaved(timers, rounds, sample_seconds)
             after = peak.measure(dtype)
-            break
         except LostWorkerError as error:
-            _leave_out_lost(error)
-    highest = None if before is None or after is None else max(before, after)
-    return Measurement(operation, kind, name, sizes, dtype, samples, highest)
+            libraries.leave_out_lost(error)
+            continue
+        highest = None if before is None or after is None else max(before, after)
+        return Measurement(operation, kind, name, sizes, dtype, samples, highest)

@@ -8,7 +8,8 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-from benchmarks.speed.measure import OURS, PEERS, Measurement
+from benchmarks.speed.libraries import OURS, PEERS
+from benchmarks.speed.measure import Measurement
 from benchmarks.speed.sizes import KINDS, OPERATIONS, SIZES
 
 # Okabe and Ito's palette, for any color vision

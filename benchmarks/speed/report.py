@@ -18,7 +18,8 @@ from typing import Any
 
 import crnn
 from benchmarks.speed import targets
-from benchmarks.speed.measure import OURS, PEERS, Measurement
+from benchmarks.speed.libraries import OURS, PEERS
+from benchmarks.speed.measure import Measurement
 from benchmarks.speed.sizes import KINDS, OPERATIONS, SIZES
 from benchmarks.speed.timing import median_and_quartiles
 

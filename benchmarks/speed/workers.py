@@ -4,6 +4,8 @@ A worker holds one job at a time. The parent lets the workers take samples in tu
 waits uses no core. A worker may run in another environment, and imports what its jobs need.
 """
 
+import contextlib
+import signal
 import subprocess
 import sys
 import traceback
@@ -19,7 +21,17 @@ ROOT = Path(__file__).parents[2]
 
 
 class LostWorkerError(Exception):
-    """The process of a worker has ended."""
+    """The process of a worker did not start, or has ended.
+
+    Parameters
+    ----------
+    reason : str
+    worker : Worker
+    """
+
+    def __init__(self, reason: str, worker: "Worker") -> None:
+        super().__init__(reason)
+        self.worker = worker
 
 
 class Worker:
@@ -43,20 +55,16 @@ class Worker:
         try:
             self._process = subprocess.Popen(command, cwd=ROOT, pass_fds=[descriptor])
         except OSError as error:
-            raise LostWorkerError(f"{python}: {error.strerror}") from None
+            raise LostWorkerError(f"{python}: {error.strerror}", self) from None
         theirs.close()
-
-    @property
-    def runs(self) -> bool:
-        """Whether the process still runs."""
-        return self._process.poll() is None
 
     def _ask(self, *request: object) -> Any:
         try:
             self._connection.send(request)
             answer = self._connection.recv()
         except (EOFError, OSError):
-            raise LostWorkerError(f"its process ended with {self._process.wait()}") from None
+            reason = f"its process ended with {self._process.wait()}"
+            raise LostWorkerError(reason, self) from None
         if isinstance(answer, BaseException):
             raise answer
         return answer
@@ -78,22 +86,22 @@ class Worker:
 
 def _serve(connection: Connection) -> None:
     """Answer requests until the parent has gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too
     job = None
-    while True:
-        try:
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
             word, *arguments = connection.recv()
-            if word == "prepare":
-                job = None  # its memory is free before the next one needs it
-                make, *arguments = arguments
-                job, answer = make(*arguments)
-            else:
-                answer = seconds_per_call(job, *arguments)
-        except EOFError:
-            return
-        except Exception as error:
-            error.add_note("".join(traceback.format_exception(error)))
-            answer = error
-        connection.send(answer)
+            try:
+                if word == "prepare":
+                    job = None  # its memory is free before the next one needs it
+                    make, *arguments = arguments
+                    job, answer = make(*arguments)
+                else:
+                    answer = seconds_per_call(job, *arguments)
+            except Exception as error:
+                error.add_note("".join(traceback.format_exception(error)))
+                answer = error
+            connection.send(answer)
 
 
 if __name__ == "__main__":
