@@ -1,9 +1,9 @@
 """Time crnn against other libraries in one run.
 
-A run without a selection measures all kinds, sizes and operations. It writes results.json and its
-pictures to the folder benchmarks/, or to the folder of `--output`. With `--compare` it prints what
-became slower or faster than in an earlier results.json by more than the spread of both runs, and
-exits with 1 if anything became slower by more than 10 %.
+A run without a selection measures all kinds, sizes and operations, and the shapes. It writes
+results.json and its pictures to the folder benchmarks/, or to the folder of `--output`. With
+`--compare` it prints what became slower or faster than in an earlier results.json by more than the
+spread of both runs, and exits with 1 if anything became slower by more than 10 %.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from benchmarks.speed import compare, growth, libraries, report, targets
 from benchmarks.speed.libraries import PEERS
 from benchmarks.speed.measure import Measurement, measure
 from benchmarks.speed.peak import Peak
+from benchmarks.speed.shapes import measure as shapes
 from benchmarks.speed.sizes import FLOAT64, KINDS, OPERATIONS, SIZES
 
 FOLDER = Path(__file__).parent
@@ -67,6 +68,9 @@ def options() -> argparse.Namespace:
         ("dtypes", DTYPES),
     ):
         parser.add_argument(f"--{name}", type=some_of(known), help=f"some of {','.join(known)}")
+    parser.add_argument(
+        "--shapes", action="store_true", help="those of benchmarks.speed.shapes in any case"
+    )
     parser.add_argument("--alone", action="store_true", help="crnn without other libraries")
     parser.add_argument(
         "--rounds", type=rounds_of, help=f"samples of each ({ROUNDS}; short: {SHORT_ROUNDS})"
@@ -135,12 +139,6 @@ def main() -> None:
     if not chosen.alone:
         for name in PEERS:
             libraries.worker(name)
-    measured = measure_all(chosen)
-    if not chosen.alone:
-        missed = targets.missed(measured)
-        print("\nbehind the targets:" if missed else "\nall targets met")
-        for line in missed:
-            print(f"  {line}")
     is_full = not (
         chosen.short
         or chosen.alone
@@ -149,10 +147,17 @@ def main() -> None:
         or chosen.operations
         or chosen.dtypes
     )
+    measured = measure_all(chosen)
+    shaped = list(shapes.measure_all(chosen.rounds)) if is_full or chosen.shapes else []
+    if not chosen.alone:
+        missed = targets.missed(measured) + shapes.missed(shaped)
+        print("\nbehind the targets:" if missed else "\nall targets met")
+        for line in missed:
+            print(f"  {line}")
     folder = chosen.output or (FOLDER if is_full else None)
     draws = folder is not None and not chosen.alone
     grown = measure_growth(chosen.short, chosen.rounds) if draws else []
-    results = report.results_of(measured, grown)
+    results = report.results_of(measured, grown, shaped)
     print(f"\n{report.markdown(results, tuple(SIZES))}")
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)

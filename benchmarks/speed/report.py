@@ -113,13 +113,16 @@ def _record(m: Measurement) -> dict[str, object]:
 
 
 def results_of(
-    measurements: list[Measurement], growth: list[tuple[str, Measurement]]
+    measurements: list[Measurement],
+    growth: list[tuple[str, Measurement]],
+    shapes: list[Measurement],
 ) -> dict[str, Any]:
     """Return the contents of results.json: everything measured, rounded to four digits."""
     results = {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(),
         "measurements": [_record(m) for m in measurements],
+        "shapes": [_record(m) for m in shapes],
         "growth": [{"axis": axis} | _record(m) for axis, m in growth],
     }
     return json.loads(json.dumps(results), parse_float=lambda text: float(f"{float(text):.4g}"))

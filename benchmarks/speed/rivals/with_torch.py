@@ -21,7 +21,7 @@ def _run(threads, form):
     return form()
 
 
-def _best(*forms):
+def best(*forms):
     """Return the fastest form, and set the number of threads that it is fastest with."""
     jobs = {functools.partial(_run, n, form): (n, form) for n in THREADS for form in forms}
     threads, form = jobs[fastest(*jobs)]
@@ -70,7 +70,7 @@ class _Train:
         self._sgd = torch.optim.SGD(trained, lr=0.0, fused=True)
         self._loss = torch.nn.MSELoss()
         self._x, self._y = _time_major(problem.x), _time_major(problem.y)
-        _best(self)
+        best(self)
 
     @property
     def lr(self) -> float:
@@ -106,7 +106,7 @@ def inference(problem: Problem):
             with torch.inference_mode():
                 return model(x)
 
-        return _best(by_fused_module)
+        return best(by_fused_module)
     W_xh, W_hh, b_h, W_hy, b_y = (model.named[name].detach() for name in NAMES)
     T, B, _, H, _ = problem.sizes
 
@@ -122,7 +122,7 @@ def inference(problem: Problem):
                 h = h_t.addmm_(h, W_hh.T).tanh_()
             return torch.addmm(b_y, states.flatten(0, 1), W_hy.T).unflatten(0, (T, B))
 
-    return _best(by_module, by_products)
+    return best(by_module, by_products)
 
 
 def streaming_step(problem: Problem):
@@ -162,7 +162,7 @@ def streaming_step(problem: Problem):
 
     forms = (by_cell, by_products) if problem.kind == "RNN" else (by_cell, by_module)
     jobs = {job(form): form for form in forms}
-    form = jobs[_best(*jobs)]
+    form = jobs[best(*jobs)]
     h = zero(form)
 
     def step(x):
