@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from crnn import checks
-from crnn._typing import Array
+from crnn._typing import Array, FloatArray, IntArray
 
 # A number, or a function from the number of steps taken so far to one
 LearningRate = float | Callable[[int], float]
@@ -20,22 +20,36 @@ class Optimizer:
 
     Attributes
     ----------
-    steps : int
-        How many steps it has taken.
     last_lr : float or None
-        The learning rate of the last of them.
+        The learning rate of the last step.
     """
 
-    # The vectors kept from step to step, by the kernel's argument names; zero at first
-    _memory_names: tuple[str, ...] = ()
+    # The kernel that takes a step
+    _kernel: str
+    # The vectors that it takes beside parameters and gradient, by its argument names
+    _vectors: tuple[str, ...]
+    # Those of them that are kept from step to step; zero at first
+    _memory_names: tuple[str, ...]
 
     def __init__(self, lr: LearningRate, weight_decay: float) -> None:
         self.lr = lr
         self._weight_decay = checks.number("weight_decay", weight_decay, at_least=0.0)
-        self.steps = 0
+        # An array, because the kernel that takes many steps counts them as it takes them.
+        self._steps = np.zeros(1, np.intp)
         self.last_lr: float | None = None
+        # Those of the first step; before it they may be left from one that was not taken.
         self._theta: Array | None = None
         self._memory: dict[str, Array] = {}
+
+    @property
+    def steps(self) -> int:
+        """How many steps it has taken."""
+        return int(self._steps[0])
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether `rnn_train` takes its steps: those of a user's own class may be others."""
+        return type(self).__module__ == __name__
 
     @property
     def lr(self) -> LearningRate:
@@ -57,9 +71,26 @@ class Optimizer:
     @property
     def current_lr(self) -> float:
         """The learning rate of the next step."""
+        return self._lr_of(self.steps)
+
+    def _lr_of(self, step: int) -> float:
         if callable(self._lr):
-            return checks.number(f"lr({self.steps})", self._lr(self.steps), at_least=0.0)
+            return checks.number(f"lr({step})", self._lr(step), at_least=0.0)
         return self._lr
+
+    def next_lrs(self, count: int) -> FloatArray:
+        """Return the learning rates of the next steps.
+
+        Parameters
+        ----------
+        count : int
+
+        Returns
+        -------
+        array (count,)
+        """
+        first = self.steps
+        return np.array([self._lr_of(step) for step in range(first, first + count)])
 
     def __repr__(self) -> str:
         settings = self.settings()
@@ -76,12 +107,16 @@ class Optimizer:
     @property
     def memory(self) -> dict[str, Array]:
         """The vectors kept from step to step; none before the first."""
-        return self._memory
+        return self._memory if self.steps else {}
 
     @property
     def memory_names(self) -> tuple[str, ...]:
         """The names of these vectors."""
         return self._memory_names
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy keeps, which counts its own steps."""
+        return self.__dict__ | {"_steps": self._steps.copy()}
 
     def restore(self, theta: Array, memory: dict[str, Array], steps: int, last_lr: float) -> None:
         """Set the state that a checkpoint kept.
@@ -97,7 +132,8 @@ class Optimizer:
         last_lr : float
             The learning rate of the last one.
         """
-        self._theta, self._memory, self.steps, self.last_lr = theta, memory, steps, last_lr
+        self._theta, self._memory, self.last_lr = theta, memory, last_lr
+        self._steps[0] = steps
 
     def check_owner(self, theta: Array) -> None:
         """Raise a ValueError if it belongs to another network.
@@ -107,7 +143,7 @@ class Optimizer:
         theta : array (n,)
             The parameters of the network that asks.
         """
-        if self._theta is not None and self._theta is not theta:
+        if self.steps and self._theta is not theta:
             raise ValueError(
                 "optimizer: expected one that is new or belongs to this network, "
                 "got one that belongs to another network"
@@ -132,25 +168,39 @@ class Optimizer:
         bool
             False: no step is taken, because a parameter would not stay finite.
         """
-        memory = self._memory
-        if self._theta is None:
-            memory = {name: np.zeros_like(theta) for name in self._memory_names}
-        lr = self.current_lr
-        taken = self._step(kernels, theta, dtheta, memory, lr)
+        memory, lr = self._memory_of(theta), self.current_lr
+        step = getattr(kernels, self._kernel)
+        taken: bool = step(theta, dtheta, **memory, **self._arguments(), lr=lr)
         if taken:
-            self._theta, self._memory, self.steps, self.last_lr = theta, memory, self.steps + 1, lr
+            self._steps += 1
+            self.last_lr = lr
         return taken
 
-    def _step(
-        self,
-        kernels: ModuleType,
-        theta: Array,
-        dtheta: Array,
-        memory: dict[str, Array],
-        lr: float,
-    ) -> bool:
-        """Call the kernel."""
-        raise NotImplementedError
+    def fused(self, theta: Array) -> tuple[str, dict[str, Array | None], dict[str, Any], IntArray]:
+        """Return what `rnn_train` takes: the kernel, its vectors, its numbers, the steps taken.
+
+        From the first step taken it belongs to these parameters.
+
+        Parameters
+        ----------
+        theta : array (n,)
+        """
+        return self._kernel, self._memory_of(theta), self._numbers(), self._steps
+
+    def _memory_of(self, theta: Array) -> dict[str, Array | None]:
+        """Return the vectors that the kernel takes, made anew before the first step."""
+        if not self.steps:
+            self._theta = theta
+            self._memory = {name: np.zeros_like(theta) for name in self._memory_names}
+        return {name: self._memory.get(name) for name in self._vectors}
+
+    def _numbers(self) -> dict[str, Any]:
+        """Return the numbers that the kernel takes beside learning rate and step."""
+        return self._settings() | {"weight_decay": self._weight_decay}
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return the numbers that the kernel takes beside the learning rate."""
+        return self._numbers()
 
     def _settings(self) -> dict[str, Any]:
         """Return the settings beside the learning rate and the weight decay."""
@@ -189,6 +239,9 @@ class SGD(Optimizer):
     SGD(lr=0.05, momentum=0.9, nesterov=False)
     """
 
+    _kernel = "sgd_step"
+    _vectors = ("velocity",)
+
     def __init__(
         self,
         lr: LearningRate,
@@ -212,25 +265,6 @@ class SGD(Optimizer):
     def nesterov(self) -> bool:
         """Whether steps take Nesterov's form."""
         return self._nesterov
-
-    def _step(
-        self,
-        kernels: ModuleType,
-        theta: Array,
-        dtheta: Array,
-        memory: dict[str, Array],
-        lr: float,
-    ) -> bool:
-        taken: bool = kernels.sgd_step(
-            theta,
-            dtheta,
-            memory.get("velocity"),
-            lr,
-            self._momentum,
-            self._nesterov,
-            self._weight_decay,
-        )
-        return taken
 
     def _settings(self) -> dict[str, Any]:
         return {"momentum": self._momentum, "nesterov": self._nesterov}
@@ -261,6 +295,9 @@ class RMSprop(Optimizer):
         A setting is out of its range or no number.
     """
 
+    _kernel = "rmsprop_step"
+    _vectors = ("square", "velocity")
+
     def __init__(
         self,
         lr: LearningRate = 0.01,
@@ -274,27 +311,6 @@ class RMSprop(Optimizer):
         self._eps = checks.number("eps", eps, above=0.0)
         self._momentum = checks.number("momentum", momentum, at_least=0.0, below=1.0)
         self._memory_names = ("square", "velocity") if self._momentum else ("square",)
-
-    def _step(
-        self,
-        kernels: ModuleType,
-        theta: Array,
-        dtheta: Array,
-        memory: dict[str, Array],
-        lr: float,
-    ) -> bool:
-        taken: bool = kernels.rmsprop_step(
-            theta,
-            dtheta,
-            memory["square"],
-            memory.get("velocity"),
-            lr,
-            self._alpha,
-            self._eps,
-            self._momentum,
-            self._weight_decay,
-        )
-        return taken
 
     def _settings(self) -> dict[str, Any]:
         return {"alpha": self._alpha, "eps": self._eps, "momentum": self._momentum}
@@ -323,7 +339,8 @@ class Adam(Optimizer):
         A setting is out of its range or no number.
     """
 
-    _memory_names = ("mean", "square")
+    _kernel = "adam_step"
+    _vectors = _memory_names = ("mean", "square")
     _decoupled = False
 
     def __init__(
@@ -339,31 +356,14 @@ class Adam(Optimizer):
         self._beta2 = checks.number("beta2", beta2, at_least=0.0, below=1.0)
         self._eps = checks.number("eps", eps, above=0.0)
 
-    def _step(
-        self,
-        kernels: ModuleType,
-        theta: Array,
-        dtheta: Array,
-        memory: dict[str, Array],
-        lr: float,
-    ) -> bool:
-        taken: bool = kernels.adam_step(
-            theta,
-            dtheta,
-            memory["mean"],
-            memory["square"],
-            self.steps + 1,
-            lr,
-            self._beta1,
-            self._beta2,
-            self._eps,
-            self._weight_decay,
-            self._decoupled,
-        )
-        return taken
-
     def _settings(self) -> dict[str, Any]:
         return {"beta1": self._beta1, "beta2": self._beta2, "eps": self._eps}
+
+    def _numbers(self) -> dict[str, Any]:
+        return super()._numbers() | {"decoupled": self._decoupled}
+
+    def _arguments(self) -> dict[str, Any]:
+        return super()._arguments() | {"step": self.steps + 1}
 
 
 class AdamW(Adam):

@@ -26,7 +26,7 @@ from crnn._network.lengths import (
 from crnn._network.output_layer import OutputLayer
 from crnn._network.tape import Block, Tape
 from crnn._network.workspaces import Workspaces
-from crnn._typing import Array, BoolArray, IntArray
+from crnn._typing import Array, BoolArray, FloatArray, IntArray
 from crnn.kernels import cells
 
 # Sequences of a list that are predicted side by side, at most: enough to fill tiles
@@ -54,9 +54,9 @@ class Network:
     x_shape : tuple
         The shape of features that kernels take, -1 for any size.
     has_fused_kernels : bool
-        Whether one kernel call does a whole pass of this network (`rnn_predict`, `rnn_gradient`):
-        one layer in one direction that reads features, an output for each step, first states of
-        zero.
+        Whether one kernel call does whole passes of this network (`rnn_predict`, `rnn_gradient`,
+        `rnn_train`): one layer in one direction that reads features, an output for each step, first
+        states of zero.
     """
 
     def __init__(
@@ -365,6 +365,56 @@ class Network:
         )
         self._workspaces.give(workspace)
         return value, norm, gradient
+
+    def train(
+        self,
+        x: Array,
+        y: Array,
+        rows: IntArray | None,
+        batch_size: int,
+        loss: str,
+        max_norm: float | None,
+        max_value: float | None,
+        optimizer: tuple[str, dict[str, Array | None], dict[str, Any], IntArray],
+        lrs: FloatArray,
+        losses: FloatArray,
+        norms: FloatArray,
+    ) -> None:
+        """Take a step of the optimizer for each batch, in one kernel call; see `rnn_train`.
+
+        For networks with fused kernels alone, without lengths.
+
+        Parameters
+        ----------
+        x : array (n, T, I)
+        y : array (n, T, O) or (n, T)
+        rows : array (R,) or None
+            The sequences in their order; None: all.
+        batch_size : int
+        loss : str
+            Name of a kernel in `contracts.GRADIENT_LOSSES`.
+        max_norm, max_value : float or None
+            Limits of the gradient's norm and elements.
+        optimizer : tuple
+            From `Optimizer.fused`.
+        lrs : array (batches,)
+            The learning rate of each step.
+        losses, norms : array (batches,)
+            The loss of each batch and the norm of its gradient before clipping are written.
+        """
+        T, I = x.shape[1:]
+        H, O, cell = self.architecture.hidden_size, self._output_size, self.architecture.cell
+        n = len(x) if rows is None else len(rows)
+        size = max(
+            self.kernels.train_workspace_size(cell, T, B, I, H, O, self.flat.dtype)
+            for B in {min(batch_size, n), n - (len(lrs) - 1) * batch_size}
+        )
+        workspace = self._workspaces.take(size)
+        self.kernels.rnn_train(
+            cell, x, y, rows, batch_size, self.flat, H, O, loss, max_norm, max_value, *optimizer,
+            lrs, losses, norms, workspace,
+        )  # fmt: skip
+        self._workspaces.give(workspace)
 
     def clip(self, gradient: Array, max_norm: float | None, max_value: float | None) -> float:
         """Limit a gradient in place, and return its norm before."""

@@ -25,6 +25,11 @@ class Batch(NamedTuple):
     skip: BoolArray | None = None
     """Whether a step leaves the states as they are, (B, T)."""
 
+    @property
+    def has_only_x_and_y(self) -> bool:
+        """Whether sequences start from the network's states, and all steps are read and count."""
+        return all(part is None for part in self[2:])
+
     def chunks(self, steps: int) -> Iterator["Batch"]:
         """Yield so many steps of the batch at a time, up to the end of the longest sequence.
 
@@ -81,6 +86,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    @property
+    def has_only_x_and_y(self) -> bool:
+        """As of `Batch`."""
+        return self.lengths is self.mask is self.h0 is self.skip is None
 
     def check_time_axis(self) -> None:
         """Raise a ValueError unless targets have the time axis of the inputs."""

@@ -1,5 +1,6 @@
 """The loop of epochs around the steps of training."""
 
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,11 +10,14 @@ from crnn._training.evaluation import MeanLoss, evaluate, weight_of
 from crnn._training.history import History
 from crnn._training.progress import ProgressBar
 from crnn._training.run import Controls, Plan, Run
-from crnn._training.step import train_step
+from crnn._training.step import can_train_in_one_call, train_in_one_call, train_step
 
 if TYPE_CHECKING:
     from crnn._training.checkpoints import Checkpoint
     from crnn._typing import Array
+
+# Ctrl-C waits for the end of a kernel call that takes the steps of several batches.
+CALL_SECONDS = 0.05
 
 
 def fit(
@@ -56,7 +60,54 @@ def fit(
 
 def _train_epoch(run: Run, dataset: Dataset, plan: Plan, controls: Controls, epoch: int) -> None:
     """Take the steps of an epoch, and add it to the history."""
-    network, optimizer, loss = run.network, run.optimizer, plan.loss
+    network, loss = run.network, plan.loss
+    is_fused = dataset.has_only_x_and_y and can_train_in_one_call(network, run.optimizer, loss)
+    train = _train_in_calls if is_fused and plan.bptt is None else _train_by_batch
+    mean_loss, mean_norm = train(run, dataset, plan, epoch)
+    val_loss: float | None = None
+    metrics: dict[str, float] = {}
+    if controls.validation is not None:
+        val_loss, metrics = evaluate(network, controls.validation, loss, controls.metrics)
+        metrics = {f"val_{name}": value for name, value in metrics.items()}
+    elif controls.metrics:
+        _, metrics = evaluate(network, dataset, loss, controls.metrics)
+    assert run.optimizer.last_lr is not None
+    run.history.add(mean_loss, val_loss, mean_norm, run.optimizer.last_lr, metrics)
+    if controls.patience is not None:
+        run.keep_best()
+
+
+def _train_in_calls(run: Run, dataset: Dataset, plan: Plan, epoch: int) -> tuple[float, float]:
+    """Take the steps of an epoch, several in a kernel call; return the mean loss and norm."""
+    x, y, n, size = dataset.x, dataset.y, len(dataset), plan.batch_size
+    assert not isinstance(x, list)
+    assert not isinstance(y, list)
+    order = run.rng.permutation(n) if plan.shuffle else np.arange(n)
+    order = order.astype(np.intp, copy=False)
+    steps = -(-n // size)
+    losses, norms = np.empty((2, steps))
+    first = 0
+    while first < steps:
+        last = min(first + run.steps_of_call, steps)
+        started = time.perf_counter()
+        train_in_one_call(
+            run.network, x, y, order[first * size : last * size], size, run.optimizer, plan.loss,
+            plan.clipping, losses[first:last], norms[first:last], epoch,
+        )  # fmt: skip
+        seconds = time.perf_counter() - started
+        run.steps_of_call = max(1, int(CALL_SECONDS * (last - first) / seconds))
+        first = last
+    weights = np.full(steps, float(size))
+    weights[-1] = n - (steps - 1) * size
+    with np.errstate(all="ignore"):
+        # Cumulative sums add in order, as `_train_by_batch` does.
+        loss = np.cumsum(losses * weights)[-1] / n if plan.loss.is_mean else np.cumsum(losses)[-1]
+        return float(loss), float(np.cumsum(norms)[-1] / steps)
+
+
+def _train_by_batch(run: Run, dataset: Dataset, plan: Plan, epoch: int) -> tuple[float, float]:
+    """Take the steps of an epoch one by one; return the mean loss and norm."""
+    network, loss = run.network, plan.loss
     mean, norms, steps = MeanLoss(loss), 0.0, 0
     for rows in dataset.rows(plan.batch_size, run.rng if plan.shuffle else None):
         in_parts = plan.bptt is None and loss.adds_up
@@ -66,24 +117,14 @@ def _train_epoch(run: Run, dataset: Dataset, plan: Plan, controls: Controls, epo
             continue
         if plan.bptt is None:
             value, norm, _ = train_step(
-                network, parts, optimizer, loss, plan.clipping, run.rng, epoch
+                network, parts, run.optimizer, loss, plan.clipping, run.rng, epoch
             )
             taken = 1
         else:
             value, norm, taken = _train_in_chunks(run, parts[0], plan, plan.bptt, epoch)
         mean.add(value, weight)
         norms, steps = norms + norm, steps + taken
-    val_loss: float | None = None
-    metrics: dict[str, float] = {}
-    if controls.validation is not None:
-        val_loss, metrics = evaluate(network, controls.validation, loss, controls.metrics)
-        metrics = {f"val_{name}": value for name, value in metrics.items()}
-    elif controls.metrics:
-        _, metrics = evaluate(network, dataset, loss, controls.metrics)
-    assert optimizer.last_lr is not None
-    run.history.add(mean.value, val_loss, norms / steps, optimizer.last_lr, metrics)
-    if controls.patience is not None:
-        run.keep_best()
+    return mean.value, norms / steps
 
 
 def _train_in_chunks(

@@ -85,6 +85,8 @@ class Run:
         self.rng = rng
         self.monitor = monitor
         self.history = History(monitor)
+        # Steps that the next kernel call takes, where one takes several
+        self.steps_of_call = 1
         # The parameters after the best epoch, kept where `patience` is set
         self.best: Array | None = None
 

@@ -10,7 +10,7 @@ from crnn._network.network import Network
 from crnn._training.data import Batch
 from crnn._training.evaluation import NOTHING_COUNTS, weight_of
 from crnn._training.run import NO_CLIPPING, Clipping
-from crnn._typing import Array
+from crnn._typing import Array, FloatArray, IntArray
 from crnn.errors import DivergenceError
 
 if TYPE_CHECKING:
@@ -60,6 +60,18 @@ def train_step(
     DivergenceError
         The loss, the gradient's norm or a new parameter is not finite.
     """
+    if (
+        len(parts) == 1
+        and parts[0].has_only_x_and_y
+        and not wants_states
+        and can_train_in_one_call(network, optimizer, loss)
+    ):
+        losses, norms = np.empty((2, 1))
+        x, y = parts[0][:2]
+        train_in_one_call(
+            network, x, y, None, len(x), optimizer, loss, clipping, losses, norms, epoch
+        )
+        return float(losses[0]), float(norms[0]), None
     generator_before = rng.bit_generator.state if network.architecture.dropout else None
     states = None
     try:
@@ -69,18 +81,81 @@ def train_step(
             )
         else:
             value, norm, gradient = gradient_of_parts(network, parts, loss, clipping, rng)
-        step = optimizer.steps + 1
-        if not math.isfinite(value):
-            raise DivergenceError(f"the loss is {value}", epoch, step)
-        if not math.isfinite(norm):
-            raise DivergenceError(f"the gradient's norm is {norm}", epoch, step)
-        if not optimizer.step(network.kernels, network.flat, gradient):
-            raise DivergenceError("the new parameters are not finite", epoch, step)
+        is_finite = math.isfinite(value) and math.isfinite(norm)
+        if not (is_finite and optimizer.step(network.kernels, network.flat, gradient)):
+            raise _divergence(value, norm, epoch, optimizer)
     except BaseException:
         if generator_before is not None:
             rng.bit_generator.state = generator_before
         raise
     return value, norm, states
+
+
+def _divergence(
+    value: float, norm: float, epoch: int | None, optimizer: "Optimizer"
+) -> DivergenceError:
+    """Return the error of a step that was not taken."""
+    reason = "the new parameters are not finite"
+    if not math.isfinite(value):
+        reason = f"the loss is {value}"
+    elif not math.isfinite(norm):
+        reason = f"the gradient's norm is {norm}"
+    return DivergenceError(reason, epoch, optimizer.steps + 1)
+
+
+def can_train_in_one_call(network: Network, optimizer: "Optimizer", loss: "Loss") -> bool:
+    """Whether `train_in_one_call` can take the steps, for data that are x and y alone."""
+    return network.has_fused_kernels and loss.is_fused and optimizer.is_fused
+
+
+def train_in_one_call(
+    network: Network,
+    x: Array,
+    y: Array,
+    rows: IntArray | None,
+    batch_size: int,
+    optimizer: "Optimizer",
+    loss: "Loss",
+    clipping: Clipping,
+    losses: FloatArray,
+    norms: FloatArray,
+    epoch: int | None = None,
+) -> None:
+    """Take a step of the optimizer for each batch, in one kernel call: the bits of `train_step`.
+
+    Parameters
+    ----------
+    network : Network
+    x : array (n, T, I)
+    y : array (n, T, O) or (n, T)
+    rows : array (R,) or None
+        The sequences in the order in which batches take them; None: all of x.
+    batch_size : int
+    optimizer, loss, clipping
+        As in `train_step`.
+    losses, norms : array (batches,)
+        What `train_step` returns for each batch is written.
+    epoch : int, optional
+        Named in errors.
+
+    Raises
+    ------
+    DivergenceError
+        As in `train_step`: the steps before are taken.
+    """
+    before, lrs = optimizer.steps, optimizer.next_lrs(len(losses))
+    try:
+        network.train(
+            x, y, rows, batch_size, loss.kernel, *clipping, optimizer.fused(network.flat), lrs,
+            losses, norms,
+        )  # fmt: skip
+    finally:
+        # A signal that came during the call raises its exception right after it.
+        taken = optimizer.steps - before
+        if taken:
+            optimizer.last_lr = float(lrs[taken - 1])
+    if taken < len(losses):
+        raise _divergence(float(losses[taken]), float(norms[taken]), epoch, optimizer)
 
 
 def gradient_of_parts(
@@ -141,15 +216,7 @@ def gradient_of_batch(
     gradient : array (n,)
     last_states : array (layers * directions, B, S) or None
     """
-    if (
-        network.has_fused_kernels
-        and loss.is_fused
-        and batch.lengths is None
-        and batch.weights is None
-        and batch.h0 is None
-        and batch.skip is None
-        and not wants_states
-    ):
+    if network.has_fused_kernels and loss.is_fused and batch.has_only_x_and_y and not wants_states:
         # One kernel call: forward, loss, BPTT and clipping
         value, norm, gradient = network.gradient(
             batch.x, batch.y, loss.kernel, clipping.norm, clipping.value

@@ -13,9 +13,12 @@ from crnn.kernels import cells
 #     optional      it may be None
 #     contiguous    C-contiguous; of the others only the last axis has no gaps
 #     float64       whatever the dtype of the call
+#     intp          likewise
 #     classes       of intp, class numbers from 0 to O - 1
+#     rows          of intp, numbers of sequences from 0 to B - 1
 #
-# T, B, I, H, O are sizes, P is the number of a network's parameters, n any size. A size like
+# T, B, I, H, O are sizes, P is the number of a network's parameters, R that of rows, K that of the
+# batches that they make, n any size. A size like
 # gate_blocks*H counts a cell's blocks of H (`cells.Cell`); c*H is the part c of a state, da*H that
 # of da. Where a cell has none of these blocks the array has to be None.
 ARGUMENTS: dict[str, dict[str, str]] = {
@@ -65,6 +68,17 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "y": "contiguous B T O",
         "theta": "contiguous P",
         "dtheta": "out contiguous P",
+        "workspace": "out contiguous n",
+    },
+    "rnn_train": {
+        "x": "contiguous B T I",
+        "rows": "rows optional contiguous R",
+        "y": "contiguous B T O",
+        "theta": "out contiguous P",
+        "steps": "out intp contiguous 1",
+        "rates": "float64 contiguous K",
+        "losses": "out float64 contiguous K",
+        "norms": "out float64 contiguous K",
         "workspace": "out contiguous n",
     },
     "rnn_predict": {
@@ -138,10 +152,16 @@ ARGUMENTS: dict[str, dict[str, str]] = {
 }
 
 GRADIENT_LOSSES = ("mse", "sse", "cross_entropy")
-"""The losses that `rnn_gradient` knows."""
+"""The losses that `rnn_gradient` and `rnn_train` know."""
+
+STEP_KERNELS = ("sgd_step", "rmsprop_step", "adam_step")
+"""The optimizers that `rnn_train` knows, by their kernels."""
 
 VELOCITY_MISSING = "velocity: expected an array because momentum is not 0, got None"
 NO_WEIGHT = "weights: expected a sum above 0, got 0"
+
+
+WORDS = {"out", "optional", "contiguous", "float64", "intp", "classes", "rows"}
 
 
 class Argument(NamedTuple):
@@ -154,7 +174,7 @@ class Argument(NamedTuple):
 
 def _parse(name: str, row: str) -> Argument:
     parts = row.split()
-    words = frozenset(parts) & {"out", "optional", "contiguous", "float64", "classes"}
+    words = frozenset(parts) & WORDS
     return Argument(name, words, tuple(parts[len(words) :]))
 
 
@@ -162,7 +182,7 @@ _PARSED = {
     kernel: {name: _parse(name, row) for name, row in rows.items()}
     for kernel, rows in ARGUMENTS.items()
 }
-# What `rnn_gradient` takes as y where its loss is the cross entropy.
+# What `rnn_gradient` and `rnn_train` take as y where the loss is the cross entropy.
 _CLASS_TARGETS = {"y": _PARSED["cross_entropy"]["y"]}
 
 
@@ -185,8 +205,8 @@ def check(
     cell, loss : str
         Where the kernel takes them.
     **numbers : int
-        Where the kernel takes them: batch, input_size, hidden_size, and output_size, whose 0 means
-        no output layer.
+        Where the kernel takes them: batch, batch_size, input_size, hidden_size, and output_size,
+        whose 0 means no output layer.
 
     Raises
     ------
@@ -218,8 +238,33 @@ def check(
         _check_dtype(argument, array, dtype)
         sizes.check_shape(argument, array.shape)
         _check_memory(argument, array)
+        if "rows" in words:
+            _check_numbers(name, array, "row numbers", sizes.get("B") or 0)
         if "classes" in words:
-            check_classes(name, array, sizes.get("O") or 0)
+            rows = arrays.get("rows")
+            check_classes(name, array if rows is None else array[rows], sizes.get("O") or 0)
+
+
+def check_step(optimizer: str, memory: dict[str, Any], theta: Array, momentum: float) -> None:
+    """Raise the error of the optimizer that `rnn_train` cannot use.
+
+    Parameters
+    ----------
+    optimizer : str
+        A name in `STEP_KERNELS`.
+    memory : dict
+        The vectors that this kernel takes beside parameters and gradient, by argument name.
+    theta : array (P,)
+    momentum : float
+        0 where the kernel takes none.
+    """
+    if optimizer not in STEP_KERNELS:
+        known = ", ".join(STEP_KERNELS)
+        raise ValueError(f"optimizer: expected one of {known}, got {optimizer!r}")
+    names = ARGUMENTS[optimizer].keys() - {"theta", "dtheta"}
+    check(optimizer, dict.fromkeys(names) | memory | {"theta": theta, "dtheta": theta})
+    if momentum != 0 and memory.get("velocity") is None:
+        raise ValueError(VELOCITY_MISSING)
 
 
 class Sizes:
@@ -249,6 +294,7 @@ class Sizes:
             if number < least:
                 raise ValueError(f"{name}: expected at least {least}, got {number}")
         letters = {"batch": "B", "input_size": "I", "hidden_size": "H", "output_size": "O"}
+        letters["batch_size"] = "batch_size"
         self._known = {letters[name]: number for name, number in numbers.items() if number}
 
     def has_none_of(self, size: str) -> bool:
@@ -266,7 +312,7 @@ class Sizes:
         expected = [self.get(letter) for letter in letters]
         if list(shape) != expected:
             described = ", ".join(
-                letter if size is None else f"{letter}={size}"
+                letter if size is None or letter == str(size) else f"{letter}={size}"
                 for letter, size in zip(letters, expected, strict=True)
             )
             raise ValueError(f"{name}: expected shape ({described}), got {shape}")
@@ -289,6 +335,11 @@ class Sizes:
             return self._known[letter]
         if letter == "T+1" and "T" in self._known:
             return self._known["T"] + 1
+        if letter.isdecimal():
+            return int(letter)
+        if letter == "K" and "batch_size" in self._known:
+            rows = self._known.get("R", self._known.get("B", 0))
+            return -(-rows // self._known["batch_size"])
         H, I = self._known.get("H"), self._known.get("I")
         if H is None:
             return None
@@ -303,7 +354,7 @@ class Sizes:
 
 
 def _check_dtype(argument: Argument, array: Array, dtype: np.dtype[Any]) -> None:
-    if "classes" in argument.words:
+    if argument.words & {"intp", "classes", "rows"}:
         dtype = np.dtype(np.intp)
     elif "float64" in argument.words:
         dtype = np.dtype(np.float64)
@@ -326,10 +377,15 @@ def _check_memory(argument: Argument, array: Array) -> None:
 
 def check_classes(name: str, y: Array, classes: int) -> None:
     """Raise a ValueError if an integer target is not a class number below `classes`."""
-    lowest, highest = int(y.min()), int(y.max())
-    if lowest < 0 or highest >= classes:
+    _check_numbers(name, y, "class numbers", classes)
+
+
+def _check_numbers(name: str, numbers: Array, kind: str, count: int) -> None:
+    """Raise a ValueError if there is one that is not from 0 to `count` - 1."""
+    lowest, highest = int(numbers.min()), int(numbers.max())
+    if lowest < 0 or highest >= count:
         raise ValueError(
-            f"{name}: expected class numbers from 0 to {classes - 1}, got {lowest} to {highest}"
+            f"{name}: expected {kind} from 0 to {count - 1}, got {lowest} to {highest}"
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any, NoReturn, TypeAlias, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from crnn._typing import Array
+from crnn._typing import Array, FloatArray, IntArray
 
 State: TypeAlias = Array | tuple[Array, Array]
 _Out = TypeVar("_Out", bound=Array)
@@ -22,6 +22,9 @@ def layer_workspace_size(
 ) -> int: ...
 def output_workspace_size(T: int, B: int, H: int, O: int, dtype: npt.DTypeLike) -> int: ...
 def gradient_workspace_size(
+    cell: str, T: int, B: int, I: int, H: int, O: int, dtype: npt.DTypeLike
+) -> int: ...
+def train_workspace_size(
     cell: str, T: int, B: int, I: int, H: int, O: int, dtype: npt.DTypeLike
 ) -> int: ...
 def predict_workspace_size(
@@ -75,6 +78,27 @@ def rnn_gradient(
     max_value: float | None,
     workspace: Array,
 ) -> tuple[float, float]: ...
+def rnn_train(
+    cell: str,
+    x: Array,
+    y: Array,
+    rows: IntArray | None,
+    batch_size: int,
+    theta: Array,
+    hidden_size: int,
+    output_size: int,
+    loss: str,
+    max_norm: float | None,
+    max_value: float | None,
+    optimizer: str,
+    memory: dict[str, Array | None],
+    settings: dict[str, float],
+    steps: IntArray,
+    rates: FloatArray,
+    losses: FloatArray,
+    norms: FloatArray,
+    workspace: Array,
+) -> None: ...
 def rnn_predict(
     cell: str,
     x: Array,

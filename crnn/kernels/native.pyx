@@ -14,7 +14,7 @@ from importlib.util import find_spec
 cimport numpy as np
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.math cimport INFINITY, isfinite
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from crnn.kernels.table cimport (
     CELL_COUNT, CROSS_ENTROPY, MSE, SSE, Builds, Call, Cell, CellKind, Sequences, Sizes, Table,
@@ -138,6 +138,8 @@ include "binding/layers.pxi"
 include "binding/network.pxi"
 include "binding/losses.pxi"
 include "binding/updates.pxi"
+include "binding/optimizer.pxi"
+include "binding/training.pxi"
 include "binding/stream_step.pxi"
 include "binding/stream.pxi"
 include "binding/c_api.pxi"

@@ -33,7 +33,7 @@ class Loss:
 
     @property
     def is_fused(self) -> bool:
-        """Whether `rnn_gradient`, the kernel of a whole training step, computes the loss."""
+        """Whether the kernels of whole passes, `rnn_gradient` and `rnn_train`, compute the loss."""
         return self.kernel in GRADIENT_LOSSES
 
     def value(

@@ -66,7 +66,7 @@ class CrossEntropy(Loss):
 
     @property
     def is_fused(self) -> bool:
-        """Whether `rnn_gradient` computes the loss: it knows neither setting."""
+        """Whether `rnn_gradient` and `rnn_train` compute the loss: they know neither setting."""
         return self.class_weight is None and self.label_smoothing == 0
 
     def fitted(

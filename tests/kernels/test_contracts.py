@@ -22,6 +22,8 @@ SIGNATURES = {
     "output_backward": "h~ W_hy dy dW_hy! db_y! dh!~ workspace!",
     "rnn_gradient": "cell x~ y theta dtheta! hidden_size output_size loss max_norm max_value "
     "workspace!",
+    "rnn_train": "cell x y rows? batch_size theta! hidden_size output_size loss max_norm max_value "
+    "optimizer memory settings steps! rates losses! norms! workspace!",
     "rnn_predict": "cell x~ h0? theta hidden_size output_size y! h_n!? workspace!",
     "stream_parameters": "cell theta input_size hidden_size output_size batch",
     "stream_step": "cell parameters x h h_next! y! output_size workspace!",
@@ -40,6 +42,7 @@ SIGNATURES = {
     "layer_workspace_size": "cell T B I H dtype",
     "output_workspace_size": "T B H O dtype",
     "gradient_workspace_size": "cell T B I H O dtype",
+    "train_workspace_size": "cell T B I H O dtype",
     "predict_workspace_size": "cell T B I H O dtype",
     "stream_workspace_size": "cell B I H O dtype",
     "is_kernel_ready": "array like shape",
@@ -51,7 +54,7 @@ ARGUMENTS = {
     for kernel, words in SIGNATURES.items()
 }
 # Arrays that fix sizes or dtype of others: where these are spoilt, others do not fit.
-MEASURES = {"x", "h", "y_hat", "theta", "W_hy", "values"}
+MEASURES = {"x", "h", "y_hat", "theta", "W_hy", "values", "rows"}
 
 
 @pytest.mark.parametrize("kernel", SIGNATURES)
@@ -75,6 +78,7 @@ def test_the_table_of_cells():
 # layer or with classes. An LSTM has all arrays, of different numbers of blocks.
 VARIANTS = {
     "rnn_gradient": [("mse", 4), ("sse", 0), ("cross_entropy", 4), ("cross_entropy", 0)],
+    "rnn_train": [("mse", 4), ("sse", 0), ("cross_entropy", 4)],
     "rnn_predict": [("mse", 4), ("mse", 0)],
     "stream_parameters": [("mse", 4), ("mse", 0)],
     "stream_step": [("mse", 4), ("mse", 0)],
@@ -113,6 +117,8 @@ def workspace_size(kernels, kernel, O, dtype="float64"):
     if kernel in ("rnn_gradient", "rnn_predict"):
         size_of = getattr(kernels, kernel.removeprefix("rnn_") + "_workspace_size")
         return size_of("lstm", T, B, I, H, O, dtype)
+    if kernel == "rnn_train":
+        return kernels.train_workspace_size("lstm", T, 2, I, H, O, dtype)
     return kernels.layer_workspace_size("lstm", T, B, I, H, dtype)
 
 
@@ -139,6 +145,11 @@ def good_arguments(kernels, call, dtype="float64"):
         "dh0": h.copy(),
         "y_hat": rng.standard_normal((5, 3, p.outputs)).astype(dtype),
         "weights": rng.uniform(0.5, 1, (5, 3)),
+        "rows": np.array([3, 0, 1, 4, 0, 2], np.intp),
+        "steps": np.array([2], np.intp),
+        "rates": np.array([0.1, 0.2, 0.3]),
+        "losses": np.full(3, np.nan),
+        "norms": np.full(3, np.nan),
         # A little more than any needs, for NumPy needs none and an empty array has no strides.
         "workspace": np.full(20_000, 0.25, dtype),
     }
@@ -158,6 +169,9 @@ def good_arguments(kernels, call, dtype="float64"):
     numbers |= {"batch": 5, "input_size": 2, "hidden_size": 7, "output_size": O, "delta": 1.0}
     numbers |= {"lr": 0.1, "momentum": 0.9, "nesterov": False, "weight_decay": 0.01, "alpha": 0.9}
     numbers |= {"eps": 1e-8, "step": 3, "beta1": 0.9, "beta2": 0.99, "decoupled": True}
+    numbers |= {"batch_size": 2, "optimizer": "sgd_step"}
+    numbers["memory"] = {"velocity": p.theta / 2}
+    numbers["settings"] = {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01}
     return {name: (arrays | numbers)[name] for name in ARGUMENTS[kernel]}
 
 
@@ -233,6 +247,8 @@ def is_spoilt(kernel, name, how, array):
         return name != "values" and kernel != "stream_parameters"
     if how == "none":
         return "?" not in word
+    if how == "gaps between elements":
+        return array.shape[-1] > 1
     if how == "read-only":
         return "!" in word
     if how == "gaps between rows":
@@ -280,7 +296,8 @@ def test_good_arguments_are_good(all_kernels, assert_close, tolerances, call, dt
     if call[0] != "stream_parameters":
         if results[0] is not None:
             assert results[-1] == pytest.approx(results[0], rel=tolerances[dtype])
-        for name in written[0].keys() - {"workspace", "parameters"}:
+        own_dtype = {"rows", "steps", "losses", "norms"}
+        for name in written[0].keys() - {"workspace", "parameters"} - own_dtype:
             if name != "y" or "cross_entropy" not in call:
                 expected = written[0][name]
                 assert_close(written[-1][name], expected, dtype=expected.dtype, label=name)
@@ -294,7 +311,7 @@ def test_cells_that_do_not_exist(all_kernels, call, name, cell):
     assert message == f"cell: expected one of {', '.join(CELLS)}, got {cell!r}"
 
 
-@calls_with("batch", "input_size", "hidden_size", "output_size")
+@calls_with("batch", "batch_size", "input_size", "hidden_size", "output_size")
 @pytest.mark.parametrize("number", [-7, -1])
 def test_sizes_below_any(all_kernels, call, name, number):
     kind, message = refusal(all_kernels, call, {name: number})
@@ -302,7 +319,7 @@ def test_sizes_below_any(all_kernels, call, name, number):
     assert message == f"{name}: expected at least {int(name != 'output_size')}, got {number}"
 
 
-@calls_with("batch", "input_size", "hidden_size")
+@calls_with("batch", "batch_size", "input_size", "hidden_size")
 def test_sizes_of_zero(all_kernels, call, name):
     kind, message = refusal(all_kernels, call, {name: 0})
     assert (kind, message) == (ValueError, f"{name}: expected at least 1, got 0")
@@ -316,9 +333,10 @@ def test_sizes_that_the_arrays_have_not(all_kernels, call, name, number):
     assert message.split(": expected")[0] in ("theta", "y", "h0", "parameters")
 
 
+@pytest.mark.parametrize("kernel", ["rnn_gradient", "rnn_train"])
 @pytest.mark.parametrize("loss", ["MSE", "huber", "", None])
-def test_losses_that_rnn_gradient_does_not_know(all_kernels, loss):
-    kind, message = refusal(all_kernels, ("rnn_gradient", "mse", 4), {"loss": loss})
+def test_losses_that_kernels_of_whole_networks_do_not_know(all_kernels, kernel, loss):
+    kind, message = refusal(all_kernels, (kernel, "mse", 4), {"loss": loss})
     assert kind is ValueError
     assert message == f"loss: expected one of mse, sse, cross_entropy, got {loss!r}"
 

@@ -184,7 +184,9 @@ def interrupted_after(lines, function):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_ctrl_c_anywhere_leaves_whole_steps(build_network, momentum):
+def test_ctrl_c_anywhere_leaves_whole_steps(build_network, monkeypatch, momentum):
+    # One step in a kernel call: then each of them can be the last.
+    monkeypatch.setattr("crnn._training.loop.CALL_SECONDS", 0.0)
     # Few and short sequences, for a run of the whole is needed for every place of an interrupt.
     x, y = data(n=3)
     x, y = x[:, :2], y[:, :2]
@@ -250,3 +252,27 @@ def test_ctrl_c_arrives_between_steps(build_network):
         twin.train_step(x=x[part], y=y[part], optimizer=optimizer)
     else:
         pytest.fail("the parameters are those after no number of whole steps")
+
+
+@pytest.mark.native
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_in_an_epoch_of_many_steps_leaves_the_optimizer_whole():
+    """A kernel call takes many of them, and whatever it returned would be lost to the signal."""
+    x, y = data(n=30_000)
+    optimizer, other = (crnn.Adam(crnn.schedules.exponential(1e-5, factor=0.99)) for _ in range(2))
+    net, twin = (crnn.GRU(I, 6, O, dtype="float64", implementation="native") for _ in range(2))
+    twin.flat_params[...] = net.flat_params
+    timer = threading.Timer(0.1, _thread.interrupt_main)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(x, y, epochs=100_000, batch_size=3, optimizer=optimizer, shuffle=False)
+    timer.join()
+
+    assert optimizer.steps > 0
+    for step in range(optimizer.steps):
+        part = slice(step % 10_000 * 3, step % 10_000 * 3 + 3)
+        twin.train_step(x=x[part], y=y[part], optimizer=other)
+    assert net.flat_params.tobytes() == twin.flat_params.tobytes()
+    assert optimizer.last_lr == other.last_lr
+    for name, values in optimizer.memory.items():
+        assert values.tobytes() == other.memory[name].tobytes()

@@ -97,11 +97,12 @@ cdef inline bint positive(Sizes s) noexcept nogil:
     return s.T > 0 and s.B > 0 and s.I > 0 and s.H > 0 and s.O > 0
 
 
-cdef inline bint are_classes(const Py_ssize_t* y, Py_ssize_t n, Py_ssize_t classes) noexcept nogil:
-    """Whether all n numbers are from 0 to classes - 1."""
+cdef inline bint all_below(const Py_ssize_t* numbers, Py_ssize_t n,
+                           Py_ssize_t limit) noexcept nogil:
+    """Whether all n numbers are from 0 to limit - 1."""
     cdef Py_ssize_t i
     for i in range(n):
-        if not 0 <= y[i] < classes:
+        if not 0 <= numbers[i] < limit:
             return False
     return True
 

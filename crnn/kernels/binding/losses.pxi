@@ -24,7 +24,7 @@ cdef Rows rows_of(kernel, y_hat, y, weights, dy, bint of_classes, bint is_mean) 
     r.y_hat = sequences(y_hat, dtype, s.B, s.T, s.O, read).data
     if of_classes:
         r.y = matrix(y, np.NPY_INTP, s.B, s.T, READ)
-        if r.y and not are_classes(<const Py_ssize_t*> r.y, r.count, s.O):
+        if r.y and not all_below(<const Py_ssize_t*> r.y, r.count, s.O):
             r.y = NULL
     else:
         r.y = sequences(y, dtype, s.B, s.T, s.O, read).data

@@ -41,6 +41,55 @@ cdef inline void place_gradients(Call* c, int dtype, void* theta, void* dtheta) 
         c.dW_hy, c.db_y = d + (<char*> c.W_hy - p), d + (<char*> c.b_y - p)
 
 
+cdef double clipped_gradient(Call* c, int dtype, void* gradients, double max_norm,
+                             double max_value, double* norm) noexcept nogil:
+    """Write a flat vector of gradients, clipped, and their norm before; return the loss."""
+    cdef Table* f = table(dtype)
+    cdef Sizes s = c.sizes
+    cdef Py_ssize_t n = parameter_count(s), b
+    cdef double value = 0
+    memset(gradients, 0, n * itemsize(dtype))
+    run_team(team_size(s), f.gradient, c)
+    for b in range(s.B):
+        value += c.losses[b]
+    norm[0] = f.global_norm(n, gradients)
+    if max_norm < norm[0] and isfinite(norm[0]):
+        f.scale(n, gradients, max_norm / norm[0])
+    if isfinite(max_value):
+        f.clip_value(n, gradients, max_value)
+    if c.loss == SSE:
+        return value / 2
+    return value / (s.B * s.T * (s.O if c.loss == MSE else 1))
+
+
+cdef bint read_targets(Call* c, int dtype, y, loss, const Py_ssize_t* rows,
+                       Py_ssize_t count) except -1:
+    """Fill in the loss and its targets; return whether they suit the loops.
+
+    Class numbers are looked at in these rows, or without rows in all.
+    """
+    cdef Sizes s = c.sizes
+    cdef const Py_ssize_t* classes
+    cdef Py_ssize_t i
+    kind = LOSSES.get(loss) if type(loss) is str else None
+    if kind is None:
+        return False
+    c.loss = kind
+    if c.loss != CROSS_ENTROPY:
+        c.targets = sequences(y, dtype, s.B, s.T, s.O, READ | np.NPY_ARRAY_C_CONTIGUOUS).data
+        return c.targets != NULL
+    classes = <const Py_ssize_t*> matrix(y, np.NPY_INTP, s.B, s.T, READ)
+    c.targets = classes
+    if classes == NULL:
+        return False
+    if rows == NULL:
+        return all_below(classes, s.B * s.T, s.O)
+    for i in range(count):
+        if not all_below(classes + rows[i] * s.T, s.T, s.O):
+            return False
+    return True
+
+
 def rnn_gradient(
     cell, x, y, theta, dtheta, Py_ssize_t hidden_size, Py_ssize_t output_size, loss, max_norm,
     max_value, workspace
@@ -48,27 +97,18 @@ def rnn_gradient(
     cdef double norm_limit = INFINITY if max_norm is None else max_norm
     cdef double value_limit = INFINITY if max_value is None else max_value
     cdef int dtype = float_type(x)
-    cdef Table* f = table(dtype)
     cdef Sizes s = network_sizes(x, dtype, cell, hidden_size, output_size)
-    cdef Py_ssize_t n = parameter_count(s), needed = 0, b
+    cdef Py_ssize_t n = parameter_count(s), needed = 0
     cdef void* parameters = vector(theta, dtype, n, READ)
     cdef void* gradients = vector(dtheta, dtype, n, WRITTEN)
     cdef Call c
-    cdef double value = 0, norm
-    kind = LOSSES.get(loss) if type(loss) is str else None
+    cdef double value, norm
     c.sizes, c.workspace = s, NULL
     c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
-    if kind is not None:
-        c.loss = kind
-        if c.loss == CROSS_ENTROPY:
-            c.targets = matrix(y, np.NPY_INTP, s.B, s.T, READ)
-            if c.targets and not are_classes(<const Py_ssize_t*> c.targets, s.B * s.T, s.O):
-                c.targets = NULL
-        else:
-            c.targets = sequences(y, dtype, s.B, s.T, s.O, READ | np.NPY_ARRAY_C_CONTIGUOUS).data
-        if positive(s) and c.x.data and parameters and gradients and c.targets:
-            needed = f.gradient_workspace_size(NULL, s)
-            c.workspace = scratch(workspace, dtype, needed)
+    if (positive(s) and c.x.data and parameters and gradients
+            and read_targets(&c, dtype, y, loss, NULL, 0)):
+        needed = table(dtype).gradient_workspace_size(NULL, s)
+        c.workspace = scratch(workspace, dtype, needed)
     if not c.workspace:
         _refuse("rnn_gradient", {"x": x, "y": y, "theta": theta, "dtheta": dtheta,
                                  "workspace": workspace}, needed, cell=cell, loss=loss,
@@ -76,18 +116,8 @@ def rnn_gradient(
     place_parameters(&c, dtype, parameters)
     place_gradients(&c, dtype, parameters, gradients)
     with nogil:
-        memset(gradients, 0, n * itemsize(dtype))
-        run_team(team_size(s), f.gradient, &c)
-        for b in range(s.B):
-            value += c.losses[b]
-        norm = f.global_norm(n, gradients)
-        if norm_limit < norm and isfinite(norm):
-            f.scale(n, gradients, norm_limit / norm)
-        if isfinite(value_limit):
-            f.clip_value(n, gradients, value_limit)
-    if c.loss == SSE:
-        return value / 2, norm
-    return value / (s.B * s.T * (s.O if c.loss == MSE else 1)), norm
+        value = clipped_gradient(&c, dtype, gradients, norm_limit, value_limit, &norm)
+    return value, norm
 
 
 def rnn_predict(

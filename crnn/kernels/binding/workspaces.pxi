@@ -34,6 +34,12 @@ def gradient_workspace_size(cell, T, B, I, H, O, dtype):
     return table_of(dtype).gradient_workspace_size(NULL, s)
 
 
+def train_workspace_size(cell, T, B, I, H, O, dtype):
+    cdef Sizes s = as_sizes(cell, T, B, I, H, O)
+    cdef bint is_double = table_of(dtype) == &builds.float64
+    return training_size(np.NPY_DOUBLE if is_double else np.NPY_FLOAT, s)
+
+
 def predict_workspace_size(cell, T, B, I, H, O, dtype):
     cdef Sizes s = as_sizes(cell, T, B, I, H, O)
     return table_of(dtype).predict_workspace_size(NULL, s)

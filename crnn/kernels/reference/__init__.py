@@ -8,6 +8,8 @@ Functions on arrays, of one dtype a call (float32 or float64), that keep no stat
     A recurrent layer and the output layer over all steps, forward and backward through time.
 `passes`
     A network of one layer in one call: gradient, prediction, a stream's step.
+`training`
+    Such a network's training in one call.
 `losses`
     Losses and their gradients.
 `updates`
@@ -27,7 +29,7 @@ from typing import ParamSpec, TypeVar
 
 import numpy as np
 
-from crnn.kernels.reference import layers, losses, passes, queries, updates
+from crnn.kernels.reference import layers, losses, passes, queries, training, updates
 from crnn.kernels.reference.queries import (
     get_num_threads,
     gradient_workspace_size,
@@ -38,6 +40,7 @@ from crnn.kernels.reference.queries import (
     predict_workspace_size,
     set_num_threads,
     stream_workspace_size,
+    train_workspace_size,
 )
 
 _Arguments = ParamSpec("_Arguments")
@@ -76,6 +79,7 @@ rnn_backward = _quiet(layers.rnn_backward)
 rnn_forward = _quiet(layers.rnn_forward)
 rnn_gradient = _quiet(passes.rnn_gradient)
 rnn_predict = _quiet(passes.rnn_predict)
+rnn_train = _quiet(training.rnn_train)
 sgd_step = _quiet(updates.sgd_step)
 sse = _quiet(losses.sse)
 stream_parameters = _quiet(passes.stream_parameters)
@@ -106,10 +110,12 @@ __all__ = [
     "rnn_forward",
     "rnn_gradient",
     "rnn_predict",
+    "rnn_train",
     "set_num_threads",
     "sgd_step",
     "sse",
     "stream_parameters",
     "stream_step",
     "stream_workspace_size",
+    "train_workspace_size",
 ]

@@ -62,6 +62,16 @@ def gradient_workspace_size(
     return _no_workspace(cell, dtype)
 
 
+def train_workspace_size(
+    cell: str, T: int, B: int, I: int, H: int, O: int, dtype: npt.DTypeLike
+) -> int:
+    """Return how many scalars of scratch `rnn_train` needs for batches of B sequences.
+
+    Parameters as for `gradient_workspace_size`.
+    """
+    return _no_workspace(cell, dtype)
+
+
 def predict_workspace_size(
     cell: str, T: int, B: int, I: int, H: int, O: int, dtype: npt.DTypeLike
 ) -> int:
