@@ -56,19 +56,6 @@ typedef int64_t bits_f64 __attribute__((vector_size(CRNN_VECTOR_BYTES)));
         return v;                                                                                  \
     }                                                                                              \
     CRNN_INLINE void store_##SUFFIX(REAL *p, vec_##SUFFIX v) { memcpy(p, &v, sizeof v); }          \
-    CRNN_INLINE vec_##SUFFIX magnitude_##SUFFIX(vec_##SUFFIX v) {                                  \
-        return (vec_##SUFFIX)((bits_##SUFFIX)v & ~((bits_##SUFFIX)splat_##SUFFIX((REAL)-0.0)));    \
-    }                                                                                              \
-    CRNN_INLINE vec_##SUFFIX with_sign_of_##SUFFIX(vec_##SUFFIX v, vec_##SUFFIX sign) {            \
-        bits_##SUFFIX mask = (bits_##SUFFIX)splat_##SUFFIX((REAL)-0.0);                            \
-        return (vec_##SUFFIX)((bits_##SUFFIX)v | ((bits_##SUFFIX)sign & mask));                    \
-    }                                                                                              \
-    /* where below < limit: yes, elsewhere (and where below is NaN): no */                         \
-    CRNN_INLINE vec_##SUFFIX select_below_##SUFFIX(vec_##SUFFIX below, vec_##SUFFIX limit,         \
-                                                   vec_##SUFFIX yes, vec_##SUFFIX no) {            \
-        bits_##SUFFIX mask = below < limit;                                                        \
-        return (vec_##SUFFIX)((mask & (bits_##SUFFIX)yes) | (~mask & (bits_##SUFFIX)no));          \
-    }                                                                                              \
     /* 2^n for a whole number n within the exponent's range, kept in a floating lane after a */    \
     /* large constant was added that leaves n in the low bits of the significand */                \
     CRNN_INLINE vec_##SUFFIX power_of_two_##SUFFIX(vec_##SUFFIX shifted) {                         \
@@ -77,6 +64,78 @@ typedef int64_t bits_f64 __attribute__((vector_size(CRNN_VECTOR_BYTES)));
 
 CRNN_DEFINE(f32, float, int32_t, 23, 127)
 CRNN_DEFINE(f64, double, int64_t, 52, 1023)
+#undef CRNN_DEFINE
+
+/* magnitude: |v|. with_sign_of: v >= 0 with the sign bit of another. select_below: where
+   below < limit: yes, elsewhere (and where below is NaN): no. at_most, at_least: v or the limit
+   beyond it; NaN passes. */
+#if defined(__AVX__)
+/* In floating-point instructions: those on integers, to which compilers turn the expressions below,
+   wait two cycles more for what an addition or multiplication has made. */
+#if defined(__AVX512F__)
+#define CRNN_INTRINSIC(NAME, KIND) _mm512_##NAME##_##KIND
+#define CRNN_SELECT_BELOW(below, limit, yes, no, KIND)                                             \
+    _mm512_mask_blend_##KIND(_mm512_cmp_##KIND##_mask(below, limit, _CMP_LT_OQ), no, yes)
+#else
+#define CRNN_INTRINSIC(NAME, KIND) _mm256_##NAME##_##KIND
+#define CRNN_SELECT_BELOW(below, limit, yes, no, KIND)                                             \
+    _mm256_blendv_##KIND(no, yes, _mm256_cmp_##KIND(below, limit, _CMP_LT_OQ))
+#endif
+#define CRNN_DEFINE(SUFFIX, KIND, REGISTER)                                                        \
+    CRNN_INLINE vec_##SUFFIX magnitude_##SUFFIX(vec_##SUFFIX v) {                                  \
+        return (vec_##SUFFIX)CRNN_INTRINSIC(andnot, KIND)((REGISTER)splat_##SUFFIX(-0.0f),         \
+                                                          (REGISTER)v);                            \
+    }                                                                                              \
+    CRNN_INLINE vec_##SUFFIX with_sign_of_##SUFFIX(vec_##SUFFIX v, vec_##SUFFIX sign) {            \
+        REGISTER bit =                                                                             \
+            CRNN_INTRINSIC(and, KIND)((REGISTER)sign, (REGISTER)splat_##SUFFIX(-0.0f));            \
+        return (vec_##SUFFIX)CRNN_INTRINSIC(or, KIND)((REGISTER)v, bit);                           \
+    }                                                                                              \
+    CRNN_INLINE vec_##SUFFIX select_below_##SUFFIX(vec_##SUFFIX below, vec_##SUFFIX limit,         \
+                                                   vec_##SUFFIX yes, vec_##SUFFIX no) {            \
+        return (vec_##SUFFIX)CRNN_SELECT_BELOW((REGISTER)below, (REGISTER)limit, (REGISTER)yes,    \
+                                               (REGISTER)no, KIND);                                \
+    }                                                                                              \
+    CRNN_INLINE vec_##SUFFIX at_most_##SUFFIX(vec_##SUFFIX v, vec_##SUFFIX limit) {                \
+        return (vec_##SUFFIX)CRNN_INTRINSIC(min, KIND)((REGISTER)limit, (REGISTER)v);              \
+    }                                                                                              \
+    CRNN_INLINE vec_##SUFFIX at_least_##SUFFIX(vec_##SUFFIX v, vec_##SUFFIX limit) {               \
+        return (vec_##SUFFIX)CRNN_INTRINSIC(max, KIND)((REGISTER)limit, (REGISTER)v);              \
+    }
+
+#if defined(__AVX512F__)
+CRNN_DEFINE(f32, ps, __m512)
+CRNN_DEFINE(f64, pd, __m512d)
+#else
+CRNN_DEFINE(f32, ps, __m256)
+CRNN_DEFINE(f64, pd, __m256d)
+#endif
+#undef CRNN_SELECT_BELOW
+#undef CRNN_INTRINSIC
+#else
+#define CRNN_DEFINE(SUFFIX, REAL)                                                                  \
+    CRNN_INLINE vec_##SUFFIX magnitude_##SUFFIX(vec_##SUFFIX v) {                                  \
+        return (vec_##SUFFIX)((bits_##SUFFIX)v & ~((bits_##SUFFIX)splat_##SUFFIX((REAL)-0.0)));    \
+    }                                                                                              \
+    CRNN_INLINE vec_##SUFFIX with_sign_of_##SUFFIX(vec_##SUFFIX v, vec_##SUFFIX sign) {            \
+        bits_##SUFFIX mask = (bits_##SUFFIX)splat_##SUFFIX((REAL)-0.0);                            \
+        return (vec_##SUFFIX)((bits_##SUFFIX)v | ((bits_##SUFFIX)sign & mask));                    \
+    }                                                                                              \
+    CRNN_INLINE vec_##SUFFIX select_below_##SUFFIX(vec_##SUFFIX below, vec_##SUFFIX limit,         \
+                                                   vec_##SUFFIX yes, vec_##SUFFIX no) {            \
+        bits_##SUFFIX mask = below < limit;                                                        \
+        return (vec_##SUFFIX)((mask & (bits_##SUFFIX)yes) | (~mask & (bits_##SUFFIX)no));          \
+    }                                                                                              \
+    CRNN_INLINE vec_##SUFFIX at_most_##SUFFIX(vec_##SUFFIX v, vec_##SUFFIX limit) {                \
+        return select_below_##SUFFIX(limit, v, limit, v);                                          \
+    }                                                                                              \
+    CRNN_INLINE vec_##SUFFIX at_least_##SUFFIX(vec_##SUFFIX v, vec_##SUFFIX limit) {               \
+        return select_below_##SUFFIX(v, limit, limit, v);                                          \
+    }
+
+CRNN_DEFINE(f32, float)
+CRNN_DEFINE(f64, double)
+#endif
 #undef CRNN_DEFINE
 
 /* The first n lanes alone, 0 < n < lanes. The others are zero, and their memory is not touched. */
@@ -166,6 +225,8 @@ typedef double vec_f64;
     CRNN_INLINE REAL select_below_##SUFFIX(REAL below, REAL limit, REAL yes, REAL no) {            \
         return below < limit ? yes : no;                                                           \
     }                                                                                              \
+    CRNN_INLINE REAL at_most_##SUFFIX(REAL v, REAL limit) { return limit < v ? limit : v; }        \
+    CRNN_INLINE REAL at_least_##SUFFIX(REAL v, REAL limit) { return v < limit ? limit : v; }       \
     CRNN_INLINE REAL power_of_two_##SUFFIX(REAL shifted) {                                         \
         INT bits;                                                                                  \
         memcpy(&bits, &shifted, sizeof bits);                                                      \

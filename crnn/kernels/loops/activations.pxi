@@ -3,19 +3,24 @@
 #
 # For a = |x|, with the sign restored at the end:
 #
-#     a < 0.625:   tanh a = a + a z R(z), z = a^2
+#     a < limit:   tanh a = a + a z R(z), z = a^2
 #     above:       tanh a = 1 - 2 / (e^(2a) + 1)
 #
 # Both branches are computed and one is selected. sigmoid x = 1 / (1 + e^(-x)), which keeps its
 # digits where it is small, unlike (1 + tanh(x / 2)) / 2.
 #
-# e^t = 2^n e^r, |r| <= ln(2) / 2, where n is t / ln 2 rounded and r = t - n ln 2 with ln 2 in two
-# parts, so that n times the first is exact (Cody and Waite).
+# e^t = 2^n e^r, |r| <= ln(2) / 2, where n is t / ln 2 rounded and r = t - n ln 2. Where e^t is all
+# of the result, ln 2 has two parts, so that n times the first is exact (Cody and Waite).
 #
-# Coefficients: S. L. Moshier, Cephes Mathematical Library 2.8 (1992), tanh.c and exp.c for
-# float64, tanhf.c and expf.c for float32. In float64 R and e^r are rational,
-# e^r = (Q + P) / (Q - P), so both branches are base + numerator / denominator and share the
-# division.
+# In float64 the limit is 0.625, and R and e^r are rational, e^r = (Q + P) / (Q - P), so both
+# branches are base + numerator / denominator and share the division. Coefficients: S. L. Moshier,
+# Cephes Mathematical Library 2.8 (1992), tanh.c and exp.c.
+#
+# In float32 R has four terms and the limit is 0.55, which leaves an error of 4e-8, and
+# e^r = 1 + r + r^2 S(r), where S has five terms and e^r an error of 3e-9. The coefficients are a
+# minimax fit of the relative error (Lawson's iteration). One row of a network waits for each
+# operation of these chains, so the polynomials are short and go by Estrin's scheme, and what
+# multiplies or adds to them at the end is computed beside them.
 
 cdef inline vec reduced(vec t, vec* power) noexcept nogil:
     """r of e^t = power e^r, for t within the range that `power` has an exponent for."""
@@ -34,14 +39,11 @@ cdef inline vec reduced(vec t, vec* power) noexcept nogil:
                 - n * splat_f64(1.42860682030941723212e-6))
 
 
-cdef inline vec_f32 exp_reduced(vec_f32 r) noexcept nogil:
-    """e^r"""
-    # By Estrin's scheme: three short chains in place of a long one, for latency's sake
-    cdef vec_f32 rr = r * r, sum
-    sum = splat_f32(1.9875691500e-4) * r + splat_f32(1.3981999507e-3)
-    sum = sum * rr + (splat_f32(8.3334519073e-3) * r + splat_f32(4.1665795894e-2))
-    sum = sum * rr + (splat_f32(1.6666665459e-1) * r + splat_f32(5.0000001201e-1))
-    return sum * rr + r + splat_f32(1)
+cdef inline vec_f32 exp_tail(vec_f32 r, vec_f32 rr) noexcept nogil:
+    """S of e^r = 1 + r + rr S"""
+    cdef vec_f32 sum
+    sum = splat_f32(1.3814599e-3) * rr + (splat_f32(8.368717e-3) * r + splat_f32(4.166839e-2))
+    return sum * rr + (splat_f32(1.6666521e-1) * r + splat_f32(4.9999994e-1))
 
 
 cdef inline void exp_rational(vec_f64 r, vec_f64* P, vec_f64* Q) noexcept nogil:
@@ -57,28 +59,33 @@ cdef inline void exp_rational(vec_f64 r, vec_f64* P, vec_f64* Q) noexcept nogil:
 
 
 cdef inline vec vector_tanh(vec x) noexcept nogil:
-    cdef vec a, z, r, power, near, far, one
+    cdef vec a, t, z, r, rr, power, near, one, sum, shifted, n
     cdef vec exp_P, exp_Q, tanh_P, tanh_Q, base, numerator, denominator
     if vec is vec_f32:
-        one = splat_f32(1)
-        a = magnitude_f32(x)
-        # 1 - tanh(9.1) is below half an ulp of 1; the cap keeps 2^n finite and lets NaN through.
-        a = select_below_f32(splat_f32(9.1), a, splat_f32(9.1), a)
+        # 1 - tanh(9.1) is below half an ulp of 1; the cap keeps 2^n finite.
+        a = at_most_f32(magnitude_f32(x), splat_f32(9.1))
         z = a * a
-        near = splat_f32(-5.70498872745e-3)
-        near = near * z + splat_f32(2.06390887954e-2)
-        near = near * z + splat_f32(-5.37397155531e-2)
-        near = near * z + splat_f32(1.33314422036e-1)
-        near = near * z + splat_f32(-3.33332819422e-1)
+        near = splat_f32(1.643758e-2)
+        near = near * z + splat_f32(-5.2671812e-2)
+        near = near * z + splat_f32(1.3320725e-1)
+        near = near * z + splat_f32(-3.3332947e-1)
         near = near * z * a + a
-        r = reduced(a + a, &power)
-        far = one - splat_f32(2) / (exp_reduced(r) * power + one)
-        return with_sign_of_f32(select_below_f32(a, splat_f32(0.625), near, far), x)
+        # `reduced`, with ln 2 in one part and 2a where it is not waited for
+        t = a + a
+        shifted = a * splat_f32(2.8853900817779268) + splat_f32(12582912.0)
+        n = shifted - splat_f32(12582912.0)
+        power = power_of_two_f32(shifted)
+        r = t - n * splat_f32(0.69314718055994531)
+        rr = r * r
+        sum = power * rr * exp_tail(r, rr) + (power * r + (power + splat_f32(1)))
+        one = with_sign_of_f32(splat_f32(1), x)
+        return select_below_f32(a, splat_f32(0.55), with_sign_of_f32(near, x),
+                                one - (one + one) / sum)
     else:
         one = splat_f64(1)
         a = magnitude_f64(x)
         # 1 - tanh(19.1) is below half an ulp of 1.
-        a = select_below_f64(splat_f64(19.1), a, splat_f64(19.1), a)
+        a = at_most_f64(a, splat_f64(19.1))
         z = a * a
         r = reduced(a + a, &power)
         exp_rational(r, &exp_P, &exp_Q)
@@ -97,18 +104,15 @@ cdef inline vec vector_tanh(vec x) noexcept nogil:
 
 
 cdef inline vec vector_sigmoid(vec x) noexcept nogil:
-    cdef vec t, r, power, exp_P, exp_Q, limit
+    cdef vec t, r, rr, power, exp_P, exp_Q
     # Beyond the limits 1 + e^t is 1, or its inverse as small as can be; NaN passes.
     if vec is vec_f32:
-        limit = splat_f32(87)
-        t = select_below_f32(limit, x, splat_f32(-87), splat_f32(0) - x)
-        t = select_below_f32(limit, t, limit, t)
+        t = at_most_f32(at_least_f32(splat_f32(0) - x, splat_f32(-87)), splat_f32(87))
         r = reduced(t, &power)
-        return splat_f32(1) / (exp_reduced(r) * power + splat_f32(1))
+        rr = r * r
+        return splat_f32(1) / (power * (rr * exp_tail(r, rr) + r) + (power + splat_f32(1)))
     else:
-        limit = splat_f64(700)
-        t = select_below_f64(limit, x, splat_f64(-700), splat_f64(0) - x)
-        t = select_below_f64(limit, t, limit, t)
+        t = at_most_f64(at_least_f64(splat_f64(0) - x, splat_f64(-700)), splat_f64(700))
         r = reduced(t, &power)
         exp_rational(r, &exp_P, &exp_Q)
         return (exp_Q - exp_P) / (power * (exp_Q + exp_P) + (exp_Q - exp_P))

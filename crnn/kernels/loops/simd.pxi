@@ -27,6 +27,10 @@ cdef extern from "simd.h" nogil:
     vec_f64 with_sign_of_f64(vec_f64, vec_f64)
     vec_f32 select_below_f32(vec_f32, vec_f32, vec_f32, vec_f32)
     vec_f64 select_below_f64(vec_f64, vec_f64, vec_f64, vec_f64)
+    vec_f32 at_most_f32(vec_f32, vec_f32)
+    vec_f64 at_most_f64(vec_f64, vec_f64)
+    vec_f32 at_least_f32(vec_f32, vec_f32)
+    vec_f64 at_least_f64(vec_f64, vec_f64)
     vec_f32 power_of_two_f32(vec_f32)
     vec_f64 power_of_two_f64(vec_f64)
 
