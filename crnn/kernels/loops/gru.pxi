@@ -70,10 +70,10 @@ cdef inline void gru_units_reset(Py_ssize_t count, Py_ssize_t H, vec* gates, con
     store_some(gates, 3 * H, count, r * load_some(h, 0, count))
 
 
-cdef inline void gru_row(Py_ssize_t I, Sizes s, const Packed* p, const vec* x_t, vec* gates,
+cdef inline void gru_row(Py_ssize_t H, Sizes s, const Packed* p, const vec* x_t, vec* gates,
                          const vec* h, vec* h_t, bint from_end) noexcept nogil:
     """A step of one sequence; without x_t, W_xh x_t + b_h is in `gates`."""
-    cdef Py_ssize_t L = lanes(h), H = s.H, j, u, count
+    cdef Py_ssize_t L = lanes(h), j, u, count
     cdef const vec* start = gates if x_t == NULL else <const vec*> p.b_h
     cdef const vec* W_rz = <const vec*> p.W_hh
     cdef const vec* W_hn = at(W_rz, rz_size(h, s, True))
@@ -84,7 +84,7 @@ cdef inline void gru_row(Py_ssize_t I, Sizes s, const Packed* p, const vec* x_t,
         r, z = load_some(start, u, count), load_some(start, H + u, count)
         n = load_some(start, 2 * H + u, count)
         if x_t != NULL:
-            add_units_3(I, x_t, at(<const vec*> p.W_xh, 3 * u * I), &r, &z, &n)
+            add_units_3(s.I, x_t, at(<const vec*> p.W_xh, 3 * u * s.I), &r, &z, &n)
         add_units_2(H, h, at(W_rz, 2 * u * H), &r, &z)
         if resets_after(s):
             q = load_some(<const vec*> p.b_h, 3 * H + u, count)
@@ -102,9 +102,26 @@ cdef inline void gru_row(Py_ssize_t I, Sizes s, const Packed* p, const vec* x_t,
                         load_some(gates, u, count), load_some(gates, H + u, count), n)
 
 
+cdef inline void gru_steps(Py_ssize_t H, Call* c, const Packed* p, const vec* dtype,
+                           Py_ssize_t first, Py_ssize_t steps, bint reads_x) noexcept nogil:
+    cdef Py_ssize_t t
+    for t in range(first, first + steps):
+        gru_row(H, c.sizes, p, step_of(dtype, c.x, 0, t) if reads_x else <const vec*> NULL,
+                step_of(dtype, c.gates, 0, t), step_of(dtype, c.h, 0, t),
+                step_of(dtype, c.h, 0, t + 1), starts_from_end(c, t))
+        if reads_x:
+            output_step(H, c, p, dtype, t)
+
+
+cdef void gru_rows(Call* c, const Packed* p, const vec* dtype, Py_ssize_t first,
+                   Py_ssize_t steps, bint reads_x) noexcept nogil:
+    """Steps of one sequence, as `run_row` says."""
+    gru_steps(c.sizes.H, c, p, dtype, first, steps, reads_x)
+
+
 cdef inline void gru_forward(Call* c, const Packed* p, const vec* dtype, Py_ssize_t t,
-                             bint reads_x, Share mine) noexcept nogil:
-    """Step t of this member's sequences."""
+                             Share mine) noexcept nogil:
+    """Step t of this member's sequences of several."""
     cdef Sizes s = c.sizes
     cdef Py_ssize_t L = lanes(dtype), H = s.H, rows = mine.last - mine.first, b, j, u, count
     cdef Py_ssize_t h_m = c.h.per_sequence, gates_m = c.gates.per_sequence
@@ -114,10 +131,6 @@ cdef inline void gru_forward(Call* c, const Packed* p, const vec* dtype, Py_ssiz
     cdef const vec* W_rz = <const vec*> p.W_hh
     cdef const vec* W_hn = at(W_rz, rz_size(dtype, s, True))
     cdef const vec* none = NULL
-    if s.B == 1:
-        gru_row(s.I, s, p, step_of(dtype, c.x, 0, t) if reads_x else none, gates, h, h_t,
-                starts_from_end(c, t))
-        return
     product(rows, 2 * H, H, h, h_m, 1, W_rz, gates, gates_m, gates, gates_m, IDENTITY, none, 0)
     if resets_after(s):
         product(rows, H, H, h, h_m, 1, W_hn, at(<const vec*> p.b_h, 3 * H), 0, at(gates, 3 * H),
@@ -177,7 +190,7 @@ cdef inline void add_recurrent(Call* c, Py_ssize_t K, const vec* a, const vec* W
                                Py_ssize_t to_m, Share mine) noexcept nogil:
     """to (B, H) += a (B, K) W for this member's sequences, where a is blocks of da."""
     if c.sizes.B == 1:
-        row_product(K, c.sizes.H, a, W, to, to, False, IDENTITY, to)
+        row_product(K, c.sizes.H, a, W, to, to)
     else:
         product(mine.last - mine.first, c.sizes.H, K, a, c.da.per_sequence, 1, W, to, to_m, to,
                 to_m, IDENTITY, to, 0)

@@ -48,18 +48,31 @@ cdef inline void lstm_row(Py_ssize_t I, Py_ssize_t H, const Packed* p, const vec
                            g, o)
 
 
+cdef inline void lstm_steps(Py_ssize_t H, Call* c, const Packed* p, const vec* dtype,
+                            Py_ssize_t first, Py_ssize_t steps, bint reads_x) noexcept nogil:
+    cdef Py_ssize_t t
+    for t in range(first, first + steps):
+        lstm_row(c.sizes.I, H, p, step_of(dtype, c.x, 0, t) if reads_x else <const vec*> NULL,
+                 step_of(dtype, c.gates, 0, t), step_of(dtype, c.h, 0, t),
+                 step_of(dtype, c.h, 0, t + 1), c.to_c, starts_from_end(c, t))
+        if reads_x:
+            output_step(H, c, p, dtype, t)
+
+
+cdef void lstm_rows(Call* c, const Packed* p, const vec* dtype, Py_ssize_t first,
+                    Py_ssize_t steps, bint reads_x) noexcept nogil:
+    """Steps of one sequence, as `run_row` says."""
+    lstm_steps(c.sizes.H, c, p, dtype, first, steps, reads_x)
+
+
 cdef inline void lstm_forward(Call* c, const Packed* p, const vec* dtype, Py_ssize_t t,
-                              bint reads_x, Share mine) noexcept nogil:
-    """Step t of this member's sequences."""
+                              Share mine) noexcept nogil:
+    """Step t of this member's sequences of several."""
     cdef Sizes s = c.sizes
     cdef Py_ssize_t L = lanes(dtype), H = s.H, b, j, u, n
     cdef vec* gates = step_of(dtype, c.gates, mine.first, t)
     cdef vec* h = step_of(dtype, c.h, mine.first, t)
     cdef vec* h_t = step_of(dtype, c.h, mine.first, t + 1)
-    if s.B == 1:
-        lstm_row(s.I, H, p, step_of(dtype, c.x, 0, t) if reads_x else <const vec*> NULL, gates, h,
-                 h_t, c.to_c, starts_from_end(c, t))
-        return
     product(mine.last - mine.first, 4 * H, H, h, c.h.per_sequence, 1, <const vec*> p.W_hh, gates,
             c.gates.per_sequence, gates, c.gates.per_sequence, IDENTITY, <const vec*> NULL, 0)
     for b in range(mine.last - mine.first):
@@ -122,7 +135,7 @@ cdef inline void lstm_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py
     carried = at(<vec*> c.dh0, mine.first * 2 * H)
     if s.B == 1:
         clear(carried, H)
-        row_product(4 * H, H, da, W_hh_packed, carried, carried, False, IDENTITY, carried)
+        row_product(4 * H, H, da, W_hh_packed, carried, carried)
     else:
         product(rows, H, 4 * H, da, c.da.per_sequence, 1, W_hh_packed, <const vec*> NULL, 0,
                 carried, 2 * H, IDENTITY, <const vec*> NULL, 0)

@@ -12,13 +12,12 @@ cdef inline Sequences states_of(Sequences h, const vec* dtype) noexcept nogil:
     return h
 
 
-cdef inline void output_step(Call* c, const Packed* p, const vec* dtype,
+cdef inline void output_step(Py_ssize_t H, Call* c, const Packed* p, const vec* dtype,
                              Py_ssize_t t) noexcept nogil:
     """y_t of one sequence whose weights are packed by rows, where there is an output layer."""
-    cdef const vec* b_y = <const vec*> p.b_y
     if c.sizes.has_output_layer:
-        row_product(c.sizes.H, c.sizes.O, step_of(dtype, c.h, 0, t + 1), <const vec*> p.W_hy, b_y,
-                    step_of(dtype, c.y, 0, t), False, IDENTITY, b_y)
+        row_output(H, c.sizes.O, step_of(dtype, c.h, 0, t + 1), <const vec*> p.W_hy,
+                   <const vec*> p.b_y, step_of(dtype, c.y, 0, t))
 
 
 cdef inline void output_rows(Call* c, Sequences h, const vec* W_hy, const vec* b_y,

@@ -44,22 +44,30 @@ cdef void pack_recurrent(vec* packed, const vec* W_hh, Sizes s, bint forward,
 
 
 cdef inline void forward_step(Call* c, const Packed* p, const vec* dtype, Py_ssize_t t,
-                              bint reads_x, bint is_padded, Share mine) noexcept nogil:
-    """Step t of this member's sequences; unless it `reads_x`, W_xh x_t + b_h is computed already.
-
-    `is_padded`: b_h and the states of one sequence have room for whole registers.
-    """
+                              Share mine) noexcept nogil:
+    """Step t of this member's sequences, whose W_xh x_t + b_h is in its place already."""
     cdef Sizes s = c.sizes
     if s.cell.kind == LSTM_CELL:
-        lstm_forward(c, p, dtype, t, reads_x, mine)
+        lstm_forward(c, p, dtype, t, mine)
     elif is_gated(s):
-        gru_forward(c, p, dtype, t, reads_x, mine)
-    elif reads_x:
-        plain_row(s, p, step_of(dtype, c.x, 0, t), step_of(dtype, c.h, 0, t),
-                  step_of(dtype, c.h, 0, t + 1), is_padded)
+        gru_forward(c, p, dtype, t, mine)
     else:
-        recurrent_step(s, mine, c.h, t, <const vec*> p.W_hh, c.h, t + 1, is_padded,
-                       plain_epilogue(s), c.h, t + 1)
+        plain_step(s, mine, c.h, t, <const vec*> p.W_hh, c.h, t + 1, plain_epilogue(s), c.h, t + 1)
+
+
+cdef inline void run_row(Call* c, const Packed* p, const vec* dtype, Py_ssize_t first,
+                         Py_ssize_t steps, bint reads_x, bint is_padded) noexcept nogil:
+    """Steps of one sequence from `first` on.
+
+    Where it `reads_x` (see `reads_inputs`) with their outputs; otherwise W_xh x_t + b_h is in its
+    place already. `is_padded` as in `run_forward`.
+    """
+    if c.sizes.cell.kind == LSTM_CELL:
+        lstm_rows(c, p, dtype, first, steps, reads_x)
+    elif is_gated(c.sizes):
+        gru_rows(c, p, dtype, first, steps, reads_x)
+    else:
+        plain_rows(c, p, dtype, first, steps, reads_x, is_padded)
 
 
 cdef void run_backward(Call* c, const vec* W_hh_packed, Py_ssize_t first, Py_ssize_t last,
@@ -166,9 +174,7 @@ cdef void run_forward(Call* c, const Packed* p, const vec* dtype, bint is_padded
     cdef Py_ssize_t block, first, steps, b, t
     cdef Sequences z = projected(c, dtype)
     if c.x.data != NULL and reads_inputs(dtype, s):
-        for t in range(s.T):
-            forward_step(c, p, dtype, t, True, is_padded, mine)
-            output_step(c, p, dtype, t)
+        run_row(c, p, dtype, 0, s.T, True, is_padded)
         return
     ahead = min(max(ahead, PROJECTED_STEPS), s.T)
     for block in range(blocks(s.T, ahead)):
@@ -179,8 +185,11 @@ cdef void run_forward(Call* c, const Packed* p, const vec* dtype, bint is_padded
             affine(steps, N, s.I, step_of(dtype, c.x, b, first), c.x.per_step,
                    <const vec*> p.W_xh, inputs_by_rows(dtype, s), <const vec*> p.b_h,
                    step_of(dtype, z, b, first), z.per_step)
+        if s.B == 1:
+            run_row(c, p, dtype, first, steps, False, is_padded)
+            continue
         for t in range(first, first + steps):
-            forward_step(c, p, dtype, t, False, is_padded, mine)
+            forward_step(c, p, dtype, t, mine)
     if s.has_output_layer:
         output_rows(c, states_of(c.h, dtype), <const vec*> p.W_hy, <const vec*> p.b_y, mine)
 

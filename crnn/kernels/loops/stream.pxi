@@ -53,13 +53,15 @@ cdef void stream_step(Call* c, Team team, const vec* dtype) noexcept nogil:
         copy_state(at(h, b * c.h.per_sequence), c.to_c,
                    at(<const vec*> c.h0, (mine.first + b) * state), s.H, s)
     if reads_inputs(dtype, s):
-        forward_step(c, p, dtype, 0, True, True, mine)
-        output_step(c, p, dtype, 0)
+        run_row(c, p, dtype, 0, 1, True, True)
     else:
         affine(rows, s.cell.weight_blocks * s.H, s.I, step_of(dtype, c.x, mine.first, 0),
                c.x.per_sequence, <const vec*> p.W_xh, inputs_by_rows(dtype, s),
                <const vec*> p.b_h, step_of(dtype, z, mine.first, 0), z.per_sequence)
-        forward_step(c, p, dtype, 0, False, True, mine)
+        if s.B == 1:
+            run_row(c, p, dtype, 0, 1, False, True)
+        else:
+            forward_step(c, p, dtype, 0, mine)
         if s.has_output_layer:
             affine(rows, s.O, s.H, h_t, c.h.per_sequence, <const vec*> p.W_hy,
                    by_rows(dtype, s, s.H, s.O), <const vec*> p.b_y, y_t, c.y.per_sequence)
