@@ -1,4 +1,7 @@
-"""Sphinx extension: the tables of benchmarks/results.json, by the directive `benchmark-tables`."""
+"""Sphinx extension: the tables of benchmarks/results.json.
+
+The directive `benchmark-tables` makes those of the grid, `shape-table` that of the shapes.
+"""
 
 import json
 from pathlib import Path
@@ -35,28 +38,66 @@ def table(kind, records):
     return [*lines, ""]
 
 
-class BenchmarkTables(Directive):
-    """One table for each kind of network, and what they were measured on."""
+def shape_table(records):
+    """Return the lines of a list-table of the shapes: PyTorch's time over crnn's."""
+    rows = {}
+    for record in records:
+        time, ratio = record["seconds"]["crnn"]["median"], record["best peer / crnn"]
+        row = rows.setdefault((record["name"], record["kind"]), {})
+        row[record["operation"]] = f"{duration(time)}; {ratio:.1f}"
+    lines = [".. list-table::", "   :header-rows: 1", "   :widths: 52 8 20 20", ""]
+    operations = ("inference", "train step")
+    for row in (("", "", *operations), *(
+        (*key, *(row.get(operation, "") for operation in operations)) for key, row in rows.items()
+    )):  # fmt: skip
+        lines += [f"   {'-' if column else '* -':>3} {text}" for column, text in enumerate(row)]
+    return [*lines, ""]
+
+
+class _ResultsDirective(Directive):
+    """A part of the page that is made from the results."""
+
+    def lines(self, results):
+        """Return reStructuredText."""
+        raise NotImplementedError
 
     def run(self):
         """Return the nodes."""
         results = json.loads(RESULTS.read_text(encoding="utf-8"))
+        self.state.document.settings.record_dependencies.add(str(RESULTS))
+        parent = nodes.Element()
+        lines = StringList(self.lines(results), str(RESULTS))
+        self.state.nested_parse(lines, self.content_offset, parent)
+        return parent.children
+
+
+class BenchmarkTables(_ResultsDirective):
+    """One table for each kind of network, and what they were measured on."""
+
+    def lines(self, results):
+        """Return the tables and a sentence."""
         kinds = dict.fromkeys(record.get("kind", "RNN") for record in results["measurements"])
         lines = [line for kind in kinds for line in table(kind, results["measurements"])]
         machine = results["machine"]
         versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
         system = f"{machine['system']}, {machine['instruction set']}"
-        lines.append(
+        return [
+            *lines,
             f"Measured on {results['date']} on {machine['cores']} cores of {machine['processor']} "
-            f"({system}) with {versions}."
-        )
-        self.state.document.settings.record_dependencies.add(str(RESULTS))
-        parent = nodes.Element()
-        self.state.nested_parse(StringList(lines, str(RESULTS)), self.content_offset, parent)
-        return parent.children
+            f"({system}) with {versions}.",
+        ]
+
+
+class ShapeTable(_ResultsDirective):
+    """The table of networks beyond the grid, beside PyTorch."""
+
+    def lines(self, results):
+        """Return the table; nothing if the shapes were not measured."""
+        return shape_table(results["shapes"]) if results.get("shapes") else []
 
 
 def setup(app):
-    """Register the directive."""
+    """Register the directives."""
     app.add_directive("benchmark-tables", BenchmarkTables)
+    app.add_directive("shape-table", ShapeTable)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -43,7 +43,8 @@ def changes(old: dict[str, Any], new: dict[str, Any]) -> tuple[list[Change], int
 
     def by_key(results: dict[str, Any]) -> dict[tuple[str, ...], dict[str, Any]]:
         keys = ("kind", "name", "operation", "dtype")
-        return {tuple(r[key] for key in keys): r for r in results["measurements"]}
+        records = results["measurements"] + results.get("shapes", [])
+        return {tuple(r[key] for key in keys): r for r in records}
 
     before, after = by_key(old), by_key(new)
     shared = [key for key in after if key in before and before[key]["sizes"] == after[key]["sizes"]]

@@ -46,9 +46,9 @@ class Peak:
     def measure(self, dtype: str) -> float | None:
         """Return the peak at this moment, or None.
 
-        All cores work at once, and the best of several tries counts. Each thread reads its own CPU clock, which stops while another
-        process has the core. By the wall clock, two threads of which one had to wait showed half
-        the peak, which doubled every share of it.
+        All cores work at once, and the best of several tries counts. Each thread reads its own CPU
+        clock, which stops while another process has the core. By the wall clock, two threads of
+        which one had to wait showed half the peak, which doubled every share of it.
         """
         if self._library is None:
             return None

@@ -5,13 +5,15 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-# Threads of a BLAS library spin for tens of milliseconds after their last work, on cores that the
-# next job needs.
-REST_SECONDS = 0.1
+# Threads of a BLAS library spin for some 20 ms after their last work, on cores that the next job
+# needs.
+REST_SECONDS = 0.05
 
 # Samples of a candidate, and the rest before each: enough to tell forms apart that differ by a
-# tenth. A candidate whose first call takes so many times as long as another's is left out.
+# tenth. A candidate whose first call takes so many times as long as another's is left out. Calls of
+# at least LONG_SECONDS need no further samples.
 CANDIDATE_SECONDS, CANDIDATE_ROUNDS, CANDIDATE_REST, HOPELESS = 0.02, 3, 0.03, 3
+LONG_SECONDS = 0.2
 
 
 # A function from a number of calls of a job to the seconds per call
@@ -68,7 +70,10 @@ def fastest(*candidates: Callable[[], object]) -> Callable[[], object]:
     for candidate in candidates:
         candidate()
     first = [seconds_per_call(candidate, 1) for candidate in candidates]
-    jobs = {str(i): candidates[i] for i, s in enumerate(first) if s <= HOPELESS * min(first)}
+    quickest = min(first)
+    if quickest >= LONG_SECONDS:
+        return candidates[first.index(quickest)]
+    jobs = {str(i): candidates[i] for i, s in enumerate(first) if s <= HOPELESS * quickest}
     if len(jobs) > 1:
         timers = {name: timer_of(job) for name, job in jobs.items()}
         samples = interleaved(timers, CANDIDATE_ROUNDS, CANDIDATE_SECONDS, CANDIDATE_REST)
