@@ -1,7 +1,7 @@
 """What `fit` costs beside its gradient kernels: `python -m benchmarks.speed.epochs`.
 
 The time of a batch in `fit` is compared with that of the kernel that computes the batch's gradient,
-called alone with the same arguments. Gathering the batch, the optimizer's step and all else in an
+called alone on one batch. Gathering the batch, the optimizer's step and all else in an
 epoch is the difference. Then two threads of Python fit two networks, over the same in turn.
 """
 
@@ -9,7 +9,6 @@ import argparse
 import functools
 import threading
 from collections.abc import Callable
-from unittest import mock
 
 import numpy as np
 
@@ -36,15 +35,17 @@ def fit_job(kind: str, sizes: Sizes) -> tuple[Callable[[], object], Callable[[],
     x = rng.standard_normal((B * BATCHES, T, I)).astype(np.float32)
     y = rng.standard_normal((B * BATCHES, T, O)).astype(np.float32)
     net = getattr(crnn, kind)(I, H, O, seed=0, implementation="native")
-    adam = crnn.Adam(1e-6)
-    # The call is the one that train_step makes.
-    with mock.patch.object(native, "rnn_gradient", wraps=native.rnn_gradient) as kernel:
-        net.train_step(x[:B], y[:B], adam, clip_norm=1.0)
-    arguments, keywords = kernel.call_args
     fit = functools.partial(
-        net.fit, x, y, epochs=EPOCHS, batch_size=B, optimizer=adam, clip_norm=1.0
+        net.fit, x, y, epochs=EPOCHS, batch_size=B, optimizer=crnn.Adam(1e-6), clip_norm=1.0
     )
-    return fit, functools.partial(native.rnn_gradient, *arguments, **keywords)
+    cell = net.architecture.cell
+    workspace = np.empty(native.gradient_workspace_size(cell, T, B, I, H, O, net.dtype), net.dtype)
+    gradient = np.empty_like(net.flat_params)
+    kernel = functools.partial(
+        native.rnn_gradient,
+        cell, x[:B], y[:B], net.flat_params, gradient, H, O, "mse", 1.0, None, workspace,
+    )  # fmt: skip
+    return fit, kernel
 
 
 def in_threads(jobs: list[Callable[[], object]]) -> None:

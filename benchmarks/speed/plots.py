@@ -24,6 +24,8 @@ COLORS = {
     "ONNX Runtime": "#CC79A7",
     "OpenVINO": "#56B4E9",
 }
+# How much of a row's height its markers take
+ROW_SHARE = 0.8
 MARKERS = dict(zip(COLORS, "Dsx^ov<PX", strict=True))
 
 
@@ -47,23 +49,25 @@ def draw_ratios(measurements: list[Measurement], path: Path) -> None:
     float32 = [m for m in measurements if m.dtype == "float32"]
     kinds = [kind for kind in KINDS if any(m.kind == kind for m in float32)]
     figure, panels = plt.subplots(
-        len(kinds), len(OPERATIONS), figsize=(11, 1 + 3.6 * len(kinds)), sharex=True, sharey=True,
+        len(kinds), len(OPERATIONS), figsize=(11, 1 + 4.2 * len(kinds)), sharex=True, sharey=True,
         squeeze=False,
     )  # fmt: skip
     for panel, (kind, operation) in zip(
         panels.flat, itertools.product(kinds, OPERATIONS), strict=True
     ):
         by_name = {m.name: m for m in float32 if (m.kind, m.operation) == (kind, operation)}
-        for name in PEERS:
+        for i, name in enumerate(PEERS):
+            # Side by side within a row, so none hides another
+            shift = ROW_SHARE * ((i + 0.5) / len(PEERS) - 0.5)
             points = [
-                (m.ratio(name), row)
+                (m.ratio(name), row + shift)
                 for row, size in enumerate(SIZES)
                 if (m := by_name.get(size)) is not None and name in m.samples
             ]
             if points:
                 panel.plot(
-                    *zip(*points, strict=True), MARKERS[name], color=COLORS[name], markersize=7,
-                    label=name, alpha=0.9,
+                    *zip(*points, strict=True), MARKERS[name], color=COLORS[name], markersize=5.5,
+                    label=name,
                 )  # fmt: skip
         panel.axvline(1, color=COLORS[OURS], linewidth=2)
         panel.set_xscale("log")
@@ -72,11 +76,15 @@ def draw_ratios(measurements: list[Measurement], path: Path) -> None:
         if kind == kinds[-1]:
             panel.set_xlabel("time / crnn's time")
         panel.grid(axis="x", which="major", color="0.85")
+        for row in range(1, len(SIZES)):
+            panel.axhline(row - 0.5, color="0.92", linewidth=0.8)
         panel.set_axisbelow(True)
         panel.spines[["top", "right"]].set_visible(False)
     labels = [f"{name}\nH={sizes.H}, B={sizes.B}" for name, sizes in SIZES.items()]
-    panels[0, 0].set_yticks(range(len(SIZES)), labels, fontsize=9)
-    panels[0, 0].invert_yaxis()
+    panels[0, 0].set_yticks(range(len(SIZES)), labels)
+    panels[0, 0].set_ylim(len(SIZES) - 0.5, -0.5)
+    for panel in panels.flat:
+        panel.tick_params(axis="y", length=0, labelsize=9)
     figure.suptitle("Right of the black line: slower than crnn (float32)", fontsize=12)
     _finish(figure, path)
 

@@ -1,2 +1,0 @@
-"""The typed loops for any processor of the architecture."""
-include "loops/loops.pxi"
