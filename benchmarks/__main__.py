@@ -22,7 +22,7 @@ from benchmarks.speed.sizes import FLOAT64, KINDS, OPERATIONS, SIZES
 
 FOLDER = Path(__file__).parent
 DTYPES = ("float32", "float64")
-ROUNDS, SAMPLE_SECONDS = 9, 0.05
+ROUNDS, SAMPLE_SECONDS = 7, 0.05
 SHORT_SIZES, SHORT_ROUNDS, SHORT_SAMPLE_SECONDS = ("nano", "small", "charlm"), 3, 0.02
 LEAST_ROUNDS = 2  # fewer have no quartiles
 

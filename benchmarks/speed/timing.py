@@ -9,11 +9,14 @@ from collections.abc import Callable, Mapping
 # needs.
 REST_SECONDS = 0.05
 
-# Samples of a candidate, and the rest before each: enough to tell forms apart that differ by a
-# tenth. A candidate whose first call takes so many times as long as another's is left out. Calls of
-# at least LONG_SECONDS need no further samples.
-CANDIDATE_SECONDS, CANDIDATE_ROUNDS, CANDIDATE_REST, HOPELESS = 0.02, 3, 0.03, 3
+# Long calls vary less from one to the next, so fewer of them will do.
+LEAST_ROUNDS, MOST_SECONDS = 3, 12
+# A call of so many seconds is a sample at once.
 LONG_SECONDS = 0.2
+
+# Samples of a candidate, and the rest before each: enough to tell forms apart that differ by a
+# tenth. A candidate whose first call takes so many times as long as another's is left out.
+CANDIDATE_SECONDS, CANDIDATE_ROUNDS, CANDIDATE_REST, HOPELESS = 0.02, 3, 0.03, 3
 
 
 # A function from a number of calls of a job to the seconds per call
@@ -33,12 +36,17 @@ def timer_of(job: Callable[[], object]) -> Timer:
     return functools.partial(seconds_per_call, job)
 
 
-def calls_for(timer: Timer, least_seconds: float) -> int:
-    """Return how many calls take at least `least_seconds`; the job has run before."""
-    calls = 1
-    while (taken := timer(calls) * calls) < least_seconds / 10:
-        calls *= 10
-    return max(1, round(calls * least_seconds / taken))
+def calls_for(timer: Timer, least_seconds: float) -> tuple[int, float]:
+    """Return how many calls take at least `least_seconds`, and how long they take.
+
+    The first call warms up.
+    """
+    calls, taken = 1, timer(1)
+    if taken < LONG_SECONDS:
+        while (taken := timer(calls) * calls) < least_seconds / 10:
+            calls *= 10
+    of_sample = max(1, round(calls * least_seconds / taken))
+    return of_sample, taken / calls * of_sample
 
 
 def interleaved(
@@ -47,16 +55,18 @@ def interleaved(
     """Return the seconds per call of each job, one sample for each round.
 
     Every job first runs to warm up and to find how many calls make a sample of at least
-    `least_seconds`. Then all jobs take one sample in turn, round after round. Before each sample
-    there is a pause, in which the threads of the job before come to rest, and one untimed call
-    where a call is shorter than the sample.
+    `least_seconds`. Then all jobs take one sample in turn, round after round: fewer rounds, but at
+    least LEAST_ROUNDS, where they would take more than MOST_SECONDS. Before each sample there is a
+    pause, in which the threads of the job before come to rest, and one untimed call where a call is
+    shorter than the sample.
     """
-    calls = {}
+    calls, round_seconds = {}, 0.0
     for name, timer in timers.items():
-        timer(1)
-        calls[name] = calls_for(timer, least_seconds)
+        calls[name], seconds = calls_for(timer, least_seconds)
+        round_seconds += rest + seconds
+    fitting = max(LEAST_ROUNDS, round(MOST_SECONDS / round_seconds))
     samples: dict[str, list[float]] = {name: [] for name in timers}
-    for _ in range(rounds):
+    for _ in range(min(rounds, fitting)):
         for name, timer in timers.items():
             time.sleep(rest)
             if calls[name] > 1:

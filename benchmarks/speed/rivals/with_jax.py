@@ -17,7 +17,12 @@ from benchmarks.speed.timing import fastest
 jax.config.update("jax_enable_x64", True)
 jnp = jax.numpy
 
-UNROLLINGS = (1, 4)
+# With more units than MOST_UNROLLED, a step of the loop costs nothing beside the products.
+UNROLLINGS, MOST_UNROLLED = (1, 4), 256
+
+
+def _unrollings(problem: Problem) -> tuple[int, ...]:
+    return UNROLLINGS if problem.sizes.H <= MOST_UNROLLED else UNROLLINGS[:1]
 
 
 def _scanned(step_of, backward_of):
@@ -189,7 +194,7 @@ class _Train:
         self._kind, self._params = problem.kind, _params(problem)
         self._x, self._y = _time_major(problem.x), _time_major(problem.y)
         self.lr = 0.0
-        forms = {self._form(unroll): unroll for unroll in UNROLLINGS}
+        forms = {self._form(unroll): unroll for unroll in _unrollings(problem)}
         self._unroll = forms[fastest(*forms)]
 
     @property
@@ -229,7 +234,7 @@ def inference(problem: Problem):
     def form(unroll):
         return lambda: _predict(params, x, problem.kind, unroll).block_until_ready()
 
-    return fastest(*map(form, UNROLLINGS))
+    return fastest(*map(form, _unrollings(problem)))
 
 
 def streaming_step(problem: Problem):
