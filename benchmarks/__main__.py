@@ -159,6 +159,8 @@ def main() -> None:
     grown = measure_growth(chosen.short, chosen.rounds) if draws else []
     results = report.results_of(measured, grown, shaped)
     print(f"\n{report.markdown(results, tuple(SIZES))}")
+    if shaped:
+        print(f"\n{report.shapes_markdown(results, KINDS)}")
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         report.write(folder / "results.json", results)

@@ -1,7 +1,7 @@
 """Tables of the measurements, and the file with all of them.
 
-`python -m benchmarks.speed.report [RESULTS.json]` prints the table of README from results.json;
-with `--all`, a table of all sizes for each kind.
+`python -m benchmarks.speed.report [RESULTS.json]` prints the tables of README from results.json;
+with `--all`, tables of all sizes and kinds.
 """
 
 import argparse
@@ -28,6 +28,8 @@ COLUMNS = (OURS, *PEERS)
 
 # The rows of README's table: one sequence, a small and a large batch
 README_SIZES = ("tiny", "small", "large")
+# and those of its second table
+README_KINDS_OF_SHAPES = ("LSTM",)
 
 
 def machine() -> dict[str, object]:
@@ -175,13 +177,36 @@ def markdown(results: dict[str, Any], names: tuple[str, ...]) -> str:
     return "\n".join(lines)
 
 
+def shapes_markdown(results: dict[str, Any], kinds: tuple[str, ...]) -> str:
+    """Return a Markdown table of the shapes beside PyTorch: a row for each kind and shape."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for record in results.get("shapes", []):
+        if record["kind"] in kinds:
+            rows.setdefault((record["kind"], record["name"]), {})[record["operation"]] = record
+    operations = ("train step", "inference")
+    return "\n".join(
+        [
+            "| network | " + " | ".join(operations) + " |",
+            "|---|" + "---|" * len(operations),
+            *(
+                f"| {kind}: {name} | " + " | ".join(_entry(row.get(o)) for o in operations) + " |"
+                for (kind, name), row in rows.items()
+            ),
+        ]
+    )
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.report", description=__doc__)
     parser.add_argument("results", nargs="?", type=Path, default=RESULTS)
-    parser.add_argument("--all", action="store_true", help="all sizes, not README's alone")
+    parser.add_argument(
+        "--all", action="store_true", help="all sizes and kinds, not README's alone"
+    )
     chosen = parser.parse_args()
-    print(markdown(read(chosen.results), tuple(SIZES) if chosen.all else README_SIZES))
+    results = read(chosen.results)
+    print(markdown(results, tuple(SIZES) if chosen.all else README_SIZES))
+    print(f"\n{shapes_markdown(results, KINDS if chosen.all else README_KINDS_OF_SHAPES)}")
 
 
 if __name__ == "__main__":
