@@ -84,6 +84,7 @@ def draw(found: Speeds, path: Path) -> None:
         panel.spines[["top", "right"]].set_visible(False)
     for panel in panels[-1]:
         panel.set_xlabel("threads")
+        panel.xaxis.get_major_locator().set_params(integer=True)
     for panel in panels[:, 0]:
         panel.set_ylabel("times as fast as one")
     panels[0, 0].legend(frameon=False)
