@@ -5,9 +5,9 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-# Threads of a BLAS library spin for some 20 ms after their last work, on cores that the next job
-# needs.
-REST_SECONDS = 0.05
+# Threads of ONNX Runtime spin for some 50 ms after their last work, those of a BLAS library for 20,
+# on cores that the next job needs.
+REST_SECONDS = 0.07
 
 # Long calls vary less from one to the next, so fewer of them will do.
 LEAST_ROUNDS, MOST_SECONDS = 3, 12
