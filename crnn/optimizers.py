@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from crnn import checks
-from crnn._typing import Array, FloatArray, IntArray
+from crnn._typing import Array
 
 # A number, or a function from the number of steps taken so far to one
 LearningRate = float | Callable[[int], float]
@@ -20,31 +20,28 @@ class Optimizer:
 
     Attributes
     ----------
+    steps : int
+        How many steps it has taken.
     last_lr : float or None
-        The learning rate of the last step.
+        The learning rate of the last of them.
     """
 
     # The kernel that takes a step
     _kernel: str
-    # The vectors that it takes beside parameters and gradient, by its argument names
+    # The vectors that it takes behind parameters and gradient, by name in its order
     _vectors: tuple[str, ...]
-    # Those of them that are kept from step to step; zero at first
-    _memory_names: tuple[str, ...]
+    # Whether it takes the step's number behind them
+    _counts_steps = False
 
-    def __init__(self, lr: LearningRate, weight_decay: float) -> None:
+    def __init__(self, lr: LearningRate, **numbers: float) -> None:
         self.lr = lr
-        self._weight_decay = checks.number("weight_decay", weight_decay, at_least=0.0)
-        # An array, because the kernel that takes many steps counts them as it takes them.
-        self._steps = np.zeros(1, np.intp)
+        # What the kernel takes behind the learning rate, by name in its order
+        self._numbers: dict[str, float] = numbers
+        self.steps = 0
         self.last_lr: float | None = None
-        # Those of the first step; before it they may be left from one that was not taken.
         self._theta: Array | None = None
-        self._memory: dict[str, Array] = {}
-
-    @property
-    def steps(self) -> int:
-        """How many steps it has taken."""
-        return int(self._steps[0])
+        # All vectors; None: the kernel does without
+        self._memory: dict[str, Array | None] = {}
 
     @property
     def is_fused(self) -> bool:
@@ -66,7 +63,7 @@ class Optimizer:
     @property
     def weight_decay(self) -> float:
         """The factor of each parameter that is added to its gradient, or for AdamW subtracted."""
-        return self._weight_decay
+        return self._numbers["weight_decay"]
 
     @property
     def current_lr(self) -> float:
@@ -78,23 +75,9 @@ class Optimizer:
             return checks.number(f"lr({step})", self._lr(step), at_least=0.0)
         return self._lr
 
-    def next_lrs(self, count: int) -> FloatArray:
-        """Return the learning rates of the next steps.
-
-        Parameters
-        ----------
-        count : int
-
-        Returns
-        -------
-        array (count,)
-        """
-        first = self.steps
-        return np.array([self._lr_of(step) for step in range(first, first + count)])
-
     def __repr__(self) -> str:
         settings = self.settings()
-        if not self._weight_decay:
+        if not self.weight_decay:
             del settings["weight_decay"]
         shown = {k: f"{v:g}" if type(v) is float else v for k, v in settings.items()}
         return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in shown.items())})"
@@ -102,21 +85,21 @@ class Optimizer:
     def settings(self) -> dict[str, Any]:
         """Return its arguments by name; a learning rate that is a function is not kept."""
         lr = "a function" if callable(self._lr) else self._lr
-        return {"lr": lr} | self._settings() | {"weight_decay": self._weight_decay}
+        return {"lr": lr} | {k: v for k, v in self._numbers.items() if k != "decoupled"}
 
     @property
     def memory(self) -> dict[str, Array]:
         """The vectors kept from step to step; none before the first."""
-        return self._memory if self.steps else {}
+        return {name: vector for name, vector in self._memory.items() if vector is not None}
 
     @property
     def memory_names(self) -> tuple[str, ...]:
         """The names of these vectors."""
-        return self._memory_names
+        return tuple(name for name in self._vectors if self._keeps(name))
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy keeps, which counts its own steps."""
-        return self.__dict__ | {"_steps": self._steps.copy()}
+    def _keeps(self, name: str) -> bool:
+        """Whether a vector is kept."""
+        return name != "velocity" or self._numbers["momentum"] != 0
 
     def restore(self, theta: Array, memory: dict[str, Array], steps: int, last_lr: float) -> None:
         """Set the state that a checkpoint kept.
@@ -132,8 +115,8 @@ class Optimizer:
         last_lr : float
             The learning rate of the last one.
         """
-        self._theta, self._memory, self.last_lr = theta, memory, last_lr
-        self._steps[0] = steps
+        self._theta, self._memory = theta, dict.fromkeys(self._vectors) | memory
+        self.steps, self.last_lr = steps, last_lr
 
     def check_owner(self, theta: Array) -> None:
         """Raise a ValueError if it belongs to another network.
@@ -143,7 +126,7 @@ class Optimizer:
         theta : array (n,)
             The parameters of the network that asks.
         """
-        if self.steps and self._theta is not theta:
+        if self._theta is not None and self._theta is not theta:
             raise ValueError(
                 "optimizer: expected one that is new or belongs to this network, "
                 "got one that belongs to another network"
@@ -168,43 +151,54 @@ class Optimizer:
         bool
             False: no step is taken, because a parameter would not stay finite.
         """
-        memory, lr = self._memory_of(theta), self.current_lr
-        step = getattr(kernels, self._kernel)
-        taken: bool = step(theta, dtheta, **memory, **self._arguments(), lr=lr)
+        memory, lr = self._memory_of(theta), self._lr_of(self.steps)
+        step = (self.steps + 1,) if self._counts_steps else ()
+        taken: bool = getattr(kernels, self._kernel)(
+            theta, dtheta, *memory.values(), *step, lr, *self._numbers.values()
+        )
         if taken:
-            self._steps += 1
-            self.last_lr = lr
+            self._theta, self._memory, self.steps, self.last_lr = theta, memory, self.steps + 1, lr
         return taken
 
-    def fused(self, theta: Array) -> tuple[str, dict[str, Array | None], dict[str, Any], IntArray]:
-        """Return what `rnn_train` takes: the kernel, its vectors, its numbers, the steps taken.
+    def take_steps(self, count: int, train: Callable[..., None], theta: Array) -> int:
+        """Take several steps in one kernel call.
 
         From the first step taken it belongs to these parameters.
 
         Parameters
         ----------
+        count : int
+            How many steps are to be taken.
+        train : function
+            Gets the name of the kernel of a step, its vectors and its numbers by name, the number
+            of steps taken so far, (1,), and the learning rates, (count,). It calls `rnn_train`,
+            which counts the steps that it takes.
         theta : array (n,)
+            The parameters that it changes.
+
+        Returns
+        -------
+        int
+            How many steps were taken: fewer if the next one would not be finite.
         """
-        return self._kernel, self._memory_of(theta), self._numbers(), self._steps
+        memory, before = self._memory_of(theta), self.steps
+        lrs = np.array([self._lr_of(step) for step in range(before, before + count)])
+        steps = np.array([before], np.intp)
+        try:
+            train(self._kernel, memory, self._numbers, steps, lrs)
+        finally:
+            # Ctrl-C raises its exception right after the kernel has returned.
+            taken = int(steps[0]) - before
+            if taken:
+                self._theta, self._memory = theta, memory
+                self.steps, self.last_lr = before + taken, float(lrs[taken - 1])
+        return taken
 
     def _memory_of(self, theta: Array) -> dict[str, Array | None]:
-        """Return the vectors that the kernel takes, made anew before the first step."""
-        if not self.steps:
-            self._theta = theta
-            self._memory = {name: np.zeros_like(theta) for name in self._memory_names}
-        return {name: self._memory.get(name) for name in self._vectors}
-
-    def _numbers(self) -> dict[str, Any]:
-        """Return the numbers that the kernel takes beside learning rate and step."""
-        return self._settings() | {"weight_decay": self._weight_decay}
-
-    def _arguments(self) -> dict[str, Any]:
-        """Return the numbers that the kernel takes beside the learning rate."""
-        return self._numbers()
-
-    def _settings(self) -> dict[str, Any]:
-        """Return the settings beside the learning rate and the weight decay."""
-        raise NotImplementedError
+        """Return the vectors that the kernel takes; new ones before the first step."""
+        if self._theta is not None:
+            return self._memory
+        return {name: np.zeros_like(theta) if self._keeps(name) else None for name in self._vectors}
 
 
 class SGD(Optimizer):
@@ -249,25 +243,24 @@ class SGD(Optimizer):
         nesterov: bool = False,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(lr, weight_decay)
-        self._momentum = checks.number("momentum", momentum, at_least=0.0, below=1.0)
-        self._nesterov = checks.boolean("nesterov", nesterov)
-        if self._nesterov and not self._momentum:
+        super().__init__(
+            lr,
+            momentum=checks.number("momentum", momentum, at_least=0.0, below=1.0),
+            nesterov=checks.boolean("nesterov", nesterov),
+            weight_decay=checks.number("weight_decay", weight_decay, at_least=0.0),
+        )
+        if self.nesterov and not self.momentum:
             raise ValueError("nesterov: expected a momentum above 0 with it, got momentum=0")
-        self._memory_names = ("velocity",) if self._momentum else ()
 
     @property
     def momentum(self) -> float:
         """The momentum mu."""
-        return self._momentum
+        return self._numbers["momentum"]
 
     @property
     def nesterov(self) -> bool:
         """Whether steps take Nesterov's form."""
-        return self._nesterov
-
-    def _settings(self) -> dict[str, Any]:
-        return {"momentum": self._momentum, "nesterov": self._nesterov}
+        return bool(self._numbers["nesterov"])
 
 
 class RMSprop(Optimizer):
@@ -306,14 +299,13 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(lr, weight_decay)
-        self._alpha = checks.number("alpha", alpha, at_least=0.0, below=1.0)
-        self._eps = checks.number("eps", eps, above=0.0)
-        self._momentum = checks.number("momentum", momentum, at_least=0.0, below=1.0)
-        self._memory_names = ("square", "velocity") if self._momentum else ("square",)
-
-    def _settings(self) -> dict[str, Any]:
-        return {"alpha": self._alpha, "eps": self._eps, "momentum": self._momentum}
+        super().__init__(
+            lr,
+            alpha=checks.number("alpha", alpha, at_least=0.0, below=1.0),
+            eps=checks.number("eps", eps, above=0.0),
+            momentum=checks.number("momentum", momentum, at_least=0.0, below=1.0),
+            weight_decay=checks.number("weight_decay", weight_decay, at_least=0.0),
+        )
 
 
 class Adam(Optimizer):
@@ -340,7 +332,8 @@ class Adam(Optimizer):
     """
 
     _kernel = "adam_step"
-    _vectors = _memory_names = ("mean", "square")
+    _vectors = ("mean", "square")
+    _counts_steps = True
     _decoupled = False
 
     def __init__(
@@ -351,19 +344,14 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(lr, weight_decay)
-        self._beta1 = checks.number("beta1", beta1, at_least=0.0, below=1.0)
-        self._beta2 = checks.number("beta2", beta2, at_least=0.0, below=1.0)
-        self._eps = checks.number("eps", eps, above=0.0)
-
-    def _settings(self) -> dict[str, Any]:
-        return {"beta1": self._beta1, "beta2": self._beta2, "eps": self._eps}
-
-    def _numbers(self) -> dict[str, Any]:
-        return super()._numbers() | {"decoupled": self._decoupled}
-
-    def _arguments(self) -> dict[str, Any]:
-        return super()._arguments() | {"step": self.steps + 1}
+        super().__init__(
+            lr,
+            beta1=checks.number("beta1", beta1, at_least=0.0, below=1.0),
+            beta2=checks.number("beta2", beta2, at_least=0.0, below=1.0),
+            eps=checks.number("eps", eps, above=0.0),
+            weight_decay=checks.number("weight_decay", weight_decay, at_least=0.0),
+            decoupled=self._decoupled,
+        )
 
 
 class AdamW(Adam):

@@ -370,15 +370,18 @@ class Network:
         self,
         x: Array,
         y: Array,
-        rows: IntArray | None,
+        rows: IntArray,
         batch_size: int,
         loss: str,
         max_norm: float | None,
         max_value: float | None,
-        optimizer: tuple[str, dict[str, Array | None], dict[str, Any], IntArray],
-        lrs: FloatArray,
         losses: FloatArray,
         norms: FloatArray,
+        optimizer: str,
+        memory: dict[str, Array | None],
+        settings: dict[str, float],
+        steps: IntArray,
+        lrs: FloatArray,
     ) -> None:
         """Take a step of the optimizer for each batch, in one kernel call; see `rnn_train`.
 
@@ -388,31 +391,29 @@ class Network:
         ----------
         x : array (n, T, I)
         y : array (n, T, O) or (n, T)
-        rows : array (R,) or None
-            The sequences in their order; None: all.
+        rows : array (R,)
+            The sequences in their order.
         batch_size : int
         loss : str
             Name of a kernel in `contracts.GRADIENT_LOSSES`.
         max_norm, max_value : float or None
             Limits of the gradient's norm and elements.
-        optimizer : tuple
-            From `Optimizer.fused`.
-        lrs : array (batches,)
-            The learning rate of each step.
         losses, norms : array (batches,)
             The loss of each batch and the norm of its gradient before clipping are written.
+        optimizer, memory, settings, steps, lrs
+            As `Optimizer.take_steps` passes them.
         """
         T, I = x.shape[1:]
         H, O, cell = self.architecture.hidden_size, self._output_size, self.architecture.cell
-        n = len(x) if rows is None else len(rows)
+        n = len(rows)
         size = max(
             self.kernels.train_workspace_size(cell, T, B, I, H, O, self.flat.dtype)
-            for B in {min(batch_size, n), n - (len(lrs) - 1) * batch_size}
+            for B in (min(batch_size, n), n - (len(lrs) - 1) * batch_size)
         )
         workspace = self._workspaces.take(size)
         self.kernels.rnn_train(
-            cell, x, y, rows, batch_size, self.flat, H, O, loss, max_norm, max_value, *optimizer,
-            lrs, losses, norms, workspace,
+            cell, x, y, rows, batch_size, self.flat, H, O, loss, max_norm, max_value, optimizer,
+            memory, settings, steps, lrs, losses, norms, workspace,
         )  # fmt: skip
         self._workspaces.give(workspace)
 

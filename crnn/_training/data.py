@@ -28,7 +28,8 @@ class Batch(NamedTuple):
     @property
     def has_only_x_and_y(self) -> bool:
         """Whether sequences start from the network's states, and all steps are read and count."""
-        return all(part is None for part in self[2:])
+        _, _, lengths, weights, h0, skip = self
+        return lengths is None and weights is None and h0 is None and skip is None
 
     def chunks(self, steps: int) -> Iterator["Batch"]:
         """Yield so many steps of the batch at a time, up to the end of the longest sequence.

@@ -1,6 +1,7 @@
 """One step of training: a batch becomes a gradient, and the gradient a change of the parameters."""
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,18 +61,6 @@ def train_step(
     DivergenceError
         The loss, the gradient's norm or a new parameter is not finite.
     """
-    if (
-        len(parts) == 1
-        and parts[0].has_only_x_and_y
-        and not wants_states
-        and can_train_in_one_call(network, optimizer, loss)
-    ):
-        losses, norms = np.empty((2, 1))
-        x, y = parts[0][:2]
-        train_in_one_call(
-            network, x, y, None, len(x), optimizer, loss, clipping, losses, norms, epoch
-        )
-        return float(losses[0]), float(norms[0]), None
     generator_before = rng.bit_generator.state if network.architecture.dropout else None
     states = None
     try:
@@ -112,7 +101,7 @@ def train_in_one_call(
     network: Network,
     x: Array,
     y: Array,
-    rows: IntArray | None,
+    rows: IntArray,
     batch_size: int,
     optimizer: "Optimizer",
     loss: "Loss",
@@ -128,8 +117,8 @@ def train_in_one_call(
     network : Network
     x : array (n, T, I)
     y : array (n, T, O) or (n, T)
-    rows : array (R,) or None
-        The sequences in the order in which batches take them; None: all of x.
+    rows : array (R,)
+        The sequences in the order in which batches take them.
     batch_size : int
     optimizer, loss, clipping
         As in `train_step`.
@@ -143,17 +132,8 @@ def train_in_one_call(
     DivergenceError
         As in `train_step`: the steps before are taken.
     """
-    before, lrs = optimizer.steps, optimizer.next_lrs(len(losses))
-    try:
-        network.train(
-            x, y, rows, batch_size, loss.kernel, *clipping, optimizer.fused(network.flat), lrs,
-            losses, norms,
-        )  # fmt: skip
-    finally:
-        # A signal that came during the call raises its exception right after it.
-        taken = optimizer.steps - before
-        if taken:
-            optimizer.last_lr = float(lrs[taken - 1])
+    train = partial(network.train, x, y, rows, batch_size, loss.kernel, *clipping, losses, norms)
+    taken = optimizer.take_steps(len(losses), train, network.flat)
     if taken < len(losses):
         raise _divergence(float(losses[taken]), float(norms[taken]), epoch, optimizer)
 

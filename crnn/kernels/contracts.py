@@ -72,7 +72,7 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     },
     "rnn_train": {
         "x": "contiguous B T I",
-        "rows": "rows optional contiguous R",
+        "rows": "rows contiguous R",
         "y": "contiguous B T O",
         "theta": "out contiguous P",
         "steps": "out intp contiguous 1",
@@ -338,8 +338,7 @@ class Sizes:
         if letter.isdecimal():
             return int(letter)
         if letter == "K" and "batch_size" in self._known:
-            rows = self._known.get("R", self._known.get("B", 0))
-            return -(-rows // self._known["batch_size"])
+            return -(-self._known.get("R", 0) // self._known["batch_size"])
         H, I = self._known.get("H"), self._known.get("I")
         if H is None:
             return None

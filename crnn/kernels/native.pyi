@@ -82,7 +82,7 @@ def rnn_train(
     cell: str,
     x: Array,
     y: Array,
-    rows: IntArray | None,
+    rows: IntArray,
     batch_size: int,
     theta: Array,
     hidden_size: int,

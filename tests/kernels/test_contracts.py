@@ -22,7 +22,7 @@ SIGNATURES = {
     "output_backward": "h~ W_hy dy dW_hy! db_y! dh!~ workspace!",
     "rnn_gradient": "cell x~ y theta dtheta! hidden_size output_size loss max_norm max_value "
     "workspace!",
-    "rnn_train": "cell x y rows? batch_size theta! hidden_size output_size loss max_norm max_value "
+    "rnn_train": "cell x y rows batch_size theta! hidden_size output_size loss max_norm max_value "
     "optimizer memory settings steps! rates losses! norms! workspace!",
     "rnn_predict": "cell x~ h0? theta hidden_size output_size y! h_n!? workspace!",
     "stream_parameters": "cell theta input_size hidden_size output_size batch",

@@ -146,6 +146,7 @@ def test_numpy_kernels_ignore_seterr(monkeypatch):
         x, y = np.ones((2, 3, 3)), np.ones((2, 3, 2))
         net.train_step(x, y, crnn.SGD(0.1), clip_norm=1)
         net.train_step(x, y, crnn.SGD(0.1), clip_value=1e-3)
+        net.fit(x, y, epochs=1)
         net.fit(x, y, epochs=1, clip_value=1e-3, mask=np.ones((2, 3)))
         assert set(np.geterr().values()) == {"warn"}
     assert set(seen) == set(contracts.ARGUMENTS)

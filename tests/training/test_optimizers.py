@@ -7,8 +7,6 @@ PyTorch's formulas, with the velocity zero at first::
     theta = theta - lr v                  without
 """
 
-import copy
-
 import numpy as np
 import pytest
 from network_problems import DTYPES
@@ -338,14 +336,6 @@ def test_optimizer_without_momentum_serves_one_network_too(build_network):
     with pytest.raises(ValueError, match="optimizer"):
         # The first network is gone by now; a new one must not pass for it by its address.
         build_network(seed=1).train_step(x=x, y=y, optimizer=optimizer)
-
-
-def test_copies_of_an_optimizer_count_their_own_steps(build_network):
-    x, y = problem(seed=0)
-    optimizer = crnn.SGD(0.1)
-    for number, twin in enumerate((copy.copy(optimizer), copy.deepcopy(optimizer)), 1):
-        build_network(seed=number).fit(x, y, epochs=number, optimizer=twin)
-        assert (twin.steps, optimizer.steps) == (number, 0)
 
 
 def test_each_fit_without_optimizer_has_its_own(build_network):

@@ -11,7 +11,7 @@ cdef struct Data:
     const char* y           # (B, T, O), or class numbers (B, T)
     Py_ssize_t x_size       # bytes of a sequence
     Py_ssize_t y_size
-    const Py_ssize_t* rows  # (R,): the sequences in their order; NULL: all, as they are
+    const Py_ssize_t* rows  # (R,): the sequences in their order
     Py_ssize_t count        # R
 
 
@@ -68,12 +68,8 @@ cdef void place_batch(Call* c, int dtype, const Data* data, Py_ssize_t first, Py
     c.workspace = workspace + gradient_bytes(dtype, c.sizes)
     x_copy = <char*> c.workspace + kernel_bytes(dtype, c.sizes)
     y_copy = x_copy + input_bytes(dtype, c.sizes)
-    if data.rows == NULL:
-        c.x.data = <void*> (data.x + first * data.x_size)
-        c.targets = data.y + first * data.y_size
-    else:
-        c.x.data = <void*> gathered(data.x, data.x_size, data.rows + first, size, x_copy)
-        c.targets = gathered(data.y, data.y_size, data.rows + first, size, y_copy)
+    c.x.data = <void*> gathered(data.x, data.x_size, data.rows + first, size, x_copy)
+    c.targets = gathered(data.y, data.y_size, data.rows + first, size, y_copy)
 
 
 def rnn_train(
@@ -96,7 +92,7 @@ def rnn_train(
     cdef Call c
     cdef Optimizer o
     memset(&data, 0, sizeof(data))
-    data.count = s.B if rows is None else length(rows)
+    data.count = length(rows)
     data.rows = <const Py_ssize_t*> vector(rows, np.NPY_INTP, data.count, READ)
     batches = (data.count + batch_size - 1) // max(batch_size, 1)
     taken = <Py_ssize_t*> vector(steps, np.NPY_INTP, 1, WRITTEN)
@@ -105,8 +101,8 @@ def rnn_train(
     norm = <double*> vector(norms, np.NPY_DOUBLE, batches, WRITTEN)
     c.sizes, c.x = s, sequences(x, dtype, s.B, s.T, s.I, READ | np.NPY_ARRAY_C_CONTIGUOUS)
     if (positive(s) and batch_size > 0 and data.count > 0 and parameters and c.x.data
+            and data.rows and all_below(data.rows, data.count, s.B)
             and taken and lr and value and norm
-            and (rows is None or (data.rows and all_below(data.rows, data.count, s.B)))
             and read_targets(&c, dtype, y, loss, data.rows, data.count)):
         c.x.per_sequence, c.x.per_step = s.T * s.I, s.I
         data.x, data.x_size = <const char*> c.x.data, s.T * s.I * itemsize(dtype)

@@ -21,7 +21,7 @@ def rnn_train(
     cell: str,
     x: Array,
     y: Array,
-    rows: IntArray | None,
+    rows: IntArray,
     batch_size: int,
     theta: Array,
     hidden_size: int,
@@ -52,8 +52,8 @@ def rnn_train(
         Inputs of all sequences.
     y : array (B, T, O), or for "cross_entropy" (B, T) of intp
         Targets.
-    rows : array (R,) of intp, or None
-        The sequences in the order in which batches take them. None: all, in the order of x.
+    rows : array (R,) of intp
+        The sequences in the order in which batches take them.
     batch_size : int
         Sequences of a batch; the last may have fewer. K is the number of batches.
     theta : array (P,)
@@ -94,9 +94,7 @@ def rnn_train(
     contracts.check_step(optimizer, memory, theta, settings.get("momentum", 0))
     gradient = np.empty_like(theta)
     for number, lr in enumerate(rates.tolist()):
-        batch: slice | IntArray = slice(number * batch_size, (number + 1) * batch_size)
-        if rows is not None:
-            batch = rows[batch]
+        batch = rows[number * batch_size : (number + 1) * batch_size]
         losses[number], norms[number] = rnn_gradient(
             cell, x[batch], y[batch], theta, gradient, hidden_size, output_size, loss, max_norm,
             max_value, workspace,
