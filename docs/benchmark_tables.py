@@ -81,11 +81,11 @@ class BenchmarkTables(_ResultsDirective):
         machine = results["machine"]
         versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
         system = f"{machine['system']}, {machine['instruction set']}"
-        return [
-            *lines,
+        lines.append(
             f"Measured on {results['date']} on {machine['cores']} cores of {machine['processor']} "
-            f"({system}) with {versions}.",
-        ]
+            f"({system}) with {versions}."
+        )
+        return lines
 
 
 class ShapeTable(_ResultsDirective):
