@@ -64,13 +64,13 @@ def _exact_results(operation: str, kind: str, sizes: Sizes, dtype: str) -> jobs.
     return jobs.job_and_results(with_numpy, operation, exact)[1]
 
 
-def _check(label: str, actual: jobs.Results, expected: jobs.Results, dtype: str) -> None:
+def _check(actual: jobs.Results, expected: jobs.Results, dtype: str) -> None:
     for name, values in expected.items():
         largest = np.abs(values).max()
         if actual[name].shape != values.shape or not (
             np.abs(actual[name] - values).max() <= TOLERANCES[dtype] * largest
         ):
-            raise AssertionError(f"{label}: {name} differs from the exact result")
+            raise AssertionError(f"{name} differs from the exact result")
 
 
 def _checked_timer(
@@ -83,10 +83,16 @@ def _checked_timer(
     arguments = (operation, kind, sizes, dtype)
     try:
         results = worker.prepare(jobs.make, LIBRARIES[library].module, *arguments)
+        _check(results, _exact_results(*arguments), dtype)
     except UnsuitedError:
         return None
-    label = f"{library}, {kind} {tuple(sizes)} {operation}"
-    _check(label, results, _exact_results(*arguments), dtype)
+    except LostWorkerError:
+        raise
+    except Exception as error:  # of one job: a long run goes on without it
+        if library == OURS:
+            raise
+        print(f"{library} is left out of the next line: {error}", flush=True)
+        return None
     return worker.seconds_per_call
 
 
