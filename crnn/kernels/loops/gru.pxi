@@ -12,7 +12,8 @@
 #     da[:, t]      the gradients of the pre-activations of r, z and n; with "after" also q's
 #     dh0           (B, H): what reaches h_t from later steps, then h_{t-1}
 #
-# W_hh is packed in two parts: the rows of r and z, then those of n.
+# W_hh is packed in two parts: the rows of r and z, then those of n; for steps of one sequence of
+# the form "after" all together.
 #
 # A function of `count` units works on one register of them, and stores `count` of its lanes. Its
 # pointers are to the first of these units in each array.
@@ -31,7 +32,10 @@ cdef inline Py_ssize_t rz_size(const vec* dtype, Sizes s, bint forward) noexcept
 cdef void gru_pack(vec* packed, const vec* W_hh, Sizes s, bint forward, Team team) noexcept nogil:
     cdef const vec* W_hn = at(W_hh, 2 * s.H * s.H)
     cdef vec* packed_n = at(packed, rz_size(W_hh, s, forward))
-    if forward and s.B == 1:
+    if forward and s.B == 1 and resets_after(s):
+        if team.index == 0:
+            pack_units(packed, W_hh, 1, s.H, s.H, 3, s.H)
+    elif forward and s.B == 1:
         if team.index == 0:
             pack_units(packed, W_hh, 1, s.H, s.H, 2, s.H)
             pack_units(packed_n, W_hn, 1, s.H, s.H, 1, s.H)
@@ -70,45 +74,77 @@ cdef inline void gru_units_reset(Py_ssize_t count, Py_ssize_t H, vec* gates, con
     store_some(gates, 3 * H, count, r * load_some(h, 0, count))
 
 
-cdef inline void gru_row(Py_ssize_t H, Sizes s, const Packed* p, const vec* x_t, vec* gates,
-                         const vec* h, vec* h_t, bint from_end) noexcept nogil:
-    """A step of one sequence; without x_t, W_xh x_t + b_h is in `gates`."""
-    cdef Py_ssize_t L = lanes(h), j, u, count
+cdef inline void gru_row_after(bint two, Py_ssize_t u, Py_ssize_t I, Py_ssize_t H, const Packed* p,
+                               const vec* x_t, vec* gates, const vec* h, vec* h_t) noexcept nogil:
+    """After: a panel of units from u on, or `two`, of a step of one sequence."""
+    cdef Py_ssize_t L = lanes(h), n = min(L, H - u), v = u + L
+    cdef const vec* start = gates if x_t == NULL else <const vec*> p.b_h
+    cdef const vec* b_hn = at(<const vec*> p.b_h, 3 * H)
+    cdef vec[6] z       # r, z and n of each panel
+    cdef vec[2] n_x
+    load_units_3(z, at(start, u), H, n)
+    if two:
+        load_units_3(&z[3], at(start, v), H, min(L, H - v))
+    if x_t != NULL:
+        add_units_3(two, I, x_t, at(<const vec*> p.W_xh, 3 * u * I), z)
+    n_x[0], z[2] = z[2], load_some(b_hn, u, n)
+    if two:
+        n_x[1], z[5] = z[5], load_some(b_hn, v, min(L, H - v))
+    add_units_3(two, H, h, at(<const vec*> p.W_hh, 3 * u * H), z)
+    gru_units_after(n, H, at(gates, u), at(h, u), at(h_t, u), z[0], z[1], n_x[0], z[2])
+    if two:
+        gru_units_after(min(L, H - v), H, at(gates, v), at(h, v), at(h_t, v), z[3], z[4], n_x[1],
+                        z[5])
+
+
+cdef inline void gru_row_before(Sizes s, const Packed* p, const vec* x_t, vec* gates, const vec* h,
+                                vec* h_t) noexcept nogil:
+    """Before: a step of one sequence."""
+    cdef Py_ssize_t L = lanes(h), H = s.H, j, u, count
     cdef const vec* start = gates if x_t == NULL else <const vec*> p.b_h
     cdef const vec* W_rz = <const vec*> p.W_hh
     cdef const vec* W_hn = at(W_rz, rz_size(h, s, True))
-    cdef vec r, z, n, q
+    cdef vec[3] z
     for j in range(blocks(H, L)):
-        u = (blocks(H, L) - 1 - j if from_end else j) * L
-        count = min(L, H - u)
-        r, z = load_some(start, u, count), load_some(start, H + u, count)
-        n = load_some(start, 2 * H + u, count)
-        if x_t != NULL:
-            add_units_3(s.I, x_t, at(<const vec*> p.W_xh, 3 * u * s.I), &r, &z, &n)
-        add_units_2(H, h, at(W_rz, 2 * u * H), &r, &z)
-        if resets_after(s):
-            q = load_some(<const vec*> p.b_h, 3 * H + u, count)
-            add_units_1(H, h, at(W_hn, u * H), &q)
-            gru_units_after(count, H, at(gates, u), at(h, u), at(h_t, u), r, z, n, q)
-        else:
-            store_some(gates, 2 * H + u, count, n)
-            gru_units_reset(count, H, at(gates, u), at(h, u), r, z)
-    for j in range(0 if resets_after(s) else blocks(H, L)):
         u = j * L
         count = min(L, H - u)
-        n = load_some(gates, 2 * H + u, count)
-        add_units_1(H, at(gates, 3 * H), at(W_hn, u * H), &n)
-        gru_units_state(count, H, at(gates, u), at(h, u), at(h_t, u),
-                        load_some(gates, u, count), load_some(gates, H + u, count), n)
+        load_units_3(z, at(start, u), H, count)
+        if x_t != NULL:
+            add_units_3x1(s.I, x_t, at(<const vec*> p.W_xh, 3 * u * s.I), z)
+        add_units_2x1(H, h, at(W_rz, 2 * u * H), z)
+        store_some(gates, 2 * H + u, count, z[2])
+        gru_units_reset(count, H, at(gates, u), at(h, u), z[0], z[1])
+    for j in range(blocks(H, L)):
+        u = j * L
+        count = min(L, H - u)
+        z[0] = load_some(gates, 2 * H + u, count)
+        add_units_1x1(H, at(gates, 3 * H), at(W_hn, u * H), z)
+        gru_units_state(count, H, at(gates, u), at(h, u), at(h_t, u), load_some(gates, u, count),
+                        load_some(gates, H + u, count), z[0])
 
 
-cdef inline void gru_steps(Py_ssize_t H, Call* c, const Packed* p, const vec* dtype,
+cdef inline void gru_row(bint after, Py_ssize_t H, Sizes s, const Packed* p, const vec* x_t,
+                         vec* gates, const vec* h, vec* h_t, bint from_end) noexcept nogil:
+    """A step of one sequence; without x_t, W_xh x_t + b_h is in `gates`."""
+    cdef Py_ssize_t L = lanes(h), pairs = blocks(H, 2 * L), j, u
+    if not after:
+        gru_row_before(s, p, x_t, gates, h, h_t)
+        return
+    for j in range(pairs):
+        u = (pairs - 1 - j if from_end else j) * 2 * L
+        if u + L < H:
+            gru_row_after(True, u, s.I, H, p, x_t, gates, h, h_t)
+        else:
+            gru_row_after(False, u, s.I, H, p, x_t, gates, h, h_t)
+
+
+cdef inline void gru_steps(bint after, Py_ssize_t H, Call* c, const Packed* p, const vec* dtype,
                            Py_ssize_t first, Py_ssize_t steps, bint reads_x) noexcept nogil:
     cdef Py_ssize_t t
     for t in range(first, first + steps):
-        gru_row(H, c.sizes, p, step_of(dtype, c.x, 0, t) if reads_x else <const vec*> NULL,
+        gru_row(after, H, c.sizes, p, step_of(dtype, c.x, 0, t) if reads_x else <const vec*> NULL,
                 step_of(dtype, c.gates, 0, t), step_of(dtype, c.h, 0, t),
-                step_of(dtype, c.h, 0, t + 1), starts_from_end(c, t))
+                step_of(dtype, c.h, 0, t + 1), starts_from_end(H, c, t))
         if reads_x:
             output_step(H, c, p, dtype, t)
 
@@ -116,7 +152,17 @@ cdef inline void gru_steps(Py_ssize_t H, Call* c, const Packed* p, const vec* dt
 cdef void gru_rows(Call* c, const Packed* p, const vec* dtype, Py_ssize_t first,
                    Py_ssize_t steps, bint reads_x) noexcept nogil:
     """Steps of one sequence, as `run_row` says."""
-    gru_steps(c.sizes.H, c, p, dtype, first, steps, reads_x)
+    # Sizes that the compiler knows make straight code of whole loops. Steps of float64 gain little.
+    if not resets_after(c.sizes):
+        gru_steps(False, c.sizes.H, c, p, dtype, first, steps, reads_x)
+    elif c.sizes.H == 8:
+        gru_steps(True, 8, c, p, dtype, first, steps, reads_x)
+    elif vec is vec_f32 and c.sizes.H == 16:
+        gru_steps(True, 16, c, p, dtype, first, steps, reads_x)
+    elif vec is vec_f32 and c.sizes.H == 32:
+        gru_steps(True, 32, c, p, dtype, first, steps, reads_x)
+    else:
+        gru_steps(True, c.sizes.H, c, p, dtype, first, steps, reads_x)
 
 
 cdef inline void gru_forward(Call* c, const Packed* p, const vec* dtype, Py_ssize_t t,

@@ -30,22 +30,36 @@ cdef inline void lstm_units_forward(Py_ssize_t n, Py_ssize_t H, vec* gates, cons
     store_some(gates, 3 * H, n, o)
 
 
+cdef inline void lstm_row_units(bint two, Py_ssize_t u, Py_ssize_t I, Py_ssize_t H,
+                                const Packed* p, const vec* x_t, vec* gates, const vec* h,
+                                vec* h_t, Py_ssize_t to_c) noexcept nogil:
+    """A panel of units from u on, or `two`, of a step of one sequence."""
+    cdef Py_ssize_t L = lanes(h), n = min(L, H - u), v = u + L
+    cdef const vec* start = gates if x_t == NULL else <const vec*> p.b_h
+    cdef vec[8] z
+    load_units_4(z, at(start, u), H, n)
+    if two:
+        load_units_4(&z[4], at(start, v), H, min(L, H - v))
+    if x_t != NULL:
+        add_units_4(two, I, x_t, at(<const vec*> p.W_xh, 4 * u * I), z)
+    add_units_4(two, H, h, at(<const vec*> p.W_hh, 4 * u * H), z)
+    lstm_units_forward(n, H, at(gates, u), at(h, to_c + u), at(h_t, u), at(h_t, to_c + u), z[0],
+                       z[1], z[2], z[3])
+    if two:
+        lstm_units_forward(min(L, H - v), H, at(gates, v), at(h, to_c + v), at(h_t, v),
+                           at(h_t, to_c + v), z[4], z[5], z[6], z[7])
+
+
 cdef inline void lstm_row(Py_ssize_t I, Py_ssize_t H, const Packed* p, const vec* x_t, vec* gates,
                           const vec* h, vec* h_t, Py_ssize_t to_c, bint from_end) noexcept nogil:
     """A step of one sequence; without x_t, W_xh x_t + b_h is in `gates`."""
-    cdef Py_ssize_t L = lanes(h), j, u, n
-    cdef const vec* start = gates if x_t == NULL else <const vec*> p.b_h
-    cdef vec i, f, g, o
-    for j in range(blocks(H, L)):
-        u = (blocks(H, L) - 1 - j if from_end else j) * L
-        n = min(L, H - u)
-        i, f = load_some(start, u, n), load_some(start, H + u, n)
-        g, o = load_some(start, 2 * H + u, n), load_some(start, 3 * H + u, n)
-        if x_t != NULL:
-            add_units_4(I, x_t, at(<const vec*> p.W_xh, 4 * u * I), &i, &f, &g, &o)
-        add_units_4(H, h, at(<const vec*> p.W_hh, 4 * u * H), &i, &f, &g, &o)
-        lstm_units_forward(n, H, at(gates, u), at(h, to_c + u), at(h_t, u), at(h_t, to_c + u), i, f,
-                           g, o)
+    cdef Py_ssize_t L = lanes(h), pairs = blocks(H, 2 * L), j, u
+    for j in range(pairs):
+        u = (pairs - 1 - j if from_end else j) * 2 * L
+        if u + L < H:
+            lstm_row_units(True, u, I, H, p, x_t, gates, h, h_t, to_c)
+        else:
+            lstm_row_units(False, u, I, H, p, x_t, gates, h, h_t, to_c)
 
 
 cdef inline void lstm_steps(Py_ssize_t H, Call* c, const Packed* p, const vec* dtype,
@@ -54,7 +68,7 @@ cdef inline void lstm_steps(Py_ssize_t H, Call* c, const Packed* p, const vec* d
     for t in range(first, first + steps):
         lstm_row(c.sizes.I, H, p, step_of(dtype, c.x, 0, t) if reads_x else <const vec*> NULL,
                  step_of(dtype, c.gates, 0, t), step_of(dtype, c.h, 0, t),
-                 step_of(dtype, c.h, 0, t + 1), c.to_c, starts_from_end(c, t))
+                 step_of(dtype, c.h, 0, t + 1), c.to_c, starts_from_end(H, c, t))
         if reads_x:
             output_step(H, c, p, dtype, t)
 
@@ -62,7 +76,15 @@ cdef inline void lstm_steps(Py_ssize_t H, Call* c, const Packed* p, const vec* d
 cdef void lstm_rows(Call* c, const Packed* p, const vec* dtype, Py_ssize_t first,
                     Py_ssize_t steps, bint reads_x) noexcept nogil:
     """Steps of one sequence, as `run_row` says."""
-    lstm_steps(c.sizes.H, c, p, dtype, first, steps, reads_x)
+    # Sizes that the compiler knows make straight code of whole loops. Steps of float64 gain little.
+    if c.sizes.H == 8:
+        lstm_steps(8, c, p, dtype, first, steps, reads_x)
+    elif vec is vec_f32 and c.sizes.H == 16:
+        lstm_steps(16, c, p, dtype, first, steps, reads_x)
+    elif vec is vec_f32 and c.sizes.H == 32:
+        lstm_steps(32, c, p, dtype, first, steps, reads_x)
+    else:
+        lstm_steps(c.sizes.H, c, p, dtype, first, steps, reads_x)
 
 
 cdef inline void lstm_forward(Call* c, const Packed* p, const vec* dtype, Py_ssize_t t,

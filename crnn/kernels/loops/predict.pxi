@@ -110,6 +110,9 @@ cdef void predict(Call* c, Team team, const vec* dtype) noexcept nogil:
     chunk.gates.data = step_of(dtype, chunk.h, s.B, 0)
     chunk.gates.per_step = s.cell.gate_blocks * s.H
     chunk.gates.per_sequence = most * chunk.gates.per_step
+    if reads_inputs(dtype, s):
+        # Nobody reads the gates of a step after it.
+        chunk.gates.per_step = 0
     for b in range(mine.first, mine.last):
         if c.h0 == NULL:
             clear(step_of(dtype, chunk.h, b, 0), chunk.h.per_step)
