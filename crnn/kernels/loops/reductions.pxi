@@ -31,8 +31,8 @@ cdef bint all_finite(Py_ssize_t n, const real* values) noexcept nogil:
     return not found
 
 
-cdef double sum_of_squares(Py_ssize_t n, const real* values, double unit) noexcept nogil:
-    """Sum of (values / unit)^2 in float64."""
+cdef inline double sum_of_squares(Py_ssize_t n, const real* values, double unit) noexcept nogil:
+    """Sum of (values / unit)^2 in float64. Inline, so that a unit of 1 divides nothing."""
     cdef double[PARTIAL_SUMS] sums
     cdef double value
     cdef Py_ssize_t i, j

@@ -25,7 +25,7 @@ cdef void pack_steps(vec* panels, Sequences s, Py_ssize_t T, Py_ssize_t first, P
                      Share features) noexcept nogil:
     """Pack K steps, of all B * T those from `first` on, as the rows of a (K, features) matrix."""
     cdef Py_ssize_t NR = panel_columns(panels), N = features.last - features.first
-    cdef Py_ssize_t p, n, k, t, columns, width
+    cdef Py_ssize_t L = lanes(panels), p, n, k, t, i, columns, width
     cdef vec* panel
     cdef const vec* row
     for p in range(blocks(N, NR)):
@@ -36,9 +36,8 @@ cdef void pack_steps(vec* panels, Sequences s, Py_ssize_t T, Py_ssize_t first, P
         row = at(step_of(panels, s, first // T, t), features.first + n)
         panel = at(panels, n * K)
         for k in range(K):
-            if columns < width:
-                store(panel, width - lanes(panels), splat(panels, 0))
-            copy_scalars(panel, 1, row, 1, columns)
+            for i in range(blocks(columns, L)):
+                store(panel, i * L, load_some(row, i * L, min(L, columns - i * L)))
             panel = at(panel, width)
             t += 1
             row = at(row, s.per_step)
@@ -80,10 +79,25 @@ cdef void add_rows(vec* db, const vec* da, Py_ssize_t da_m, Py_ssize_t rows, Py_
                    Team team) noexcept nogil:
     """db (N,) += the sum of the rows of da (rows, N), da_m apart."""
     cdef Share mine = share(team, N, lanes(da))
-    cdef Py_ssize_t row, n
-    for row in range(rows):
-        for n in range(mine.first, mine.last):
-            if vec is vec_f32:
-                (<float*> db)[n] += (<const float*> da)[row * da_m + n]
-            else:
-                (<double*> db)[n] += (<const double*> da)[row * da_m + n]
+    cdef Py_ssize_t L = lanes(da), n = mine.first, row, part
+    cdef vec s0, s1, s2, s3
+    # Four registers side by side: each sum is a chain of additions that wait for one another.
+    while n + 4 * L <= mine.last:
+        s0, s1, s2, s3 = load(db, n), load(db, n + L), load(db, n + 2 * L), load(db, n + 3 * L)
+        for row in range(rows):
+            s0 = s0 + load(da, row * da_m + n)
+            s1 = s1 + load(da, row * da_m + n + L)
+            s2 = s2 + load(da, row * da_m + n + 2 * L)
+            s3 = s3 + load(da, row * da_m + n + 3 * L)
+        store(db, n, s0)
+        store(db, n + L, s1)
+        store(db, n + 2 * L, s2)
+        store(db, n + 3 * L, s3)
+        n += 4 * L
+    while n < mine.last:
+        part = min(L, mine.last - n)
+        s0 = load_some(db, n, part)
+        for row in range(rows):
+            s0 = s0 + load_some(da, row * da_m + n, part)
+        store_some(db, n, part, s0)
+        n += L
