@@ -1,0 +1,2 @@
+"""The typed loops for any processor of the architecture."""
+include "loops/loops.pxi"
