@@ -18,7 +18,7 @@ from libc.string cimport memcpy, memset
 
 from crnn.kernels.table cimport (
     CELL_COUNT, CROSS_ENTROPY, MSE, SSE, Builds, Call, Cell, CellKind, Sequences, Sizes, Table,
-    Task,
+    Task, splits_units,
 )
 
 import numpy
@@ -109,6 +109,8 @@ cdef enum:
     # Multiply-adds of a forward pass for each thread: 12 microseconds of a core, or 40 with the
     # gradient. Waking a thread takes 5 to 50, so two threads with less may be slower than one.
     WORTH_A_THREAD = 1 << 20
+    # Units of a step for each thread, where sequences share them: as many outweigh a barrier.
+    UNITS_OF_A_THREAD = 64
     # A stream's step of as many multiply-adds releases the GIL and may use several threads.
     LONG_STEP = 1 << 15
 
@@ -127,9 +129,12 @@ cdef inline double multiply_adds(Sizes s) noexcept nogil:
 
 
 cdef inline int team_size(Sizes s) noexcept nogil:
-    """How many threads a call of these sizes uses: at most one for each pair of sequences."""
-    cdef double work = multiply_adds(s)
-    return <int> max(1, min(num_threads, min((s.B + 1) // 2, work / WORTH_A_THREAD)))
+    """How many threads a call of these sizes uses.
+
+    At most one for each pair of sequences, or where they share units for so many units.
+    """
+    cdef Py_ssize_t most = s.H // UNITS_OF_A_THREAD if splits_units(s) else (s.B + 1) // 2
+    return <int> max(1, min(num_threads, min(most, multiply_adds(s) / WORTH_A_THREAD)))
 
 
 include "binding/arguments.pxi"

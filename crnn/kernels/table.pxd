@@ -14,10 +14,12 @@ cdef extern from "threads.h":
 
 cdef struct Sequences:
     # A (batch, time, features) array: the features of step t of sequence b are contiguous from
-    # data + b * per_sequence + t * per_step, counted in scalars.
+    # data + b * per_sequence + t * per_step, or where there are offsets from
+    # data + offsets[b] + t * per_step, counted in scalars.
     void* data
     Py_ssize_t per_sequence
     Py_ssize_t per_step
+    const Py_ssize_t* offsets
 
 cdef enum CellKind:
     # In the order of cells.CELLS
@@ -45,6 +47,16 @@ cdef struct Sizes:
     bint has_output_layer
     const Cell* cell
 
+cdef enum:
+    # At most so many sequences of at least so many units are shared by units: with so few rows, a
+    # step takes as long as reading the weights, of which each member then reads its share.
+    FEW_SEQUENCES = 8
+    MANY_UNITS = 256
+
+cdef inline bint splits_units(Sizes s) noexcept nogil:
+    """Whether members of a team share the units of every step, and not the sequences."""
+    return s.B <= FEW_SEQUENCES and s.H >= MANY_UNITS
+
 cdef enum Loss:
     MSE
     SSE
@@ -64,6 +76,10 @@ cdef struct Call:
     Sizes sizes
     Sequences x, h, gates, y, dh, dc, da, dx
     Py_ssize_t to_c         # scalars from h_t to c_t in the state of an LSTM
+    # Where sequences have lengths, they are counted from the longest to the shortest, and
+    # `offsets` say where each is. NULL: all have T steps.
+    const Py_ssize_t* lengths   # (B,): of each sequence
+    const Py_ssize_t* places    # (B,): the number of each sequence of the caller's order
     const void* W_xh
     const void* W_hh
     const void* b_h

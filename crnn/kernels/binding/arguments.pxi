@@ -57,7 +57,7 @@ cdef inline Sequences sequences(object array, int dtype, Py_ssize_t B, Py_ssize_
     cdef np.npy_intp* shape
     cdef np.npy_intp* strides
     cdef Py_ssize_t size = itemsize(dtype)
-    s.data, s.per_sequence, s.per_step = NULL, 0, 0
+    s.data, s.per_sequence, s.per_step, s.offsets = NULL, 0, 0, NULL
     if is_array(array, dtype, 3, flags):
         shape = np.PyArray_DIMS(<np.ndarray> array)
         strides = np.PyArray_STRIDES(<np.ndarray> array)

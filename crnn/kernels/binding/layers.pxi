@@ -15,7 +15,8 @@ def rnn_forward(cell, x, W_xh, W_hh, b_h, h, gates, workspace):
     cdef Sizes s = layer_sizes(x, h, W_hh, W_xh, cell, dtype)
     cdef Py_ssize_t gates_width = s.cell.gate_blocks * s.H, needed = 0
     cdef Call c
-    c.sizes, c.to_c, c.workspace = s, s.H, NULL
+    memset(&c, 0, sizeof(c))
+    c.sizes, c.to_c = s, s.H
     c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
     c.W_xh = matrix(W_xh, dtype, s.cell.weight_blocks * s.H, s.I, READ)
     c.W_hh = matrix(W_hh, dtype, s.cell.weight_blocks * s.H, s.H, READ)
@@ -40,7 +41,8 @@ def rnn_backward(cell, x, h, gates, W_xh, W_hh, dh, dc, da, dW_xh, dW_hh, db_h, 
     cdef Py_ssize_t biases = s.cell.bias_blocks * s.H, needed = 0
     cdef bint has_c = s.cell.state_blocks == 2
     cdef Call c
-    c.sizes, c.to_c, c.workspace = s, s.H, NULL
+    memset(&c, 0, sizeof(c))
+    c.sizes, c.to_c = s, s.H
     c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
     c.h = sequences(h, dtype, s.B, s.T + 1, s.cell.state_blocks * s.H, READ)
     c.gates = sequences(gates, dtype, s.B, s.T, gates_width, READ)
@@ -78,7 +80,8 @@ def output_forward(h, W_hy, b_y, y, workspace):
     cdef Py_ssize_t needed = 0
     cdef Call c
     s.H, s.O = width(h), length(b_y)
-    c.sizes, c.workspace = s, NULL
+    memset(&c, 0, sizeof(c))
+    c.sizes = s
     c.h = sequences(h, dtype, s.B, s.T, s.H, READ)
     c.W_hy = matrix(W_hy, dtype, s.O, s.H, READ)
     c.b_y = vector(b_y, dtype, s.O, READ)
@@ -99,7 +102,8 @@ def output_backward(h, W_hy, dy, dW_hy, db_y, dh, workspace):
     cdef Py_ssize_t needed = 0
     cdef Call c
     s.H, s.O = width(h), length(db_y)
-    c.sizes, c.workspace = s, NULL
+    memset(&c, 0, sizeof(c))
+    c.sizes = s
     c.h = sequences(h, dtype, s.B, s.T, s.H, READ)
     c.W_hy = matrix(W_hy, dtype, s.O, s.H, READ)
     c.y = sequences(dy, dtype, s.B, s.T, s.O, READ | np.NPY_ARRAY_C_CONTIGUOUS)

@@ -103,7 +103,8 @@ def rnn_gradient(
     cdef void* gradients = vector(dtheta, dtype, n, WRITTEN)
     cdef Call c
     cdef double value, norm
-    c.sizes, c.workspace = s, NULL
+    memset(&c, 0, sizeof(c))
+    c.sizes = s
     c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
     if (positive(s) and c.x.data and parameters and gradients
             and read_targets(&c, dtype, y, loss, NULL, 0)):
@@ -129,8 +130,8 @@ def rnn_predict(
     cdef void* parameters = vector(theta, dtype, parameter_count(s), READ)
     cdef Py_ssize_t needed = 0
     cdef Call c
-    memset(&c.packed, 0, sizeof(c.packed))
-    c.sizes, c.workspace = s, NULL
+    memset(&c, 0, sizeof(c))
+    c.sizes = s
     c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
     c.h0 = matrix(h0, dtype, s.B, s.cell.state_blocks * s.H, READ)
     c.y = sequences(y, dtype, s.B, s.T, s.O, WRITTEN | np.NPY_ARRAY_C_CONTIGUOUS)

@@ -56,6 +56,7 @@ def stream_step(cell, parameters, x, h, h_next, y, Py_ssize_t output_size, works
     cdef Call c
     cdef void* packed = NULL
     cdef void* memory = NULL
+    memset(&c, 0, sizeof(c))
     c.sizes = s
     c.x.data = matrix(x, dtype, s.B, s.I, READ)
     c.h0 = matrix(h, dtype, s.B, state, READ)

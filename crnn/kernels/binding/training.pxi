@@ -91,6 +91,7 @@ def rnn_train(
     cdef Data data
     cdef Call c
     cdef Optimizer o
+    memset(&c, 0, sizeof(c))
     memset(&data, 0, sizeof(data))
     data.count = length(rows)
     data.rows = <const Py_ssize_t*> vector(rows, np.NPY_INTP, data.count, READ)

@@ -40,6 +40,8 @@ enum { MR = 6, NV = 2 };
 
 #define CRNN_INLINE static inline __attribute__((always_inline, unused))
 
+CRNN_INLINE void prefetch_line(const void *p) { __builtin_prefetch(p); }
+
 enum { LANES_F32 = CRNN_VECTOR_BYTES / 4, LANES_F64 = CRNN_VECTOR_BYTES / 8 };
 
 typedef float vec_f32 __attribute__((vector_size(CRNN_VECTOR_BYTES)));
@@ -210,6 +212,8 @@ CRNN_DEFINE(f64, double)
 #else /* one lane: there is no part of a register */
 
 #define CRNN_INLINE static __inline
+
+CRNN_INLINE void prefetch_line(const void *p) { (void)p; }
 
 enum { LANES_F32 = 1, LANES_F64 = 1 };
 

@@ -45,17 +45,15 @@ cdef inline Py_ssize_t reserve(const vec* dtype, Py_ssize_t* used, Py_ssize_t n)
 
 cdef inline Plan plan_gradient(const vec* dtype, Sizes s) noexcept nogil:
     cdef Plan plan
-    cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(dtype), biases = s.cell.bias_blocks * s.H
+    cdef Py_ssize_t biases = s.cell.bias_blocks * s.H
     plan.chunk = max(CHUNK_BYTES // (s.B * biases * itemsize(dtype)), blocks(CHUNK_ROWS, s.B))
     plan.chunk = min(plan.chunk, s.T)
     # Without an output layer the states are the outputs too, which the loss reads side by side.
-    plan.is_padded = (s.B == 1 and s.has_output_layer
+    plan.is_padded = (is_alone(s) and s.has_output_layer
                       and s.T * padded(dtype, s.H) * itemsize(dtype) <= PADDED_BYTES)
     plan.to_c = padded(dtype, s.H) if plan.is_padded else s.H
     plan.h_per_step = s.cell.state_blocks * plan.to_c
-    # An odd number of cache lines from sequence to sequence: a power of two would put the rows
-    # that a tile reads side by side into the same few sets of the cache.
-    plan.h_per_sequence = (blocks((s.T + 1) * plan.h_per_step, unit) | 1) * unit
+    plan.h_per_sequence = odd_lines(dtype, (s.T + 1) * plan.h_per_step)
     plan.da_per_step = biases if is_gated(s) else plan.to_c
     plan.size = 0
     plan.h = reserve(dtype, &plan.size, s.B * plan.h_per_sequence)
@@ -107,6 +105,7 @@ cdef inline void add_losses(Call* c, Sequences y, Py_ssize_t first, Py_ssize_t l
 cdef inline void place_tape(Call* c, const Plan* plan, vec* start) noexcept nogil:
     """Point the Call at what the workspace holds during the whole task; da and dh change."""
     cdef Sizes s = c.sizes
+    c.h.offsets = c.gates.offsets = c.y.offsets = c.da.offsets = c.dh.offsets = NULL
     c.losses = <double*> at(start, plan.losses)
     c.dh0, c.to_c = at(start, plan.carried), plan.to_c
     c.h.data, c.h.per_step = at(start, plan.h), plan.h_per_step
@@ -140,13 +139,13 @@ cdef inline void start_sequences(Call* c, Share mine, const vec* dtype) noexcept
 
 
 cdef inline void write_states_gradient(Call* c, Py_ssize_t first, Py_ssize_t last, Share mine,
-                                       const vec* dtype) noexcept nogil:
+                                       const Part* part, const vec* dtype) noexcept nogil:
     """c.dh of steps [first, last): through the output layer, or without one from the loss."""
     cdef Sizes s = c.sizes
     cdef Sequences states = states_of(c.h, dtype)
     cdef Py_ssize_t b, t
     if s.has_output_layer:
-        states_gradient(s, c.y, c.dh, <const vec*> c.packed.W_hy, mine, first, last)
+        states_gradient(c, c.y, c.dh, <const vec*> c.packed.W_hy, part, first, last)
         return
     for b in range(mine.first, mine.last):
         for t in range(first, last):
@@ -169,6 +168,7 @@ cdef void gradient(Call* c, Team team, const vec* dtype) noexcept nogil:
     """Write c.losses and add to the gradients, which are zero before."""
     cdef Sizes s = c.sizes
     cdef Plan plan = plan_gradient(dtype, s)
+    cdef Part part = part_of(dtype, s, team)
     cdef Share mine = share(team, s.B, DEAL_UNIT)
     cdef Call mine_c = c[0]
     cdef vec* start = aligned(<const vec*> c.workspace)
@@ -182,8 +182,9 @@ cdef void gradient(Call* c, Team team, const vec* dtype) noexcept nogil:
     pack_parameters(&mine_c, &mine_c.packed, team, dtype)
     start_sequences(&mine_c, mine, dtype)
     team_wait(team)
-    run_forward(&mine_c, &mine_c.packed, dtype, plan.is_padded, mine)
+    run_forward(&mine_c, &mine_c.packed, dtype, plan.is_padded, &part)
     if s.has_output_layer:
+        wait_for_units(&part)
         add_losses(&mine_c, mine_c.y, 0, s.T, mine, dtype)
     team_wait(team)
 
@@ -195,8 +196,9 @@ cdef void gradient(Call* c, Team team, const vec* dtype) noexcept nogil:
     while last > 0:
         first = max(0, last - plan.chunk)
         place_chunk(&mine_c, &plan, start, last - first)
-        write_states_gradient(&mine_c, first, last, mine, dtype)
-        run_backward(&mine_c, recurrent, first, last, last < s.T, plan.is_padded, mine)
+        write_states_gradient(&mine_c, first, last, mine, &part, dtype)
+        wait_for_units(&part)
+        run_backward(&mine_c, recurrent, first, last, last < s.T, plan.is_padded, &part)
         team_wait(team)
         add_chunk_gradients(&mine_c, first, last, inputs, team)
         team_wait(team)

@@ -12,8 +12,8 @@
 #     da[:, t]      the gradients of the pre-activations of r, z and n; with "after" also q's
 #     dh0           (B, H): what reaches h_t from later steps, then h_{t-1}
 #
-# W_hh is packed in two parts: the rows of r and z, then those of n; for steps of one sequence of
-# the form "after" all together.
+# For one sequence alone and for the backward pass, W_hh is packed in two parts: the rows of r and z,
+# then those of n; for steps of one sequence of the form "after" all together.
 #
 # A function of `count` units works on one register of them, and stores `count` of its lanes. Its
 # pointers are to the first of these units in each array.
@@ -26,25 +26,21 @@ cdef inline Py_ssize_t rz_size(const vec* dtype, Sizes s, bint forward) noexcept
     """Scalars that the packed rows of r and z take."""
     if not forward:
         return packed_size(dtype, 2 * s.H, s.H)
-    return units_size(dtype, s.H, 2, s.H) if s.B == 1 else packed_size(dtype, s.H, 2 * s.H)
+    return units_size(dtype, s.H, 2, s.H)
 
 
 cdef void gru_pack(vec* packed, const vec* W_hh, Sizes s, bint forward, Team team) noexcept nogil:
+    """Pack W_hh for one sequence alone, or for the backward pass."""
     cdef const vec* W_hn = at(W_hh, 2 * s.H * s.H)
     cdef vec* packed_n = at(packed, rz_size(W_hh, s, forward))
-    if forward and s.B == 1 and resets_after(s):
-        if team.index == 0:
-            pack_units(packed, W_hh, 1, s.H, s.H, 3, s.H)
-    elif forward and s.B == 1:
-        if team.index == 0:
-            pack_units(packed, W_hh, 1, s.H, s.H, 2, s.H)
-            pack_units(packed_n, W_hn, 1, s.H, s.H, 1, s.H)
-    elif forward:
-        pack(packed, W_hh, 1, s.H, s.H, 2 * s.H, team)
-        pack(packed_n, W_hn, 1, s.H, s.H, s.H, team)
-    else:
-        pack_weights(packed, W_hh, s.H, 1, 2 * s.H, s.H, s.B == 1, team)
-        pack_weights(packed_n, W_hn, s.H, 1, s.H, s.H, s.B == 1, team)
+    if not forward:
+        pack_weights(packed, W_hh, s.H, 1, 2 * s.H, s.H, is_alone(s), team)
+        pack_weights(packed_n, W_hn, s.H, 1, s.H, s.H, is_alone(s), team)
+    elif team.index == 0 and resets_after(s):
+        pack_units(packed, W_hh, 1, s.H, s.H, 3, s.H)
+    elif team.index == 0:
+        pack_units(packed, W_hh, 1, s.H, s.H, 2, s.H)
+        pack_units(packed_n, W_hn, 1, s.H, s.H, 1, s.H)
 
 
 cdef inline void gru_units_state(Py_ssize_t count, Py_ssize_t H, vec* gates, const vec* h,
@@ -166,45 +162,62 @@ cdef void gru_rows(Call* c, const Packed* p, const vec* dtype, Py_ssize_t first,
 
 
 cdef inline void gru_forward(Call* c, const Packed* p, const vec* dtype, Py_ssize_t t,
-                             Share mine) noexcept nogil:
-    """Step t of this member's sequences of several."""
-    cdef Sizes s = c.sizes
-    cdef Py_ssize_t L = lanes(dtype), H = s.H, rows = mine.last - mine.first, b, j, u, count
-    cdef Py_ssize_t h_m = c.h.per_sequence, gates_m = c.gates.per_sequence
-    cdef vec* gates = step_of(dtype, c.gates, mine.first, t)
-    cdef vec* h = step_of(dtype, c.h, mine.first, t)
-    cdef vec* h_t = step_of(dtype, c.h, mine.first, t + 1)
-    cdef const vec* W_rz = <const vec*> p.W_hh
-    cdef const vec* W_hn = at(W_rz, rz_size(dtype, s, True))
-    cdef const vec* none = NULL
-    product(rows, 2 * H, H, h, h_m, 1, W_rz, gates, gates_m, gates, gates_m, IDENTITY, none, 0)
-    if resets_after(s):
-        product(rows, H, H, h, h_m, 1, W_hn, at(<const vec*> p.b_h, 3 * H), 0, at(gates, 3 * H),
-                gates_m, IDENTITY, none, 0)
-    else:
-        for b in range(rows):
-            for j in range(blocks(H, L)):
-                u = j * L
+                             bint reads_x, Share rows, const Part* part) noexcept nogil:
+    """Step t of these sequences."""
+    cdef Py_ssize_t L = lanes(dtype), GR = group_columns(dtype), H = c.sizes.H
+    cdef Py_ssize_t M = rows.last - rows.first, b, n, k, j, u, g, columns, count
+    cdef bint after = resets_after(c.sizes)
+    cdef Rows gates_t = rows_at(dtype, c.gates, rows.first, t)
+    cdef Rows sums_n
+    cdef vec* gates
+    cdef vec* h
+    cdef vec* h_t
+    for k in range(groups_of(part, GR)):
+        n, columns = group_first(part, GR, k), group_width(part, GR, k)
+        prefetch_forward(c, dtype, t, rows, n, columns)
+        for g in range(2):
+            add_products(c, p, dtype, t, reads_x, rows, g, n, columns,
+                         columns_from(dtype, gates_t, g * H + n))
+        if reads_x:
+            add_inputs(c, p, dtype, t, rows, 2, n, columns,
+                       columns_from(dtype, gates_t, 2 * H + n))
+        if after:
+            product(M, columns, H, rows_at(dtype, c.h, rows.first, t), 1,
+                          gate_panel(<const vec*> p.W_hh, 2, H, H, n),
+                          rows_of(at(<const vec*> p.b_h, 3 * H + n), 0),
+                          columns_from(dtype, gates_t, 3 * H + n))
+        for b in range(rows.first, rows.last):
+            gates, h = step_of(dtype, c.gates, b, t), step_of(dtype, c.h, b, t)
+            h_t = step_of(dtype, c.h, b, t + 1)
+            for j in range(blocks(columns, L) if after else 0):
+                u = n + j * L
                 count = min(L, H - u)
-                gru_units_reset(count, H, at(gates, b * gates_m + u), at(h, b * h_m + u),
-                                load_some(gates, b * gates_m + u, count),
-                                load_some(gates, b * gates_m + H + u, count))
-        product(rows, H, H, at(gates, 3 * H), gates_m, 1, W_hn, at(gates, 2 * H), gates_m,
-                at(gates, 2 * H), gates_m, IDENTITY, none, 0)
-    for b in range(rows):
-        for j in range(blocks(H, L)):
-            u = j * L
-            count = min(L, H - u)
-            if resets_after(s):
                 gru_units_after(count, H, at(gates, u), at(h, u), at(h_t, u),
                                 load_some(gates, u, count), load_some(gates, H + u, count),
                                 load_some(gates, 2 * H + u, count),
                                 load_some(gates, 3 * H + u, count))
-            else:
+            for j in range(0 if after else blocks(columns, L)):
+                u = n + j * L
+                count = min(L, H - u)
+                gru_units_reset(count, H, at(gates, u), at(h, u), load_some(gates, u, count),
+                                load_some(gates, H + u, count))
+    if after:
+        return
+    wait_for_units(part)
+    for k in range(groups_of(part, GR)):
+        n, columns = group_first(part, GR, k), group_width(part, GR, k)
+        sums_n = columns_from(dtype, gates_t, 2 * H + n)
+        product(M, columns, H, columns_from(dtype, gates_t, 3 * H), 1,
+                      gate_panel(<const vec*> p.W_hh, 2, H, H, n), sums_n, sums_n)
+        for b in range(rows.first, rows.last):
+            gates, h = step_of(dtype, c.gates, b, t), step_of(dtype, c.h, b, t)
+            h_t = step_of(dtype, c.h, b, t + 1)
+            for j in range(blocks(columns, L)):
+                u = n + j * L
+                count = min(L, H - u)
                 gru_units_state(count, H, at(gates, u), at(h, u), at(h_t, u),
                                 load_some(gates, u, count), load_some(gates, H + u, count),
                                 load_some(gates, 2 * H + u, count))
-        gates, h, h_t = at(gates, gates_m), at(h, h_m), at(h_t, h_m)
 
 
 cdef inline void gru_units_backward(bint after, Py_ssize_t count, Py_ssize_t H, const vec* gates,
@@ -232,66 +245,103 @@ cdef inline void gru_units_reset_backward(Py_ssize_t count, const vec* r_t, cons
     store_some(da, 0, count, dq * load_some(h, 0, count) * r * (splat(h, 1) - r))
 
 
-cdef inline void add_recurrent(Call* c, Py_ssize_t K, const vec* a, const vec* W, vec* to,
-                               Py_ssize_t to_m, Share mine) noexcept nogil:
-    """to (B, H) += a (B, K) W for this member's sequences, where a is blocks of da."""
-    if c.sizes.B == 1:
-        row_product(K, c.sizes.H, a, W, to, to)
+cdef inline void gru_units_of_backward(Call* c, const vec* dtype, Py_ssize_t t, Py_ssize_t first,
+                                       Py_ssize_t b, Py_ssize_t n,
+                                       Py_ssize_t columns) noexcept nogil:
+    """da_t of one sequence's units from n on; "before" r's is zero, to add dL/dq."""
+    cdef Py_ssize_t L = lanes(dtype), H = c.sizes.H, u, j
+    cdef const vec* gates = step_of(dtype, c.gates, b, t)
+    cdef const vec* h = step_of(dtype, c.h, b, t)
+    cdef const vec* dh_t = step_of(dtype, c.dh, b, t - first)
+    cdef vec* carried = at(<vec*> c.dh0, b * H)
+    cdef vec* da = step_of(dtype, c.da, b, t - first)
+    for j in range(blocks(columns, L)):
+        u = n + j * L
+        gru_units_backward(resets_after(c.sizes), min(L, H - u), H, at(gates, u), at(h, u),
+                           at(dh_t, u), at(carried, u), at(da, u))
+        if not resets_after(c.sizes):
+            store_some(da, u, min(L, H - u), splat(h, 0))
+
+
+cdef inline void gru_units_of_reset_backward(Call* c, const vec* dtype, Py_ssize_t t,
+                                             Py_ssize_t first, Py_ssize_t b, Py_ssize_t n,
+                                             Py_ssize_t columns) noexcept nogil:
+    """Before: r's da_t of one sequence's units from n on."""
+    cdef Py_ssize_t L = lanes(dtype), u, j
+    cdef const vec* gates = step_of(dtype, c.gates, b, t)
+    cdef const vec* h = step_of(dtype, c.h, b, t)
+    cdef vec* da = step_of(dtype, c.da, b, t - first)
+    for j in range(blocks(columns, L)):
+        u = n + j * L
+        gru_units_reset_backward(min(L, c.sizes.H - u), at(gates, u), at(h, u),
+                                 at(<vec*> c.dh0, b * c.sizes.H + u), at(da, u))
+
+
+cdef inline void gru_row_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t,
+                                  Py_ssize_t first) noexcept nogil:
+    """da_t of one sequence, and the gradient of h_{t-1} in c.dh0."""
+    cdef Py_ssize_t H = c.sizes.H
+    cdef const vec* W_hn = at(W_hh_packed, rz_size(W_hh_packed, c.sizes, False))
+    cdef vec* da = step_of(W_hh_packed, c.da, 0, t - first)
+    cdef vec* dh0 = <vec*> c.dh0
+    gru_units_of_backward(c, W_hh_packed, t, first, 0, 0, H)
+    if resets_after(c.sizes):
+        row_product(H, H, at(da, 3 * H), W_hn, dh0, dh0)
     else:
-        product(mine.last - mine.first, c.sizes.H, K, a, c.da.per_sequence, 1, W, to, to_m, to,
-                to_m, IDENTITY, to, 0)
+        row_product(H, H, at(da, 2 * H), W_hn, da, da)
+        gru_units_of_reset_backward(c, W_hh_packed, t, first, 0, 0, H)
+    row_product(2 * H, H, da, W_hh_packed, dh0, dh0)
+
+
+cdef inline void gru_carry(Call* c, const vec* W_hh_packed, Py_ssize_t t_da, Py_ssize_t row,
+                           Py_ssize_t count, Py_ssize_t n, Py_ssize_t columns) noexcept nogil:
+    """c.dh0 += W_hh^T da, for `count` sequences from `row` on and the units from n on."""
+    cdef Py_ssize_t H = c.sizes.H
+    cdef const vec* W_hn = at(W_hh_packed, rz_size(W_hh_packed, c.sizes, False))
+    cdef Rows da, carried
+    if count == 0:
+        return
+    da = rows_at(W_hh_packed, c.da, row, t_da)
+    carried = rows_of(at(<vec*> c.dh0, row * H + n), H)
+    if resets_after(c.sizes):
+        product(count, columns, H, columns_from(W_hh_packed, da, 3 * H), 1, at(W_hn, n * H),
+                      carried, carried)
+    product(count, columns, 2 * H, da, 1, at(W_hh_packed, n * 2 * H), carried, carried)
 
 
 cdef inline void gru_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py_ssize_t first,
-                              Share mine) noexcept nogil:
-    """da_t, and the gradient of h_{t-1} in c.dh0."""
-    cdef Sizes s = c.sizes
-    cdef Py_ssize_t L = lanes(W_hh_packed), H = s.H, b, j, u, rows = mine.last - mine.first
-    cdef bint after = resets_after(s)
-    cdef const vec* W_hn = at(W_hh_packed, rz_size(W_hh_packed, s, False))
-    cdef vec* da_t = step_of(W_hh_packed, c.da, mine.first, t - first)
-    cdef vec* carried = at(<vec*> c.dh0, mine.first * H)
-    cdef const vec* gates
-    cdef const vec* h
-    cdef vec* da
-    for b in range(rows):
-        gates = step_of(W_hh_packed, c.gates, mine.first + b, t)
-        h = step_of(W_hh_packed, c.h, mine.first + b, t)
-        da = at(da_t, b * c.da.per_sequence)
-        for j in range(blocks(H, L)):
-            u = j * L
-            gru_units_backward(after, min(L, H - u), H, at(gates, u), at(h, u),
-                               at(step_of(W_hh_packed, c.dh, mine.first + b, t - first), u),
-                               at(carried, b * H + u), at(da, u))
-            if not after:
-                # dL/dq is summed from zero in the place of r's da_t.
-                store_some(da, u, min(L, H - u), splat(h, 0))
-    if after:
-        add_recurrent(c, H, at(da_t, 3 * H), W_hn, carried, H, mine)
-    else:
-        add_recurrent(c, H, at(da_t, 2 * H), W_hn, da_t, c.da.per_sequence, mine)
-        for b in range(rows):
-            gates = step_of(W_hh_packed, c.gates, mine.first + b, t)
-            h = step_of(W_hh_packed, c.h, mine.first + b, t)
-            for j in range(blocks(H, L)):
-                u = j * L
-                gru_units_reset_backward(min(L, H - u), at(gates, u), at(h, u),
-                                         at(carried, b * H + u),
-                                         at(da_t, b * c.da.per_sequence + u))
-    add_recurrent(c, 2 * H, da_t, W_hh_packed, carried, H, mine)
+                              Share rows, Py_ssize_t later, const Part* part) noexcept nogil:
+    """da_t of these sequences. The first `later` of them add to c.dh0 what da_{t+1} says of h_t."""
+    cdef Py_ssize_t GR = group_columns(W_hh_packed), H = c.sizes.H, n, k, columns, b
+    cdef const vec* W_hn = at(W_hh_packed, rz_size(W_hh_packed, c.sizes, False))
+    cdef Rows da = rows_at(W_hh_packed, c.da, rows.first, t - first), dq
+    for k in range(groups_of(part, GR)):
+        n, columns = group_first(part, GR, k), group_width(part, GR, k)
+        prefetch_backward(c, W_hh_packed, t, first, rows, n, columns)
+        gru_carry(c, W_hh_packed, t + 1 - first, rows.first, later, n, columns)
+        for b in range(rows.first, rows.last):
+            gru_units_of_backward(c, W_hh_packed, t, first, b, n, columns)
+    if resets_after(c.sizes):
+        return
+    wait_for_units(part)
+    for k in range(groups_of(part, GR)):
+        n, columns = group_first(part, GR, k), group_width(part, GR, k)
+        dq = columns_from(W_hh_packed, da, n)
+        product(rows.last - rows.first, columns, H, columns_from(W_hh_packed, da, 2 * H), 1,
+                      at(W_hn, n * H), dq, dq)
+        for b in range(rows.first, rows.last):
+            gru_units_of_reset_backward(c, W_hh_packed, t, first, b, n, columns)
 
 
-cdef inline void gru_recurrent_gradient(Call* c, Py_ssize_t T, const vec* da, Sequences h,
+cdef inline void gru_recurrent_gradient(Call* c, Py_ssize_t T, Sequences h,
                                         Sequences gates, vec* panels, Py_ssize_t size,
                                         Team team) noexcept nogil:
     """dW_hh += the part of T steps, given their da, the states before them and their gates."""
-    cdef Sizes s = c.sizes
-    cdef Py_ssize_t H = s.H, da_m = c.da.per_step
-    add_outer_products(<vec*> c.dW_hh, 2 * H, H, s.B, T, da, da_m, h, panels, size, team)
-    if resets_after(s):
-        add_outer_products(at(<vec*> c.dW_hh, 2 * H * H), H, H, s.B, T, at(da, 3 * H), da_m, h,
-                           panels, size, team)
+    cdef Py_ssize_t H = c.sizes.H
+    cdef vec* dW_hn = at(<vec*> c.dW_hh, 2 * H * H)
+    add_outer_products(<vec*> c.dW_hh, 2 * H, H, c, T, c.da, 0, h, panels, size, team)
+    if resets_after(c.sizes):
+        add_outer_products(dW_hn, H, H, c, T, c.da, 3 * H, h, panels, size, team)
     else:
         gates.data = at(<const vec*> gates.data, 3 * H)
-        add_outer_products(at(<vec*> c.dW_hh, 2 * H * H), H, H, s.B, T, at(da, 2 * H), da_m, gates,
-                           panels, size, team)
+        add_outer_products(dW_hn, H, H, c, T, c.da, 2 * H, gates, panels, size, team)

@@ -10,11 +10,12 @@ from crnn.kernels.table cimport (
     binary_cross_entropy_function, clip_value_function, cross_entropy_function,
     global_norm_function, huber_function, place_packed_function, place_stream_function,
     rmsprop_step_function, scale_function, sgd_step_function, size_function,
-    squared_error_function, team_wait, weighted_squared_error_function,
+    splits_units, squared_error_function, team_wait, weighted_squared_error_function,
 )
 
 include "simd.pxi"
 include "activations.pxi"
+include "sharing.pxi"
 include "tile.pxi"
 include "product.pxi"
 include "weight_gradients.pxi"

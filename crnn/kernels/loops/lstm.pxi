@@ -88,25 +88,30 @@ cdef void lstm_rows(Call* c, const Packed* p, const vec* dtype, Py_ssize_t first
 
 
 cdef inline void lstm_forward(Call* c, const Packed* p, const vec* dtype, Py_ssize_t t,
-                              Share mine) noexcept nogil:
-    """Step t of this member's sequences of several."""
-    cdef Sizes s = c.sizes
-    cdef Py_ssize_t L = lanes(dtype), H = s.H, b, j, u, n
-    cdef vec* gates = step_of(dtype, c.gates, mine.first, t)
-    cdef vec* h = step_of(dtype, c.h, mine.first, t)
-    cdef vec* h_t = step_of(dtype, c.h, mine.first, t + 1)
-    product(mine.last - mine.first, 4 * H, H, h, c.h.per_sequence, 1, <const vec*> p.W_hh, gates,
-            c.gates.per_sequence, gates, c.gates.per_sequence, IDENTITY, <const vec*> NULL, 0)
-    for b in range(mine.last - mine.first):
-        for j in range(blocks(H, L)):
-            u = j * L
-            n = min(L, H - u)
-            lstm_units_forward(n, H, at(gates, u), at(h, c.to_c + u), at(h_t, u),
-                               at(h_t, c.to_c + u), load_some(gates, u, n),
-                               load_some(gates, H + u, n), load_some(gates, 2 * H + u, n),
-                               load_some(gates, 3 * H + u, n))
-        gates = at(gates, c.gates.per_sequence)
-        h, h_t = at(h, c.h.per_sequence), at(h_t, c.h.per_sequence)
+                              bint reads_x, Share rows, const Part* part) noexcept nogil:
+    """Step t of these sequences."""
+    cdef Py_ssize_t L = lanes(dtype), GR = group_columns(dtype), H = c.sizes.H
+    cdef Py_ssize_t b, n, k, j, u, g, columns
+    cdef Rows gates_t = rows_at(dtype, c.gates, rows.first, t)
+    cdef vec* gates
+    cdef vec* h
+    cdef vec* h_t
+    for k in range(groups_of(part, GR)):
+        n, columns = group_first(part, GR, k), group_width(part, GR, k)
+        prefetch_forward(c, dtype, t, rows, n, columns)
+        for g in range(4):
+            add_products(c, p, dtype, t, reads_x, rows, g, n, columns,
+                         columns_from(dtype, gates_t, g * H + n))
+        for b in range(rows.first, rows.last):
+            gates, h = step_of(dtype, c.gates, b, t), step_of(dtype, c.h, b, t)
+            h_t = step_of(dtype, c.h, b, t + 1)
+            for j in range(blocks(columns, L)):
+                u = n + j * L
+                lstm_units_forward(min(L, H - u), H, at(gates, u), at(h, c.to_c + u), at(h_t, u),
+                                   at(h_t, c.to_c + u), load_some(gates, u, min(L, H - u)),
+                                   load_some(gates, H + u, min(L, H - u)),
+                                   load_some(gates, 2 * H + u, min(L, H - u)),
+                                   load_some(gates, 3 * H + u, min(L, H - u)))
 
 
 cdef inline void lstm_units_backward(Py_ssize_t n, Py_ssize_t H, const vec* gates,
@@ -128,36 +133,54 @@ cdef inline void lstm_units_backward(Py_ssize_t n, Py_ssize_t H, const vec* gate
     store_some(dc_carried, 0, n, dc * f)
 
 
-cdef inline void lstm_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py_ssize_t first,
-                               Share mine) noexcept nogil:
-    """da_t, and the gradients of h_{t-1} and c_{t-1} in c.dh0."""
-    cdef Sizes s = c.sizes
-    cdef Py_ssize_t L = lanes(W_hh_packed), H = s.H, b, j, u, rows = mine.last - mine.first
-    cdef const vec* gates
-    cdef const vec* c_before
-    cdef const vec* c_t
-    cdef const vec* dh_t
+cdef inline void lstm_units_of_backward(Call* c, const vec* dtype, Py_ssize_t t, Py_ssize_t first,
+                                        Py_ssize_t b, Py_ssize_t n,
+                                        Py_ssize_t columns) noexcept nogil:
+    """da_t of one sequence's units from n on, given what reaches h_t and c_t in c.dh0."""
+    cdef Py_ssize_t L = lanes(dtype), H = c.sizes.H, u, j
+    cdef const vec* gates = step_of(dtype, c.gates, b, t)
+    cdef const vec* c_before = at(step_of(dtype, c.h, b, t), c.to_c)
+    cdef const vec* c_t = at(step_of(dtype, c.h, b, t + 1), c.to_c)
+    cdef const vec* dh_t = step_of(dtype, c.dh, b, t - first)
     cdef const vec* dc_t = NULL
-    cdef vec* da = step_of(W_hh_packed, c.da, mine.first, t - first)
-    cdef vec* carried = at(<vec*> c.dh0, mine.first * 2 * H)
-    for b in range(mine.first, mine.last):
-        gates = step_of(W_hh_packed, c.gates, b, t)
-        c_before = at(step_of(W_hh_packed, c.h, b, t), c.to_c)
-        c_t = at(step_of(W_hh_packed, c.h, b, t + 1), c.to_c)
-        dh_t = step_of(W_hh_packed, c.dh, b, t - first)
-        if c.dc.data != NULL:
-            dc_t = step_of(W_hh_packed, c.dc, b, t - first)
-        for j in range(blocks(H, L)):
-            u = j * L
-            lstm_units_backward(min(L, H - u), H, at(gates, u), at(c_before, u), at(c_t, u),
-                                at(dh_t, u), at(dc_t, u) if dc_t != NULL else <const vec*> NULL,
-                                at(carried, u), at(carried, H + u), at(da, u))
-        da, carried = at(da, c.da.per_sequence), at(carried, 2 * H)
-    da = step_of(W_hh_packed, c.da, mine.first, t - first)
-    carried = at(<vec*> c.dh0, mine.first * 2 * H)
-    if s.B == 1:
-        clear(carried, H)
-        row_product(4 * H, H, da, W_hh_packed, carried, carried)
-    else:
-        product(rows, H, 4 * H, da, c.da.per_sequence, 1, W_hh_packed, <const vec*> NULL, 0,
-                carried, 2 * H, IDENTITY, <const vec*> NULL, 0)
+    cdef vec* carried = at(<vec*> c.dh0, b * 2 * H)
+    cdef vec* da = step_of(dtype, c.da, b, t - first)
+    if c.dc.data != NULL:
+        dc_t = step_of(dtype, c.dc, b, t - first)
+    for j in range(blocks(columns, L)):
+        u = n + j * L
+        lstm_units_backward(min(L, H - u), H, at(gates, u), at(c_before, u), at(c_t, u),
+                            at(dh_t, u), at(dc_t, u) if dc_t != NULL else <const vec*> NULL,
+                            at(carried, u), at(carried, H + u), at(da, u))
+
+
+cdef inline void lstm_row_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t,
+                                   Py_ssize_t first) noexcept nogil:
+    """da_t of one sequence, and the gradients of h_{t-1} and c_{t-1} in c.dh0."""
+    cdef Py_ssize_t H = c.sizes.H
+    cdef vec* carried = <vec*> c.dh0
+    lstm_units_of_backward(c, W_hh_packed, t, first, 0, 0, H)
+    clear(carried, H)
+    row_product(4 * H, H, step_of(W_hh_packed, c.da, 0, t - first), W_hh_packed, carried, carried)
+
+
+cdef inline void lstm_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py_ssize_t first,
+                               Share rows, Py_ssize_t later, const Part* part) noexcept nogil:
+    """da_t of these sequences. The first `later` of them get to c.dh0 what da_{t+1} says of h_t."""
+    cdef Py_ssize_t GR = group_columns(W_hh_packed), n, k, columns, b
+    for k in range(groups_of(part, GR)):
+        n, columns = group_first(part, GR, k), group_width(part, GR, k)
+        prefetch_backward(c, W_hh_packed, t, first, rows, n, columns)
+        lstm_carry(c, W_hh_packed, t + 1 - first, rows.first, later, n, columns)
+        for b in range(rows.first, rows.last):
+            lstm_units_of_backward(c, W_hh_packed, t, first, b, n, columns)
+
+
+cdef inline void lstm_carry(Call* c, const vec* W_hh_packed, Py_ssize_t t_da, Py_ssize_t row,
+                            Py_ssize_t count, Py_ssize_t n, Py_ssize_t columns) noexcept nogil:
+    """c.dh0 = W_hh^T da, for `count` sequences from `row` on and the units from n on."""
+    cdef Py_ssize_t H = c.sizes.H
+    cdef vec* carried = at(<vec*> c.dh0, row * 2 * H + n)
+    if count:
+        product(count, columns, 4 * H, rows_at(W_hh_packed, c.da, row, t_da), 1,
+                      at(W_hh_packed, n * 4 * H), rows_of(<vec*> NULL, 0), rows_of(carried, 2 * H))

@@ -21,32 +21,40 @@ cdef inline void output_step(Py_ssize_t H, Call* c, const Packed* p, const vec* 
 
 
 cdef inline void output_rows(Call* c, Sequences h, const vec* W_hy, const vec* b_y,
-                             Share mine) noexcept nogil:
-    """y for this member's sequences, with packed weights."""
+                             const Part* part) noexcept nogil:
+    """y of the member's part, with packed weights."""
     cdef Sizes s = c.sizes
+    cdef Share steps
     cdef Py_ssize_t b
-    for b in range(mine.first, mine.last):
-        affine(s.T, s.O, s.H, step_of(W_hy, h, b, 0), h.per_step, W_hy,
-               by_rows(W_hy, s, s.H, s.O), b_y, step_of(W_hy, c.y, b, 0), c.y.per_step)
+    for b in range(part.rows.first, part.rows.last):
+        steps = steps_share(part, steps_of(c, b, s.T))
+        affine(steps.last - steps.first, s.O, s.H,
+               rows_of(step_of(W_hy, h, b, steps.first), h.per_step), W_hy,
+               by_rows(W_hy, s, s.H, s.O), b_y,
+               rows_of(step_of(W_hy, c.y, b, steps.first), c.y.per_step))
 
 
-cdef inline void states_gradient(Sizes s, Sequences dy, Sequences dh, const vec* panels, Share mine,
-                                 Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+cdef inline void states_gradient(Call* c, Sequences dy, Sequences dh, const vec* panels,
+                                 const Part* part, Py_ssize_t first,
+                                 Py_ssize_t last) noexcept nogil:
     """dh_t = W_hy^T dy_t of the steps from `first` to before `last`; dh[:, 0] is step `first`."""
+    cdef Sizes s = c.sizes
+    cdef Share steps
     cdef Py_ssize_t b
-    for b in range(mine.first, mine.last):
-        product(last - first, s.H, s.O, step_of(panels, dy, b, first), dy.per_step, 1, panels,
-                <const vec*> NULL, 0, step_of(panels, dh, b, 0), dh.per_step, IDENTITY,
-                <const vec*> NULL, 0)
+    for b in range(part.rows.first, part.rows.last):
+        steps = steps_share(part, max(0, steps_of(c, b, last) - first))
+        product(steps.last - steps.first, s.H, s.O,
+                rows_of(step_of(panels, dy, b, first + steps.first), dy.per_step), 1, panels,
+                rows_of(<vec*> NULL, 0),
+                rows_of(step_of(panels, dh, b, steps.first), dh.per_step))
 
 
 cdef void add_output_gradients(Call* c, Sequences h, vec* panels, Team team) noexcept nogil:
     """dW_hy and db_y += the part of all steps, whose dL/dy_t is in c.y, without gaps."""
     cdef Sizes s = c.sizes
-    cdef const vec* dy = <const vec*> c.y.data
-    add_rows(<vec*> c.db_y, dy, s.O, s.B * s.T, s.O, team)
-    add_outer_products(<vec*> c.dW_hy, s.O, s.H, s.B, s.T, dy, s.O, h, panels,
-                       steps_size(dy, s), team)
+    add_rows(<vec*> c.db_y, c, s.T, c.y, s.O, team)
+    add_outer_products(<vec*> c.dW_hy, s.O, s.H, c, s.T, c.y, 0, h, panels, steps_size(panels, s),
+                       team)
 
 
 cdef inline Py_ssize_t outputs_size(const vec* dtype, Sizes s) noexcept nogil:
@@ -61,17 +69,19 @@ cdef Py_ssize_t output_workspace_size(const vec* dtype, Sizes s) noexcept nogil:
 
 cdef void output_forward(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
+    cdef Part part = part_of(dtype, s, team)
     cdef vec* W_hy = aligned(<const vec*> c.workspace)
     pack_weights(W_hy, <const vec*> c.W_hy, 1, s.H, s.H, s.O, by_rows(dtype, s, s.H, s.O), team)
     team_wait(team)
-    output_rows(c, c.h, W_hy, <const vec*> c.b_y, share(team, s.B, 1))
+    output_rows(c, c.h, W_hy, <const vec*> c.b_y, &part)
 
 
 cdef void output_backward(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
+    cdef Part part = part_of(dtype, s, team)
     cdef vec* panels = aligned(<const vec*> c.workspace)
     add_output_gradients(c, c.h, panels, team)
     team_wait(team)
     pack(panels, <const vec*> c.W_hy, s.H, 1, s.O, s.H, team)
     team_wait(team)
-    states_gradient(s, c.y, c.dh, panels, share(team, s.B, 1), 0, s.T)
+    states_gradient(c, c.y, c.dh, panels, &part, 0, s.T)

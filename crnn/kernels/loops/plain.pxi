@@ -14,20 +14,10 @@ cdef inline int plain_gradient_epilogue(Sizes s) noexcept nogil:
     return RELU_GRADIENT if s.cell.kind == RELU_CELL else TANH_GRADIENT
 
 
-cdef inline void plain_step(Sizes s, Share mine, Sequences a, Py_ssize_t t_a, const vec* packed,
-                            Sequences z, Py_ssize_t t_z, int epilogue, Sequences h,
-                            Py_ssize_t t_h) noexcept nogil:
-    """z[:, t_z] = epilogue(z[:, t_z] + a[:, t_a] W) for this member's sequences of several."""
-    cdef vec* z_t = step_of(packed, z, mine.first, t_z)
-    product(mine.last - mine.first, s.H, s.H, step_of(packed, a, mine.first, t_a), a.per_sequence,
-            1, packed, z_t, z.per_sequence, z_t, z.per_sequence, epilogue,
-            step_of(packed, h, mine.first, t_h), h.per_sequence)
-
-
 cdef inline Sequences from_step(Sequences s, Py_ssize_t t, Py_ssize_t direction,
                                 const vec* dtype) noexcept nogil:
     """The steps from t on, or backward from t on."""
-    s.data = step_of(dtype, s, 0, t)
+    s.data, s.offsets = step_of(dtype, s, 0, t), NULL
     s.per_step *= direction
     return s
 
@@ -65,29 +55,48 @@ cdef inline void plain_backward_rows(Call* c, const vec* W_hh_packed, Py_ssize_t
     run_rows(c.sizes.H, &r, W_hh_packed)
 
 
-cdef inline void plain_backward_steps(Call* c, const vec* W_hh_packed, Py_ssize_t first,
-                                      Py_ssize_t last, bint carried, bint is_padded,
-                                      Share mine) noexcept nogil:
-    """da_t for t from last - 1 down to first, as `run_backward` says."""
+cdef inline void plain_row_backward(Call* c, const vec* W_hh_packed, Py_ssize_t first,
+                                    Py_ssize_t last, bint carried, bint is_padded) noexcept nogil:
+    """da_t of one sequence for t from last - 1 down to first, as `run_backward` says."""
     cdef Sizes s = c.sizes
-    cdef int epilogue = plain_gradient_epilogue(s)
-    cdef Sequences dh0
-    cdef Py_ssize_t b, t
-    cdef vec* da_t
-    dh0.data, dh0.per_sequence, dh0.per_step = c.dh0, s.H, s.H
-    for b in range(mine.first, mine.last):
-        da_t = step_of(W_hh_packed, c.da, b, last - 1 - first)
-        if carried:
-            add_scalars(da_t, step_of(W_hh_packed, dh0, b, 0), s.H)
-        finish(epilogue, 1, s.H, da_t, 0, step_of(W_hh_packed, c.h, b, last), 0)
-        clear(step_of(W_hh_packed, dh0, b, 0), s.H)
-    if s.B == 1:
-        plain_backward_rows(c, W_hh_packed, first, last, is_padded)
-        row_product(s.H, s.H, step_of(W_hh_packed, c.da, 0, 0), W_hh_packed, <vec*> c.dh0,
-                    <vec*> c.dh0)
-        return
-    for t in range(last - 2, first - 1, -1):
+    cdef vec* da_t = step_of(W_hh_packed, c.da, 0, last - 1 - first)
+    cdef vec* dh0 = <vec*> c.dh0
+    if carried:
+        add_scalars(da_t, dh0, s.H)
+    finish(plain_gradient_epilogue(s), 1, s.H, W_hh_packed, rows_of(da_t, 0),
+           rows_of(step_of(W_hh_packed, c.h, 0, last), 0))
+    plain_backward_rows(c, W_hh_packed, first, last, is_padded)
+    clear(dh0, s.H)
+    row_product(s.H, s.H, step_of(W_hh_packed, c.da, 0, 0), W_hh_packed, dh0, dh0)
+
+
+cdef inline void plain_forward(Call* c, const Packed* p, const vec* dtype, Py_ssize_t t,
+                               bint reads_x, Share rows, const Part* part) noexcept nogil:
+    """Step t of these sequences."""
+    cdef Py_ssize_t GR = group_columns(dtype), n, k, columns
+    cdef Rows h_t = rows_at(dtype, c.h, rows.first, t + 1), sums
+    for k in range(groups_of(part, GR)):
+        n, columns = group_first(part, GR, k), group_width(part, GR, k)
+        sums = columns_from(dtype, h_t, n)
+        add_products(c, p, dtype, t, reads_x, rows, 0, n, columns, sums)
+        finish(plain_epilogue(c.sizes), rows.last - rows.first, columns, dtype, sums, sums)
+
+
+cdef inline void plain_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py_ssize_t first,
+                                Share rows, Py_ssize_t later, const Part* part) noexcept nogil:
+    """da_t of these sequences, the first `later` of which have da_{t+1}; the others have dh0."""
+    cdef Py_ssize_t GR = group_columns(W_hh_packed), H = c.sizes.H, n, k, columns, b
+    cdef Rows da_t = rows_at(W_hh_packed, c.da, rows.first, t - first), sums
+    cdef Rows h_t = rows_at(W_hh_packed, c.h, rows.first, t + 1)
+    for k in range(groups_of(part, GR)):
+        n, columns = group_first(part, GR, k), group_width(part, GR, k)
+        sums = columns_from(W_hh_packed, da_t, n)
         # da_t = (dh_t + W_hh^T da_{t+1}) f'
-        plain_step(s, mine, c.da, t + 1 - first, W_hh_packed, c.da, t - first, epilogue, c.h,
-                   t + 1)
-    plain_step(s, mine, c.da, 0, W_hh_packed, dh0, 0, IDENTITY, c.h, 0)
+        if later:
+            product(later, columns, H, rows_at(W_hh_packed, c.da, rows.first, t + 1 - first),
+                          1, at(W_hh_packed, n * H), sums, sums)
+        for b in range(later, rows.last - rows.first):
+            add_scalars(row_of(W_hh_packed, sums, b), at(<vec*> c.dh0, (rows.first + b) * H + n),
+                        columns)
+        finish(plain_gradient_epilogue(c.sizes), rows.last - rows.first, columns, W_hh_packed, sums,
+               columns_from(W_hh_packed, h_t, n))

@@ -67,21 +67,38 @@ cdef void pack_forward(Call* c, Team team, const vec* dtype) noexcept nogil:
 
 cdef inline Py_ssize_t block_size(const vec* dtype, Sizes s) noexcept nogil:
     """Scalars from h_t to c_t: a sequence alone has room for whole registers."""
-    return padded(dtype, s.H) if s.B == 1 else s.H
+    return padded(dtype, s.H) if is_alone(s) else s.H
+
+
+cdef inline bint keeps_gates(const vec* dtype, Sizes s) noexcept nogil:
+    """Whether there are gates for each step of a chunk; otherwise one step's are overwritten."""
+    return projected_steps(dtype, s) > 0 or s.B == 1
 
 
 cdef inline Py_ssize_t chunk_steps(const vec* dtype, Sizes s) noexcept nogil:
-    cdef Py_ssize_t blocks_of_step = s.cell.state_blocks + s.cell.gate_blocks
-    cdef Py_ssize_t step_bytes = blocks_of_step * s.B * s.H * itemsize(dtype)
-    return min(s.T, max(CHUNK_STEPS, CHUNK_STATES_BYTES // step_bytes))
+    cdef Py_ssize_t blocks_of_step = s.cell.state_blocks
+    if keeps_gates(dtype, s):
+        blocks_of_step += s.cell.gate_blocks
+    return min(s.T, max(CHUNK_STEPS,
+                        CHUNK_STATES_BYTES // (blocks_of_step * s.B * s.H * itemsize(dtype))))
+
+
+cdef inline Py_ssize_t states_stride(const vec* dtype, Sizes s, Py_ssize_t steps) noexcept nogil:
+    """Scalars from one sequence's states to the next one's."""
+    return odd_lines(dtype, (steps + 1) * s.cell.state_blocks * block_size(dtype, s))
+
+
+cdef inline Py_ssize_t gates_stride(const vec* dtype, Sizes s, Py_ssize_t steps) noexcept nogil:
+    """Scalars from one sequence's gates to the next one's."""
+    cdef Py_ssize_t kept = steps if keeps_gates(dtype, s) else 1
+    return odd_lines(dtype, kept * s.cell.gate_blocks * s.H)
 
 
 cdef Py_ssize_t predict_workspace_size(const vec* dtype, Sizes s) noexcept nogil:
     """Scalars that `predict` needs: packed parameters, then the states and gates of a chunk."""
     cdef Py_ssize_t steps = chunk_steps(dtype, s)
     return (packed_forward_size(dtype, s)
-            + s.B * (steps + 1) * s.cell.state_blocks * block_size(dtype, s)
-            + s.B * steps * s.cell.gate_blocks * s.H)
+            + s.B * (states_stride(dtype, s, steps) + gates_stride(dtype, s, steps)))
 
 
 cdef inline void copy_state(vec* to, Py_ssize_t to_c, const vec* source, Py_ssize_t source_to_c,
@@ -96,40 +113,41 @@ cdef void predict(Call* c, Team team, const vec* dtype) noexcept nogil:
     """Write y and, where wanted, the last states. Pack the parameters unless the Call has them."""
     cdef Sizes s = c.sizes
     cdef Call chunk = c[0]
-    cdef Share mine = share(team, s.B, DEAL_UNIT)
+    cdef Part part = part_of(dtype, s, team)
+    cdef Share mine = share(team, s.B, DEAL_UNIT), steps
     cdef Py_ssize_t most = chunk_steps(dtype, s), state = s.cell.state_blocks * s.H
     cdef Py_ssize_t b, t, first = 0
     chunk.h.data = at(<const vec*> c.workspace, packed_forward_size(dtype, s))
     if c.packed.W_hh == NULL:
         place_packed(dtype, s, c.workspace, &chunk.packed)
         pack_forward(&chunk, team, dtype)
-        team_wait(team)
     chunk.to_c = block_size(dtype, s)
     chunk.h.per_step = s.cell.state_blocks * chunk.to_c
-    chunk.h.per_sequence = (most + 1) * chunk.h.per_step
+    chunk.h.per_sequence = states_stride(dtype, s, most)
     chunk.gates.data = step_of(dtype, chunk.h, s.B, 0)
-    chunk.gates.per_step = s.cell.gate_blocks * s.H
-    chunk.gates.per_sequence = most * chunk.gates.per_step
-    if reads_inputs(dtype, s):
-        # Nobody reads the gates of a step after it.
-        chunk.gates.per_step = 0
+    chunk.gates.per_sequence = gates_stride(dtype, s, most)
+    chunk.gates.per_step = s.cell.gate_blocks * s.H if keeps_gates(dtype, s) else 0
     for b in range(mine.first, mine.last):
         if c.h0 == NULL:
             clear(step_of(dtype, chunk.h, b, 0), chunk.h.per_step)
         else:
             copy_state(step_of(dtype, chunk.h, b, 0), chunk.to_c,
                        at(<const vec*> c.h0, b * state), s.H, s)
+    team_wait(team)
     while first < s.T:
         chunk.sizes.T = min(most, s.T - first)
         chunk.x.data = step_of(dtype, c.x, 0, first)
         chunk.y.data = step_of(dtype, c.y, 0, first)
-        run_forward(&chunk, &chunk.packed, dtype, True, mine)
-        for b in range(mine.first, mine.last):
-            for t in range(0 if s.has_output_layer else chunk.sizes.T):
+        run_forward(&chunk, &chunk.packed, dtype, True, &part)
+        steps = steps_share(&part, 0 if s.has_output_layer else chunk.sizes.T)
+        for b in range(part.rows.first, part.rows.last):
+            for t in range(steps.first, steps.last):
                 copy_scalars(step_of(dtype, chunk.y, b, t), 1, step_of(dtype, chunk.h, b, t + 1), 1,
                              s.H)
+        for b in range(mine.first, mine.last):
             copy_state(step_of(dtype, chunk.h, b, 0), chunk.to_c,
                        step_of(dtype, chunk.h, b, chunk.sizes.T), chunk.to_c, s)
+        wait_for_units(&part)
         first += most
     for b in range(mine.first, mine.last if c.h_n != NULL else mine.first):
         copy_state(at(<vec*> c.h_n, b * state), s.H, step_of(dtype, chunk.h, b, 0), chunk.to_c, s)

@@ -5,8 +5,8 @@
 # B is read from panels (`pack`). A panel is K rows of NV registers of columns, the last panel of
 # fewer where fewer hold its columns. It is aligned to 64 bytes and padded with zeros to whole
 # registers. Each row of tiles (tile.pxi.in) reads all panels. A may have any strides, so a
-# transposed operand needs no copy. `start` is rows of their own, C itself, or one row for all (rows
-# 0 apart): a bias.
+# transposed operand needs no copy. `start` is rows of their own, C itself, or one row for all
+# (stride 0): a bias.
 #
 # Panels and tiles follow BLIS (Van Zee and van de Geijn 2015, ACM TOMS 41, 14). The names MR and NR
 # are from there.
@@ -21,32 +21,13 @@ cdef enum:
 
 cdef enum:
     PANEL_ALIGNMENT = 64
-    # Half of the smallest L1: the piece of a panel that all rows pass by before the next
-    PANEL_BYTES = 1 << 14
+    # The piece of a panel that all rows pass by before the next. It stays in the smallest L1 beside
+    # the same piece of 16 rows or more.
+    PANEL_BYTES = 1 << 13
 
 
 cdef inline Py_ssize_t panel_columns(const vec* dtype) noexcept nogil:
     return NV * lanes(dtype)
-
-
-cdef struct Share:
-    Py_ssize_t first
-    Py_ssize_t last
-
-
-cdef inline Py_ssize_t blocks(Py_ssize_t n, Py_ssize_t size) noexcept nogil:
-    """How many blocks of `size` cover n."""
-    return (n + size - 1) // size
-
-
-cdef inline Share share(Team team, Py_ssize_t n, Py_ssize_t unit) noexcept nogil:
-    """Which of n things, dealt in whole units, a member of the team works on."""
-    cdef Share mine
-    mine.first, mine.last = 0, n
-    if team.count > 1:
-        mine.first = min(n, blocks(n, unit) * team.index // team.count * unit)
-        mine.last = min(n, blocks(n, unit) * (team.index + 1) // team.count * unit)
-    return mine
 
 
 cdef inline Py_ssize_t padded(const vec* dtype, Py_ssize_t N) noexcept nogil:
@@ -58,6 +39,15 @@ cdef inline Py_ssize_t packed_size(const vec* dtype, Py_ssize_t K, Py_ssize_t N)
     """Scalars that a packed (K, N) matrix takes; a multiple of the alignment."""
     cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(dtype)
     return blocks(K * padded(dtype, N), unit) * unit
+
+
+cdef inline Py_ssize_t odd_lines(const vec* dtype, Py_ssize_t n) noexcept nogil:
+    """n scalars or more: an odd number of cache lines.
+
+    Rows a power of two apart would share few sets of the cache.
+    """
+    cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(dtype)
+    return (blocks(n, unit) | 1) * unit
 
 
 cdef inline Py_ssize_t alignment_slack(const vec* dtype) noexcept nogil:
@@ -112,69 +102,76 @@ cdef inline vec finished(vec sum, const vec* h, Py_ssize_t offset, Py_ssize_t n,
     return with_epilogue(sum, sum, epilogue)
 
 
-cdef inline void finish_rows(int epilogue, Py_ssize_t M, Py_ssize_t columns, vec* C,
-                             Py_ssize_t C_m, const vec* h, Py_ssize_t h_m) noexcept nogil:
-    cdef Py_ssize_t L = lanes(C), m, n, i, part
-    cdef vec sum
+cdef inline void finish_rows(int epilogue, Py_ssize_t M, Py_ssize_t columns, const vec* dtype,
+                             Rows C, Rows h) noexcept nogil:
+    cdef Py_ssize_t L = lanes(dtype), m, n, i, part
+    cdef vec* C_m
+    cdef const vec* h_m
     for m in range(M):
+        C_m, h_m = row_of(dtype, C, m), row_of(dtype, h, m)
         for i in range(blocks(columns, L)):
             n = i * L
             part = min(L, columns - n)
-            sum = load_some(C, m * C_m + n, part)
-            store_some(C, m * C_m + n, part, finished(sum, h, m * h_m + n, part, epilogue))
+            store_some(C_m, n, part, finished(load_some(C_m, n, part), h_m, n, part, epilogue))
 
 
-cdef void finish(int epilogue, Py_ssize_t M, Py_ssize_t columns, vec* C, Py_ssize_t C_m,
-                 const vec* h, Py_ssize_t h_m) noexcept nogil:
+cdef void finish(int epilogue, Py_ssize_t M, Py_ssize_t columns, const vec* dtype, Rows C,
+                 Rows h) noexcept nogil:
     """The epilogue of sums that are in C and in L1."""
     # A literal in each call, so that the loops are compiled without a branch for each epilogue.
     if epilogue == TANH:
-        finish_rows(TANH, M, columns, C, C_m, h, h_m)
+        finish_rows(TANH, M, columns, dtype, C, h)
     elif epilogue == TANH_GRADIENT:
-        finish_rows(TANH_GRADIENT, M, columns, C, C_m, h, h_m)
+        finish_rows(TANH_GRADIENT, M, columns, dtype, C, h)
     elif epilogue == RELU:
-        finish_rows(RELU, M, columns, C, C_m, h, h_m)
-    else:
-        finish_rows(RELU_GRADIENT, M, columns, C, C_m, h, h_m)
+        finish_rows(RELU, M, columns, dtype, C, h)
+    elif epilogue == RELU_GRADIENT:
+        finish_rows(RELU_GRADIENT, M, columns, dtype, C, h)
 
 
-cdef void product(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const vec* A, Py_ssize_t A_m,
-                  Py_ssize_t A_k, const vec* panels, const vec* start, Py_ssize_t start_m,
-                  vec* C, Py_ssize_t C_m, int epilogue, const vec* h,
-                  Py_ssize_t h_m) noexcept nogil:
-    """C (M, N), rows C_m apart, from A[m, k] at A + m * A_m + k * A_k and packed B (K, N).
-
-    The sums start from the rows of `start`, or from zero where it is NULL.
-    """
-    cdef Py_ssize_t L = lanes(C), NR = panel_columns(C)
-    cdef Py_ssize_t p, n, k, q, columns, width, last, piece, from_m
-    cdef const vec* a
-    cdef const vec* panel
-    cdef const vec* source
-    # A panel is used up in pieces that stay in L1 while the rows pass by.
-    cdef Py_ssize_t depth = PANEL_BYTES // (NR * itemsize(C))
+cdef void panel_products(Py_ssize_t M, Py_ssize_t columns, Py_ssize_t K_x, Rows X,
+                         const vec* panel_x, Py_ssize_t K, Rows A, Py_ssize_t A_k,
+                         const vec* panel, Rows start, Rows C) noexcept nogil:
+    """C (M, columns) = start + X (M, K_x) panel_x + A (M, K) panel. No data in `start`: zero."""
+    cdef Py_ssize_t L = lanes(panel), NR = panel_columns(panel), width = padded(panel, columns)
+    cdef Py_ssize_t last = columns - (width - L), k_x, k
+    # Panels are used up in pieces that stay in L1 while the rows pass by.
+    cdef Py_ssize_t depth = PANEL_BYTES // (NR * itemsize(panel))
     cdef vec[NV] zeros
-    if start == NULL:
+    if start.data == NULL:
         memset(zeros, 0, sizeof(zeros))
+        start = rows_of(<vec*> zeros, 0)
+    while K_x + K > 0:
+        k_x = min(depth, K_x)
+        k = min(depth - k_x, K)
+        # A literal number of registers in each call: see `tile`.
+        if columns == NR:
+            tile_rows(M, NV, L, k_x, X, panel_x, k, A, A_k, panel, start, C)
+        elif width == NR:
+            tile_rows(M, NV, last, k_x, X, panel_x, k, A, A_k, panel, start, C)
+        elif NV > 2 and width == 2 * L:
+            tile_rows(M, 2, last, k_x, X, panel_x, k, A, A_k, panel, start, C)
+        else:
+            tile_rows(M, 1, last, k_x, X, panel_x, k, A, A_k, panel, start, C)
+        start = C
+        X, panel_x, K_x = columns_from(panel, X, k_x), at(panel_x, k_x * width), K_x - k_x
+        A, panel, K = columns_from(panel, A, k * A_k), at(panel, k * width), K - k
+
+
+cdef void products(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K_x, Rows X, const vec* panels_x,
+                   Py_ssize_t K, Rows A, Py_ssize_t A_k, const vec* panels, Rows start,
+                   Rows C) noexcept nogil:
+    """C (M, N) = start + X (M, K_x) B_x + A (M, K) B, both packed. No data in `start`: zero."""
+    cdef Py_ssize_t NR = panel_columns(panels), p, n
     for p in range(blocks(N, NR)):
         n = p * NR
-        columns = min(NR, N - n)
-        width = padded(C, columns)
-        last = columns - (width - L)
-        source, from_m = <vec*> zeros, 0
-        if start != NULL:
-            source, from_m = at(start, n), start_m
-        for q in range(blocks(K, depth)):
-            k = q * depth
-            piece = min(depth, K - k)
-            a, panel = at(A, k * A_k), at(panels, n * K + k * width)
-            # A literal number of registers in each call: see `tile`.
-            if width == NR:
-                tile_rows(M, NV, last, piece, a, A_m, A_k, panel, source, from_m, at(C, n), C_m)
-            elif NV > 2 and width == 2 * L:
-                tile_rows(M, 2, last, piece, a, A_m, A_k, panel, source, from_m, at(C, n), C_m)
-            else:
-                tile_rows(M, 1, last, piece, a, A_m, A_k, panel, source, from_m, at(C, n), C_m)
-            source, from_m = at(C, n), C_m
-        if epilogue != IDENTITY:
-            finish(epilogue, M, columns, at(C, n), C_m, at(h, n), h_m)
+        panel_products(M, min(NR, N - n), K_x, X, at(panels_x, n * K_x), K, A, A_k,
+                       at(panels, n * K),
+                       columns_from(panels, start, n) if start.data != NULL else start,
+                       columns_from(panels, C, n))
+
+
+cdef void product(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, Rows A, Py_ssize_t A_k,
+                  const vec* panels, Rows start, Rows C) noexcept nogil:
+    """C (M, N) = start + A (M, K) B, packed."""
+    products(M, N, 0, A, panels, K, A, A_k, panels, start, C)

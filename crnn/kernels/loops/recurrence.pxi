@@ -12,47 +12,104 @@
 #     da[:, t]      the gradients of step t's pre-activations; without gates the same memory as dh
 #     dh0           the gradient of the state before the first step
 #
-# Members of a team share the sequences of the batch: each runs all steps of its own.
+# One sequence alone is computed for the least latency, by functions called `..._row`. Several go
+# side by side, panel by panel of units: the sums of all gates of a panel's units are complete, and
+# in L1, before they become gates and states.
 
 cdef enum:
     # The products W_xh x_t of several steps are computed before the recurrence reads them. In at
     # most these bytes they stay in L2 until then.
     PROJECTED_BYTES = 1 << 18
-    # They are computed for at least this many steps, even in more bytes, to fill tiles of rows.
+    # They are computed for at least this many steps of one sequence, even in more bytes, to fill
+    # tiles of rows.
     PROJECTED_STEPS = 24
-    # Members get sequences in pairs, which fill tiles of 4 and of 6 rows.
-    DEAL_UNIT = 2
+    # Several sequences fill tiles in every step, so fewer steps than these do not pay.
+    LEAST_PROJECTED_STEPS = 6
 
 
 cdef inline bint is_gated(Sizes s) noexcept nogil:
     return s.cell.gate_blocks > 0
 
 
+cdef inline const vec* gate_panel(const vec* packed, Py_ssize_t gate, Py_ssize_t K, Py_ssize_t H,
+                                  Py_ssize_t n) noexcept nogil:
+    """The panel with unit n of a gate's (K, H) matrix, as `pack_gates` packs them."""
+    return at(packed, gate * packed_size(packed, K, H) + n * K)
+
+
+cdef void pack_gates(vec* packed, const vec* W, Py_ssize_t K, Sizes s, Team team) noexcept nogil:
+    """Pack W (gates * H, K) as a (K, H) matrix for each gate."""
+    cdef Py_ssize_t g
+    for g in range(s.cell.weight_blocks):
+        pack(at(packed, g * packed_size(W, K, s.H)), at(W, g * s.H * K), 1, K, K, s.H, team)
+
+
 cdef void pack_recurrent(vec* packed, const vec* W_hh, Sizes s, bint forward,
                          Team team) noexcept nogil:
     """Pack W_hh for the forward pass, or for the backward pass."""
     cdef Py_ssize_t N = s.cell.weight_blocks * s.H
-    if s.cell.kind == GRU_CELL or s.cell.kind == GRU_RESET_BEFORE_CELL:
+    if forward and not is_alone(s):
+        pack_gates(packed, W_hh, s.H, s, team)
+    elif s.cell.kind == GRU_CELL or s.cell.kind == GRU_RESET_BEFORE_CELL:
         gru_pack(packed, W_hh, s, forward, team)
     elif not forward:
-        pack_weights(packed, W_hh, s.H, 1, N, s.H, s.B == 1, team)
-    elif is_gated(s) and s.B == 1:
-        if team.index == 0:
-            pack_units(packed, W_hh, 1, s.H, s.H, s.cell.weight_blocks, s.H)
-    else:
-        pack_weights(packed, W_hh, 1, s.H, s.H, N, s.B == 1, team)
+        pack_weights(packed, W_hh, s.H, 1, N, s.H, is_alone(s), team)
+    elif not is_gated(s):
+        pack_weights(packed, W_hh, 1, s.H, s.H, N, True, team)
+    elif team.index == 0:
+        pack_units(packed, W_hh, 1, s.H, s.H, s.cell.weight_blocks, s.H)
 
 
-cdef inline void forward_step(Call* c, const Packed* p, const vec* dtype, Py_ssize_t t,
-                              Share mine) noexcept nogil:
-    """Step t of this member's sequences, whose W_xh x_t + b_h is in its place already."""
+cdef inline void add_inputs(Call* c, const Packed* p, const vec* dtype, Py_ssize_t t, Share rows,
+                            Py_ssize_t gate, Py_ssize_t n, Py_ssize_t columns,
+                            Rows sums) noexcept nogil:
+    """sums = W_xh x_t + b_h of a panel of a gate's units, for these sequences."""
     cdef Sizes s = c.sizes
-    if s.cell.kind == LSTM_CELL:
-        lstm_forward(c, p, dtype, t, mine)
-    elif is_gated(s):
-        gru_forward(c, p, dtype, t, mine)
-    else:
-        plain_step(s, mine, c.h, t, <const vec*> p.W_hh, c.h, t + 1, plain_epilogue(s), c.h, t + 1)
+    product(rows.last - rows.first, columns, s.I, rows_at(dtype, c.x, rows.first, t), 1,
+                  gate_panel(<const vec*> p.W_xh, gate, s.I, s.H, n),
+                  rows_of(at(<const vec*> p.b_h, gate * s.H + n), 0), sums)
+
+
+cdef inline void add_products(Call* c, const Packed* p, const vec* dtype, Py_ssize_t t,
+                              bint reads_x, Share rows, Py_ssize_t gate, Py_ssize_t n,
+                              Py_ssize_t columns, Rows sums) noexcept nogil:
+    """sums += W_hh h_{t-1}; a step that `reads_x` makes sums = W_xh x_t + b_h + W_hh h_{t-1}."""
+    cdef Sizes s = c.sizes
+    cdef Rows x = rows_at(dtype, c.x, rows.first, t), start = sums
+    if reads_x:
+        start = rows_of(at(<const vec*> p.b_h, gate * s.H + n), 0)
+    products(rows.last - rows.first, columns, s.I if reads_x else 0, x,
+                   gate_panel(<const vec*> p.W_xh, gate, s.I, s.H, n), s.H,
+                   rows_at(dtype, c.h, rows.first, t), 1,
+                   gate_panel(<const vec*> p.W_hh, gate, s.H, s.H, n), start, sums)
+
+
+cdef inline void prefetch_blocks(const vec* dtype, Sequences s, Share rows, Py_ssize_t t,
+                                 Py_ssize_t n, Py_ssize_t columns, Py_ssize_t count,
+                                 Py_ssize_t block) noexcept nogil:
+    """Load units [n, n + columns) of a step's `count` blocks: these places are far apart."""
+    cdef Rows at_t = rows_at(dtype, s, rows.first, t)
+    cdef Py_ssize_t k
+    for k in range(count):
+        prefetch_rows(dtype, columns_from(dtype, at_t, k * block + n), rows.last - rows.first,
+                      columns)
+
+
+cdef inline void prefetch_forward(Call* c, const vec* dtype, Py_ssize_t t, Share rows,
+                                  Py_ssize_t n, Py_ssize_t columns) noexcept nogil:
+    """Load what a step writes of some units, unless every step writes the same gates."""
+    prefetch_blocks(dtype, c.h, rows, t + 1, n, columns, c.sizes.cell.state_blocks, c.to_c)
+    if c.gates.per_step:
+        prefetch_blocks(dtype, c.gates, rows, t, n, columns, c.sizes.cell.gate_blocks, c.sizes.H)
+
+
+cdef inline void prefetch_backward(Call* c, const vec* dtype, Py_ssize_t t, Py_ssize_t first,
+                                   Share rows, Py_ssize_t n, Py_ssize_t columns) noexcept nogil:
+    """Load what a step backward reads and writes of some units."""
+    prefetch_blocks(dtype, c.gates, rows, t, n, columns, c.sizes.cell.gate_blocks, c.sizes.H)
+    prefetch_blocks(dtype, c.da, rows, t - first, n, columns, c.sizes.cell.bias_blocks, c.sizes.H)
+    prefetch_blocks(dtype, c.h, rows, t, n, columns, c.sizes.cell.state_blocks, c.to_c)
+    prefetch_blocks(dtype, c.dh, rows, t - first, n, columns, 1, 0)
 
 
 cdef inline void run_row(Call* c, const Packed* p, const vec* dtype, Py_ssize_t first,
@@ -60,7 +117,7 @@ cdef inline void run_row(Call* c, const Packed* p, const vec* dtype, Py_ssize_t 
     """Steps of one sequence from `first` on.
 
     Where it `reads_x` (see `reads_inputs`) with their outputs; otherwise W_xh x_t + b_h is in its
-    place already. `is_padded` as in `run_forward`.
+    place already. `is_padded`: b_h and the states have room for whole registers.
     """
     if c.sizes.cell.kind == LSTM_CELL:
         lstm_rows(c, p, dtype, first, steps, reads_x)
@@ -70,37 +127,97 @@ cdef inline void run_row(Call* c, const Packed* p, const vec* dtype, Py_ssize_t 
         plain_rows(c, p, dtype, first, steps, reads_x, is_padded)
 
 
+cdef inline void forward_rows(Call* c, const Packed* p, const vec* dtype, Py_ssize_t t,
+                              bint reads_x, const Part* part) noexcept nogil:
+    """Step t of the member's part; unless it `reads_x`, W_xh x_t + b_h is computed already."""
+    cdef Share rows = live_at(c, part.rows, t)
+    if reads_x and t + 1 < c.sizes.T:
+        prefetch_rows(dtype, rows_at(dtype, c.x, rows.first, t + 1), rows.last - rows.first,
+                      c.sizes.I)
+    if rows.first < rows.last:
+        if c.sizes.cell.kind == LSTM_CELL:
+            lstm_forward(c, p, dtype, t, reads_x, rows, part)
+        elif is_gated(c.sizes):
+            gru_forward(c, p, dtype, t, reads_x, rows, part)
+        else:
+            plain_forward(c, p, dtype, t, reads_x, rows, part)
+    wait_for_units(part)
+
+
+cdef inline void backward_rows(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py_ssize_t first,
+                               Py_ssize_t later, const Part* part) noexcept nogil:
+    """da_t of the member's part, whose first `later` sequences have da_{t+1}."""
+    cdef Share rows = live_at(c, part.rows, t)
+    if rows.first < rows.last:
+        if c.sizes.cell.kind == LSTM_CELL:
+            lstm_backward(c, W_hh_packed, t, first, rows, later, part)
+        elif is_gated(c.sizes):
+            gru_backward(c, W_hh_packed, t, first, rows, later, part)
+        else:
+            plain_backward(c, W_hh_packed, t, first, rows, later, part)
+    wait_for_units(part)
+
+
+cdef inline void carry(Call* c, const vec* W_hh_packed, Py_ssize_t first,
+                       const Part* part) noexcept nogil:
+    """c.dh0: what reaches the state before step `first`, whose da is complete."""
+    cdef Share rows = live_at(c, part.rows, first)
+    cdef Py_ssize_t GR = group_columns(W_hh_packed), H = c.sizes.H, n, k, columns
+    cdef Py_ssize_t count = rows.last - rows.first
+    for k in range(groups_of(part, GR)):
+        n, columns = group_first(part, GR, k), group_width(part, GR, k)
+        if c.sizes.cell.kind == LSTM_CELL:
+            lstm_carry(c, W_hh_packed, 0, rows.first, count, n, columns)
+        elif is_gated(c.sizes):
+            gru_carry(c, W_hh_packed, 0, rows.first, count, n, columns)
+        elif count:
+            product(count, columns, H, rows_at(W_hh_packed, c.da, rows.first, 0), 1,
+                          at(W_hh_packed, n * H), rows_of(<vec*> NULL, 0),
+                          rows_of(at(<vec*> c.dh0, rows.first * H + n), H))
+
+
 cdef void run_backward(Call* c, const vec* W_hh_packed, Py_ssize_t first, Py_ssize_t last,
-                       bint carried, bint is_padded, Share mine) noexcept nogil:
+                       bint carried, bint is_padded, const Part* part) noexcept nogil:
     """da_t for t from last - 1 down to first. c.da, c.dh and c.dc begin with step `first`.
 
     Where it is `carried`, c.dh0 holds the gradient of the last state through the steps after it;
     otherwise that is zero. On return c.dh0 holds the gradient of the state before the first step.
-    `is_padded` as in `run_forward`, for all arrays that are read and written here.
+    `is_padded` as in `run_row`, for all arrays that are read and written here.
     """
-    cdef Py_ssize_t state = c.sizes.cell.state_blocks * c.sizes.H, t
-    if not is_gated(c.sizes):
-        plain_backward_steps(c, W_hh_packed, first, last, carried, is_padded, mine)
+    cdef Py_ssize_t H = c.sizes.H, b, k, t, later = 0
+    if is_alone(c.sizes) and part.rows.last == 0:
         return
     if not carried:
-        clear(at(<vec*> c.dh0, mine.first * state), (mine.last - mine.first) * state)
+        for b in range(part.rows.first, part.rows.last):
+            for k in range(c.sizes.cell.state_blocks):
+                clear(at(<vec*> c.dh0, (b * c.sizes.cell.state_blocks + k) * H + part.units.first),
+                      part.units.last - part.units.first)
+    if c.sizes.B == 1:
+        last = max(first, steps_of(c, 0, last))
+    if is_alone(c.sizes) and not is_gated(c.sizes) and first < last:
+        plain_row_backward(c, W_hh_packed, first, last, carried, is_padded)
+        return
     for t in range(last - 1, first - 1, -1):
-        if c.sizes.cell.kind == LSTM_CELL:
-            lstm_backward(c, W_hh_packed, t, first, mine)
+        if not is_alone(c.sizes):
+            backward_rows(c, W_hh_packed, t, first, later, part)
+            later = live_at(c, part.rows, t).last - part.rows.first
+        elif c.sizes.cell.kind == LSTM_CELL:
+            lstm_row_backward(c, W_hh_packed, t, first)
         else:
-            gru_backward(c, W_hh_packed, t, first, mine)
+            gru_row_backward(c, W_hh_packed, t, first)
+    if not is_alone(c.sizes):
+        carry(c, W_hh_packed, first, part)
 
 
-cdef inline void add_recurrent_gradient(Call* c, Py_ssize_t T, const vec* da, Sequences h,
-                                        Sequences gates, vec* panels, Py_ssize_t size,
-                                        Team team) noexcept nogil:
+cdef inline void add_recurrent_gradient(Call* c, Py_ssize_t T, Sequences h, Sequences gates,
+                                        vec* panels, Py_ssize_t size, Team team) noexcept nogil:
     """dW_hh += the part of T steps, given their da, the states before them and their gates."""
     cdef Sizes s = c.sizes
     if s.cell.kind == GRU_CELL or s.cell.kind == GRU_RESET_BEFORE_CELL:
-        gru_recurrent_gradient(c, T, da, h, gates, panels, size, team)
+        gru_recurrent_gradient(c, T, h, gates, panels, size, team)
     else:
-        add_outer_products(<vec*> c.dW_hh, s.cell.weight_blocks * s.H, s.H, s.B, T, da,
-                           c.da.per_step, h, panels, size, team)
+        add_outer_products(<vec*> c.dW_hh, s.cell.weight_blocks * s.H, s.H, c, T, c.da, 0, h,
+                           panels, size, team)
 
 
 # From here on cells differ by the numbers in their row of the table alone.
@@ -111,34 +228,38 @@ cdef inline bint reads_inputs(const vec* dtype, Sizes s) noexcept nogil:
     The inputs and outputs of a small step do not wait for the states before it, so the processor
     works on them while it waits for those states.
     """
-    return (by_rows(dtype, s, s.I, s.cell.weight_blocks * s.H)
+    return (is_alone(s) and by_rows(dtype, s, s.I, s.cell.weight_blocks * s.H)
             and (not s.has_output_layer or by_rows(dtype, s, s.H, s.O)))
 
 
 cdef inline bint inputs_by_rows(const vec* dtype, Sizes s) noexcept nogil:
     """Whether W_xh is packed by rows where steps do not read x_t themselves."""
-    return not is_gated(s) and by_rows(dtype, s, s.I, s.H)
+    return is_alone(s) and not is_gated(s) and by_rows(dtype, s, s.I, s.H)
+
+
+cdef inline Py_ssize_t gates_size(const vec* dtype, Py_ssize_t K, Sizes s) noexcept nogil:
+    """Scalars that the weights of K inputs take, packed by gates or in panels of units."""
+    cdef Py_ssize_t by_gates = s.cell.weight_blocks * packed_size(dtype, K, s.H)
+    return max(by_gates, units_size(dtype, K, s.cell.weight_blocks, s.H))
 
 
 cdef inline Py_ssize_t inputs_size(const vec* dtype, Sizes s) noexcept nogil:
     """Scalars that packed W_xh takes, for either direction."""
-    cdef Py_ssize_t N = s.cell.weight_blocks * s.H
-    cdef Py_ssize_t panels = max(packed_size(dtype, s.I, N), packed_size(dtype, N, s.I))
-    return max(panels, units_size(dtype, s.I, s.cell.weight_blocks, s.H) if s.B == 1 else 0)
+    return max(gates_size(dtype, s.I, s), packed_size(dtype, s.cell.weight_blocks * s.H, s.I))
 
 
 cdef inline Py_ssize_t recurrent_size(const vec* dtype, Sizes s) noexcept nogil:
     """Scalars that packed W_hh takes, for either direction."""
-    # A GRU's W_hh is packed in two parts, each of which may take a cache line more.
-    return (max(units_size(dtype, s.H, s.cell.weight_blocks, s.H),
-                packed_size(dtype, s.cell.weight_blocks * s.H, s.H))
+    # A GRU's W_hh may be packed in two parts, each of which may take a cache line more.
+    return (max(gates_size(dtype, s.H, s), packed_size(dtype, s.cell.weight_blocks * s.H, s.H))
             + 2 * PANEL_ALIGNMENT // itemsize(dtype))
 
 
 cdef void pack_inputs(vec* packed, const vec* W_xh, Sizes s, Team team) noexcept nogil:
-    if not (reads_inputs(W_xh, s) and is_gated(s)):
-        pack_weights(packed, W_xh, 1, s.I, s.I, s.cell.weight_blocks * s.H,
-                     inputs_by_rows(W_xh, s), team)
+    if inputs_by_rows(W_xh, s):
+        pack_weights(packed, W_xh, 1, s.I, s.I, s.H, True, team)
+    elif not reads_inputs(W_xh, s):
+        pack_gates(packed, W_xh, s.I, s, team)
     elif team.index == 0:
         pack_units(packed, W_xh, 1, s.I, s.I, s.cell.weight_blocks, s.H)
 
@@ -160,38 +281,63 @@ cdef inline Sequences projected(Call* c, const vec* dtype) noexcept nogil:
     return c.gates if is_gated(c.sizes) else states_of(c.h, dtype)
 
 
-cdef void run_forward(Call* c, const Packed* p, const vec* dtype, bint is_padded,
-                      Share mine) noexcept nogil:
-    """All steps of this member's sequences, and their outputs where there is an output layer.
+cdef inline Py_ssize_t projected_steps(const vec* dtype, Sizes s) noexcept nogil:
+    """For how many steps ahead W_xh x_t + b_h is computed; 0: each step reads x_t itself."""
+    cdef Py_ssize_t n = PROJECTED_BYTES // (s.B * s.cell.weight_blocks * s.H * itemsize(dtype))
+    if s.B == 1:
+        return 0 if reads_inputs(dtype, s) else max(n, PROJECTED_STEPS)
+    return 0 if n < LEAST_PROJECTED_STEPS else n
 
-    Without inputs, W_xh x_t + b_h is in its place already. `is_padded`: b_h and the states of one
-    sequence have room for whole registers.
+
+cdef inline void project(Call* c, const Packed* p, const vec* dtype, Py_ssize_t first,
+                         Py_ssize_t last, const Part* part) noexcept nogil:
+    """W_xh x_t + b_h of steps [first, last) of the member's part."""
+    cdef Sizes s = c.sizes
+    cdef Sequences z = projected(c, dtype)
+    cdef Py_ssize_t b, g, n = part.units.first, steps
+    cdef Rows x, sums
+    for b in range(part.rows.first, part.rows.last):
+        steps = steps_of(c, b, last) - first
+        x = rows_of(step_of(dtype, c.x, b, first), c.x.per_step)
+        sums = rows_of(step_of(dtype, z, b, first), z.per_step)
+        if inputs_by_rows(dtype, s):
+            affine(steps, s.H, s.I, x, <const vec*> p.W_xh, True, <const vec*> p.b_h, sums)
+            continue
+        for g in range(s.cell.weight_blocks):
+            product(steps, part.units.last - n, s.I, x, 1,
+                    gate_panel(<const vec*> p.W_xh, g, s.I, s.H, n),
+                    rows_of(at(<const vec*> p.b_h, g * s.H + n), 0),
+                    columns_from(dtype, sums, g * s.H + n))
+
+
+cdef void run_forward(Call* c, const Packed* p, const vec* dtype, bint is_padded,
+                      const Part* part) noexcept nogil:
+    """All steps of the member's part, and the outputs where there is an output layer.
+
+    Without inputs, W_xh x_t + b_h is in its place already. `is_padded` as in `run_row`.
     """
     cdef Sizes s = c.sizes
-    cdef Py_ssize_t N = s.cell.weight_blocks * s.H
-    cdef Py_ssize_t ahead = PROJECTED_BYTES // (max(1, mine.last - mine.first) * N
-                                                * itemsize(dtype))
-    cdef Py_ssize_t block, first, steps, b, t
-    cdef Sequences z = projected(c, dtype)
-    if c.x.data != NULL and reads_inputs(dtype, s):
-        run_row(c, p, dtype, 0, s.T, True, is_padded)
+    cdef bint has_x = c.x.data != NULL
+    cdef Py_ssize_t T = s.T if s.B > 1 else steps_of(c, 0, s.T), t, first = 0, last
+    cdef Py_ssize_t ahead = projected_steps(dtype, s) if has_x else 0
+    cdef bint reads_x = has_x and ahead == 0
+    if part.rows.first == part.rows.last:
         return
-    ahead = min(max(ahead, PROJECTED_STEPS), s.T)
-    for block in range(blocks(s.T, ahead)):
-        first = block * ahead
-        steps = min(ahead, s.T - first)
-        # W_xh x_t + b_h does not recur, so these steps of a sequence are one product.
-        for b in range(mine.first, mine.last if c.x.data != NULL else mine.first):
-            affine(steps, N, s.I, step_of(dtype, c.x, b, first), c.x.per_step,
-                   <const vec*> p.W_xh, inputs_by_rows(dtype, s), <const vec*> p.b_h,
-                   step_of(dtype, z, b, first), z.per_step)
-        if s.B == 1:
-            run_row(c, p, dtype, first, steps, False, is_padded)
-            continue
-        for t in range(first, first + steps):
-            forward_step(c, p, dtype, t, mine)
+    if reads_x and is_alone(s):
+        run_row(c, p, dtype, 0, T, True, is_padded)
+        return
+    while first < T:
+        # W_xh x_t + b_h does not recur, so several steps of a sequence are one product.
+        last = min(first + ahead, T) if ahead else T
+        if ahead:
+            project(c, p, dtype, first, last, part)
+        if is_alone(s):
+            run_row(c, p, dtype, first, last - first, False, is_padded)
+        for t in range(last if is_alone(s) else first, last):
+            forward_rows(c, p, dtype, t, reads_x, part)
+        first = last
     if s.has_output_layer:
-        output_rows(c, states_of(c.h, dtype), <const vec*> p.W_hy, <const vec*> p.b_y, mine)
+        output_rows(c, states_of(c.h, dtype), <const vec*> p.W_hy, <const vec*> p.b_y, part)
 
 
 cdef void add_layer_gradients(Call* c, Py_ssize_t T, Sequences x, Sequences h, Sequences gates,
@@ -201,13 +347,12 @@ cdef void add_layer_gradients(Call* c, Py_ssize_t T, Sequences x, Sequences h, S
     c.da holds these steps alone. No member may still be writing it.
     """
     cdef Sizes s = c.sizes
-    cdef const vec* da = <const vec*> c.da.data
-    cdef Py_ssize_t steps = steps_size(da, s)
-    add_rows(<vec*> c.db_h, da, c.da.per_step, s.B * T, s.cell.bias_blocks * s.H, team)
+    cdef Py_ssize_t steps = steps_size(panels, s)
+    add_rows(<vec*> c.db_h, c, T, c.da, s.cell.bias_blocks * s.H, team)
     if x.data != NULL:
-        add_outer_products(<vec*> c.dW_xh, s.cell.weight_blocks * s.H, s.I, s.B, T, da,
-                           c.da.per_step, x, panels, steps, team)
-    add_recurrent_gradient(c, T, da, h, gates, panels, steps, team)
+        add_outer_products(<vec*> c.dW_xh, s.cell.weight_blocks * s.H, s.I, c, T, c.da, 0, x,
+                           panels, steps, team)
+    add_recurrent_gradient(c, T, h, gates, panels, steps, team)
 
 
 cdef Py_ssize_t layer_workspace_size(const vec* dtype, Sizes s) noexcept nogil:
@@ -218,6 +363,7 @@ cdef Py_ssize_t layer_workspace_size(const vec* dtype, Sizes s) noexcept nogil:
 
 cdef void rnn_forward(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
+    cdef Part part = part_of(dtype, s, team)
     cdef Packed p
     cdef vec* W_xh = aligned(<const vec*> c.workspace)
     p.W_xh, p.W_hh, p.b_h = W_xh, at(W_xh, inputs_size(dtype, s)), <void*> c.b_h
@@ -226,18 +372,19 @@ cdef void rnn_forward(Call* c, Team team, const vec* dtype) noexcept nogil:
         pack_inputs(W_xh, <const vec*> c.W_xh, s, team)
     pack_recurrent(<vec*> p.W_hh, <const vec*> c.W_hh, s, True, team)
     team_wait(team)
-    run_forward(c, &p, dtype, False, share(team, s.B, DEAL_UNIT))
+    run_forward(c, &p, dtype, False, &part)
 
 
 cdef void rnn_backward(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
-    cdef Share mine = share(team, s.B, DEAL_UNIT)
+    cdef Part part = part_of(dtype, s, team)
+    cdef Share steps
     cdef Py_ssize_t N = s.cell.weight_blocks * s.H, b
     cdef vec* W_hh_packed = aligned(<const vec*> c.workspace)
     cdef vec* panels = at(W_hh_packed, recurrent_size(dtype, s))
     pack_recurrent(W_hh_packed, <const vec*> c.W_hh, s, False, team)
     team_wait(team)
-    run_backward(c, W_hh_packed, 0, s.T, False, False, mine)
+    run_backward(c, W_hh_packed, 0, s.T, False, False, &part)
     team_wait(team)
     add_layer_gradients(c, s.T, c.x, c.h, c.gates, panels, team)
     if c.dx.data != NULL:
@@ -245,7 +392,9 @@ cdef void rnn_backward(Call* c, Team team, const vec* dtype) noexcept nogil:
         team_wait(team)
         pack(panels, <const vec*> c.W_xh, s.I, 1, N, s.I, team)
         team_wait(team)
-        for b in range(mine.first, mine.last):
-            product(s.T, s.I, N, step_of(dtype, c.da, b, 0), c.da.per_step, 1, panels,
-                    <const vec*> NULL, 0, step_of(dtype, c.dx, b, 0), c.dx.per_step, IDENTITY,
-                    <const vec*> NULL, 0)
+        for b in range(part.rows.first, part.rows.last):
+            steps = steps_share(&part, steps_of(c, b, s.T))
+            product(steps.last - steps.first, s.I, N,
+                    rows_of(step_of(dtype, c.da, b, steps.first), c.da.per_step), 1, panels,
+                    rows_of(<vec*> NULL, 0),
+                    rows_of(step_of(dtype, c.dx, b, steps.first), c.dx.per_step))

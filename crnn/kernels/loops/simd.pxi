@@ -1,5 +1,5 @@
-# `vec`: one SIMD register of float32 or of float64 lanes, with its loads and stores; and loops that
-# clear, copy and add scalars.
+# `vec`: one SIMD register of float32 or of float64 lanes, with its loads and stores; where steps and
+# rows are in memory; and loops that clear, copy and add scalars.
 #
 # An array of either dtype is passed as `vec*`: the pointer says the dtype and nothing about the
 # alignment, and every offset and stride counts scalars, never registers. A parameter called
@@ -11,6 +11,7 @@ cdef extern from "simd.h" nogil:
     ctypedef float vec_f32
     ctypedef double vec_f64
     enum: MR, NV, LANES_F32, LANES_F64
+    void prefetch_line(const void*)
     vec_f32 splat_f32(float)
     vec_f64 splat_f64(double)
     vec_f32 load_f32(const float*)
@@ -120,7 +121,53 @@ cdef inline Py_ssize_t itemsize(const vec* dtype) noexcept nogil:
 
 cdef inline vec* step_of(const vec* dtype, Sequences s, Py_ssize_t b, Py_ssize_t t) noexcept nogil:
     """The features of step t of sequence b."""
-    return at(<const vec*> s.data, b * s.per_sequence + t * s.per_step)
+    return at(<const vec*> s.data,
+              (b * s.per_sequence if s.offsets == NULL else s.offsets[b]) + t * s.per_step)
+
+
+cdef struct Rows:
+    # Rows of a matrix: row m is at data + offsets[m], or without offsets at data + m * stride, all
+    # counted in scalars
+    void* data
+    Py_ssize_t stride
+    const Py_ssize_t* offsets
+
+
+cdef inline Rows rows_of(const vec* data, Py_ssize_t stride) noexcept nogil:
+    cdef Rows rows
+    rows.data, rows.stride, rows.offsets = <void*> data, stride, NULL
+    return rows
+
+
+cdef inline vec* row_of(const vec* dtype, Rows rows, Py_ssize_t m) noexcept nogil:
+    return at(<const vec*> rows.data, m * rows.stride if rows.offsets == NULL else rows.offsets[m])
+
+
+cdef inline Rows columns_from(const vec* dtype, Rows rows, Py_ssize_t n) noexcept nogil:
+    """The same rows from column n on."""
+    rows.data = at(<const vec*> rows.data, n)
+    return rows
+
+
+cdef inline Rows rows_at(const vec* dtype, Sequences s, Py_ssize_t first,
+                         Py_ssize_t t) noexcept nogil:
+    """Step t of the sequences from `first` on: a row for each."""
+    cdef Rows rows
+    rows.stride, rows.offsets = s.per_sequence, NULL
+    if s.offsets == NULL:
+        rows.data = step_of(dtype, s, first, t)
+    else:
+        rows.data, rows.offsets = at(<const vec*> s.data, t * s.per_step), s.offsets + first
+    return rows
+
+
+cdef inline void prefetch_rows(const vec* dtype, Rows rows, Py_ssize_t M,
+                               Py_ssize_t columns) noexcept nogil:
+    """Load what will be read or written of M rows into L1, where it does not follow in memory."""
+    cdef Py_ssize_t m, line, lines = (columns * itemsize(dtype) + 63) // 64
+    for m in range(M):
+        for line in range(lines):
+            prefetch_line(<const char*> row_of(dtype, rows, m) + 64 * line)
 
 
 cdef inline void clear(vec* p, Py_ssize_t n) noexcept nogil:

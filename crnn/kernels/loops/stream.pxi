@@ -43,30 +43,26 @@ cdef void place_stream(const vec* dtype, Call* c, void* memory) noexcept nogil:
 cdef void stream_step(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
     cdef const Packed* p = &c.packed
+    cdef Part part = part_of(dtype, s, team)
     cdef Share mine = share(team, s.B, DEAL_UNIT)
-    cdef Py_ssize_t rows = mine.last - mine.first, state = s.cell.state_blocks * s.H, b
-    cdef Sequences z = projected(c, dtype)
-    cdef vec* h = step_of(dtype, c.h, mine.first, 0)
-    cdef vec* h_t = step_of(dtype, c.h, mine.first, 1)
-    cdef vec* y_t = step_of(dtype, c.y, mine.first, 0)
-    for b in range(rows if c.h0 != NULL else 0):
-        copy_state(at(h, b * c.h.per_sequence), c.to_c,
-                   at(<const vec*> c.h0, (mine.first + b) * state), s.H, s)
+    cdef Py_ssize_t state = s.cell.state_blocks * s.H, b
+    for b in range(mine.first, mine.last if c.h0 != NULL else mine.first):
+        copy_state(step_of(dtype, c.h, b, 0), c.to_c, at(<const vec*> c.h0, b * state), s.H, s)
     if reads_inputs(dtype, s):
         run_row(c, p, dtype, 0, 1, True, True)
     else:
-        affine(rows, s.cell.weight_blocks * s.H, s.I, step_of(dtype, c.x, mine.first, 0),
-               c.x.per_sequence, <const vec*> p.W_xh, inputs_by_rows(dtype, s),
-               <const vec*> p.b_h, step_of(dtype, z, mine.first, 0), z.per_sequence)
+        wait_for_units(&part)
         if s.B == 1:
+            project(c, p, dtype, 0, 1, &part)
+        if is_alone(s):
             run_row(c, p, dtype, 0, 1, False, True)
         else:
-            forward_step(c, p, dtype, 0, mine)
+            forward_rows(c, p, dtype, 0, s.B > 1, &part)
         if s.has_output_layer:
-            affine(rows, s.O, s.H, h_t, c.h.per_sequence, <const vec*> p.W_hy,
-                   by_rows(dtype, s, s.H, s.O), <const vec*> p.b_y, y_t, c.y.per_sequence)
-    for b in range(0 if s.has_output_layer else rows):
-        copy_scalars(at(y_t, b * c.y.per_sequence), 1, at(h_t, b * c.h.per_sequence), 1, s.H)
-    for b in range(rows if c.h_n != NULL else 0):
-        copy_state(at(<vec*> c.h_n, (mine.first + b) * state), s.H,
-                   at(h_t, b * c.h.per_sequence), c.to_c, s)
+            affine(mine.last - mine.first, s.O, s.H, rows_at(dtype, c.h, mine.first, 1),
+                   <const vec*> p.W_hy, by_rows(dtype, s, s.H, s.O), <const vec*> p.b_y,
+                   rows_at(dtype, c.y, mine.first, 0))
+    for b in range(mine.first, mine.first if s.has_output_layer else mine.last):
+        copy_scalars(step_of(dtype, c.y, b, 0), 1, step_of(dtype, c.h, b, 1), 1, s.H)
+    for b in range(mine.first, mine.last if c.h_n != NULL else mine.first):
+        copy_state(at(<vec*> c.h_n, b * state), s.H, step_of(dtype, c.h, b, 1), c.to_c, s)

@@ -46,39 +46,62 @@ cdef void pack_steps(vec* panels, Sequences s, Py_ssize_t T, Py_ssize_t first, P
                 row = at(row, s.per_sequence - T * s.per_step)
 
 
-cdef void add_outer_products(vec* dW, Py_ssize_t M, Py_ssize_t N, Py_ssize_t B, Py_ssize_t T,
-                             const vec* da, Py_ssize_t da_m, Sequences x, vec* panels,
-                             Py_ssize_t size, Team team) noexcept nogil:
-    """dW (M, N) += sum over all steps of da_t x_t^T; the B T rows of da are da_m apart.
+cdef inline Sequences steps_alone(Sequences s, const vec* dtype, Py_ssize_t b,
+                                  Py_ssize_t n) noexcept nogil:
+    """One sequence's features from the n-th on."""
+    s.data = at(step_of(dtype, s, b, 0), n)
+    s.offsets = NULL
+    return s
 
-    Members share the elements of dW, never the sum of one, so the order of its additions does not
-    depend on them. Each packs what it reads in its own part of the `size` scalars of `panels`, so
-    none waits for another.
-    """
-    cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(da)
-    cdef Share rows, columns
-    cdef Py_ssize_t block, first, K, most, part = size // team.count // unit * unit
-    rows.first, rows.last, columns.first, columns.last = 0, M, 0, N
-    if blocks(N, panel_columns(da)) >= 2 * team.count:
-        columns = share(team, N, panel_columns(da))
-    else:
-        rows = share(team, M, MR)
-    panels = at(panels, team.index * part)
-    most = max(1, min(part // padded(da, columns.last - columns.first), B * T))
-    dW = at(dW, rows.first * N + columns.first)
-    for block in range(blocks(B * T, most)):
-        first = block * most
+
+cdef void add_products_of_steps(vec* dW, Py_ssize_t N, Share rows, Share columns, Py_ssize_t B,
+                                Py_ssize_t T, Sequences da, Sequences x, vec* panels,
+                                Py_ssize_t size) noexcept nogil:
+    """These elements of dW (M, N) += sum over B * T steps of da_t x_t^T, da without gaps."""
+    cdef Py_ssize_t width = padded(panels, columns.last - columns.first)
+    cdef Py_ssize_t most = max(1, min(size // width, B * T)), group, first, K
+    cdef Rows at_dW = rows_of(at(dW, rows.first * N + columns.first), N)
+    for group in range(blocks(B * T, most)):
+        first = group * most
         K = min(most, B * T - first)
         pack_steps(panels, x, T, first, K, columns)
         product(rows.last - rows.first, columns.last - columns.first, K,
-                at(da, first * da_m + rows.first), 1, da_m, panels, dW, N, dW, N, IDENTITY,
-                <const vec*> NULL, 0)
+                rows_of(at(<const vec*> da.data, first * da.per_step + rows.first), 1),
+                da.per_step, panels, at_dW, at_dW)
 
 
-cdef void add_rows(vec* db, const vec* da, Py_ssize_t da_m, Py_ssize_t rows, Py_ssize_t N,
-                   Team team) noexcept nogil:
-    """db (N,) += the sum of the rows of da (rows, N), da_m apart."""
-    cdef Share mine = share(team, N, lanes(da))
+cdef void add_outer_products(vec* dW, Py_ssize_t M, Py_ssize_t N, Call* c, Py_ssize_t T,
+                             Sequences da, Py_ssize_t block, Sequences x, vec* panels,
+                             Py_ssize_t size, Team team) noexcept nogil:
+    """dW (M, N) += sum over all steps of da_t x_t^T, with the M numbers of da from `block` on.
+
+    Members share the elements of dW, never the sum of one, so the order of its additions does not
+    depend on them: it is that of the caller's sequences. Each packs what it reads in its own part
+    of the `size` scalars of `panels`, so none waits for another.
+    """
+    cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(panels), B = c.sizes.B, row, b
+    cdef Py_ssize_t part = size // team.count // unit * unit
+    cdef Share rows, columns
+    rows.first, rows.last, columns.first, columns.last = 0, M, 0, N
+    if blocks(N, panel_columns(panels)) >= 2 * team.count:
+        columns = share(team, N, panel_columns(panels))
+    else:
+        rows = share(team, M, MR)
+    panels = at(panels, team.index * part)
+    if c.lengths == NULL:
+        da.data = at(<const vec*> da.data, block)
+        add_products_of_steps(dW, N, rows, columns, B, T, da, x, panels, part)
+        return
+    for row in range(B):
+        b = c.places[row]
+        add_products_of_steps(dW, N, rows, columns, 1, c.lengths[b],
+                              steps_alone(da, panels, b, block), steps_alone(x, panels, b, 0),
+                              panels, part)
+
+
+cdef void add_rows_of(vec* db, const vec* da, Py_ssize_t da_m, Py_ssize_t rows,
+                      Share mine) noexcept nogil:
+    """These elements of db += the sum of rows of da, da_m apart."""
     cdef Py_ssize_t L = lanes(da), n = mine.first, row, part
     cdef vec s0, s1, s2, s3
     # Four registers side by side: each sum is a chain of additions that wait for one another.
@@ -101,3 +124,16 @@ cdef void add_rows(vec* db, const vec* da, Py_ssize_t da_m, Py_ssize_t rows, Py_
             s0 = s0 + load_some(da, row * da_m + n, part)
         store_some(db, n, part, s0)
         n += L
+
+
+cdef void add_rows(vec* db, Call* c, Py_ssize_t T, Sequences da, Py_ssize_t N,
+                   Team team) noexcept nogil:
+    """db (N,) += the sum of da over all steps."""
+    cdef Share mine = share(team, N, lanes(db))
+    cdef Py_ssize_t row, b
+    if c.lengths == NULL:
+        add_rows_of(db, step_of(db, da, 0, 0), da.per_step, c.sizes.B * T, mine)
+        return
+    for row in range(c.sizes.B):
+        b = c.places[row]
+        add_rows_of(db, step_of(db, da, b, 0), da.per_step, c.lengths[b], mine)
