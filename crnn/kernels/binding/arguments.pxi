@@ -66,6 +66,9 @@ cdef inline Sequences sequences(object array, int dtype, Py_ssize_t B, Py_ssize_
                 and strides[0] % size == 0 and strides[1] % size == 0):
             s.data = np.PyArray_DATA(<np.ndarray> array)
             s.per_sequence, s.per_step = strides[0] // size, strides[1] // size
+            if flags & np.NPY_ARRAY_C_CONTIGUOUS:
+                # NumPy leaves the stride of an axis of length 1 open.
+                s.per_sequence, s.per_step = T * features, features
     return s
 
 
