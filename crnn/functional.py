@@ -90,7 +90,7 @@ def backward(
     tape : LayersTape
         What `forward` returned. It can be read several times.
     dtop : array (B, T, features)
-        dL/d(top), zero past each sequence's end. Left as it is.
+        dL/d(top). Left as it is.
     dh_n : array (layers * directions, B, S)
         dL/d(last states), beside what reaches them through `dtop`. Left as it is.
     gradients : dict of array

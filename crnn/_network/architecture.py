@@ -73,6 +73,10 @@ class Architecture(NamedTuple):
         """Features of y_t, whether or not there is an output layer."""
         return self.output_size or self.features
 
+    def is_reverse(self, state: int) -> bool:
+        """Whether a state is that of a backward direction."""
+        return state % self.directions == 1
+
     def suffix(self, state: int) -> str:
         """Return the ending of the parameter names of one layer and direction.
 

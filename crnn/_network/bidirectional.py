@@ -6,7 +6,6 @@ one direction are added to those of the other.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -14,12 +13,7 @@ from crnn._network import memory
 from crnn._network.architecture import Architecture
 from crnn._network.blocks import block_steps, in_blocks
 from crnn._network.layers import Layers
-from crnn._network.lengths import (
-    clear_padding,
-    hold_last_states,
-    reversed_steps,
-    steps_in_order,
-)
+from crnn._network.lengths import clear_padding, last_states, write_features
 from crnn._network.output_layer import OutputLayer
 from crnn._network.skipped import LiveSteps
 from crnn._typing import Array, BoolArray, IntArray
@@ -65,10 +59,12 @@ class BothWays:
         lengths : array (B,) or None
         skip : bool array (B, T) or None
         y : array (B, T, O) or None
-            The outputs are written where it is given. Zero at first.
+            The outputs are written where it is given.
         """
         B, T = x.shape[:2]
-        last_states = np.empty_like(states)
+        if y is not None:
+            y[...] = 0
+        last = np.empty_like(states)
         every = max(PART_SEQUENCES, HANDED_SCALARS // (T * self._architecture.features))
         for first in range(0, B, every):
             rows = slice(first, first + every)
@@ -78,9 +74,9 @@ class BothWays:
                 None if lengths is None else lengths[rows],
                 None if skip is None else skip[rows],
                 None if y is None else y[rows],
-                last_states[:, rows],
+                last[:, rows],
             )
-        return last_states
+        return last
 
     def _predict_part(
         self,
@@ -89,7 +85,7 @@ class BothWays:
         lengths: IntArray | None,
         skip: BoolArray | None,
         y: Array | None,
-        last_states: Array,
+        last: Array,
     ) -> None:
         """As `predict`, for all sequences side by side; the last states are written."""
         architecture, live, ends = self._architecture, None, lengths
@@ -101,54 +97,65 @@ class BothWays:
         if skip is not None:
             live = LiveSteps(skip, lengths)
             x, ends = live.shorten(x), live.lengths
-        top = architecture.num_states - 2
+        top, H = architecture.num_states - 2, architecture.hidden_size
         for state in range(0, top, 2):
             handed = memory.empty((*x.shape[:2], architecture.features), states.dtype)
-            for direction, half in enumerate(np.split(handed, 2, axis=-1)):
-                for _, steps, h in self._read(state + direction, x, states, ends, last_states):
-                    half[steps] = h
+            for direction in range(2):
+                half = handed[..., direction * H : (direction + 1) * H]
+                for steps, h, in_block in self._read(state + direction, x, states, ends, last):
+                    write_features(h, in_block, direction == 1, half[:, steps])
             x = handed
         for direction in range(2):
-            read = self._read(top + direction, x, states, ends, last_states)
+            read = self._read(top + direction, x, states, ends, last)
             if y is None:
                 for _ in read:
                     pass
             elif live is None:
-                for _, steps, h in read:
-                    self._output_layer.add_direction(y, steps, h, direction)
+                self._add_outputs(y, read, direction)
             else:
-                # The outputs before the first step and after every live one, then held
-                outputs = memory.zeros((len(y), x.shape[1] + 1, y.shape[2]), y.dtype)
-                start = states[top + direction, :, None, : architecture.hidden_size]
-                self._output_layer.add_direction(outputs[:, :1], ..., start, direction)
-                for order, _, h in read:
-                    self._output_layer.add_direction(outputs[:, 1:], order, h, direction)
-                held = live.hold(outputs, direction)[:, 1:]
-                y += reversed_steps(held, lengths) if direction else held
+                # What the short steps leave, and what was there before them
+                left = memory.zeros((len(y), x.shape[1] + 1, y.shape[2]), y.dtype)
+                self._add_outputs(left[:, 1 - direction :], read, direction)
+                start = memory.zeros((len(y), 1, y.shape[2]), y.dtype)
+                h0 = states[top + direction, :, None, :H]
+                self._output_layer.add_direction(start, h0, None, direction)
+                left[live.start_left(direction)] = start[:, 0]
+                with np.errstate(all="ignore"):
+                    y += live.whole(left, direction)
         if y is not None and lengths is not None:
             clear_padding(y, lengths)
 
+    def _add_outputs(
+        self, y: Array, read: Iterator[tuple[slice, Array, IntArray | None]], direction: int
+    ) -> None:
+        """Add the outputs of what a direction has `_read` to y (B, T, O)."""
+        for steps, h, lengths in read:
+            features = h[:, 1:, : self._architecture.hidden_size]
+            if direction:
+                features = memory.empty(features.shape, h.dtype)
+                write_features(h, lengths, True, features)
+            self._output_layer.add_direction(y[:, steps], features, lengths, direction)
+
     def _read(
-        self, state: int, x: Array, states: Array, lengths: IntArray | None, last_states: Array
-    ) -> Iterator[tuple[Any, Any, Array]]:
-        """Read all steps in one direction, yield the states h, and write the last state.
+        self, state: int, x: Array, states: Array, lengths: IntArray | None, last: Array
+    ) -> Iterator[tuple[slice, Array, IntArray | None]]:
+        """Read all steps in one direction, block by block, and write the last state.
 
         Yields
         ------
-        order, steps : tuple
-            Which steps a block has, as indices into (B, T, ...): in the order of the direction, and
-            as they are.
-        h : array (B, n, H)
-            After each of them; past a sequence's end its last.
+        steps : slice
+            Those of the block.
+        h : array (B, n + 1, S)
+            As `Layers.forward_one` returns it.
+        lengths : array (B,) or None
+            Steps of each sequence in the block.
         """
-        B, T = x.shape[:2]
-        direction, before = state % 2, states[state]
-        every = block_steps(B, self._architecture.features)
-        for first, last, ends in in_blocks(T, lengths, every):
-            steps = steps_in_order(direction, lengths, first, last, T)
-            h, _ = self._layers.forward_one(state, x[steps], before)
-            if ends is not None:
-                hold_last_states(h, ends)
-            before = h[:, -1]
-            yield np.s_[:, first:last], steps, h[:, 1:, : self._architecture.hidden_size]
-        last_states[state] = before
+        before = states[state]
+        blocks = list(
+            in_blocks(x.shape[1], lengths, block_steps(len(x), self._architecture.features))
+        )
+        for first, end, in_block in reversed(blocks) if state % 2 else blocks:
+            h, _ = self._layers.forward_one(state, x[:, first:end], before, in_block)
+            before = last_states(h, in_block)
+            yield slice(first, end), h, in_block
+        last[state] = before

@@ -3,7 +3,7 @@
 States of all layers and directions are one array (layers * directions, B, S): layer by layer, the
 forward direction before the backward one. S is H, or 2 H for an LSTM: h, then c. A backward
 direction reads each sequence from its end to its start; its states are kept in the order in which
-it reads.
+it reads. What a layer hands to the next is in the order of time.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ import numpy as np
 
 from crnn._network import memory
 from crnn._network.architecture import Architecture
-from crnn._network.lengths import add_at_last_step, hold_last_states, reversed_steps
+from crnn._network.lengths import hold_last_states, last_states, write_features
 from crnn._network.skipped import LiveSteps
 from crnn._network.workspaces import Workspaces
 from crnn._typing import Array, BoolArray, IntArray
@@ -28,18 +28,19 @@ class LayersTape:
     Attributes
     ----------
     inputs : list of array
-        By state: what its kernel read, (B, T, I) or category numbers (B, T).
+        By layer: what both directions read, (B, T, I) or category numbers (B, T).
     h : list of array (B, T+1, S)
-        By state: its values before the first step and after every step.
+        By state: its values before the first step and after every step, in the order in which its
+        direction reads; unspecified past a sequence's end.
     gates : list of array (B, T, gates * H) or None
-        By state: what else the cell keeps of each step.
+        By state, in that order: what else the cell keeps of each step.
     dropout_masks : list of array (B, T, features) or None
         By layer: what dropout multiplied its outputs by.
     lengths : array (B,) or None
     live : LiveSteps or None
         None: no step is skipped.
     top : array (B, T, features)
-        The outputs of the last layer, unspecified past a sequence's end.
+        The outputs of the last layer, unspecified past a sequence's end; not there unless wanted.
     """
 
     __slots__ = ("dropout_masks", "gates", "h", "inputs", "lengths", "live", "top")
@@ -60,7 +61,7 @@ class LayersTape:
         -------
         array (layers * directions, B, S)
         """
-        return np.stack([h[:, -1] for h in self.h])
+        return np.stack([last_states(h, self.lengths) for h in self.h])
 
     def all_states(self, directions: int) -> list[Array]:
         """Return the states before the first step and after every step, skipped ones included.
@@ -73,11 +74,14 @@ class LayersTape:
         Returns
         -------
         list of array (B, T+1, S)
-            By state.
+            By state; past a sequence's end its last.
         """
-        if self.live is None:
-            return self.h
-        return [self.live.hold(h, state % directions) for state, h in enumerate(self.h)]
+        if self.live is not None:
+            return [self.live.hold(h, state % directions) for state, h in enumerate(self.h)]
+        if self.lengths is not None:
+            for h in self.h:
+                hold_last_states(h, self.lengths)
+        return self.h
 
 
 class Layers:
@@ -112,6 +116,8 @@ class Layers:
         lengths: IntArray | None,
         rng: "np.random.Generator | None" = None,
         skip: BoolArray | None = None,
+        *,
+        wants_top: bool = True,
     ) -> LayersTape:
         """Run a block of steps.
 
@@ -120,47 +126,38 @@ class Layers:
         x : array (B, T, I), or intp (B, T) of category numbers
         h0 : array (layers * directions, B, S)
         lengths : array (B,) or None
-            Steps of each sequence in this block, from 0 to T; after them its states stay as they
-            are.
+            Steps of each sequence in this block, from 0 to T.
         rng : generator or None
             Draws the dropout masks; without it nothing is dropped.
         skip : bool array (B, T) or None
             Whether a step leaves all states as they are.
+        wants_top : bool
+            Whether the outputs of the last layer are wanted.
         """
         architecture = self._architecture
+        directions, H = architecture.directions, architecture.hidden_size
         live = None
         if skip is not None:
             live = LiveSteps(skip, lengths)
             x, lengths = live.shorten(x), live.lengths
         tape = LayersTape(lengths, live)
         for layer in range(architecture.num_layers):
-            outputs = []
-            for direction in range(architecture.directions):
-                state = layer * architecture.directions + direction
-                inputs = reversed_steps(x, lengths) if direction else x
-                h, gates = self.forward_one(state, inputs, h0[state])
-                if lengths is not None:
-                    hold_last_states(h, lengths)
-                tape.inputs.append(inputs)
+            tape.inputs.append(x)
+            is_last = layer == architecture.num_layers - 1
+            for state in range(layer * directions, (layer + 1) * directions):
+                h, gates = self.forward_one(state, x, h0[state], lengths)
                 tape.h.append(h)
                 tape.gates.append(gates)
-                features = h[:, 1:, : architecture.hidden_size]
-                outputs.append(reversed_steps(features, lengths) if direction else features)
-            x = outputs[0] if len(outputs) == 1 else _joined(outputs)
-            mask = None
-            if rng is not None and architecture.dropout and layer < architecture.num_layers - 1:
-                # What is left is scaled up here, so that predictions need no scaling.
-                share = 1 - architecture.dropout
-                mask = memory.empty(x.shape, x.dtype)
-                drawn = rng.random(out=memory.empty(x.shape, np.dtype(np.float64)))
-                np.less(drawn, share, out=mask, casting="unsafe")
-                mask *= 1 / (share or 1)
+            states, mask = tape.h[-directions:], None
+            if not is_last or (wants_top and live is None):
+                x = _features(states, H, lengths)
+            if rng is not None and architecture.dropout and not is_last:
+                mask = _dropout_mask(x, architecture.dropout, rng)
                 with np.errstate(all="ignore"):
                     x = np.multiply(x, mask, out=memory.empty(x.shape, x.dtype))
             tape.dropout_masks.append(mask)
-        if live is not None:
-            x = live.top(tape.h[-architecture.directions :], architecture.hidden_size)
-        tape.top = x
+        if wants_top:
+            tape.top = x if live is None else live.top(states, H)
         return tape
 
     def backward(
@@ -177,7 +174,7 @@ class Layers:
         ----------
         tape : LayersTape
         dtop : array (B, T, features) or None
-            dL/d(top), zero past each sequence's end; None: zero everywhere.
+            dL/d(top), for skipped steps zero past each sequence's end; None: zero everywhere.
         dh_n : array (layers * directions, B, S) or None
             dL/d(last states) beside what comes through `dtop`.
         gradients : dict of array
@@ -188,56 +185,42 @@ class Layers:
         Returns
         -------
         dx : array (B, T, I) or None
+            Zero past each sequence's end.
         dh0 : array (layers * directions, B, S)
         """
         architecture, H = self._architecture, self._architecture.hidden_size
+        directions, B = architecture.directions, len(tape.h[0])
         live, held = tape.live, None
         if live is not None and dtop is not None:
-            dtop, held = live.top_gradient(dtop, architecture.directions)
-        B, T = tape.h[0].shape[0], tape.h[0].shape[1] - 1
-        dh0 = np.empty((architecture.num_states, B, architecture.state_size), tape.h[0].dtype)
+            dtop, held = live.top_gradient(dtop, directions)
+        dstates = np.zeros((architecture.num_states, B, architecture.state_size), tape.h[0].dtype)
+        if dh_n is not None:
+            dstates[...] = dh_n
         for layer in reversed(range(architecture.num_layers)):
-            mask = tape.dropout_masks[layer]
+            x, mask = tape.inputs[layer], tape.dropout_masks[layer]
             if mask is not None and dtop is not None:
                 with np.errstate(all="ignore"):
                     dtop *= mask
             dx: Array | None = None
-            for direction in range(architecture.directions):
-                state = layer * architecture.directions + direction
-                dh = memory.zeros((B, T, H), dh0.dtype)
-                dc = None
+            if (layer or wants_dx) and x.ndim == 3:
+                dx = memory.zeros(x.shape, x.dtype)
+            for direction in range(directions):
+                dh = None
                 if dtop is not None:
-                    part = dtop[..., direction * H :][..., :H]
-                    dh[...] = reversed_steps(part, tape.lengths) if direction else part
-                if dh_n is not None:
-                    add_at_last_step(dh, dh_n[state, :, :H], tape.lengths)
-                    if architecture.cell_row.state_blocks == 2:
-                        dc = memory.zeros(dh.shape, dh.dtype)
-                        add_at_last_step(dc, dh_n[state, :, H:], tape.lengths)
-                inputs = tape.inputs[state]
-                dinputs = None
-                if (layer or wants_dx) and inputs.ndim == 3:
-                    dinputs = memory.empty(inputs.shape, dh.dtype)
-                self._backward_one(state, tape, dh, dc, dinputs, dh0[state], gradients)
-                if dh_n is not None and tape.lengths is not None:
-                    # A sequence without a step here: its last state is its first.
-                    idle = tape.lengths == 0
-                    with np.errstate(all="ignore"):
-                        dh0[state, idle] += dh_n[state, idle]
-                if direction and dinputs is not None and dx is not None:
-                    with np.errstate(all="ignore"):
-                        dx += reversed_steps(dinputs, tape.lengths)
-                elif dinputs is not None:
-                    dx = dinputs
+                    dh = dtop[..., direction * H : (direction + 1) * H]
+                state = layer * directions + direction
+                self._backward_one(state, tape, dh, dstates[state], dx, gradients)
             dtop = dx
         if held is not None:
             with np.errstate(all="ignore"):
-                dh0[-architecture.directions :, :, :H] += held
+                dstates[-directions:, :, :H] += held
         if live is not None and dtop is not None:
             dtop = live.lengthen(dtop)
-        return dtop, dh0
+        return dtop, dstates
 
-    def forward_one(self, state: int, x: Array, h0: Array) -> tuple[Array, Array | None]:
+    def forward_one(
+        self, state: int, x: Array, h0: Array, lengths: IntArray | None
+    ) -> tuple[Array, Array | None]:
         """Run one layer in one direction.
 
         Parameters
@@ -245,18 +228,19 @@ class Layers:
         state : int
             The number of the layer and direction.
         x : array (B, T, I) or (B, T)
-            In the order in which the direction reads.
         h0 : array (B, S)
+        lengths : array (B,) or None
 
         Returns
         -------
         h : array (B, T+1, S)
-            h0, and the states after every step.
+            h0, and the states after every step, in the order in which the direction reads.
         gates : array (B, T, gates * H) or None
             What else the cell keeps of each step.
         """
         architecture, suffix = self._architecture, self._architecture.suffix(state)
         W_xh, W_hh, b_h = (self._params[name + suffix] for name in ("W_xh", "W_hh", "b_h"))
+        reverse = architecture.is_reverse(state)
         B, T = x.shape[:2]
         h = memory.empty((B, T + 1, architecture.state_size), W_hh.dtype)
         h[:, 0] = h0
@@ -266,16 +250,13 @@ class Layers:
             gates = memory.empty((B, T, width), W_hh.dtype)
         inputs: Array | None = x
         if x.ndim == 2:
-            # W_xh times a one-hot vector is a column of W_xh.
-            N = len(W_xh)
-            with np.errstate(all="ignore"):
-                columns = W_xh.T + b_h[:N]
-            projected = h[:, 1:] if gates is None else gates
-            for x_b, projected_b in zip(x, projected, strict=True):
-                np.take(columns, x_b, axis=0, out=projected_b[:, :N], mode="clip")
+            projected = h[:, 1:] if gates is None else gates[..., : len(W_xh)]
+            _write_columns(x, W_xh, b_h, lengths, reverse, projected)
             inputs = None
         workspace = self._workspaces.take(self._workspace_size(T, B, W_xh))
-        self._kernels.rnn_forward(architecture.cell, inputs, W_xh, W_hh, b_h, h, gates, workspace)
+        self._kernels.rnn_forward(
+            architecture.cell, inputs, W_xh, W_hh, b_h, h, gates, lengths, reverse, workspace
+        )
         self._workspaces.give(workspace)
         return h, gates
 
@@ -283,30 +264,29 @@ class Layers:
         self,
         state: int,
         tape: LayersTape,
-        dh: Array,
-        dc: Array | None,
+        dh: Array | None,
+        dstate: Array,
         dx: Array | None,
-        dh0: Array,
         gradients: dict[str, Array],
     ) -> None:
         """Backpropagate through one layer in one direction."""
         architecture, suffix = self._architecture, self._architecture.suffix(state)
         W_xh, W_hh = (self._params[name + suffix] for name in ("W_xh", "W_hh"))
         dW_xh, dW_hh, db_h = (gradients[name + suffix] for name in ("W_xh", "W_hh", "b_h"))
-        B, T, _ = dh.shape
-        x = tape.inputs[state]
+        reverse, lengths = architecture.is_reverse(state), tape.lengths
+        x, h = tape.inputs[state // architecture.directions], tape.h[state]
         inputs = x if x.ndim == 3 else None
-        da = None
-        if architecture.cell_row.gate_blocks:
-            da = memory.empty((B, T, len(db_h)), dh.dtype)
+        B, T = x.shape[:2]
+        da = memory.empty((B, T, len(db_h)), h.dtype)
         workspace = self._workspaces.take(self._workspace_size(T, B, W_xh))
         self._kernels.rnn_backward(
-            architecture.cell, inputs, tape.h[state], tape.gates[state], W_xh, W_hh, dh, dc, da,
-            dW_xh, dW_hh, db_h, dx, dh0, workspace,
+            architecture.cell, inputs, h, tape.gates[state], W_xh, W_hh, dh, da, dstate, dW_xh,
+            dW_hh, db_h, dx, lengths, reverse, workspace,
         )  # fmt: skip
         self._workspaces.give(workspace)
         if inputs is None:
-            _add_by_category(dW_xh, x, (dh if da is None else da)[..., : len(W_xh)])
+            numbers = _as_read(x, lengths, reverse)
+            _add_by_category(dW_xh, numbers, da.reshape(B * T, -1)[: len(numbers), : len(W_xh)])
 
     def _workspace_size(self, T: int, B: int, W_xh: Array) -> int:
         size: int = self._kernels.layer_workspace_size(
@@ -315,12 +295,27 @@ class Layers:
         return size
 
 
-def _joined(parts: list[Array]) -> Array:
-    """Return arrays (B, T, H) side by side (B, T, n * H)."""
-    B, T, H = parts[0].shape
-    joined = memory.empty((B, T, len(parts) * H), parts[0].dtype)
-    np.concatenate(parts, axis=-1, out=joined)
-    return joined
+def _features(states: list[Array], H: int, lengths: IntArray | None) -> Array:
+    """Return what a layer hands on (B, T, directions * H), given its states by direction."""
+    if len(states) == 1:
+        return states[0][:, 1:, :H]
+    B, T = len(states[0]), states[0].shape[1] - 1
+    features = memory.empty((B, T, len(states) * H), states[0].dtype)
+    for direction, h in enumerate(states):
+        part = features[..., direction * H : (direction + 1) * H]
+        write_features(h, lengths, direction == 1, part)
+    return features
+
+
+def _dropout_mask(x: Array, dropout: float, rng: "np.random.Generator") -> Array:
+    """Return what x is multiplied by: 0 for a share `dropout` of its numbers."""
+    share = 1 - dropout
+    mask = memory.empty(x.shape, x.dtype)
+    drawn = rng.random(out=memory.empty(x.shape, np.dtype(np.float64)))
+    np.less(drawn, share, out=mask, casting="unsafe")
+    # What is left is scaled up here, so that predictions need no scaling.
+    mask *= 1 / (share or 1)
+    return mask
 
 
 def predict_layer(
@@ -360,14 +355,39 @@ def predict_layer(
     return y
 
 
-def _add_by_category(dW_xh: Array, x: IntArray, da: Array) -> None:
-    """dW_xh (N, I) += the sum over all steps of da_t (B, T, N) times the one-hot x_t^T."""
-    numbers: Array = x.reshape(-1)
+def _write_columns(
+    x: IntArray, W_xh: Array, b_h: Array, lengths: IntArray | None, reverse: bool, projected: Array
+) -> None:
+    """Write W_xh x_t + b_h to `projected` (B, T, N), in the order of reading.
+
+    W_xh times a one-hot vector is a column of W_xh.
+    """
+    columns = memory.empty(W_xh.shape[::-1], W_xh.dtype)
+    with np.errstate(all="ignore"):
+        np.add(W_xh.T, b_h[: len(W_xh)], out=columns)
+    for b, x_b in enumerate(x):
+        x_b = x_b if lengths is None else x_b[: lengths[b]]
+        x_b = x_b[::-1] if reverse else x_b
+        np.take(columns, x_b, axis=0, out=projected[b, : len(x_b)], mode="clip")
+
+
+def _as_read(x: IntArray, lengths: IntArray | None, reverse: bool) -> IntArray:
+    """Return the numbers of x (B, T) one sequence after another, in the order of reading."""
+    if lengths is not None:
+        sequences = [x_b[:length] for x_b, length in zip(x, lengths, strict=True)]
+        return np.concatenate([x_b[::-1] for x_b in sequences] if reverse else sequences)
+    return (x[:, ::-1] if reverse else x).reshape(-1)
+
+
+def _add_by_category(dW_xh: Array, numbers: Array, da: Array) -> None:
+    """dW_xh (N, I) += the sum over rows of da (n, N) times the one-hot vectors of the numbers."""
+    if not len(numbers):
+        return
     if dW_xh.shape[1] <= 1 << 16:
         numbers = numbers.astype(np.uint16)  # which NumPy sorts in linear time
     order = np.argsort(numbers, kind="stable")
     ordered = numbers[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    rows = np.take(da, order, axis=0, out=memory.empty(da.shape, da.dtype), mode="clip")
     with np.errstate(all="ignore"):
-        sums = np.add.reduceat(da.reshape(-1, da.shape[-1])[order], starts, axis=0)
-        dW_xh[:, ordered[starts]] += sums.T
+        dW_xh[:, ordered[starts]] += np.add.reduceat(rows, starts, axis=0).T

@@ -1,7 +1,6 @@
 """Sequences of different lengths side by side in one array (B, T, ...)."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -43,33 +42,6 @@ def slices_of_similar_length(lengths: IntArray, most: int) -> Iterator[slice]:
         yield slice(first, len(lengths))
 
 
-def reversed_steps(x: Array, lengths: IntArray | None) -> Array:
-    """Return each sequence of x (B, T, ...) from its last step to its first; padding stays."""
-    if lengths is None:
-        backwards: Array = x[:, ::-1]
-        return backwards
-    twin = memory.empty(x.shape, x.dtype)
-    for x_b, twin_b, length in zip(x, twin, lengths.tolist(), strict=True):
-        twin_b[:length] = x_b[:length][::-1]
-        twin_b[length:] = x_b[length:]
-    return twin
-
-
-def steps_in_order(
-    direction: int, lengths: IntArray | None, first: int, last: int, T: int
-) -> tuple[Any, Any]:
-    """Return the index into (B, T, ...) of the steps [first, last) that a direction reads.
-
-    Direction 1 reads each sequence from its last step to its first, and padding as it is.
-    """
-    if direction == 0:
-        return slice(None), slice(first, last)
-    if lengths is None:
-        return slice(None), slice(T - 1 - first, None if last == T else T - 1 - last, -1)
-    steps, ends = np.arange(first, last), lengths[:, None]
-    return np.arange(len(lengths))[:, None], np.where(steps < ends, ends - 1 - steps, steps)
-
-
 def clear_padding(y: Array, lengths: IntArray) -> None:
     """Set y (B, T, ...) to zero past each sequence's end."""
     for b in np.flatnonzero(lengths < y.shape[1]):
@@ -82,11 +54,29 @@ def hold_last_states(h: Array, lengths: IntArray) -> None:
         h[b, lengths[b] + 1 :] = h[b, lengths[b]]
 
 
-def add_at_last_step(dh: Array, dh_n: Array, lengths: IntArray | None) -> None:
-    """Add dh_n (B, H) to dh (B, T, H) at the last step of each sequence that has one."""
-    with np.errstate(all="ignore"):
-        if lengths is None:
-            dh[:, -1] += dh_n
-        else:
-            rows = np.flatnonzero(lengths)
-            dh[rows, lengths[rows] - 1] += dh_n[rows]
+def last_states(h: Array, lengths: IntArray | None) -> Array:
+    """Return the states (B, S) of h (B, T+1, S) after each sequence's last step."""
+    return h[:, -1] if lengths is None else h[np.arange(len(h)), lengths]
+
+
+def write_features(h: Array, lengths: IntArray | None, reverse: bool, features: Array) -> None:
+    """Write what a direction hands on: the states after each step, in the order of time.
+
+    Parameters
+    ----------
+    h : array (B, T+1, S)
+        In the order of reading.
+    lengths : array (B,) or None
+    reverse : bool
+        Whether the direction reads sequences from their last step.
+    features : array (B, T, H)
+        Unspecified past a sequence's end.
+    """
+    H = features.shape[2]
+    if not reverse:
+        features[...] = h[:, 1:, :H]
+    elif lengths is None:
+        features[...] = h[:, :0:-1, :H]
+    else:
+        for b, length in enumerate(lengths.tolist()):
+            features[b, :length] = h[b, length:0:-1, :H]

@@ -150,21 +150,25 @@ class Network:
         rng : generator or None
             Draws dropout's masks; without it nothing is dropped.
         """
-        blocks, outputs = [], []
-        states = self.first_states(h0, len(x))
-        for first, last, block_lengths in in_blocks(x.shape[1], lengths, checkpoint_every):
+        blocks, (B, T) = [], x.shape[:2]
+        wants_top = self.architecture.return_sequences
+        y = memory.empty((B, T if wants_top else 1, self.architecture.outputs), self.flat.dtype)
+        states = self.first_states(h0, B)
+        for first, last, block_lengths in in_blocks(T, lengths, checkpoint_every):
             block_skip = None if skip is None else skip[:, first:last]
             block = Block(first, last, states, block_lengths, block_skip)
-            tape = self._layers.forward(x[:, first:last], states, block_lengths, rng, block_skip)
+            tape = self._layers.forward(
+                x[:, first:last], states, block_lengths, rng, block_skip, wants_top=wants_top
+            )
             if checkpoint_every is None:
                 block.tape = tape
             blocks.append(block)
             states = tape.last()
-            if self.architecture.return_sequences:
-                outputs.append(self._output_layer.forward(tape.top, block_lengths))
-        if not self.architecture.return_sequences:
-            outputs.append(self._output_layer.forward(self._last_features(states), None)[:, 0])
-        y = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1)
+            if wants_top:
+                self._output_layer.forward(tape.top, block_lengths, y[:, first:last])
+        if not wants_top:
+            self._output_layer.forward(self._last_features(states), None, y)
+            y = y[:, 0]
         return Tape(self.architecture, self, x, lengths, y, states, blocks, has_h0=h0 is not None)
 
     def backward(
@@ -200,12 +204,15 @@ class Network:
         for block in reversed(tape.blocks):
             steps = slice(block.first, block.last)
             layers_tape = block.tape or self._layers.forward(
-                x[:, steps], block.states, block.lengths, skip=block.skip
-            )
+                x[:, steps], block.states, block.lengths, skip=block.skip,
+                wants_top=has_outputs_per_step,
+            )  # fmt: skip
             dtop = None
             if has_outputs_per_step:
                 dy_block = np.ascontiguousarray(dy[:, steps])
-                dtop = self._output_layer.backward(layers_tape.top, dy_block, gradients)
+                dtop = self._output_layer.backward(
+                    layers_tape.top, dy_block, block.lengths, gradients
+                )
             dx_block, dh_n = self._layers.backward(
                 layers_tape, dtop, dh_n, gradients, dx is not None
             )
@@ -238,7 +245,7 @@ class Network:
         B, T = x.shape[:2]
         y = None
         if self.architecture.return_sequences:
-            y = memory.zeros((B, T, self.architecture.outputs), self.flat.dtype)
+            y = memory.empty((B, T, self.architecture.outputs), self.flat.dtype)
         states = self.first_states(h0, B)
         predict = self._predict_in_blocks
         if self.architecture.bidirectional and B * T * self.architecture.features > BLOCK_SCALARS:
@@ -248,7 +255,9 @@ class Network:
         if h_n is not None:
             h_n[...] = states
         if y is None:
-            y = self._output_layer.forward(self._last_features(states), None)[:, 0]
+            y = np.empty((B, 1, self.architecture.outputs), self.flat.dtype)
+            self._output_layer.forward(self._last_features(states), None, y)
+            y = y[:, 0]
         return y
 
     def _predict_in_blocks(
@@ -259,24 +268,28 @@ class Network:
         skip: BoolArray | None,
         y: Array | None,
     ) -> Array:
-        """Write the outputs of steps that there are to y, zero at first, and return last states."""
+        """Write the outputs to y, and return the last states."""
         architecture = self.architecture
         has_all_steps = lengths is None and skip is None
         keeps_nothing = x.ndim == 3 and has_all_steps and not architecture.bidirectional
         longest = x.shape[1] if lengths is None else int(lengths.max(initial=0))
         every = block_steps(len(x), architecture.features)
+        if y is not None:
+            y[:, longest:] = 0
         for first, last, block_lengths in in_blocks(longest, lengths, every):
             block = x[:, first:last]
             if keeps_nothing:
                 top, states = self._through_layers(block, states, with_outputs=y is not None)
-            else:
-                block_skip = None if skip is None else skip[:, first:last]
-                tape = self._layers.forward(block, states, block_lengths, skip=block_skip)
-                states, top = tape.last(), tape.top
                 if y is not None:
-                    top = self._output_layer.forward(top, block_lengths)
+                    y[:, first:last] = top
+                continue
+            block_skip = None if skip is None else skip[:, first:last]
+            tape = self._layers.forward(
+                block, states, block_lengths, skip=block_skip, wants_top=y is not None
+            )
+            states = tape.last()
             if y is not None:
-                y[:, first:last] = top
+                self._output_layer.forward(tape.top, block_lengths, y[:, first:last])
         return states
 
     def predict_list(
@@ -440,7 +453,8 @@ class Network:
     ) -> Array:
         """Return dh_n with the part that comes from dy (B, O), the gradient of single outputs."""
         architecture, H = self.architecture, self.architecture.hidden_size
-        dtop = self._output_layer.backward(self._last_features(states), dy[:, None], gradients)
+        top = self._last_features(states)
+        dtop = self._output_layer.backward(top, dy[:, None], None, gradients)
         dh_n = np.zeros_like(states) if dh_n is None else dh_n.copy()
         parts = dtop.reshape(len(dtop), architecture.directions, H)
         with np.errstate(all="ignore"):

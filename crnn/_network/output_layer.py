@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
@@ -38,58 +37,57 @@ class OutputLayer:
         self._kernels = kernels
         self._workspaces = workspaces
 
-    def forward(self, top: Array, lengths: IntArray | None) -> Array:
-        """Return y (B, T, O) of the top states (B, T, features), zero past sequences' ends."""
+    def forward(self, top: Array, lengths: IntArray | None, y: Array) -> None:
+        """Write y (B, T, O) of the top states (B, T, features), zero past sequences' ends."""
         if self._architecture.output_size is None:
-            y = memory.copy(top)
-        else:
-            y = self._product(top, self._params["W_hy"], self._params["b_y"])
-        if lengths is not None:
-            clear_padding(y, lengths)
-        return y
+            y[...] = top
+            if lengths is not None:
+                clear_padding(y, lengths)
+        elif len(y):
+            self._write(top, self._params["W_hy"], self._params["b_y"], lengths, y)
 
-    def add_direction(self, y: Array, steps: Any, h: Array, direction: int) -> None:
-        """Add to y (B, T, O), zero at first, the part of one direction's states at some steps.
+    def add_direction(
+        self, y: Array, features: Array, lengths: IntArray | None, direction: int
+    ) -> None:
+        """Add to y (B, T, O), zero at first, the part of one direction's states (B, T, H).
 
-        Parameters
-        ----------
-        y : array (B, T, O)
-        steps : index
-            Their index into y.
-        h : array (B, n, H)
-        direction : int
+        Unspecified past sequences' ends.
         """
         H = self._architecture.hidden_size
         part = slice(direction * H, (direction + 1) * H)
         if self._architecture.output_size is None:
-            y[..., part][steps] = h
+            y[..., part] = features
             return
         b_y = self._params["b_y"]
         W_hy = np.ascontiguousarray(self._params["W_hy"][:, part])
+        of_direction = memory.empty(y.shape, y.dtype)
+        self._write(features, W_hy, np.zeros_like(b_y) if direction else b_y, lengths, of_direction)
         with np.errstate(all="ignore"):
-            y[steps] += self._product(h, W_hy, np.zeros_like(b_y) if direction else b_y)
+            y += of_direction
 
-    def backward(self, top: Array, dy: Array, gradients: dict[str, Array]) -> Array:
-        """Return dL/d(top) (B, T, features) from dy (B, T, O), and add to the gradients."""
+    def backward(
+        self, top: Array, dy: Array, lengths: IntArray | None, gradients: dict[str, Array]
+    ) -> Array:
+        """Return dL/d(top) (B, T, features) from dy (B, T, O), and add to the gradients.
+
+        Zero past sequences' ends; without an output layer dy is, already.
+        """
         if self._architecture.output_size is None:
             return dy
         dtop = memory.empty(top.shape, top.dtype)
         workspace = self._workspaces.take(self._workspace_size(top, dy.shape[2]))
         self._kernels.output_backward(
-            top, self._params["W_hy"], dy, gradients["W_hy"], gradients["b_y"], dtop, workspace
-        )
+            top, self._params["W_hy"], dy, gradients["W_hy"], gradients["b_y"], dtop, lengths,
+            workspace,
+        )  # fmt: skip
         self._workspaces.give(workspace)
         return dtop
 
-    def _product(self, h: Array, W_hy: Array, b_y: Array) -> Array:
-        """Return W_hy h_t + b_y (B, T, O)."""
-        B, T, _features = h.shape
-        y = memory.empty((B, T, len(W_hy)), h.dtype)
-        if B:
-            workspace = self._workspaces.take(self._workspace_size(h, len(W_hy)))
-            self._kernels.output_forward(h, W_hy, b_y, y, workspace)
-            self._workspaces.give(workspace)
-        return y
+    def _write(self, h: Array, W_hy: Array, b_y: Array, lengths: IntArray | None, y: Array) -> None:
+        """Write W_hy h_t + b_y to y (B, T, O)."""
+        workspace = self._workspaces.take(self._workspace_size(h, len(W_hy)))
+        self._kernels.output_forward(h, W_hy, b_y, y, lengths, workspace)
+        self._workspaces.give(workspace)
 
     def _workspace_size(self, h: Array, O: int) -> int:
         B, T, features = h.shape

@@ -3,12 +3,14 @@
 The steps that are not skipped, the live ones, are moved together at the start of each sequence, so
 that layers see shorter sequences and need not know. What the layers return is moved back. Arrays of
 all steps are called *whole* here, (B, T, ...), those of the live steps *short*, (B, n, ...), where
-n is the largest number of live steps, but at least 1.
+n is the largest number of live steps, but at least 1. Both are in the order of time. *Left* arrays
+(B, n + 1, ...) are short ones with a place more, of what was there before a direction's first step:
+the first place for a forward direction, for a backward one the place after each sequence's last.
 """
 
 import numpy as np
 
-from crnn._network.lengths import reversed_steps
+from crnn._network import memory
 from crnn._typing import Array, BoolArray, IntArray
 
 
@@ -29,13 +31,16 @@ class LiveSteps:
     """
 
     def __init__(self, skip: BoolArray, ends: IntArray | None) -> None:
+        B, T = skip.shape
         live = ~skip
         if ends is not None:
-            live &= np.arange(skip.shape[1]) < ends[:, None]
-        self._live = live
-        self._ends = ends
-        self._rows = np.arange(len(live))[:, None]
-        self.lengths: IntArray = live.sum(axis=1)
+            live &= np.arange(T) < ends[:, None]
+        self._ends: IntArray = np.full(B, T) if ends is None else ends
+        self._rows = np.arange(B)[:, None]
+        # How many live steps there are before each step, and at the end
+        self._before = np.zeros((B, T + 1), np.intp)
+        np.cumsum(live, axis=1, out=self._before[:, 1:])
+        self.lengths: IntArray = self._before[:, -1].copy()
         self._n = max(1, int(self.lengths.max()))
         # Short step k of a sequence is its whole step _steps[k], a skipped one past its length.
         self._steps = np.argsort(~live, axis=1, kind="stable")[:, : self._n]
@@ -57,49 +62,44 @@ class LiveSteps:
         array (B, T, ...)
             Zero at skipped steps.
         """
-        whole = np.zeros((*self._live.shape, *dx.shape[2:]), dx.dtype)
+        B, T = len(dx), self._before.shape[1] - 1
+        whole = memory.zeros((B, T, *dx.shape[2:]), dx.dtype)
         whole[self._rows, self._steps] = dx
         return whole
 
     def hold(self, states: Array, direction: int) -> Array:
-        """Return what short steps left, for all steps: a skipped step holds what was before it.
+        """Return the states of all steps: a skipped step holds what was before it.
 
         Parameters
         ----------
-        states : array (B, n + 1, ...)
-            Of before the first step and after each short step, in the order of the direction.
+        states : array (B, n + 1, S)
+            Before the first and after each short step, in the order in which the direction reads.
         direction : int
             1 if sequences are read from their end, else 0.
 
         Returns
         -------
-        array (B, T + 1, ...)
+        array (B, T + 1, S)
             In that order, too.
         """
-        return states[self._rows, self._live_steps_before(direction)]
+        read = self._before
+        if direction:
+            to_end = self._ends[:, None] - np.arange(read.shape[1])
+            read = self.lengths[:, None] - read[self._rows, np.maximum(to_end, 0)]
+        return states[self._rows, read]
 
-    def add_held(self, dh: Array, direction: int) -> Array:
-        """Return the gradient with respect to states of that with respect to `hold(states)[:, 1:]`.
+    def last_left(self, direction: int) -> IntArray:
+        """Return which place of *left* arrays each whole step holds (B, T)."""
+        return self._before[:, :-1] if direction else self._before[:, 1:]
 
-        Parameters
-        ----------
-        dh : array (B, T, H)
-        direction : int
+    def start_left(self, direction: int) -> tuple[IntArray, IntArray]:
+        """Return the index into *left* arrays of what was there before the first step."""
+        place = self.lengths if direction else np.zeros_like(self.lengths)
+        return self._rows[:, 0], place
 
-        Returns
-        -------
-        array (B, n + 1, H)
-        """
-        B, T, H = dh.shape
-        # Each state is held for steps that follow each other: from the first or a live one on.
-        begins = self._in_order(direction).copy()
-        begins[:, 0] = True
-        b, t = np.nonzero(begins)
-        index = self._live_steps_before(direction)[b, t + 1]
-        short = np.zeros((B, self._n + 1, H), dh.dtype)
-        with np.errstate(over="ignore", invalid="ignore"):
-            short[b, index] = np.add.reduceat(dh.reshape(B * T, H), b * T + t, axis=0)
-        return short
+    def whole(self, left: Array, direction: int) -> Array:
+        """Return (B, T, ...) of what each step holds, of a *left* array (B, n + 1, ...)."""
+        return left[self._rows, self.last_left(direction)]
 
     def top(self, states: list[Array], H: int) -> Array:
         """Return the outputs (B, T, directions * H) of a layer from its states of short steps.
@@ -107,15 +107,18 @@ class LiveSteps:
         Parameters
         ----------
         states : list of array (B, n + 1, S)
-            By direction.
+            By direction, in the order in which it reads.
         H : int
             The part of a state that is an output.
         """
-        outputs = []
+        B, T = len(states[0]), self._before.shape[1] - 1
+        top = memory.empty((B, T, len(states) * H), states[0].dtype)
         for direction, h in enumerate(states):
-            held = self.hold(h[..., :H], direction)[:, 1:]
-            outputs.append(reversed_steps(held, self._ends) if direction else held)
-        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=-1)
+            read = self.last_left(direction)
+            if direction:
+                read = self.lengths[:, None] - read
+            top[..., direction * H : (direction + 1) * H] = h[self._rows, read, :H]
+        return top
 
     def top_gradient(self, dtop: Array, directions: int) -> tuple[Array, Array]:
         """Return the gradient with respect to states of that with respect to their `top`.
@@ -123,6 +126,7 @@ class LiveSteps:
         Parameters
         ----------
         dtop : array (B, T, directions * H)
+            Zero past each sequence's end.
         directions : int
 
         Returns
@@ -132,21 +136,25 @@ class LiveSteps:
         dh0 : array (directions, B, H)
             With respect to the states before them.
         """
-        steps, first = [], []
-        for direction, part in enumerate(np.split(dtop, directions, axis=-1)):
-            dh = reversed_steps(part, self._ends) if direction else part
-            dh = self.add_held(dh, direction)
-            first.append(dh[:, 0])
-            steps.append(reversed_steps(dh[:, 1:], self.lengths) if direction else dh[:, 1:])
-        return np.concatenate(steps, axis=-1), np.stack(first)
+        B, H = len(dtop), dtop.shape[2] // directions
+        short = memory.empty((B, self._n, directions * H), dtop.dtype)
+        dh0 = np.empty((directions, B, H), dtop.dtype)
+        for direction in range(directions):
+            part = slice(direction * H, (direction + 1) * H)
+            left = self._left_gradient(dtop[..., part], direction)
+            dh0[direction] = left[self.start_left(direction)]
+            short[..., part] = left[:, : self._n] if direction else left[:, 1:]
+        return short, dh0
 
-    def _in_order(self, direction: int) -> BoolArray:
-        """Return which steps are live (B, T), in the order in which a direction reads."""
-        return reversed_steps(self._live, self._ends) if direction else self._live
-
-    def _live_steps_before(self, direction: int) -> IntArray:
-        """Return how many live steps there are before each step, and at the end (B, T + 1)."""
-        live = self._in_order(direction)
-        counts = np.zeros((len(live), live.shape[1] + 1), np.intp)
-        np.cumsum(live, axis=1, out=counts[:, 1:])
-        return counts
+    def _left_gradient(self, dwhole: Array, direction: int) -> Array:
+        """Return the gradient (B, n + 1, H) of `left` where that of `whole(left)` is given."""
+        B, T, H = dwhole.shape
+        held = self.last_left(direction)
+        # Each place is held for steps that follow each other.
+        begins = np.ones((B, T), bool)
+        begins[:, 1:] = held[:, 1:] != held[:, :-1]
+        b, t = np.nonzero(begins)
+        left = np.zeros((B, self._n + 1, H), dwhole.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            left[b, held[b, t]] = np.add.reduceat(dwhole.reshape(B * T, H), b * T + t, axis=0)
+        return left

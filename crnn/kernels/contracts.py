@@ -16,11 +16,11 @@ from crnn.kernels import cells
 #     intp          likewise
 #     classes       of intp, class numbers from 0 to O - 1
 #     rows          of intp, numbers of sequences from 0 to B - 1
+#     steps         of intp, numbers of steps from 0 to T
 #
 # T, B, I, H, O are sizes, P is the number of a network's parameters, R that of rows, K that of the
-# batches that they make, n any size. A size like
-# gate_blocks*H counts a cell's blocks of H (`cells.Cell`); c*H is the part c of a state, da*H that
-# of da. Where a cell has none of these blocks the array has to be None.
+# batches that they make, n any size. A size like gate_blocks*H counts a cell's blocks of H
+# (`cells.Cell`). Where a cell has none of these blocks the array has to be None.
 ARGUMENTS: dict[str, dict[str, str]] = {
     "rnn_forward": {
         "x": "optional B T I",
@@ -29,6 +29,7 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "b_h": "contiguous bias_blocks*H",
         "h": "out B T+1 state_blocks*H",
         "gates": "out B T gate_blocks*H",
+        "lengths": "steps optional contiguous B",
         "workspace": "out contiguous n",
     },
     "rnn_backward": {
@@ -37,14 +38,14 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "W_xh": "contiguous weight_blocks*H I",
         "h": "B T+1 state_blocks*H",
         "gates": "B T gate_blocks*H",
-        "dh": "out contiguous B T H",
-        "dc": "optional B T c*H",
-        "da": "out contiguous B T da*H",
+        "dh": "optional B T H",
+        "da": "out contiguous B T bias_blocks*H",
+        "dstate": "out contiguous B state_blocks*H",
         "dW_xh": "out contiguous weight_blocks*H I",
         "dW_hh": "out contiguous weight_blocks*H H",
         "db_h": "out contiguous bias_blocks*H",
         "dx": "out optional B T I",
-        "dh0": "out contiguous B state_blocks*H",
+        "lengths": "steps optional contiguous B",
         "workspace": "out contiguous n",
     },
     "output_forward": {
@@ -52,6 +53,7 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "W_hy": "contiguous O H",
         "b_y": "contiguous O",
         "y": "out B T O",
+        "lengths": "steps optional contiguous B",
         "workspace": "out contiguous n",
     },
     "output_backward": {
@@ -61,6 +63,7 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "dW_hy": "out contiguous O H",
         "db_y": "out contiguous O",
         "dh": "out B T H",
+        "lengths": "steps optional contiguous B",
         "workspace": "out contiguous n",
     },
     "rnn_gradient": {
@@ -161,7 +164,7 @@ VELOCITY_MISSING = "velocity: expected an array because momentum is not 0, got N
 NO_WEIGHT = "weights: expected a sum above 0, got 0"
 
 
-WORDS = {"out", "optional", "contiguous", "float64", "intp", "classes", "rows"}
+WORDS = {"out", "optional", "contiguous", "float64", "intp", "classes", "rows", "steps"}
 
 
 class Argument(NamedTuple):
@@ -240,6 +243,8 @@ def check(
         _check_memory(argument, array)
         if "rows" in words:
             _check_numbers(name, array, "row numbers", sizes.get("B") or 0)
+        if "steps" in words:
+            _check_numbers(name, array, "numbers of steps", (sizes.get("T") or 0) + 1)
         if "classes" in words:
             rows = arrays.get("rows")
             check_classes(name, array if rows is None else array[rows], sizes.get("O") or 0)
@@ -287,8 +292,6 @@ class Sizes:
         self._output_size = numbers.get("output_size")
         cell_row = cells.get_cell(cell)
         self._blocks: dict[str, int] = cell_row._asdict()
-        self._blocks["c"] = cell_row.state_blocks - 1
-        self._blocks["da"] = cell_row.bias_blocks if cell_row.gate_blocks else 0
         for name, number in numbers.items():
             least = 0 if name == "output_size" else 1
             if number < least:
@@ -353,7 +356,7 @@ class Sizes:
 
 
 def _check_dtype(argument: Argument, array: Array, dtype: np.dtype[Any]) -> None:
-    if argument.words & {"intp", "classes", "rows"}:
+    if argument.words & {"intp", "classes", "rows", "steps"}:
         dtype = np.dtype(np.intp)
     elif "float64" in argument.words:
         dtype = np.dtype(np.float64)

@@ -42,6 +42,8 @@ def rnn_forward(
     b_h: Array,
     h: Array,
     gates: Array | None,
+    lengths: IntArray | None,
+    reverse: bool,
     workspace: Array,
 ) -> None: ...
 def rnn_backward(
@@ -51,19 +53,29 @@ def rnn_backward(
     gates: Array | None,
     W_xh: Array,
     W_hh: Array,
-    dh: Array,
-    dc: Array | None,
-    da: Array | None,
+    dh: Array | None,
+    da: Array,
+    dstate: Array,
     dW_xh: Array,
     dW_hh: Array,
     db_h: Array,
     dx: Array | None,
-    dh0: Array,
+    lengths: IntArray | None,
+    reverse: bool,
     workspace: Array,
 ) -> None: ...
-def output_forward(h: Array, W_hy: Array, b_y: Array, y: Array, workspace: Array) -> None: ...
+def output_forward(
+    h: Array, W_hy: Array, b_y: Array, y: Array, lengths: IntArray | None, workspace: Array
+) -> None: ...
 def output_backward(
-    h: Array, W_hy: Array, dy: Array, dW_hy: Array, db_y: Array, dh: Array, workspace: Array
+    h: Array,
+    W_hy: Array,
+    dy: Array,
+    dW_hy: Array,
+    db_y: Array,
+    dh: Array,
+    lengths: IntArray | None,
+    workspace: Array,
 ) -> None: ...
 def rnn_gradient(
     cell: str,

@@ -139,6 +139,7 @@ cdef inline int team_size(Sizes s) noexcept nogil:
 
 include "binding/arguments.pxi"
 include "binding/workspaces.pxi"
+include "binding/order.pxi"
 include "binding/layers.pxi"
 include "binding/network.pxi"
 include "binding/losses.pxi"

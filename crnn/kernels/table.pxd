@@ -74,7 +74,7 @@ cdef struct Call:
     # The arrays of one call, named as the kernels name them; NULL: not there, or not wanted.
     # `reference` says what they hold.
     Sizes sizes
-    Sequences x, h, gates, y, dh, dc, da, dx
+    Sequences x, h, gates, y, dh, da, dx
     Py_ssize_t to_c         # scalars from h_t to c_t in the state of an LSTM
     # Where sequences have lengths, they are counted from the longest to the shortest, and
     # `offsets` say where each is. NULL: all have T steps.

@@ -41,7 +41,7 @@ def check(assert_close, tolerances):
         assert np.array_equal(written["h"][:, 0], p.h0)
         # The gradients start from the states that the kernel computed.
         h = written["h"].astype(np.float64)
-        d = net.layer_gradients(p.x, h, gates, p.dh.astype(np.float64), p.dc)
+        d = net.layer_gradients(p.x, h, gates, p.dh.astype(np.float64), p.dstate)
         expected = {"h": states}
         if gates:
             expected["gates"] = np.concatenate(list(gates.values()), axis=2).swapaxes(0, 1)

@@ -15,11 +15,11 @@ from crnn.kernels import cells
 # Arguments in order. Of the arrays, ! is written, ? may be None, and those with ~ may have gaps
 # between their rows.
 SIGNATURES = {
-    "rnn_forward": "cell x?~ W_xh W_hh b_h h!~ gates!~ workspace!",
-    "rnn_backward": "cell x?~ h~ gates~ W_xh W_hh dh! dc?~ da! dW_xh! dW_hh! db_h! dx!?~ dh0! "
-    "workspace!",
-    "output_forward": "h~ W_hy b_y y!~ workspace!",
-    "output_backward": "h~ W_hy dy dW_hy! db_y! dh!~ workspace!",
+    "rnn_forward": "cell x?~ W_xh W_hh b_h h!~ gates!~ lengths? reverse workspace!",
+    "rnn_backward": "cell x?~ h~ gates~ W_xh W_hh dh?~ da! dstate! dW_xh! dW_hh! db_h! dx!?~ "
+    "lengths? reverse workspace!",
+    "output_forward": "h~ W_hy b_y y!~ lengths? workspace!",
+    "output_backward": "h~ W_hy dy dW_hy! db_y! dh!~ lengths? workspace!",
     "rnn_gradient": "cell x~ y theta dtheta! hidden_size output_size loss max_norm max_value "
     "workspace!",
     "rnn_train": "cell x y rows batch_size theta! hidden_size output_size loss max_norm max_value "
@@ -139,10 +139,10 @@ def good_arguments(kernels, call, dtype="float64"):
         "dtheta": p.theta.copy(),
         "dy": p.dy,
         "dh": p.dh,
-        "dc": p.dc,
         "da": rng.standard_normal((5, 3, 28)).astype(dtype),
         "dx": p.x.copy(),
-        "dh0": h.copy(),
+        "dstate": p.dstate,
+        "lengths": np.array([2, 0, 3, 1, 3], np.intp),
         "y_hat": rng.standard_normal((5, 3, p.outputs)).astype(dtype),
         "weights": rng.uniform(0.5, 1, (5, 3)),
         "rows": np.array([3, 0, 1, 4, 0, 2], np.intp),
@@ -167,6 +167,7 @@ def good_arguments(kernels, call, dtype="float64"):
     arrays["values"] = p.dy[0, 0].copy()
     numbers = {"cell": "lstm", "loss": loss, "max_norm": 1.0, "max_value": 0.5, "limit": 1.0}
     numbers |= {"batch": 5, "input_size": 2, "hidden_size": 7, "output_size": O, "delta": 1.0}
+    numbers["reverse"] = True
     numbers |= {"lr": 0.1, "momentum": 0.9, "nesterov": False, "weight_decay": 0.01, "alpha": 0.9}
     numbers |= {"eps": 1e-8, "step": 3, "beta1": 0.9, "beta2": 0.99, "decoupled": True}
     numbers |= {"batch_size": 2, "optimizer": "sgd_step"}
@@ -296,7 +297,7 @@ def test_good_arguments_are_good(all_kernels, assert_close, tolerances, call, dt
     if call[0] != "stream_parameters":
         if results[0] is not None:
             assert results[-1] == pytest.approx(results[0], rel=tolerances[dtype])
-        own_dtype = {"rows", "steps", "losses", "norms"}
+        own_dtype = {"rows", "steps", "losses", "norms", "lengths"}
         for name in written[0].keys() - {"workspace", "parameters"} - own_dtype:
             if name != "y" or "cross_entropy" not in call:
                 expected = written[0][name]
@@ -368,24 +369,29 @@ def test_class_out_of_range(all_kernels, call, position, above):
         getattr(kernels, call[0])(**arguments)
 
 
-@pytest.mark.parametrize("name", ["gates", "da", "dc"])
-def test_arrays_that_a_cell_has_none_of(all_kernels, name):
-    """A tanh cell has no gates, and a GRU no c."""
+def test_a_tanh_cell_has_no_gates(all_kernels):
     said = []
     for kernels in all_kernels:
-        cell = "gru" if name == "dc" else "tanh"
-        p = Problem(cell, T=3, B=5, I=2, H=7, O=4)
-        arguments = good_arguments(kernels, ("rnn_backward", "mse", 4)) | {"cell": cell, "dc": None}
-        arguments |= {"W_xh": p.params["W_xh"], "W_hh": p.params["W_hh"], "dh0": p.h0}
+        p = Problem("tanh", T=3, B=5, I=2, H=7, O=4)
+        arguments = good_arguments(kernels, ("rnn_backward", "mse", 4)) | {"cell": "tanh"}
+        arguments |= {"W_xh": p.params["W_xh"], "W_hh": p.params["W_hh"], "dstate": p.h0}
         arguments |= {f"d{n}": p.before[n] for n in ("W_xh", "W_hh", "b_h")}
-        arguments |= {"h": p.empty(5, 4, 7)}
-        if cell == "tanh":
-            arguments |= {"gates": None, "da": None}
+        arguments |= {"h": p.empty(5, 4, 7), "da": p.empty(5, 3, 7), "gates": None}
         kernels.rnn_backward(**arguments)
         with pytest.raises(TypeError) as caught:
-            kernels.rnn_backward(**(arguments | {name: p.empty(5, 3, 7)}))
+            kernels.rnn_backward(**(arguments | {"gates": p.empty(5, 3, 7)}))
         said.append(str(caught.value))
-    assert set(said) == {f"{name}: expected None with cell {cell!r}, got ndarray"}
+    assert set(said) == {"gates: expected None with cell 'tanh', got ndarray"}
+
+
+@calls_with("lengths")
+@pytest.mark.parametrize("wrong", [-1, 4])
+def test_lengths_that_no_sequence_has(all_kernels, call, name, wrong):
+    lengths = np.array([2, 3, 3, wrong, 1], np.intp)
+    kind, message = refusal(all_kernels, call, {name: lengths})
+    assert kind is ValueError
+    least, most = min(wrong, 1), max(wrong, 3)
+    assert message == f"lengths: expected numbers of steps from 0 to 3, got {least} to {most}"
 
 
 @pytest.mark.native

@@ -45,7 +45,7 @@ def test_inputs_that_are_projected_already(kernels, assert_close, dtype, cell, B
     projected = h[:, 1:] if gates is None else gates[..., : len(W_xh)]
     projected[...] = p.x @ W_xh.T + b_h[: len(W_xh)]
     with problems.layer_workspace(kernels, p) as scratch:
-        kernels.rnn_forward(cell, None, W_xh, W_hh, b_h, h, gates, scratch)
+        kernels.rnn_forward(cell, None, W_xh, W_hh, b_h, h, gates, None, False, scratch)
     assert_close(h, expected["h"], dtype=dtype)
 
     written = problems.layer_backward(kernels, p, expected["h"], expected.get("gates"), x=False)
@@ -57,8 +57,7 @@ def test_inputs_that_are_projected_already(kernels, assert_close, dtype, cell, B
 def test_inputs_stay_as_they_were_and_may_be_read_only(kernels, dtype, cell):
     p = Problem(cell, dtype, **SIZES)
     h, gates = problems.layer_forward(kernels, p)
-    inputs = [p.x, p.dy, *p.params.values(), h, *([] if gates is None else [gates])]
-    inputs += [] if p.dc is None else [p.dc]
+    inputs = [p.x, p.dy, p.dh, *p.params.values(), h, *([] if gates is None else [gates])]
     before = [array.tobytes() for array in inputs]
     for array in inputs:
         array.flags.writeable = False
@@ -77,14 +76,14 @@ def test_backward_without_input_gradient(kernels, dtype, cell):
 
 
 @dtypes
+@cells
 @pytest.mark.parametrize("B", [1, 3])
-def test_no_gradient_of_c_is_a_gradient_of_zero(kernels, dtype, B):
-    p = Problem("lstm", dtype, **(SIZES | {"B": B}))
+def test_no_gradient_of_outputs_is_a_gradient_of_zero(kernels, dtype, cell, B):
+    p = Problem(cell, dtype, **(SIZES | {"B": B}))
     h, gates = problems.layer_forward(kernels, p)
-    p.dc[...] = 0
+    p.dh[...] = 0
     zero = problems.layer_backward(kernels, p, h, gates)
-    p.dc = None
-    assert_same_bits(problems.layer_backward(kernels, p, h, gates), zero)
+    assert_same_bits(problems.layer_backward(kernels, p, h, gates, dh=False), zero)
 
 
 @dtypes

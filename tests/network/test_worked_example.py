@@ -144,12 +144,14 @@ def test_kernels(kernels, example, dtype, loss):
     h = np.full((1, 3, hidden_size), np.nan, dtype)
     h[:, 0] = example["h"][0][0]
     W = {name: given[name] for name in ("W_xh", "W_hh", "b_h")}
-    kernels.rnn_forward(cell="tanh", x=x, **W, h=h, gates=None, workspace=workspace)
+    kernels.rnn_forward(
+        cell="tanh", x=x, **W, h=h, gates=None, lengths=None, reverse=False, workspace=workspace
+    )
     assert_equal_numbers(h, example["h"], dtype)
 
     y = np.full((1, 2, 1), np.nan, dtype)
     kernels.output_forward(
-        h=h[:, 1:], W_hy=given["W_hy"], b_y=given["b_y"], y=y, workspace=workspace
+        h=h[:, 1:], W_hy=given["W_hy"], b_y=given["b_y"], y=y, lengths=None, workspace=workspace
     )
     assert_equal_numbers(y, example["y"], dtype)
 
@@ -163,7 +165,14 @@ def test_kernels(kernels, example, dtype, loss):
     db_y = np.zeros(1, dtype)
     dh = np.full((1, 2, hidden_size), np.nan, dtype)
     kernels.output_backward(
-        h=h[:, 1:], W_hy=given["W_hy"], dy=dy, dW_hy=dW_hy, db_y=db_y, dh=dh, workspace=workspace
+        h=h[:, 1:],
+        W_hy=given["W_hy"],
+        dy=dy,
+        dW_hy=dW_hy,
+        db_y=db_y,
+        dh=dh,
+        lengths=None,
+        workspace=workspace,
     )
     assert_equal_numbers(dW_hy, example["dW_hy"], dtype)
     assert_equal_numbers(db_y, example["db_y"], dtype)
@@ -172,18 +181,20 @@ def test_kernels(kernels, example, dtype, loss):
     dW_xh = np.zeros((hidden_size, 1), dtype)
     dW_hh = np.zeros((hidden_size, hidden_size), dtype)
     db_h = np.zeros(hidden_size, dtype)
-    dx = np.full((1, 2, 1), np.nan, dtype)
-    dh0 = np.full((1, hidden_size), np.nan, dtype)
+    da = np.full((1, 2, hidden_size), np.nan, dtype)
+    dx = np.zeros((1, 2, 1), dtype)
+    dstate = np.zeros((1, hidden_size), dtype)
     kernels.rnn_backward(
-        cell="tanh", x=x, h=h, gates=None, W_xh=given["W_xh"], W_hh=given["W_hh"], dh=dh, dc=None,
-        da=None, dW_xh=dW_xh, dW_hh=dW_hh, db_h=db_h, dx=dx, dh0=dh0, workspace=workspace,
+        cell="tanh", x=x, h=h, gates=None, W_xh=given["W_xh"], W_hh=given["W_hh"], dh=dh, da=da,
+        dstate=dstate, dW_xh=dW_xh, dW_hh=dW_hh, db_h=db_h, dx=dx, lengths=None, reverse=False,
+        workspace=workspace,
     )  # fmt: skip
-    assert_equal_numbers(dh, example["da"], dtype)
+    assert_equal_numbers(da, example["da"], dtype)
     assert_equal_numbers(dW_xh, example["dW_xh"], dtype)
     assert_equal_numbers(dW_hh, example["dW_hh"], dtype)
     assert_equal_numbers(db_h, example["db_h"], dtype)
     assert_equal_numbers(dx, example["dx"], dtype)
-    assert_equal_numbers(dh0, example["dh0"], dtype)
+    assert_equal_numbers(dstate, example["dh0"], dtype)
 
 
 @examples

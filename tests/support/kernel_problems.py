@@ -62,9 +62,10 @@ class Problem:
         self.h0 = np.tanh(normal(B, states * H))
         self.dy = normal(B, T, self.outputs)
         self.dh = normal(B, T, H)
-        self.dc = normal(B, T, H) if states == 2 else None
+        self.dstate = normal(B, states * H)
         # What the gradients hold before a kernel adds to them.
         self.before = {name: normal(*values.shape) for name, values in params.items()}
+        self.before["x"] = normal(B, T, I)
         self.y = normal(B, T, self.outputs)
         if loss == "cross_entropy":
             self.y = rng.integers(self.outputs, size=(B, T)).astype(np.intp)
@@ -166,33 +167,38 @@ def stream_workspace(kernels, p):
     return workspace(kernels.stream_workspace_size(p.cell, p.B, p.I, p.H, p.O, p.dtype), p.dtype)
 
 
-def layer_forward(kernels, p, layout="contiguous", x=None):
-    """The states and the gates."""
+def layer_forward(kernels, p, layout="contiguous", x=None, *, lengths=None, reverse=False):
+    """The states and the gates; NaN past a sequence's end."""
     h = p.empty(p.B, p.T + 1, p.h0.shape[1], layout=layout)
     h[:, 0] = p.h0
     gates = p.empty_gates(layout)
     x = laid_out(p.x, layout) if x is None else x
     W = p.params
     with layer_workspace(kernels, p) as scratch:
-        kernels.rnn_forward(p.cell, x, W["W_xh"], W["W_hh"], W["b_h"], h, gates, scratch)
+        kernels.rnn_forward(
+            p.cell, x, W["W_xh"], W["W_hh"], W["b_h"], h, gates, lengths, reverse, scratch
+        )
     return h, gates
 
 
-def layer_backward(kernels, p, h, gates, layout="contiguous", *, x=True, dx=True):
-    """What rnn_backward writes, by name; with x and dx only where they are True."""
+def layer_backward(
+    kernels, p, h, gates, layout="contiguous", *, x=True, dx=True, dh=True, lengths=None,
+    reverse=False,
+):  # fmt: skip
+    """What rnn_backward writes, by name; with x, dh and dx only where they are True."""
     d = {name: p.before[name].copy() for name in ("W_xh", "W_hh", "b_h")}
-    dh = p.dh.copy()
-    da = p.empty(p.B, p.T, p.cell_row.bias_blocks * p.H) if p.cell_row.gate_blocks else None
-    dx = p.empty(p.B, p.T, p.I, layout=layout) if dx else None
-    dh0 = p.empty(*p.h0.shape)
+    da = p.empty(p.B, p.T, p.cell_row.bias_blocks * p.H)
+    dx = laid_out(p.before["x"].copy(), layout) if dx else None
+    dstate = p.dstate.copy()
     with layer_workspace(kernels, p) as scratch:
         kernels.rnn_backward(
             cell=p.cell, x=laid_out(p.x, layout) if x else None, h=h, gates=gates,
-            W_xh=p.params["W_xh"], W_hh=p.params["W_hh"], dh=dh, dc=p.dc, da=da,
-            dW_xh=d["W_xh"], dW_hh=d["W_hh"], db_h=d["b_h"], dx=dx, dh0=dh0, workspace=scratch,
+            W_xh=p.params["W_xh"], W_hh=p.params["W_hh"], dh=laid_out(p.dh, layout) if dh else None,
+            da=da, dstate=dstate, dW_xh=d["W_xh"], dW_hh=d["W_hh"], db_h=d["b_h"], dx=dx,
+            lengths=lengths, reverse=reverse, workspace=scratch,
         )  # fmt: skip
     written = {"d" + name: values for name, values in d.items()}
-    written |= {"da": dh if da is None else da, "dh0": dh0}
+    written |= {"da": da, "dh0": dstate}
     return written if dx is None else written | {"dx": dx}
 
 
@@ -207,9 +213,9 @@ def layers(kernels, p, layout="contiguous"):
         dW_hy, db_y = p.before["W_hy"].copy(), p.before["b_y"].copy()
         W_hy, b_y = p.params["W_hy"], p.params["b_y"]
         with output_workspace(kernels, p) as scratch:
-            kernels.output_forward(states, W_hy, b_y, y, scratch)
+            kernels.output_forward(states, W_hy, b_y, y, None, scratch)
         with output_workspace(kernels, p) as scratch:
-            kernels.output_backward(states, W_hy, p.dy, dW_hy, db_y, dh, scratch)
+            kernels.output_backward(states, W_hy, p.dy, dW_hy, db_y, dh, None, scratch)
         written |= {"y": y, "dh": dh, "dW_hy": dW_hy, "db_y": db_y}
     return written | layer_backward(kernels, p, h, gates, layout)
 

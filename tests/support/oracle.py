@@ -111,16 +111,18 @@ class Layer:
         da_r = dq * before * (r - r**2)
         return [da_r, da_z, da_n], dh * z + dq * r + da_r @ W[0] + da_z @ W[1]
 
-    def layer_gradients(self, x, states, gates, dh, dc=None):
-        """da, dW_xh, dW_hh, db_h, dx and dh0 of a layer that had these states and gates."""
+    def layer_gradients(self, x, states, gates, dh, dstate=None):
+        """da, dW_xh, dW_hh, db_h, dx and dh0 of a layer that had these states and gates.
+
+        `dstate` is the gradient of the last states, beside what comes through dh.
+        """
         x, H = x.astype(np.float64), self.H
         B, T, _ = x.shape
         weights = len(self.W_hh)
-        da, dstate = [None] * T, np.zeros_like(states[:, 0])
+        dstate = np.zeros_like(states[:, 0]) if dstate is None else dstate.astype(np.float64)
+        da = [None] * T
         for t in reversed(range(T)):
             dstate[:, :H] += dh[:, t]
-            if dc is not None:
-                dstate[:, H:] += dc[:, t]
             # states[:, t + 1] is h_t of the formulas: states[:, 0] is h_0, and t starts at 0.
             gates_t = {name: values[t] for name, values in gates.items()}
             da[t], dstate = self.step_gradient(states[:, t], states[:, t + 1], gates_t, dstate)

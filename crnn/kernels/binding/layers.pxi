@@ -10,10 +10,21 @@ cdef inline Sizes layer_sizes(x, h, W_hh, W_xh, cell, int dtype) except *:
     return s
 
 
-def rnn_forward(cell, x, W_xh, W_hh, b_h, h, gates, workspace):
+cdef inline bint read_lengths(lengths, Sizes s, const Py_ssize_t** numbers) noexcept:
+    """Whether `lengths` are None or those of all sequences, which `numbers` then points at."""
+    if lengths is None:
+        numbers[0] = NULL
+        return True
+    numbers[0] = <const Py_ssize_t*> vector(lengths, np.NPY_INTP, s.B, READ)
+    return numbers[0] != NULL and all_below(numbers[0], s.B, s.T + 1)
+
+
+def rnn_forward(cell, x, W_xh, W_hh, b_h, h, gates, lengths, bint reverse, workspace):
     cdef int dtype = float_type(h)
     cdef Sizes s = layer_sizes(x, h, W_hh, W_xh, cell, dtype)
     cdef Py_ssize_t gates_width = s.cell.gate_blocks * s.H, needed = 0
+    cdef const Py_ssize_t* ends = NULL
+    cdef Order order
     cdef Call c
     memset(&c, 0, sizeof(c))
     c.sizes, c.to_c = s, s.H
@@ -24,22 +35,30 @@ def rnn_forward(cell, x, W_xh, W_hh, b_h, h, gates, workspace):
     c.h = sequences(h, dtype, s.B, s.T + 1, s.cell.state_blocks * s.H, WRITTEN)
     c.gates = sequences(gates, dtype, s.B, s.T, gates_width, WRITTEN)
     if (positive(s) and (c.x.data or x is None) and c.W_xh and c.W_hh and c.b_h
-            and c.h.data and (c.gates.data != NULL if gates_width else gates is None)):
-        needed = table(dtype).layer_workspace_size(NULL, s)
+            and c.h.data and (c.gates.data != NULL if gates_width else gates is None)
+            and read_lengths(lengths, s, &ends)):
+        needed = layer_size(dtype, s)
         c.workspace = scratch(workspace, dtype, needed)
     if not c.workspace:
         _refuse("rnn_forward", {"x": x, "W_xh": W_xh, "W_hh": W_hh, "b_h": b_h, "h": h,
-                                "gates": gates, "workspace": workspace}, needed, cell=cell)
+                                "gates": gates, "lengths": lengths, "workspace": workspace},
+                needed, cell=cell)
+    order = order_of(&c, dtype, ends, table(dtype).layer_workspace_size(NULL, s))
+    put_in_order(&c.x, &order, reverse)
+    put_in_order(&c.h, &order, False)
+    put_in_order(&c.gates, &order, False)
     with nogil:
         run_team(team_size(s), table(dtype).rnn_forward, &c)
 
 
-def rnn_backward(cell, x, h, gates, W_xh, W_hh, dh, dc, da, dW_xh, dW_hh, db_h, dx, dh0, workspace):
+def rnn_backward(cell, x, h, gates, W_xh, W_hh, dh, da, dstate, dW_xh, dW_hh, db_h, dx, lengths,
+                 bint reverse, workspace):
     cdef int dtype = float_type(h)
     cdef Sizes s = layer_sizes(x, h, W_hh, W_xh, cell, dtype)
     cdef Py_ssize_t gates_width = s.cell.gate_blocks * s.H, N = s.cell.weight_blocks * s.H
     cdef Py_ssize_t biases = s.cell.bias_blocks * s.H, needed = 0
-    cdef bint has_c = s.cell.state_blocks == 2
+    cdef const Py_ssize_t* ends = NULL
+    cdef Order order
     cdef Call c
     memset(&c, 0, sizeof(c))
     c.sizes, c.to_c = s, s.H
@@ -48,36 +67,48 @@ def rnn_backward(cell, x, h, gates, W_xh, W_hh, dh, dc, da, dW_xh, dW_hh, db_h, 
     c.gates = sequences(gates, dtype, s.B, s.T, gates_width, READ)
     c.W_xh = matrix(W_xh, dtype, N, s.I, READ)
     c.W_hh = matrix(W_hh, dtype, N, s.H, READ)
-    c.dh = sequences(dh, dtype, s.B, s.T, s.H, WRITTEN | np.NPY_ARRAY_C_CONTIGUOUS)
-    c.dc = sequences(dc, dtype, s.B, s.T, s.H, READ)
-    c.da = c.dh
-    if gates_width:
-        c.da = sequences(da, dtype, s.B, s.T, biases, WRITTEN | np.NPY_ARRAY_C_CONTIGUOUS)
+    c.dh = sequences(dh, dtype, s.B, s.T, s.H, READ)
+    c.da = sequences(da, dtype, s.B, s.T, biases, WRITTEN | np.NPY_ARRAY_C_CONTIGUOUS)
+    c.dh0 = matrix(dstate, dtype, s.B, s.cell.state_blocks * s.H, WRITTEN)
     c.dW_xh = matrix(dW_xh, dtype, N, s.I, WRITTEN)
     c.dW_hh = matrix(dW_hh, dtype, N, s.H, WRITTEN)
     c.db_h = vector(db_h, dtype, biases, WRITTEN)
     c.dx = sequences(dx, dtype, s.B, s.T, s.I, WRITTEN)
-    c.dh0 = matrix(dh0, dtype, s.B, s.cell.state_blocks * s.H, WRITTEN)
     if (positive(s) and (c.x.data or x is None) and c.h.data and c.W_xh and c.W_hh
-            and c.dh.data and c.dW_xh and c.dW_hh and c.db_h and (c.dx.data or dx is None)
-            and c.dh0 and (c.gates.data != NULL if gates_width else gates is None)
-            and (c.da.data != NULL if gates_width else da is None)
-            and (dc is None or (has_c and c.dc.data))):
-        needed = table(dtype).layer_workspace_size(NULL, s)
+            and (c.dh.data or dh is None) and c.da.data and c.dh0 and c.dW_xh and c.dW_hh
+            and c.db_h and (c.dx.data or dx is None)
+            and (c.gates.data != NULL if gates_width else gates is None)
+            and read_lengths(lengths, s, &ends)):
+        needed = layer_size(dtype, s)
         c.workspace = scratch(workspace, dtype, needed)
     if not c.workspace:
         _refuse("rnn_backward", {"x": x, "h": h, "gates": gates, "W_xh": W_xh, "W_hh": W_hh,
-                                 "dh": dh, "dc": dc, "da": da, "dW_xh": dW_xh, "dW_hh": dW_hh,
-                                 "db_h": db_h, "dx": dx, "dh0": dh0, "workspace": workspace},
-                needed, cell=cell)
+                                 "dh": dh, "da": da, "dstate": dstate, "dW_xh": dW_xh,
+                                 "dW_hh": dW_hh, "db_h": db_h, "dx": dx, "lengths": lengths,
+                                 "workspace": workspace}, needed, cell=cell)
+    order = order_of(&c, dtype, ends, table(dtype).layer_workspace_size(NULL, s))
+    put_in_order(&c.x, &order, reverse)
+    put_in_order(&c.h, &order, False)
+    put_in_order(&c.gates, &order, False)
+    put_in_order(&c.dx, &order, reverse)
+    put_steps_together(&c.da, &order)
+    if dh is None:
+        c.dh.data = zeros_in(&order)
+    else:
+        put_in_order(&c.dh, &order, reverse)
+    c.dh0 = states_in_order(&order, c.dh0)
     with nogil:
         run_team(team_size(s), table(dtype).rnn_backward, &c)
+    if ends != NULL:
+        states_of_caller(&order, np.PyArray_DATA(<np.ndarray> dstate))
 
 
-def output_forward(h, W_hy, b_y, y, workspace):
+def output_forward(h, W_hy, b_y, y, lengths, workspace):
     cdef int dtype = float_type(h)
     cdef Sizes s = batch_sizes(h, dtype)
     cdef Py_ssize_t needed = 0
+    cdef const Py_ssize_t* ends = NULL
+    cdef Order order
     cdef Call c
     s.H, s.O = width(h), length(b_y)
     memset(&c, 0, sizeof(c))
@@ -86,20 +117,26 @@ def output_forward(h, W_hy, b_y, y, workspace):
     c.W_hy = matrix(W_hy, dtype, s.O, s.H, READ)
     c.b_y = vector(b_y, dtype, s.O, READ)
     c.y = sequences(y, dtype, s.B, s.T, s.O, WRITTEN)
-    if positive(s) and c.h.data and c.W_hy and c.b_y and c.y.data:
-        needed = table(dtype).output_workspace_size(NULL, s)
+    if (positive(s) and c.h.data and c.W_hy and c.b_y and c.y.data
+            and read_lengths(lengths, s, &ends)):
+        needed = output_size(dtype, s)
         c.workspace = scratch(workspace, dtype, needed)
     if not c.workspace:
-        _refuse("output_forward", {"h": h, "W_hy": W_hy, "b_y": b_y, "y": y,
+        _refuse("output_forward", {"h": h, "W_hy": W_hy, "b_y": b_y, "y": y, "lengths": lengths,
                                    "workspace": workspace}, needed)
+    order = order_of(&c, dtype, ends, table(dtype).output_workspace_size(NULL, s))
+    put_in_order(&c.h, &order, False)
+    put_in_order(&c.y, &order, False)
     with nogil:
         run_team(team_size(s), table(dtype).output_forward, &c)
 
 
-def output_backward(h, W_hy, dy, dW_hy, db_y, dh, workspace):
+def output_backward(h, W_hy, dy, dW_hy, db_y, dh, lengths, workspace):
     cdef int dtype = float_type(h)
     cdef Sizes s = batch_sizes(h, dtype)
     cdef Py_ssize_t needed = 0
+    cdef const Py_ssize_t* ends = NULL
+    cdef Order order
     cdef Call c
     s.H, s.O = width(h), length(db_y)
     memset(&c, 0, sizeof(c))
@@ -110,11 +147,16 @@ def output_backward(h, W_hy, dy, dW_hy, db_y, dh, workspace):
     c.dW_hy = matrix(dW_hy, dtype, s.O, s.H, WRITTEN)
     c.db_y = vector(db_y, dtype, s.O, WRITTEN)
     c.dh = sequences(dh, dtype, s.B, s.T, s.H, WRITTEN)
-    if positive(s) and c.h.data and c.W_hy and c.y.data and c.dW_hy and c.db_y and c.dh.data:
-        needed = table(dtype).output_workspace_size(NULL, s)
+    if (positive(s) and c.h.data and c.W_hy and c.y.data and c.dW_hy and c.db_y and c.dh.data
+            and read_lengths(lengths, s, &ends)):
+        needed = output_size(dtype, s)
         c.workspace = scratch(workspace, dtype, needed)
     if not c.workspace:
         _refuse("output_backward", {"h": h, "W_hy": W_hy, "dy": dy, "dW_hy": dW_hy, "db_y": db_y,
-                                    "dh": dh, "workspace": workspace}, needed)
+                                    "dh": dh, "lengths": lengths, "workspace": workspace}, needed)
+    order = order_of(&c, dtype, ends, table(dtype).output_workspace_size(NULL, s))
+    put_in_order(&c.h, &order, False)
+    put_in_order(&c.y, &order, False)
+    put_in_order(&c.dh, &order, False)
     with nogil:
         run_team(team_size(s), table(dtype).output_backward, &c)

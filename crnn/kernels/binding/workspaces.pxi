@@ -19,14 +19,17 @@ cdef Sizes as_sizes(cell, Py_ssize_t T, Py_ssize_t B, Py_ssize_t I, Py_ssize_t H
     return s
 
 
+cdef int number_of(dtype) except -1:
+    """NumPy's number of a dtype."""
+    return np.NPY_DOUBLE if table_of(dtype) == &builds.float64 else np.NPY_FLOAT
+
+
 def layer_workspace_size(cell, T, B, I, H, dtype):
-    cdef Sizes s = as_sizes(cell, T, B, I, H, 0)
-    return table_of(dtype).layer_workspace_size(NULL, s)
+    return layer_size(number_of(dtype), as_sizes(cell, T, B, I, H, 0))
 
 
 def output_workspace_size(T, B, H, O, dtype):
-    cdef Sizes s = as_sizes("tanh", T, B, 1, H, O)
-    return table_of(dtype).output_workspace_size(NULL, s)
+    return output_size(number_of(dtype), as_sizes("tanh", T, B, 1, H, O))
 
 
 def gradient_workspace_size(cell, T, B, I, H, O, dtype):
@@ -36,8 +39,7 @@ def gradient_workspace_size(cell, T, B, I, H, O, dtype):
 
 def train_workspace_size(cell, T, B, I, H, O, dtype):
     cdef Sizes s = as_sizes(cell, T, B, I, H, O)
-    cdef bint is_double = table_of(dtype) == &builds.float64
-    return training_size(np.NPY_DOUBLE if is_double else np.NPY_FLOAT, s)
+    return training_size(number_of(dtype), s)
 
 
 def predict_workspace_size(cell, T, B, I, H, O, dtype):

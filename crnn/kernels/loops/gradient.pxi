@@ -114,7 +114,6 @@ cdef inline void place_tape(Call* c, const Plan* plan, vec* start) noexcept nogi
     c.gates.per_sequence = s.T * c.gates.per_step
     c.y.data, c.y.per_step = at(start, plan.y), s.O
     c.y.per_sequence = s.T * s.O
-    c.dc.data = NULL
     c.packed.W_xh, c.packed.W_hh = at(start, plan.inputs), at(start, plan.recurrent)
     c.packed.W_hy, c.packed.b_h = at(start, plan.outputs), at(start, plan.b_h)
     c.packed.b_y = <void*> c.b_y

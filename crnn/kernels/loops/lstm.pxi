@@ -116,7 +116,7 @@ cdef inline void lstm_forward(Call* c, const Packed* p, const vec* dtype, Py_ssi
 
 cdef inline void lstm_units_backward(Py_ssize_t n, Py_ssize_t H, const vec* gates,
                                      const vec* c_before, const vec* c_t, const vec* dh_t,
-                                     const vec* dc_t, const vec* dh_carried, vec* dc_carried,
+                                     const vec* dh_carried, vec* dc_carried,
                                      vec* da) noexcept nogil:
     """da_t of n units from all that reaches h_t and c_t; dc_carried is c_{t-1}'s on return."""
     cdef vec i = load_some(gates, 0, n), f = load_some(gates, H, n)
@@ -124,8 +124,6 @@ cdef inline void lstm_units_backward(Py_ssize_t n, Py_ssize_t H, const vec* gate
     cdef vec tanh_c = vector_tanh(load_some(c_t, 0, n)), one = splat(gates, 1)
     cdef vec dh = load_some(dh_t, 0, n) + load_some(dh_carried, 0, n)
     cdef vec dc = load_some(dc_carried, 0, n) + dh * o * (one - tanh_c * tanh_c)
-    if dc_t != NULL:
-        dc = dc + load_some(dc_t, 0, n)
     store_some(da, 0, n, dc * g * i * (one - i))
     store_some(da, H, n, dc * load_some(c_before, 0, n) * f * (one - f))
     store_some(da, 2 * H, n, dc * i * (one - g * g))
@@ -142,16 +140,12 @@ cdef inline void lstm_units_of_backward(Call* c, const vec* dtype, Py_ssize_t t,
     cdef const vec* c_before = at(step_of(dtype, c.h, b, t), c.to_c)
     cdef const vec* c_t = at(step_of(dtype, c.h, b, t + 1), c.to_c)
     cdef const vec* dh_t = step_of(dtype, c.dh, b, t - first)
-    cdef const vec* dc_t = NULL
     cdef vec* carried = at(<vec*> c.dh0, b * 2 * H)
     cdef vec* da = step_of(dtype, c.da, b, t - first)
-    if c.dc.data != NULL:
-        dc_t = step_of(dtype, c.dc, b, t - first)
     for j in range(blocks(columns, L)):
         u = n + j * L
         lstm_units_backward(min(L, H - u), H, at(gates, u), at(c_before, u), at(c_t, u),
-                            at(dh_t, u), at(dc_t, u) if dc_t != NULL else <const vec*> NULL,
-                            at(carried, u), at(carried, H + u), at(da, u))
+                            at(dh_t, u), at(carried, u), at(carried, H + u), at(da, u))
 
 
 cdef inline void lstm_row_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t,

@@ -8,7 +8,7 @@
 
 cdef inline Sequences states_of(Sequences h, const vec* dtype) noexcept nogil:
     """The states h_t without h_0, as the output layer counts them."""
-    h.data = step_of(dtype, h, 0, 1)
+    h.data = at(<const vec*> h.data, h.per_step)
     return h
 
 
@@ -67,21 +67,35 @@ cdef Py_ssize_t output_workspace_size(const vec* dtype, Sizes s) noexcept nogil:
     return alignment_slack(dtype) + max(outputs_size(dtype, s), steps_size(dtype, s))
 
 
+cdef inline void clear_past_ends(Call* c, const vec* dtype, Sequences a, Py_ssize_t features,
+                                 const Part* part) noexcept nogil:
+    """Zeros past the ends of the member's sequences."""
+    cdef Share steps
+    cdef Py_ssize_t b, t, live
+    for b in range(part.rows.first, part.rows.last):
+        live = steps_of(c, b, c.sizes.T)
+        steps = steps_share(part, c.sizes.T - live)
+        for t in range(live + steps.first, live + steps.last):
+            clear(step_of(dtype, a, b, t), features)
+
+
 cdef void output_forward(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
-    cdef Part part = part_of(dtype, s, team)
+    cdef Part part = part_of_call(dtype, c, team)
     cdef vec* W_hy = aligned(<const vec*> c.workspace)
     pack_weights(W_hy, <const vec*> c.W_hy, 1, s.H, s.H, s.O, by_rows(dtype, s, s.H, s.O), team)
     team_wait(team)
     output_rows(c, c.h, W_hy, <const vec*> c.b_y, &part)
+    clear_past_ends(c, dtype, c.y, s.O, &part)
 
 
 cdef void output_backward(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
-    cdef Part part = part_of(dtype, s, team)
+    cdef Part part = part_of_call(dtype, c, team)
     cdef vec* panels = aligned(<const vec*> c.workspace)
     add_output_gradients(c, c.h, panels, team)
     team_wait(team)
     pack(panels, <const vec*> c.W_hy, s.H, 1, s.O, s.H, team)
     team_wait(team)
     states_gradient(c, c.y, c.dh, panels, &part, 0, s.T)
+    clear_past_ends(c, dtype, c.dh, s.H, &part)

@@ -72,7 +72,7 @@ cdef inline Py_ssize_t block_size(const vec* dtype, Sizes s) noexcept nogil:
 
 cdef inline bint keeps_gates(const vec* dtype, Sizes s) noexcept nogil:
     """Whether there are gates for each step of a chunk; otherwise one step's are overwritten."""
-    return projected_steps(dtype, s) > 0 or s.B == 1
+    return projected_steps(dtype, s) > 0
 
 
 cdef inline Py_ssize_t chunk_steps(const vec* dtype, Sizes s) noexcept nogil:

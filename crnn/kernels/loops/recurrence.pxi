@@ -8,7 +8,7 @@
 #     h[:, t]       the state before step t: h_{t-1}, and for an LSTM c_{t-1}
 #     gates[:, t]   what else BPTT needs of step t; before the step W_xh x_t + b_h, which without
 #                   gates is in h[:, t + 1]
-#     dh[:, t]      dL/dh_t through the outputs of step t; dc[:, t] likewise
+#     dh[:, t]      dL/dh_t through the outputs of step t
 #     da[:, t]      the gradients of step t's pre-activations; without gates the same memory as dh
 #     dh0           the gradient of the state before the first step
 #
@@ -178,7 +178,7 @@ cdef inline void carry(Call* c, const vec* W_hh_packed, Py_ssize_t first,
 
 cdef void run_backward(Call* c, const vec* W_hh_packed, Py_ssize_t first, Py_ssize_t last,
                        bint carried, bint is_padded, const Part* part) noexcept nogil:
-    """da_t for t from last - 1 down to first. c.da, c.dh and c.dc begin with step `first`.
+    """da_t for t from last - 1 down to first. c.da and c.dh begin with step `first`.
 
     Where it is `carried`, c.dh0 holds the gradient of the last state through the steps after it;
     otherwise that is zero. On return c.dh0 holds the gradient of the state before the first step.
@@ -297,7 +297,7 @@ cdef inline void project(Call* c, const Packed* p, const vec* dtype, Py_ssize_t 
     cdef Py_ssize_t b, g, n = part.units.first, steps
     cdef Rows x, sums
     for b in range(part.rows.first, part.rows.last):
-        steps = steps_of(c, b, last) - first
+        steps = max(0, steps_of(c, b, last) - first)
         x = rows_of(step_of(dtype, c.x, b, first), c.x.per_step)
         sums = rows_of(step_of(dtype, z, b, first), z.per_step)
         if inputs_by_rows(dtype, s):
@@ -363,7 +363,7 @@ cdef Py_ssize_t layer_workspace_size(const vec* dtype, Sizes s) noexcept nogil:
 
 cdef void rnn_forward(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
-    cdef Part part = part_of(dtype, s, team)
+    cdef Part part = part_of_call(dtype, c, team)
     cdef Packed p
     cdef vec* W_xh = aligned(<const vec*> c.workspace)
     p.W_xh, p.W_hh, p.b_h = W_xh, at(W_xh, inputs_size(dtype, s)), <void*> c.b_h
@@ -375,26 +375,40 @@ cdef void rnn_forward(Call* c, Team team, const vec* dtype) noexcept nogil:
     run_forward(c, &p, dtype, False, &part)
 
 
+cdef inline void start_da(Call* c, const vec* dtype, const Part* part) noexcept nogil:
+    """Without gates da starts as dh, which is the caller's and may be strided."""
+    cdef Share steps
+    cdef Py_ssize_t b, t
+    if is_gated(c.sizes):
+        return
+    for b in range(part.rows.first, part.rows.last):
+        steps = steps_share(part, steps_of(c, b, c.sizes.T))
+        for t in range(steps.first, steps.last):
+            copy_scalars(step_of(dtype, c.da, b, t), 1, step_of(dtype, c.dh, b, t), 1, c.sizes.H)
+    wait_for_units(part)
+
+
 cdef void rnn_backward(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
-    cdef Part part = part_of(dtype, s, team)
+    cdef Part part = part_of_call(dtype, c, team)
     cdef Share steps
+    cdef Rows dx
     cdef Py_ssize_t N = s.cell.weight_blocks * s.H, b
     cdef vec* W_hh_packed = aligned(<const vec*> c.workspace)
     cdef vec* panels = at(W_hh_packed, recurrent_size(dtype, s))
     pack_recurrent(W_hh_packed, <const vec*> c.W_hh, s, False, team)
     team_wait(team)
-    run_backward(c, W_hh_packed, 0, s.T, False, False, &part)
+    start_da(c, dtype, &part)
+    run_backward(c, W_hh_packed, 0, s.T, True, False, &part)
     team_wait(team)
     add_layer_gradients(c, s.T, c.x, c.h, c.gates, panels, team)
     if c.dx.data != NULL:
-        # dx_t = W_xh^T da_t
+        # dx_t += W_xh^T da_t
         team_wait(team)
         pack(panels, <const vec*> c.W_xh, s.I, 1, N, s.I, team)
         team_wait(team)
         for b in range(part.rows.first, part.rows.last):
             steps = steps_share(&part, steps_of(c, b, s.T))
+            dx = rows_of(step_of(dtype, c.dx, b, steps.first), c.dx.per_step)
             product(steps.last - steps.first, s.I, N,
-                    rows_of(step_of(dtype, c.da, b, steps.first), c.da.per_step), 1, panels,
-                    rows_of(<vec*> NULL, 0),
-                    rows_of(step_of(dtype, c.dx, b, steps.first), c.dx.per_step))
+                    rows_of(step_of(dtype, c.da, b, steps.first), c.da.per_step), 1, panels, dx, dx)

@@ -59,6 +59,30 @@ cdef inline Part part_of(const vec* dtype, Sizes s, Team team) noexcept nogil:
     return part
 
 
+cdef inline Py_ssize_t first_by_steps(const Call* c, Py_ssize_t index,
+                                      Py_ssize_t count) noexcept nogil:
+    """The first sequence of member `index`, where members get about as many steps each."""
+    cdef Py_ssize_t B = c.sizes.B, total = 0, steps = 0, b
+    if index == count:
+        return B
+    for b in range(B):
+        total += c.lengths[b]
+    b = 0
+    while b < B and steps * count < total * index:
+        steps += c.lengths[b] + (c.lengths[b + 1] if b + 1 < B else 0)
+        b += DEAL_UNIT
+    return min(b, B)
+
+
+cdef inline Part part_of_call(const vec* dtype, const Call* c, Team team) noexcept nogil:
+    """As `part_of`, for sequences that may have lengths."""
+    cdef Part part = part_of(dtype, c.sizes, team)
+    if c.lengths != NULL and not part.by_units:
+        part.rows.first = first_by_steps(c, team.index, team.count)
+        part.rows.last = first_by_steps(c, team.index + 1, team.count)
+    return part
+
+
 # The member's units by groups of GR: their number, the first unit of group k, and its units
 cdef inline Py_ssize_t groups_of(const Part* part, Py_ssize_t GR) noexcept nogil:
     return blocks(part.units.last - part.units.first, GR)

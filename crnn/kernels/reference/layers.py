@@ -1,21 +1,49 @@
 """The recurrent layer and the output layer over all steps, forward and backward through time.
 
-Sizes are T (time steps), B (sequences), I (inputs), H (hidden units), O (outputs). Step t counts
-from 0 here, so
+Sizes are T (time steps), B (sequences), I (inputs), H (hidden units), O (outputs). A layer computes
+the first lengths[b] steps of sequence b, or all T. It may read a sequence from its last step to its
+first, in `reverse`. Step s counts from 0 in the order of reading, t in the order of time, so
 
-    x[:, t]        x_t
-    h[:, t]        the state that step t starts from; h[:, 0] is the first one
-    h[:, t + 1]    the state after step t: h_t, and for an LSTM c_t after it
-    gates[:, t]    what else step t leaves for the gradient, see `steps`
+    x[:, t]        x_t; likewise dx, the outputs y of the output layer, and all gradients of outputs
+    h[:, s]        the state that step s starts from; h[:, 0] is the first one
+    h[:, s + 1]    the state after step s: h_t, and for an LSTM c_t after it
+    gates[:, s]    what else step s leaves for the gradient, see `steps`
     dh[:, t]       dL/dh_t through the outputs of step t alone
-    da[:, t]       the gradient with respect to the pre-activations of step t, in the order of b_h
+    da             the gradient with respect to the pre-activations, in the order of b_h
+
+Nothing is read past a sequence's end, and what arrays hold there is unspecified unless the kernel
+says otherwise.
 """
 
 import numpy as np
 
-from crnn._typing import Array
+from crnn._typing import Array, BoolArray, IntArray
 from crnn.kernels import contracts
 from crnn.kernels.reference.steps import STEP_GRADIENTS, STEPS
+
+
+class _LiveSteps:
+    """The steps that a call computes, as rows: one sequence after another, as they are read."""
+
+    def __init__(self, B: int, T: int, lengths: IntArray | None, *, reverse: bool) -> None:
+        ends = np.full(B, T) if lengths is None else lengths
+        self._b, self._s = np.nonzero(np.arange(T) < ends[:, None])
+        self._t = ends[self._b] - 1 - self._s if reverse else self._s
+        self._lengths = lengths
+
+    @property
+    def in_time(self) -> tuple[IntArray, IntArray]:
+        """The index of the rows into arrays (B, T, ...) in the order of time."""
+        return self._b, self._t
+
+    @property
+    def as_read(self) -> tuple[IntArray, IntArray]:
+        """The index of the rows into arrays (B, T, ...) in the order of reading."""
+        return self._b, self._s
+
+    def sequences(self, s: int) -> BoolArray | slice:
+        """Return which sequences have a step s."""
+        return slice(None) if self._lengths is None else self._lengths > s
 
 
 def rnn_forward(
@@ -26,6 +54,8 @@ def rnn_forward(
     b_h: Array,
     h: Array,
     gates: Array | None,
+    lengths: IntArray | None,
+    reverse: bool,
     workspace: Array,
 ) -> None:
     """Run a layer over all steps.
@@ -40,23 +70,29 @@ def rnn_forward(
     W_hh : array (weights * H, H)
     b_h : array (biases * H,)
     h : array (B, T+1, states * H)
-        On entry ``h[:, 0]`` holds the first states, and without x and gates ``h[:, t + 1]`` holds
+        On entry ``h[:, 0]`` holds the first states, and without x and gates ``h[:, s + 1]`` holds
         W_xh x_t + b_h. The states after each step are written.
     gates : array (B, T, gates * H) or None
         Written. Without x, the first weights * H of a step hold W_xh x_t + b_h on entry. None for
         cells without gates.
+    lengths : intp array (B,) or None
+        Steps of each sequence, in any order; None: T.
+    reverse : bool
+        Whether sequences are read from their last step to their first.
     workspace : array (n,)
         Scratch memory of at least `layer_workspace_size` scalars.
     """
     contracts.check("rnn_forward", locals(), cell=cell)
     step, N = STEPS[cell], len(W_xh)
+    live = _LiveSteps(h.shape[0], h.shape[1] - 1, lengths, reverse=reverse)
     projected = h[:, 1:] if gates is None else gates[..., :N]
     if x is not None:
-        projected[...] = x @ W_xh.T + b_h[:N]
-    for t in range(h.shape[1] - 1):
-        h[:, t + 1], gates_t = step(projected[:, t], h[:, t], W_hh, b_h)
+        projected[live.as_read] = x[live.in_time] @ W_xh.T + b_h[:N]
+    for s in range(h.shape[1] - 1):
+        b = live.sequences(s)
+        h[b, s + 1], gates_s = step(projected[b, s], h[b, s], W_hh, b_h)
         if gates is not None:
-            gates[:, t] = gates_t
+            gates[b, s] = gates_s
 
 
 def rnn_backward(
@@ -66,14 +102,15 @@ def rnn_backward(
     gates: Array | None,
     W_xh: Array,
     W_hh: Array,
-    dh: Array,
-    dc: Array | None,
-    da: Array | None,
+    dh: Array | None,
+    da: Array,
+    dstate: Array,
     dW_xh: Array,
     dW_hh: Array,
     db_h: Array,
     dx: Array | None,
-    dh0: Array,
+    lengths: IntArray | None,
+    reverse: bool,
     workspace: Array,
 ) -> None:
     """Backpropagate through time.
@@ -90,13 +127,15 @@ def rnn_backward(
         As left by `rnn_forward`.
     W_xh : array (weights * H, I)
     W_hh : array (weights * H, H)
-    dh : array (B, T, H)
-        dL/dh_t through the outputs of step t alone. Overwritten by da_t where da is None.
-    dc : array (B, T, H) or None
-        For an LSTM: the part of dL/dc_t that comes neither through later steps nor through h_t.
-        None: zero.
-    da : array (B, T, biases * H) or None
-        da_t is written. None for cells without gates.
+    dh : array (B, T, H) or None
+        dL/dh_t through the outputs of step t alone. None: zero.
+    da : array (B, T, biases * H)
+        Its first rows, as many as there are steps, become the gradients with respect to the
+        pre-activations: one sequence after another, in the order of reading. The others are
+        unspecified.
+    dstate : array (B, states * H)
+        On entry the gradient with respect to the last states, beside what comes through dh; on
+        return with respect to the first states.
     dW_xh : array (weights * H, I)
         The sum over all steps of da_t x_t^T is added; nothing without x.
     dW_hh : array (weights * H, H)
@@ -104,50 +143,52 @@ def rnn_backward(
     db_h : array (biases * H,)
         The sum of da_t is added.
     dx : array (B, T, I) or None
-        dL/dx_t = W_xh^T da_t is written. None: not wanted.
-    dh0 : array (B, states * H)
-        The gradient with respect to the first states is written.
+        dL/dx_t = W_xh^T da_t is added. None: not wanted.
+    lengths : intp array (B,) or None
+    reverse : bool
+        Both as given to `rnn_forward`.
     workspace : array (n,)
         Scratch memory of at least `layer_workspace_size` scalars.
     """
     contracts.check("rnn_backward", locals(), cell=cell)
     step_gradient, N, H = STEP_GRADIENTS[cell], len(W_xh), W_hh.shape[1]
+    B, T = h.shape[0], h.shape[1] - 1
+    live = _LiveSteps(B, T, lengths, reverse=reverse)
     gates = h[:, 1:, :0] if gates is None else gates
-    da = dh if da is None else da
-    dstate = np.zeros_like(dh0)  # what reaches the state after step t from step t + 1
-    for t in reversed(range(dh.shape[1])):
-        dstate[:, :H] += dh[:, t]
-        if dc is not None:
-            dstate[:, H:] += dc[:, t]
-        da[:, t], dstate = step_gradient(dstate, h[:, t], h[:, t + 1], gates[:, t], W_hh)
-    dh0[...] = dstate
+    da_read = np.zeros_like(da)
+    dh_read = np.zeros((B, T, H), da.dtype)
+    if dh is not None:
+        dh_read[live.as_read] = dh[live.in_time]
+    for s in reversed(range(T)):
+        b = live.sequences(s)
+        # What reaches the state after step s from step s + 1, or the last state from outside
+        dstate_s = dstate[b].copy()
+        dstate_s[:, :H] += dh_read[b, s]
+        da_read[b, s], dstate[b] = step_gradient(dstate_s, h[b, s], h[b, s + 1], gates[b, s], W_hh)
+    rows = da_read[live.as_read]
+    da.reshape(B * T, -1)[: len(rows)] = rows
     if x is not None:
-        dW_xh += _sum_of_outer_products(da[..., :N], x)
-    dW_hh += _recurrent_gradient(cell, da, h[:, :-1, :H], gates)
-    db_h += da.sum(axis=(0, 1))
+        dW_xh += rows[:, :N].T @ x[live.in_time]
+    dW_hh += _recurrent_gradient(cell, rows, h[:, :-1, :H][live.as_read], gates[live.as_read])
+    db_h += rows.sum(axis=0)
     if dx is not None:
-        dx[...] = da[..., :N] @ W_xh
-
-
-def _sum_of_outer_products(da: Array, x: Array) -> Array:
-    """Return the sum over all steps of all sequences of da_t x_t^T."""
-    total: Array = np.tensordot(da, x, axes=([0, 1], [0, 1]))
-    return total
+        dx[live.in_time] += rows[:, :N] @ W_xh
 
 
 def _recurrent_gradient(cell: str, da: Array, h: Array, gates: Array) -> Array:
-    """Return dL/dW_hh from da_t, h_{t-1} and the gates of all steps."""
-    H = h.shape[2]
+    """Return dL/dW_hh from da_t, h_{t-1} and the gates of all steps, in rows."""
+    H = h.shape[1]
     if not cell.startswith("gru"):
-        return _sum_of_outer_products(da, h)
-    dW_rz = _sum_of_outer_products(da[..., : 2 * H], h)
+        gradient: Array = da.T @ h
+        return gradient
     # W_hn is multiplied by h_{t-1}, or with the reset before by q = r h_{t-1}.
-    factor = h if cell == "gru" else gates[..., 3 * H :]
-    dW_hn = _sum_of_outer_products(da[..., -H:], factor)
-    return np.concatenate([dW_rz, dW_hn])
+    factor = h if cell == "gru" else gates[:, 3 * H :]
+    return np.concatenate([da[:, : 2 * H].T @ h, da[:, -H:].T @ factor])
 
 
-def output_forward(h: Array, W_hy: Array, b_y: Array, y: Array, workspace: Array) -> None:
+def output_forward(
+    h: Array, W_hy: Array, b_y: Array, y: Array, lengths: IntArray | None, workspace: Array
+) -> None:
     """Compute the outputs y_t = W_hy h_t + b_y.
 
     Parameters
@@ -157,16 +198,27 @@ def output_forward(h: Array, W_hy: Array, b_y: Array, y: Array, workspace: Array
     W_hy : array (O, H)
     b_y : array (O,)
     y : array (B, T, O)
-        Written.
+        Written: zeros past a sequence's end.
+    lengths : intp array (B,) or None
+        Steps of each sequence; None: T.
     workspace : array (n,)
         Scratch memory of at least `output_workspace_size` scalars.
     """
     contracts.check("output_forward", locals())
-    y[...] = h @ W_hy.T + b_y
+    live = _LiveSteps(h.shape[0], h.shape[1], lengths, reverse=False).in_time
+    y[...] = 0
+    y[live] = h[live] @ W_hy.T + b_y
 
 
 def output_backward(
-    h: Array, W_hy: Array, dy: Array, dW_hy: Array, db_y: Array, dh: Array, workspace: Array
+    h: Array,
+    W_hy: Array,
+    dy: Array,
+    dW_hy: Array,
+    db_y: Array,
+    dh: Array,
+    lengths: IntArray | None,
+    workspace: Array,
 ) -> None:
     """Backpropagate through the output layer.
 
@@ -182,11 +234,16 @@ def output_backward(
     db_y : array (O,)
         The sum of dy_t is added.
     dh : array (B, T, H)
-        W_hy^T dy_t, the part of dL/dh_t that comes through y_t, is written.
+        W_hy^T dy_t, the part of dL/dh_t that comes through y_t, is written: zeros past a sequence's
+        end.
+    lengths : intp array (B,) or None
     workspace : array (n,)
         Scratch memory of at least `output_workspace_size` scalars.
     """
     contracts.check("output_backward", locals())
-    dW_hy += _sum_of_outer_products(dy, h)
-    db_y += dy.sum(axis=(0, 1))
-    dh[...] = dy @ W_hy
+    live = _LiveSteps(h.shape[0], h.shape[1], lengths, reverse=False).in_time
+    rows = dy[live]
+    dW_hy += rows.T @ h[live]
+    db_y += rows.sum(axis=0)
+    dh[...] = 0
+    dh[live] = rows @ W_hy

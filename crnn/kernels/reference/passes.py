@@ -68,16 +68,16 @@ def rnn_gradient(
     shapes = cells.parameter_shapes(cell, I, hidden_size, output_size)
     W, dW = cells.views(theta, shapes), cells.views(dtheta, shapes)
     h = np.zeros((B, T + 1, cell_row.state_blocks * hidden_size), theta.dtype)
-    gates = da = None
+    gates = None
     if cell_row.gate_blocks:
         gates = np.empty((B, T, cell_row.gate_blocks * hidden_size), theta.dtype)
-        da = np.empty((B, T, cell_row.bias_blocks * hidden_size), theta.dtype)
-    rnn_forward(cell, x, W["W_xh"], W["W_hh"], W["b_h"], h, gates, workspace)
+    da = np.empty((B, T, cell_row.bias_blocks * hidden_size), theta.dtype)
+    rnn_forward(cell, x, W["W_xh"], W["W_hh"], W["b_h"], h, gates, None, False, workspace)
     states = h[:, 1:, :hidden_size]
     y_hat = np.ascontiguousarray(states)
     if output_size:
         y_hat = np.empty((B, T, output_size), theta.dtype)
-        output_forward(states, W["W_hy"], W["b_y"], y_hat, workspace)
+        output_forward(states, W["W_hy"], W["b_y"], y_hat, None, workspace)
     dy = np.empty_like(y_hat)
     compute = {"mse": mse, "sse": sse, "cross_entropy": cross_entropy}[loss]
     value = compute(y_hat, y, None, dy)
@@ -85,10 +85,10 @@ def rnn_gradient(
     dh = dy
     if output_size:
         dh = np.empty((B, T, hidden_size), theta.dtype)
-        output_backward(states, W["W_hy"], dy, dW["W_hy"], dW["b_y"], dh, workspace)
+        output_backward(states, W["W_hy"], dy, dW["W_hy"], dW["b_y"], dh, None, workspace)
     rnn_backward(
-        cell, x, h, gates, W["W_xh"], W["W_hh"], dh, None, da, dW["W_xh"], dW["W_hh"], dW["b_h"],
-        None, np.empty_like(h[:, 0]), workspace,
+        cell, x, h, gates, W["W_xh"], W["W_hh"], dh, da, np.zeros_like(h[:, 0]), dW["W_xh"],
+        dW["W_hh"], dW["b_h"], None, None, False, workspace,
     )  # fmt: skip
     norm = global_norm(dtheta) if max_norm is None else clip_norm(dtheta, max_norm)
     if max_value is not None:
