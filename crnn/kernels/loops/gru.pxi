@@ -161,20 +161,40 @@ cdef void gru_rows(Call* c, const Packed* p, const vec* dtype, Py_ssize_t first,
         gru_steps(True, c.sizes.H, c, p, dtype, first, steps, reads_x)
 
 
+cdef inline void gru_units_of_forward(bint after, Py_ssize_t columns, Py_ssize_t H, vec* gates,
+                                      const vec* h, vec* h_t) noexcept nogil:
+    """After: gates and h_t of `columns` units whose sums are in `gates`. Before: r, z and q."""
+    cdef Py_ssize_t L = lanes(h), j, u, count
+    for j in range(blocks(columns, L)):
+        u = j * L
+        count = min(L, columns - u)
+        if after and count == L:
+            # A literal number of lanes: whole registers are loaded and stored without a branch.
+            gru_units_after(L, H, at(gates, u), at(h, u), at(h_t, u), load(gates, u),
+                            load(gates, H + u), load(gates, 2 * H + u), load(gates, 3 * H + u))
+        elif after:
+            gru_units_after(count, H, at(gates, u), at(h, u), at(h_t, u),
+                            load_some(gates, u, count), load_some(gates, H + u, count),
+                            load_some(gates, 2 * H + u, count), load_some(gates, 3 * H + u, count))
+        else:
+            gru_units_reset(count, H, at(gates, u), at(h, u), load_some(gates, u, count),
+                            load_some(gates, H + u, count))
+
+
 cdef inline void gru_forward(Call* c, const Packed* p, const vec* dtype, Py_ssize_t t,
                              bint reads_x, Share rows, const Part* part) noexcept nogil:
     """Step t of these sequences."""
     cdef Py_ssize_t L = lanes(dtype), GR = group_columns(dtype), H = c.sizes.H
     cdef Py_ssize_t M = rows.last - rows.first, b, n, k, j, u, g, columns, count
     cdef bint after = resets_after(c.sizes)
-    cdef Rows gates_t = rows_at(dtype, c.gates, rows.first, t)
-    cdef Rows sums_n
+    cdef Rows gates_t = rows_at(dtype, c.gates, rows.first, t), sums_n
     cdef vec* gates
     cdef vec* h
     cdef vec* h_t
     for k in range(groups_of(part, GR)):
         n, columns = group_first(part, GR, k), group_width(part, GR, k)
-        prefetch_forward(c, dtype, t, rows, n, columns)
+        if reads_x:
+            prefetch_forward(c, dtype, t, rows, n, columns)
         for g in range(2):
             add_products(c, p, dtype, t, reads_x, rows, g, n, columns,
                          columns_from(dtype, gates_t, g * H + n))
@@ -183,24 +203,17 @@ cdef inline void gru_forward(Call* c, const Packed* p, const vec* dtype, Py_ssiz
                        columns_from(dtype, gates_t, 2 * H + n))
         if after:
             product(M, columns, H, rows_at(dtype, c.h, rows.first, t), 1,
-                          gate_panel(<const vec*> p.W_hh, 2, H, H, n),
-                          rows_of(at(<const vec*> p.b_h, 3 * H + n), 0),
-                          columns_from(dtype, gates_t, 3 * H + n))
+                    gate_panel(<const vec*> p.W_hh, 2, H, H, n),
+                    rows_of(at(<const vec*> p.b_h, 3 * H + n), 0),
+                    columns_from(dtype, gates_t, 3 * H + n))
         for b in range(rows.first, rows.last):
-            gates, h = step_of(dtype, c.gates, b, t), step_of(dtype, c.h, b, t)
-            h_t = step_of(dtype, c.h, b, t + 1)
-            for j in range(blocks(columns, L) if after else 0):
-                u = n + j * L
-                count = min(L, H - u)
-                gru_units_after(count, H, at(gates, u), at(h, u), at(h_t, u),
-                                load_some(gates, u, count), load_some(gates, H + u, count),
-                                load_some(gates, 2 * H + u, count),
-                                load_some(gates, 3 * H + u, count))
-            for j in range(0 if after else blocks(columns, L)):
-                u = n + j * L
-                count = min(L, H - u)
-                gru_units_reset(count, H, at(gates, u), at(h, u), load_some(gates, u, count),
-                                load_some(gates, H + u, count))
+            gates, h = at(step_of(dtype, c.gates, b, t), n), at(step_of(dtype, c.h, b, t), n)
+            h_t = at(step_of(dtype, c.h, b, t + 1), n)
+            # A literal in each call, so that the loop is compiled for either form.
+            if after:
+                gru_units_of_forward(True, columns, H, gates, h, h_t)
+            else:
+                gru_units_of_forward(False, columns, H, gates, h, h_t)
     if after:
         return
     wait_for_units(part)
@@ -208,7 +221,7 @@ cdef inline void gru_forward(Call* c, const Packed* p, const vec* dtype, Py_ssiz
         n, columns = group_first(part, GR, k), group_width(part, GR, k)
         sums_n = columns_from(dtype, gates_t, 2 * H + n)
         product(M, columns, H, columns_from(dtype, gates_t, 3 * H), 1,
-                      gate_panel(<const vec*> p.W_hh, 2, H, H, n), sums_n, sums_n)
+                gate_panel(<const vec*> p.W_hh, 2, H, H, n), sums_n, sums_n)
         for b in range(rows.first, rows.last):
             gates, h = step_of(dtype, c.gates, b, t), step_of(dtype, c.h, b, t)
             h_t = step_of(dtype, c.h, b, t + 1)
@@ -317,7 +330,8 @@ cdef inline void gru_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py_
     cdef Rows da = rows_at(W_hh_packed, c.da, rows.first, t - first), dq
     for k in range(groups_of(part, GR)):
         n, columns = group_first(part, GR, k), group_width(part, GR, k)
-        prefetch_backward(c, W_hh_packed, t, first, rows, n, columns)
+        if projected_steps(W_hh_packed, c.sizes) == 0:
+            prefetch_backward(c, W_hh_packed, t, first, rows, n, columns)
         gru_carry(c, W_hh_packed, t + 1 - first, rows.first, later, n, columns)
         for b in range(rows.first, rows.last):
             gru_units_of_backward(c, W_hh_packed, t, first, b, n, columns)

@@ -87,31 +87,39 @@ cdef void lstm_rows(Call* c, const Packed* p, const vec* dtype, Py_ssize_t first
         lstm_steps(c.sizes.H, c, p, dtype, first, steps, reads_x)
 
 
+cdef inline void lstm_units_of_forward(Py_ssize_t columns, Py_ssize_t H, vec* gates, const vec* h,
+                                       vec* h_t, Py_ssize_t to_c) noexcept nogil:
+    """Gates and states of `columns` units, whose pre-activations are in `gates`."""
+    cdef Py_ssize_t L = lanes(h), whole = columns // L * L, j, u
+    # A literal number of lanes: whole registers are loaded and stored without a branch.
+    for j in range(columns // L):
+        u = j * L
+        lstm_units_forward(L, H, at(gates, u), at(h, to_c + u), at(h_t, u), at(h_t, to_c + u),
+                           load(gates, u), load(gates, H + u), load(gates, 2 * H + u),
+                           load(gates, 3 * H + u))
+    if whole < columns:
+        gates, h, h_t, columns = at(gates, whole), at(h, whole), at(h_t, whole), columns - whole
+        lstm_units_forward(columns, H, gates, at(h, to_c), h_t, at(h_t, to_c),
+                           load_some(gates, 0, columns), load_some(gates, H, columns),
+                           load_some(gates, 2 * H, columns), load_some(gates, 3 * H, columns))
+
+
 cdef inline void lstm_forward(Call* c, const Packed* p, const vec* dtype, Py_ssize_t t,
                               bint reads_x, Share rows, const Part* part) noexcept nogil:
     """Step t of these sequences."""
-    cdef Py_ssize_t L = lanes(dtype), GR = group_columns(dtype), H = c.sizes.H
-    cdef Py_ssize_t b, n, k, j, u, g, columns
+    cdef Py_ssize_t GR = group_columns(dtype), H = c.sizes.H, b, n, k, g, columns
     cdef Rows gates_t = rows_at(dtype, c.gates, rows.first, t)
-    cdef vec* gates
-    cdef vec* h
-    cdef vec* h_t
     for k in range(groups_of(part, GR)):
         n, columns = group_first(part, GR, k), group_width(part, GR, k)
-        prefetch_forward(c, dtype, t, rows, n, columns)
+        if reads_x:
+            prefetch_forward(c, dtype, t, rows, n, columns)
         for g in range(4):
             add_products(c, p, dtype, t, reads_x, rows, g, n, columns,
                          columns_from(dtype, gates_t, g * H + n))
         for b in range(rows.first, rows.last):
-            gates, h = step_of(dtype, c.gates, b, t), step_of(dtype, c.h, b, t)
-            h_t = step_of(dtype, c.h, b, t + 1)
-            for j in range(blocks(columns, L)):
-                u = n + j * L
-                lstm_units_forward(min(L, H - u), H, at(gates, u), at(h, c.to_c + u), at(h_t, u),
-                                   at(h_t, c.to_c + u), load_some(gates, u, min(L, H - u)),
-                                   load_some(gates, H + u, min(L, H - u)),
-                                   load_some(gates, 2 * H + u, min(L, H - u)),
-                                   load_some(gates, 3 * H + u, min(L, H - u)))
+            lstm_units_of_forward(columns, H, at(step_of(dtype, c.gates, b, t), n),
+                                  at(step_of(dtype, c.h, b, t), n),
+                                  at(step_of(dtype, c.h, b, t + 1), n), c.to_c)
 
 
 cdef inline void lstm_units_backward(Py_ssize_t n, Py_ssize_t H, const vec* gates,
@@ -142,9 +150,13 @@ cdef inline void lstm_units_of_backward(Call* c, const vec* dtype, Py_ssize_t t,
     cdef const vec* dh_t = step_of(dtype, c.dh, b, t - first)
     cdef vec* carried = at(<vec*> c.dh0, b * 2 * H)
     cdef vec* da = step_of(dtype, c.da, b, t - first)
-    for j in range(blocks(columns, L)):
+    for j in range(columns // L):
         u = n + j * L
-        lstm_units_backward(min(L, H - u), H, at(gates, u), at(c_before, u), at(c_t, u),
+        lstm_units_backward(L, H, at(gates, u), at(c_before, u), at(c_t, u), at(dh_t, u),
+                            at(carried, u), at(carried, H + u), at(da, u))
+    u = n + columns // L * L
+    if u < n + columns:
+        lstm_units_backward(n + columns - u, H, at(gates, u), at(c_before, u), at(c_t, u),
                             at(dh_t, u), at(carried, u), at(carried, H + u), at(da, u))
 
 
@@ -164,7 +176,8 @@ cdef inline void lstm_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py
     cdef Py_ssize_t GR = group_columns(W_hh_packed), n, k, columns, b
     for k in range(groups_of(part, GR)):
         n, columns = group_first(part, GR, k), group_width(part, GR, k)
-        prefetch_backward(c, W_hh_packed, t, first, rows, n, columns)
+        if projected_steps(W_hh_packed, c.sizes) == 0:
+            prefetch_backward(c, W_hh_packed, t, first, rows, n, columns)
         lstm_carry(c, W_hh_packed, t + 1 - first, rows.first, later, n, columns)
         for b in range(rows.first, rows.last):
             lstm_units_of_backward(c, W_hh_packed, t, first, b, n, columns)

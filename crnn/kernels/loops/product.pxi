@@ -23,7 +23,7 @@ cdef enum:
     PANEL_ALIGNMENT = 64
     # The piece of a panel that all rows pass by before the next. It stays in the smallest L1 beside
     # the same piece of 16 rows or more.
-    PANEL_BYTES = 1 << 13
+    PANEL_BYTES = 1 << 14
 
 
 cdef inline Py_ssize_t panel_columns(const vec* dtype) noexcept nogil:

@@ -19,7 +19,7 @@
 cdef enum:
     # The products W_xh x_t of several steps are computed before the recurrence reads them. In at
     # most these bytes they stay in L2 until then.
-    PROJECTED_BYTES = 1 << 18
+    PROJECTED_BYTES = 1 << 19
     # They are computed for at least this many steps of one sequence, even in more bytes, to fill
     # tiles of rows.
     PROJECTED_STEPS = 24
@@ -97,7 +97,7 @@ cdef inline void prefetch_blocks(const vec* dtype, Sequences s, Share rows, Py_s
 
 cdef inline void prefetch_forward(Call* c, const vec* dtype, Py_ssize_t t, Share rows,
                                   Py_ssize_t n, Py_ssize_t columns) noexcept nogil:
-    """Load what a step writes of some units, unless every step writes the same gates."""
+    """Load what a step that is too large for L2 writes of some units."""
     prefetch_blocks(dtype, c.h, rows, t + 1, n, columns, c.sizes.cell.state_blocks, c.to_c)
     if c.gates.per_step:
         prefetch_blocks(dtype, c.gates, rows, t, n, columns, c.sizes.cell.gate_blocks, c.sizes.H)
