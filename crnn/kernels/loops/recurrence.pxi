@@ -19,12 +19,12 @@
 cdef enum:
     # The products W_xh x_t of several steps are computed before the recurrence reads them. In at
     # most these bytes they stay in L2 until then.
-    PROJECTED_BYTES = 1 << 19
+    PROJECTED_BYTES = 1 << 20
     # They are computed for at least this many steps of one sequence, even in more bytes, to fill
     # tiles of rows.
     PROJECTED_STEPS = 24
     # Several sequences fill tiles in every step, so fewer steps than these do not pay.
-    LEAST_PROJECTED_STEPS = 6
+    LEAST_PROJECTED_STEPS = 12
 
 
 cdef inline bint is_gated(Sizes s) noexcept nogil:
