@@ -23,7 +23,8 @@ cells = pytest.mark.parametrize("cell", CELLS)
 TEAMS = [2, 3, 7]
 
 # A call takes a thread for each 2^20 multiply-adds of its forward pass, T B H (I + H + O) of a cell
-# without gates, and for every two sequences. All of these are worth 7, and worth_threads checks it.
+# without gates, and for every two sequences, or where members share the units of few sequences for
+# every 64 units. All of these are worth 7, and worth_threads checks it.
 LARGE = {
     # One panel and a piece; the hidden units are shared by rows.
     "narrow": {"T": 151, "B": 17, "I": 3, "H": 53, "O": 5},
@@ -33,6 +34,9 @@ LARGE = {
     "wide": {"T": 8, "B": 13, "I": 5, "H": 257, "O": 33},
     # Most members have two sequences, the first one.
     "few sequences": {"T": 221, "B": 13, "I": 2, "H": 48, "O": 6},
+    # Members share the units of every step.
+    "units": {"T": 9, "B": 3, "I": 5, "H": 521, "O": 6},
+    "units of one sequence": {"T": 37, "B": 1, "I": 4, "H": 470, "O": 0},
 }
 large = pytest.mark.parametrize("sizes", LARGE.values(), ids=LARGE)
 
@@ -45,7 +49,8 @@ def set_num_threads(native):
 
 
 def worth_threads(p):
-    return min((p.B + 1) // 2, p.T * p.B * p.H * (p.I + p.H + p.O) // 2**20)
+    most = p.H // 64 if p.B <= 8 and p.H >= 256 else (p.B + 1) // 2
+    return min(most, p.T * p.B * p.H * (p.I + p.H + p.O) // 2**20)
 
 
 def bits(results):
@@ -118,9 +123,14 @@ def test_more_threads_than_any_pool_has(native, set_num_threads):
 
 @dtypes
 @cells
-def test_a_step_of_a_stream_by_a_team(native, set_num_threads, dtype, cell):
-    p = Problem(cell, dtype, T=3, B=24, I=256, H=256, O=64)
-    assert worth_threads(p) // p.T >= 3
+@pytest.mark.parametrize(
+    "sizes",
+    [{"B": 24, "I": 256, "H": 256, "O": 64}, {"B": 1, "I": 600, "H": 1030, "O": 500}],
+    ids=["sequences", "units"],
+)
+def test_a_step_of_a_stream_by_a_team(native, set_num_threads, dtype, cell, sizes):
+    p = Problem(cell, dtype, T=3, **sizes)
+    assert worth_threads(p) // p.T >= 2
     found = []
     for threads in (1, 3):
         set_num_threads(threads)

@@ -318,7 +318,7 @@ cdef inline void gru_carry(Call* c, const vec* W_hh_packed, Py_ssize_t t_da, Py_
     carried = rows_of(at(<vec*> c.dh0, row * H + n), H)
     if resets_after(c.sizes):
         product(count, columns, H, columns_from(W_hh_packed, da, 3 * H), 1, at(W_hn, n * H),
-                      carried, carried)
+                carried, carried)
     product(count, columns, 2 * H, da, 1, at(W_hh_packed, n * 2 * H), carried, carried)
 
 
@@ -342,7 +342,7 @@ cdef inline void gru_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py_
         n, columns = group_first(part, GR, k), group_width(part, GR, k)
         dq = columns_from(W_hh_packed, da, n)
         product(rows.last - rows.first, columns, H, columns_from(W_hh_packed, da, 2 * H), 1,
-                      at(W_hn, n * H), dq, dq)
+                at(W_hn, n * H), dq, dq)
         for b in range(rows.first, rows.last):
             gru_units_of_reset_backward(c, W_hh_packed, t, first, b, n, columns)
 

@@ -190,4 +190,4 @@ cdef inline void lstm_carry(Call* c, const vec* W_hh_packed, Py_ssize_t t_da, Py
     cdef vec* carried = at(<vec*> c.dh0, row * 2 * H + n)
     if count:
         product(count, columns, 4 * H, rows_at(W_hh_packed, c.da, row, t_da), 1,
-                      at(W_hh_packed, n * 4 * H), rows_of(<vec*> NULL, 0), rows_of(carried, 2 * H))
+                at(W_hh_packed, n * 4 * H), rows_of(<vec*> NULL, 0), rows_of(carried, 2 * H))

@@ -94,7 +94,7 @@ cdef inline void plain_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, P
         # da_t = (dh_t + W_hh^T da_{t+1}) f'
         if later:
             product(later, columns, H, rows_at(W_hh_packed, c.da, rows.first, t + 1 - first),
-                          1, at(W_hh_packed, n * H), sums, sums)
+                    1, at(W_hh_packed, n * H), sums, sums)
         for b in range(later, rows.last - rows.first):
             add_scalars(row_of(W_hh_packed, sums, b), at(<vec*> c.dh0, (rows.first + b) * H + n),
                         columns)

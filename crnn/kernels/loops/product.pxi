@@ -16,13 +16,12 @@ cdef enum:
     IDENTITY        # C = sum
     TANH            # C = tanh(sum)
     RELU            # C = max(sum, 0)
-    TANH_GRADIENT   # C = sum * (1 - h^2), with the rows of h h_m apart
+    TANH_GRADIENT   # C = sum * (1 - h^2)
     RELU_GRADIENT   # C = sum where h > 0, else 0
 
 cdef enum:
     PANEL_ALIGNMENT = 64
-    # The piece of a panel that all rows pass by before the next. It stays in the smallest L1 beside
-    # the same piece of 16 rows or more.
+    # Half of the smallest L1: the piece of a panel that all rows pass by before the next
     PANEL_BYTES = 1 << 14
 
 

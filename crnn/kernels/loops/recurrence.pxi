@@ -17,13 +17,14 @@
 # in L1, before they become gates and states.
 
 cdef enum:
-    # The products W_xh x_t of several steps are computed before the recurrence reads them. In at
-    # most these bytes they stay in L2 until then.
+    # The products W_xh x_t of several steps are computed before the recurrence reads them: of the
+    # whole batch in at most these bytes, which are not far away by then.
     PROJECTED_BYTES = 1 << 20
     # They are computed for at least this many steps of one sequence, even in more bytes, to fill
     # tiles of rows.
     PROJECTED_STEPS = 24
-    # Several sequences fill tiles in every step, so fewer steps than these do not pay.
+    # Several sequences fill tiles in every step. Where fewer steps than these go into the bytes,
+    # each step reads x_t itself.
     LEAST_PROJECTED_STEPS = 12
 
 
@@ -63,11 +64,11 @@ cdef void pack_recurrent(vec* packed, const vec* W_hh, Sizes s, bint forward,
 cdef inline void add_inputs(Call* c, const Packed* p, const vec* dtype, Py_ssize_t t, Share rows,
                             Py_ssize_t gate, Py_ssize_t n, Py_ssize_t columns,
                             Rows sums) noexcept nogil:
-    """sums = W_xh x_t + b_h of a panel of a gate's units, for these sequences."""
+    """sums = W_xh x_t + b_h of some units of a gate, for these sequences."""
     cdef Sizes s = c.sizes
     product(rows.last - rows.first, columns, s.I, rows_at(dtype, c.x, rows.first, t), 1,
-                  gate_panel(<const vec*> p.W_xh, gate, s.I, s.H, n),
-                  rows_of(at(<const vec*> p.b_h, gate * s.H + n), 0), sums)
+            gate_panel(<const vec*> p.W_xh, gate, s.I, s.H, n),
+            rows_of(at(<const vec*> p.b_h, gate * s.H + n), 0), sums)
 
 
 cdef inline void add_products(Call* c, const Packed* p, const vec* dtype, Py_ssize_t t,
@@ -79,9 +80,9 @@ cdef inline void add_products(Call* c, const Packed* p, const vec* dtype, Py_ssi
     if reads_x:
         start = rows_of(at(<const vec*> p.b_h, gate * s.H + n), 0)
     products(rows.last - rows.first, columns, s.I if reads_x else 0, x,
-                   gate_panel(<const vec*> p.W_xh, gate, s.I, s.H, n), s.H,
-                   rows_at(dtype, c.h, rows.first, t), 1,
-                   gate_panel(<const vec*> p.W_hh, gate, s.H, s.H, n), start, sums)
+             gate_panel(<const vec*> p.W_xh, gate, s.I, s.H, n), s.H,
+             rows_at(dtype, c.h, rows.first, t), 1,
+             gate_panel(<const vec*> p.W_hh, gate, s.H, s.H, n), start, sums)
 
 
 cdef inline void prefetch_blocks(const vec* dtype, Sequences s, Share rows, Py_ssize_t t,
@@ -172,8 +173,8 @@ cdef inline void carry(Call* c, const vec* W_hh_packed, Py_ssize_t first,
             gru_carry(c, W_hh_packed, 0, rows.first, count, n, columns)
         elif count:
             product(count, columns, H, rows_at(W_hh_packed, c.da, rows.first, 0), 1,
-                          at(W_hh_packed, n * H), rows_of(<vec*> NULL, 0),
-                          rows_of(at(<vec*> c.dh0, rows.first * H + n), H))
+                    at(W_hh_packed, n * H), rows_of(<vec*> NULL, 0),
+                    rows_of(at(<vec*> c.dh0, rows.first * H + n), H))
 
 
 cdef void run_backward(Call* c, const vec* W_hh_packed, Py_ssize_t first, Py_ssize_t last,
