@@ -12,8 +12,8 @@
 #     da[:, t]      the gradients of the pre-activations of r, z and n; with "after" also q's
 #     dh0           (B, H): what reaches h_t from later steps, then h_{t-1}
 #
-# For one sequence alone and for the backward pass, W_hh is packed in two parts: the rows of r and z,
-# then those of n; for steps of one sequence of the form "after" all together.
+# For one sequence alone and for the backward pass, W_hh is packed in two parts: the rows of r and
+# z, then those of n; for steps of one sequence of the form "after" all together.
 #
 # A function of `count` units works on one register of them, and stores `count` of its lanes. Its
 # pointers are to the first of these units in each array.

@@ -1,5 +1,5 @@
-# `vec`: one SIMD register of float32 or of float64 lanes, with its loads and stores; where steps and
-# rows are in memory; and loops that clear, copy and add scalars.
+# `vec`: one SIMD register of float32 or of float64 lanes, with its loads and stores; where steps
+# and rows are in memory; and loops that clear, copy and add scalars.
 #
 # An array of either dtype is passed as `vec*`: the pointer says the dtype and nothing about the
 # alignment, and every offset and stride counts scalars, never registers. A parameter called
