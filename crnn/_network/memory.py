@@ -113,8 +113,8 @@ class _Blocks:
             self._most_lent = max(self._most_lent, self._lent + size)
             while self._idle and self._total + size > self._most_lent:
                 self._total -= self._idle.pop(0).size
-            self._total += size
             best = _Block(size)
+            self._total += size
         self._lent += best.size
         return _Loan(best, self._returned, shape, dtype)
 

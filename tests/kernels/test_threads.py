@@ -100,6 +100,17 @@ def test_same_bits_for_every_number_of_threads(native, set_num_threads, dtype, c
             assert call() == alone[name], f"{name} on {threads} threads"
 
 
+def test_more_threads_than_steps(native, set_num_threads):
+    # Each member packs steps for a weight gradient, and here is one step for all of them.
+    p = Problem("tanh", "float32", T=1, B=1, I=40, H=1800, O=0)
+    assert worth_threads(p) >= 3
+    found = []
+    for threads in (1, 3):
+        set_num_threads(threads)
+        found.append(bits(problems.layers(native, p)))
+    assert found[0] == found[1]
+
+
 @dtypes
 def test_sizes_that_are_worth_few_threads(native, set_num_threads, dtype):
     # From none to three, at sizes around which a team gains a member.

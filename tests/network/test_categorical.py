@@ -164,3 +164,18 @@ def test_the_case_of_one_hot_tables(build_network):
     with pytest.raises(ValueError, match=r"^y: expected shape \(\), got \(50,\)"):
         last.fit(counts, np.zeros(50, int), epochs=1, loss="cross_entropy")
     assert last.fit(counts, 1, epochs=1, loss="cross_entropy").loss
+
+
+@pytest.mark.native
+@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
+def test_steps_of_a_stream_have_the_bits_of_a_prediction(nonlinearity):
+    rng = np.random.default_rng(0)
+    for H in (1, 3, 8, 17, 32, 33, 100):
+        net = crnn.RNN(
+            7, H, 3, nonlinearity=nonlinearity, categorical=True, seed=3, implementation="native"
+        )
+        net.flat_params[...] += 0.3 * rng.standard_normal(net.flat_params.shape)
+        x = rng.integers(0, 7, 40)
+        stream = net.stream()
+        steps = np.stack([np.array(stream.step(number)) for number in x])
+        np.testing.assert_array_equal(steps, net.predict(x), err_msg=str(H))

@@ -79,9 +79,13 @@ cdef void add_outer_products(vec* dW, Py_ssize_t M, Py_ssize_t N, Call* c, Py_ss
     depend on them: it is that of the caller's sequences. Each packs what it reads in its own part
     of the `size` scalars of `panels`, so none waits for another.
     """
-    cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(panels), B = c.sizes.B, row, b
-    cdef Py_ssize_t part = size // team.count // unit * unit
+    cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(panels), B = c.sizes.B, part, row, b
     cdef Share rows, columns
+    # A part has room for one step of all that there are, so no more members than steps.
+    team.count = <int> min(team.count, B * c.sizes.T)
+    if team.index >= team.count:
+        return
+    part = size // team.count // unit * unit
     rows.first, rows.last, columns.first, columns.last = 0, M, 0, N
     if blocks(N, panel_columns(panels)) >= 2 * team.count:
         columns = share(team, N, panel_columns(panels))
