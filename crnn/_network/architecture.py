@@ -74,7 +74,17 @@ class Architecture(NamedTuple):
         return self.output_size or self.features
 
     def is_reverse(self, state: int) -> bool:
-        """Whether a state is that of a backward direction."""
+        """Return whether a state is that of a backward direction.
+
+        Parameters
+        ----------
+        state : int
+            From 0 to ``num_states - 1``: layer by layer, the forward direction first.
+
+        Returns
+        -------
+        bool
+        """
         return state % self.directions == 1
 
     def suffix(self, state: int) -> str:
