@@ -103,6 +103,8 @@ def backward(
     dx : array (B, T, I) or None
     dh0 : array (layers * directions, B, S)
     """
+    # The gradient of a sum is one number that is repeated by strides of zero.
+    dtop = np.ascontiguousarray(dtop)
     return _layers(architecture, params).backward(tape, dtop, dh_n, gradients, wants_dx)
 
 
