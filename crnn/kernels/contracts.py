@@ -164,7 +164,7 @@ VELOCITY_MISSING = "velocity: expected an array because momentum is not 0, got N
 NO_WEIGHT = "weights: expected a sum above 0, got 0"
 
 
-WORDS = {"out", "optional", "contiguous", "float64", "intp", "classes", "rows", "steps"}
+_WORDS = {"out", "optional", "contiguous", "float64", "intp", "classes", "rows", "steps"}
 
 
 class Argument(NamedTuple):
@@ -177,7 +177,7 @@ class Argument(NamedTuple):
 
 def _parse(name: str, row: str) -> Argument:
     parts = row.split()
-    words = frozenset(parts) & WORDS
+    words = frozenset(parts) & _WORDS
     return Argument(name, words, tuple(parts[len(words) :]))
 
 

@@ -105,7 +105,6 @@ cdef inline void add_losses(Call* c, Sequences y, Py_ssize_t first, Py_ssize_t l
 cdef inline void place_tape(Call* c, const Plan* plan, vec* start) noexcept nogil:
     """Point the Call at what the workspace holds during the whole task; da and dh change."""
     cdef Sizes s = c.sizes
-    c.h.offsets = c.gates.offsets = c.y.offsets = c.da.offsets = c.dh.offsets = NULL
     c.losses = <double*> at(start, plan.losses)
     c.dh0, c.to_c = at(start, plan.carried), plan.to_c
     c.h.data, c.h.per_step = at(start, plan.h), plan.h_per_step

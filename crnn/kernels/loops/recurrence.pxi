@@ -9,12 +9,12 @@
 #     gates[:, t]   what else BPTT needs of step t; before the step W_xh x_t + b_h, which without
 #                   gates is in h[:, t + 1]
 #     dh[:, t]      dL/dh_t through the outputs of step t
-#     da[:, t]      the gradients of step t's pre-activations; without gates the same memory as dh
+#     da[:, t]      the gradients of step t's pre-activations; without gates first dh[:, t]
 #     dh0           the gradient of the state before the first step
 #
 # One sequence alone is computed for the least latency, by functions called `..._row`. Several go
-# side by side, panel by panel of units: the sums of all gates of a panel's units are complete, and
-# in L1, before they become gates and states.
+# side by side, group by group of units: the sums of all gates of a group are complete, and near,
+# before they become gates and states.
 
 cdef enum:
     # The products W_xh x_t of several steps are computed before the recurrence reads them: of the

@@ -12,8 +12,8 @@ cdef enum:
 cdef inline Py_ssize_t steps_size(const vec* dtype, Sizes s) noexcept nogil:
     """Scalars for the steps that the members of a team pack at a time.
 
-    A step takes whole cache lines, so that each member's part, of one sequence or more, is large
-    enough for one step.
+    A step takes whole cache lines, so that each member's part is large enough for one step where
+    there are no more members than steps.
     """
     cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(dtype)
     cdef Py_ssize_t width = blocks(padded(dtype, max(s.I, s.H)), unit) * unit
