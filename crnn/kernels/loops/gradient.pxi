@@ -166,7 +166,7 @@ cdef void gradient(Call* c, Team team, const vec* dtype) noexcept nogil:
     """Write c.losses and add to the gradients, which are zero before."""
     cdef Sizes s = c.sizes
     cdef Plan plan = plan_gradient(dtype, s)
-    cdef Part part = part_of(dtype, s, team)
+    cdef Part part = part_of(dtype, c, team)
     cdef Share mine = share(team, s.B, DEAL_UNIT)
     cdef Call mine_c = c[0]
     cdef vec* start = aligned(<const vec*> c.workspace)

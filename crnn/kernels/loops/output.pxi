@@ -81,7 +81,7 @@ cdef inline void clear_past_ends(Call* c, const vec* dtype, Sequences a, Py_ssiz
 
 cdef void output_forward(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
-    cdef Part part = part_of_call(dtype, c, team)
+    cdef Part part = part_of(dtype, c, team)
     cdef vec* W_hy = aligned(<const vec*> c.workspace)
     pack_weights(W_hy, <const vec*> c.W_hy, 1, s.H, s.H, s.O, by_rows(dtype, s, s.H, s.O), team)
     team_wait(team)
@@ -91,7 +91,7 @@ cdef void output_forward(Call* c, Team team, const vec* dtype) noexcept nogil:
 
 cdef void output_backward(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
-    cdef Part part = part_of_call(dtype, c, team)
+    cdef Part part = part_of(dtype, c, team)
     cdef vec* panels = aligned(<const vec*> c.workspace)
     add_output_gradients(c, c.h, panels, team)
     team_wait(team)

@@ -113,7 +113,7 @@ cdef void predict(Call* c, Team team, const vec* dtype) noexcept nogil:
     """Write y and, where wanted, the last states. Pack the parameters unless the Call has them."""
     cdef Sizes s = c.sizes
     cdef Call chunk = c[0]
-    cdef Part part = part_of(dtype, s, team)
+    cdef Part part = part_of(dtype, c, team)
     cdef Share mine = share(team, s.B, DEAL_UNIT), steps
     cdef Py_ssize_t most = chunk_steps(dtype, s), state = s.cell.state_blocks * s.H
     cdef Py_ssize_t b, t, first = 0

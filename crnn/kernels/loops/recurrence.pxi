@@ -364,7 +364,7 @@ cdef Py_ssize_t layer_workspace_size(const vec* dtype, Sizes s) noexcept nogil:
 
 cdef void rnn_forward(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
-    cdef Part part = part_of_call(dtype, c, team)
+    cdef Part part = part_of(dtype, c, team)
     cdef Packed p
     cdef vec* W_xh = aligned(<const vec*> c.workspace)
     p.W_xh, p.W_hh, p.b_h = W_xh, at(W_xh, inputs_size(dtype, s)), <void*> c.b_h
@@ -391,7 +391,7 @@ cdef inline void start_da(Call* c, const vec* dtype, const Part* part) noexcept 
 
 cdef void rnn_backward(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
-    cdef Part part = part_of_call(dtype, c, team)
+    cdef Part part = part_of(dtype, c, team)
     cdef Share steps
     cdef Rows dx
     cdef Py_ssize_t N = s.cell.weight_blocks * s.H, b

@@ -48,17 +48,6 @@ cdef inline bint is_alone(Sizes s) noexcept nogil:
     return s.B == 1 and not splits_units(s)
 
 
-cdef inline Part part_of(const vec* dtype, Sizes s, Team team) noexcept nogil:
-    cdef Part part
-    part.team, part.by_units = team, team.count > 1 and splits_units(s)
-    part.rows.first, part.rows.last, part.units.first, part.units.last = 0, s.B, 0, s.H
-    if part.by_units:
-        part.units = share(team, s.H, NV * lanes(dtype))
-    else:
-        part.rows = share(team, s.B, DEAL_UNIT)
-    return part
-
-
 cdef inline Py_ssize_t first_by_steps(const Call* c, Py_ssize_t index,
                                       Py_ssize_t count) noexcept nogil:
     """The first sequence of member `index`, where members get about as many steps each."""
@@ -74,10 +63,16 @@ cdef inline Py_ssize_t first_by_steps(const Call* c, Py_ssize_t index,
     return min(b, B)
 
 
-cdef inline Part part_of_call(const vec* dtype, const Call* c, Team team) noexcept nogil:
-    """As `part_of`, for sequences that may have lengths."""
-    cdef Part part = part_of(dtype, c.sizes, team)
-    if c.lengths != NULL and not part.by_units:
+cdef inline Part part_of(const vec* dtype, const Call* c, Team team) noexcept nogil:
+    cdef Part part
+    part.team, part.by_units = team, team.count > 1 and splits_units(c.sizes)
+    part.rows.first, part.rows.last = 0, c.sizes.B
+    part.units.first, part.units.last = 0, c.sizes.H
+    if part.by_units:
+        part.units = share(team, c.sizes.H, NV * lanes(dtype))
+    elif c.lengths == NULL:
+        part.rows = share(team, c.sizes.B, DEAL_UNIT)
+    else:
         part.rows.first = first_by_steps(c, team.index, team.count)
         part.rows.last = first_by_steps(c, team.index + 1, team.count)
     return part

@@ -43,7 +43,7 @@ cdef void place_stream(const vec* dtype, Call* c, void* memory) noexcept nogil:
 cdef void stream_step(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
     cdef const Packed* p = &c.packed
-    cdef Part part = part_of(dtype, s, team)
+    cdef Part part = part_of(dtype, c, team)
     cdef Share mine = share(team, s.B, DEAL_UNIT)
     cdef Py_ssize_t state = s.cell.state_blocks * s.H, b
     for b in range(mine.first, mine.last if c.h0 != NULL else mine.first):
