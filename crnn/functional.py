@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crnn import _backend
+from crnn._network import memory
 from crnn._network.layers import Layers, LayersTape, predict_layer
 from crnn._network.workspaces import Workspaces
 
@@ -135,9 +136,12 @@ def predict(
     for layer in range(architecture.num_layers):
         suffix = architecture.suffix(layer)
         theta = np.concatenate([params[name + suffix].ravel() for name in ("W_xh", "W_hh", "b_h")])
-        features = predict_layer(
-            _backend.kernels, workspaces, architecture, features, h0[layer], theta, 0, h_n[layer]
-        )
+        states = memory.empty((*x.shape[:2], architecture.hidden_size), x.dtype)
+        predict_layer(
+            _backend.kernels, workspaces, architecture, features, h0[layer], theta, 0, states,
+            h_n[layer],
+        )  # fmt: skip
+        features = states
     return features, h_n
 
 

@@ -1,21 +1,22 @@
 """Predictions of bidirectional networks, in little memory beside what a layer hands to the next.
 
-A layer reads all steps in one direction and then in the other, in blocks. What it hands to the next
-layer is kept whole. The states of the last layer become outputs block by block, and the outputs of
-one direction are added to those of the other.
+A layer reads all steps in one direction and then in the other. What it hands to the next layer is
+kept whole: each direction writes its half. The states of the last layer become outputs block by
+block, and the outputs of one direction are added to those of the other.
 """
 
-from collections.abc import Iterator
+from types import ModuleType
 
 import numpy as np
 
 from crnn._network import memory
 from crnn._network.architecture import Architecture
-from crnn._network.blocks import block_steps, in_blocks
-from crnn._network.layers import Layers
-from crnn._network.lengths import clear_padding, last_states, write_features
+from crnn._network.blocks import BLOCK_STEPS, block_steps, in_blocks
+from crnn._network.layers import Layers, predict_layer
+from crnn._network.lengths import last_states, write_features
 from crnn._network.output_layer import OutputLayer
 from crnn._network.skipped import LiveSteps
+from crnn._network.workspaces import Workspaces
 from crnn._typing import Array, BoolArray, IntArray
 
 # A layer hands the states of a part of the sequences to the next: about so many scalars.
@@ -30,16 +31,30 @@ class BothWays:
     Parameters
     ----------
     architecture : Architecture
+    thetas : list of array (n,)
+        By state: its layer's parameters in that direction.
     layers : Layers
     output_layer : OutputLayer
+    kernels : module
+        One of the implementations.
+    workspaces : Workspaces
     """
 
     def __init__(
-        self, architecture: Architecture, layers: Layers, output_layer: OutputLayer
+        self,
+        architecture: Architecture,
+        thetas: list[Array],
+        layers: Layers,
+        output_layer: OutputLayer,
+        kernels: ModuleType,
+        workspaces: Workspaces,
     ) -> None:
         self._architecture = architecture
+        self._thetas = thetas
         self._layers = layers
         self._output_layer = output_layer
+        self._kernels = kernels
+        self._workspaces = workspaces
 
     def predict(
         self,
@@ -59,13 +74,11 @@ class BothWays:
         lengths : array (B,) or None
         skip : bool array (B, T) or None
         y : array (B, T, O) or None
-            The outputs are written where it is given.
+            The outputs are written where it is given; unspecified past a sequence's end.
         """
         B, T = x.shape[:2]
-        if y is not None:
-            y[...] = 0
         last = np.empty_like(states)
-        every = max(PART_SEQUENCES, HANDED_SCALARS // (T * self._architecture.features))
+        every = max(PART_SEQUENCES, HANDED_SCALARS // (max(1, T) * self._architecture.features))
         for first in range(0, B, every):
             rows = slice(first, first + every)
             self._predict_part(
@@ -97,65 +110,103 @@ class BothWays:
         if skip is not None:
             live = LiveSteps(skip, lengths)
             x, ends = live.shorten(x), live.lengths
+            if y is not None:
+                y[...] = 0
         top, H = architecture.num_states - 2, architecture.hidden_size
         for state in range(0, top, 2):
             handed = memory.empty((*x.shape[:2], architecture.features), states.dtype)
             for direction in range(2):
                 half = handed[..., direction * H : (direction + 1) * H]
-                for steps, h, in_block in self._read(state + direction, x, states, ends, last):
-                    write_features(h, in_block, direction == 1, half[:, steps])
+                self._read(
+                    state + direction,
+                    x,
+                    states[state + direction],
+                    ends,
+                    half,
+                    last[state + direction],
+                )
             x = handed
         for direction in range(2):
-            read = self._read(top + direction, x, states, ends, last)
+            state = top + direction
             if y is None:
-                for _ in read:
-                    pass
+                self._read(state, x, states[state], ends, None, last[state])
             elif live is None:
-                self._add_outputs(y, read, direction)
+                self._write_outputs(state, x, states[state], ends, y, last[state])
             else:
                 # What the short steps leave, and what was there before them
-                left = memory.zeros((len(y), x.shape[1] + 1, y.shape[2]), y.dtype)
-                self._add_outputs(left[:, 1 - direction :], read, direction)
+                n = x.shape[1]
+                left = memory.zeros((len(y), n + 1, y.shape[2]), y.dtype)
+                after_steps = left[:, 1 - direction : n + 1 - direction]
+                self._write_outputs(state, x, states[state], ends, after_steps, last[state])
                 start = memory.zeros((len(y), 1, y.shape[2]), y.dtype)
-                h0 = states[top + direction, :, None, :H]
+                h0 = states[state, :, None, :H]
                 self._output_layer.add_direction(start, h0, None, direction)
                 left[live.start_left(direction)] = start[:, 0]
                 with np.errstate(all="ignore"):
                     y += live.whole(left, direction)
-        if y is not None and lengths is not None:
-            clear_padding(y, lengths)
 
-    def _add_outputs(
-        self, y: Array, read: Iterator[tuple[slice, Array, IntArray | None]], direction: int
+    def _write_outputs(
+        self,
+        state: int,
+        x: Array,
+        h0: Array,
+        lengths: IntArray | None,
+        y: Array,
+        h_n: Array,
     ) -> None:
-        """Add the outputs of what a direction has `_read` to y (B, T, O)."""
-        for steps, h, lengths in read:
-            features = h[:, 1:, : self._architecture.hidden_size]
-            if direction:
-                features = memory.empty(features.shape, h.dtype)
-                write_features(h, lengths, True, features)
-            self._output_layer.add_direction(y[:, steps], features, lengths, direction)
+        """Read all steps in one direction of the last layer and write, or add, its outputs.
+
+        Parameters as of `_read`; `y` is that of `OutputLayer.add_direction`.
+        """
+        H, direction = self._architecture.hidden_size, state % 2
+        if self._architecture.output_size is None:
+            half = y[..., direction * H : (direction + 1) * H]
+            self._read(state, x, h0, lengths, half, h_n)
+            return
+        h_n[...] = h0
+        every = max(BLOCK_STEPS, HANDED_SCALARS // (len(x) * H))
+        blocks = list(in_blocks(x.shape[1], lengths, every))
+        for first, end, in_block in reversed(blocks) if direction else blocks:
+            features = memory.empty((len(x), end - first, H), y.dtype)
+            self._read(state, x[:, first:end], h_n.copy(), in_block, features, h_n)
+            self._output_layer.add_direction(y[:, first:end], features, in_block, direction)
 
     def _read(
-        self, state: int, x: Array, states: Array, lengths: IntArray | None, last: Array
-    ) -> Iterator[tuple[slice, Array, IntArray | None]]:
-        """Read all steps in one direction, block by block, and write the last state.
+        self,
+        state: int,
+        x: Array,
+        h0: Array,
+        lengths: IntArray | None,
+        features: Array | None,
+        h_n: Array,
+    ) -> None:
+        """Read all steps in one direction.
 
-        Yields
-        ------
-        steps : slice
-            Those of the block.
-        h : array (B, n + 1, S)
-            As `Layers.forward_one` returns it.
+        Parameters
+        ----------
+        state : int
+            The number of the layer and direction.
+        x : array (B, T, I) or (B, T)
+        h0 : array (B, S)
         lengths : array (B,) or None
-            Steps of each sequence in the block.
+        features : array (B, T, H) or None
+            The states h after each step are written where it is given, in the order of time;
+            unspecified past a sequence's end.
+        h_n : array (B, S)
+            The last states are written.
         """
-        before = states[state]
-        blocks = list(
-            in_blocks(x.shape[1], lengths, block_steps(len(x), self._architecture.features))
-        )
-        for first, end, in_block in reversed(blocks) if state % 2 else blocks:
-            h, _ = self._layers.forward_one(state, x[:, first:end], before, in_block)
-            before = last_states(h, in_block)
-            yield slice(first, end), h, in_block
-        last[state] = before
+        reverse = state % 2 == 1
+        if x.ndim == 3:
+            predict_layer(
+                self._kernels, self._workspaces, self._architecture, x, h0, self._thetas[state], 0,
+                features, h_n, lengths, reverse=reverse,
+            )  # fmt: skip
+            return
+        every = block_steps(len(x), self._architecture.features)
+        blocks = list(in_blocks(x.shape[1], lengths, every))
+        for first, end, in_block in reversed(blocks) if reverse else blocks:
+            h, _ = self._layers.forward_one(state, x[:, first:end], h0, in_block)
+            if features is not None:
+                write_features(h, in_block, reverse, features[:, first:end])
+            h0 = last_states(h, in_block)
+        h_n[...] = h0

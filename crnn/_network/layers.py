@@ -326,9 +326,13 @@ def predict_layer(
     h0: Array | None,
     theta: Array,
     output_size: int,
+    y: Array | None,
     h_n: Array | None,
-) -> Array:
-    """Return the outputs of one layer for features, or its states where output_size is 0.
+    lengths: IntArray | None = None,
+    *,
+    reverse: bool = False,
+) -> None:
+    """Write the outputs of one layer for features, or its states where output_size is 0.
 
     Parameters
     ----------
@@ -342,17 +346,25 @@ def predict_layer(
     theta : array (n,)
         The layer's parameters, with those of the output layer where output_size is not 0.
     output_size : int
+    y : array (B, T, O) or None
+        In the order of time; not written past a sequence's end. None, with an output_size of 0:
+        not wanted.
     h_n : array (B, S) or None
         The last states are written.
+    lengths : array (B,) or None
+    reverse : bool
+        Whether sequences are read from their last step.
     """
     B, T, I = x.shape
     H, cell = architecture.hidden_size, architecture.cell
-    y = memory.empty((B, T, output_size or H), theta.dtype)
+    if not x.size:
+        if h_n is not None:
+            h_n[...] = 0 if h0 is None else h0
+        return
     size = kernels.predict_workspace_size(cell, T, B, I, H, output_size, theta.dtype)
     workspace = workspaces.take(size)
-    kernels.rnn_predict(cell, x, h0, theta, H, output_size, y, h_n, workspace)
+    kernels.rnn_predict(cell, x, h0, theta, H, output_size, y, h_n, lengths, reverse, workspace)
     workspaces.give(workspace)
-    return y
 
 
 def _write_columns(

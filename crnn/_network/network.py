@@ -16,7 +16,7 @@ from crnn import _backend
 from crnn._network import memory
 from crnn._network.architecture import Architecture
 from crnn._network.bidirectional import BothWays
-from crnn._network.blocks import BLOCK_SCALARS, block_steps, in_blocks
+from crnn._network.blocks import block_steps, in_blocks
 from crnn._network.layers import Layers, predict_layer
 from crnn._network.lengths import (
     clear_padding,
@@ -83,7 +83,14 @@ class Network:
         parts = (self.architecture, self.params, self.kernels, self._workspaces)
         self._layers = Layers(*parts)
         self._output_layer = OutputLayer(*parts)
-        self._both_ways = BothWays(self.architecture, self._layers, self._output_layer)
+        self._both_ways = BothWays(
+            self.architecture,
+            [theta for theta, _, _ in self.layer_parameters(with_outputs=False)],
+            self._layers,
+            self._output_layer,
+            self.kernels,
+            self._workspaces,
+        )
 
     def empty_states(self, B: int) -> Array:
         """Return an uninitialized array (layers * directions, B, S)."""
@@ -112,14 +119,15 @@ class Network:
             yield part, params[name].reshape(len(states), H)
 
     def layer_parameters(self, *, with_outputs: bool = True) -> Iterator[tuple[Array, int, int]]:
-        """Yield for each layer its parameters (n,), its inputs and its outputs (0: its states).
+        """Yield for each state its layer's parameters (n,), its inputs and its outputs (0: itself).
 
-        Only for networks that read in one direction.
+        The outputs, only for networks that read in one direction, are those of the last layer.
         """
         architecture, start = self.architecture, 0
-        for layer in range(architecture.num_layers):
-            I = architecture.hidden_size if layer else architecture.input_size
-            is_top = layer == architecture.num_layers - 1
+        for state in range(architecture.num_states):
+            is_first = state < architecture.directions
+            I = architecture.input_size if is_first else architecture.features
+            is_top = state == architecture.num_states - 1
             O = self._output_size if with_outputs and is_top else 0
             shapes = cells.parameter_shapes(architecture.cell, I, architecture.hidden_size, O)
             end = start + cells.parameter_count(shapes)
@@ -238,26 +246,26 @@ class Network:
         The states of a block of steps are kept, about `BLOCK_SCALARS` scalars; for a bidirectional
         network see `BothWays`.
         """
-        if self.has_fused_kernels and lengths is None and skip is None:
-            first = None if h0 is None else h0[0]
-            last = None if h_n is None else h_n[0]
-            return self._predict_layer(x, first, self.flat, self._output_size, last)
         B, T = x.shape[:2]
         y = None
         if self.architecture.return_sequences:
             y = memory.empty((B, T, self.architecture.outputs), self.flat.dtype)
-        states = self.first_states(h0, B)
-        predict = self._predict_in_blocks
-        if self.architecture.bidirectional and B * T * self.architecture.features > BLOCK_SCALARS:
-            # A backward direction begins at the end, in the last of several blocks.
-            predict = self._both_ways.predict
-        states = predict(x, states, lengths, skip, y)
-        if h_n is not None:
-            h_n[...] = states
+        if self.has_fused_kernels and skip is None:
+            first = None if h0 is None else h0[0]
+            last = None if h_n is None else h_n[0]
+            self._predict_layer(x, first, self.flat, self._output_size, y, last, lengths)
+        else:
+            is_bidirectional = self.architecture.bidirectional
+            predict = self._both_ways.predict if is_bidirectional else self._predict_in_blocks
+            states = predict(x, self.first_states(h0, B), lengths, skip, y)
+            if h_n is not None:
+                h_n[...] = states
         if y is None:
             y = np.empty((B, 1, self.architecture.outputs), self.flat.dtype)
             self._output_layer.forward(self._last_features(states), None, y)
-            y = y[:, 0]
+            return y[:, 0]
+        if lengths is not None:
+            clear_padding(y, lengths)
         return y
 
     def _predict_in_blocks(
@@ -268,28 +276,23 @@ class Network:
         skip: BoolArray | None,
         y: Array | None,
     ) -> Array:
-        """Write the outputs to y, and return the last states."""
-        architecture = self.architecture
-        has_all_steps = lengths is None and skip is None
-        keeps_nothing = x.ndim == 3 and has_all_steps and not architecture.bidirectional
+        """Write the outputs to y, and return the last states, where all layers read forward."""
+        keeps_nothing = x.ndim == 3 and skip is None
         longest = x.shape[1] if lengths is None else int(lengths.max(initial=0))
-        every = block_steps(len(x), architecture.features)
-        if y is not None:
-            y[:, longest:] = 0
+        every = block_steps(len(x), self.architecture.features)
         for first, last, block_lengths in in_blocks(longest, lengths, every):
             block = x[:, first:last]
+            y_block = None if y is None else y[:, first:last]
             if keeps_nothing:
-                top, states = self._through_layers(block, states, with_outputs=y is not None)
-                if y is not None:
-                    y[:, first:last] = top
+                states = self._through_layers(block, states, block_lengths, y_block)
                 continue
             block_skip = None if skip is None else skip[:, first:last]
             tape = self._layers.forward(
                 block, states, block_lengths, skip=block_skip, wants_top=y is not None
             )
             states = tape.last()
-            if y is not None:
-                self._output_layer.forward(tape.top, block_lengths, y[:, first:last])
+            if y_block is not None:
+                self._output_layer.forward(tape.top, block_lengths, y_block)
         return states
 
     def predict_list(
@@ -339,27 +342,43 @@ class Network:
         y = memory.empty((B, T, self.architecture.outputs), self.flat.dtype)
         states = h0
         for first, last, _ in in_blocks(T, None, block_steps(B, self.architecture.features)):
-            y[:, first:last], states = self._through_layers(
-                x[:, first:last], states, with_outputs=True
-            )
+            states = self._through_layers(x[:, first:last], states, None, y[:, first:last])
         h_n[...] = states
         return y
 
     def _through_layers(
-        self, x: Array, states: Array, *, with_outputs: bool
-    ) -> tuple[Array, Array]:
-        """Return the outputs, or the top states, of x (B, T, I), and the last states."""
+        self, x: Array, states: Array, lengths: IntArray | None, y: Array | None
+    ) -> Array:
+        """Write the outputs of x (B, T, I) to y, not past sequences' ends; return the last states.
+
+        For networks that read in one direction.
+        """
         last = np.empty_like(states)
-        for layer, (theta, _, O) in enumerate(self.layer_parameters(with_outputs=with_outputs)):
-            x = self._predict_layer(x, states[layer], theta, O, last[layer])
-        return x, last
+        parameters = self.layer_parameters(with_outputs=y is not None)
+        for layer, (theta, _, O) in enumerate(parameters):
+            states_of_layer = y
+            if layer < self.architecture.num_layers - 1:
+                shape = (*x.shape[:2], self.architecture.hidden_size)
+                states_of_layer = memory.empty(shape, theta.dtype)
+            self._predict_layer(x, states[layer], theta, O, states_of_layer, last[layer], lengths)
+            if states_of_layer is not None:
+                x = states_of_layer
+        return last
 
     def _predict_layer(
-        self, x: Array, h0: Array | None, theta: Array, output_size: int, h_n: Array | None
-    ) -> Array:
-        return predict_layer(
-            self.kernels, self._workspaces, self.architecture, x, h0, theta, output_size, h_n
-        )
+        self,
+        x: Array,
+        h0: Array | None,
+        theta: Array,
+        output_size: int,
+        y: Array | None,
+        h_n: Array | None,
+        lengths: IntArray | None,
+    ) -> None:
+        predict_layer(
+            self.kernels, self._workspaces, self.architecture, x, h0, theta, output_size, y, h_n,
+            lengths,
+        )  # fmt: skip
 
     def gradient(
         self, x: Array, y: Array, loss: str, max_norm: float | None, max_value: float | None

@@ -49,9 +49,17 @@ class OutputLayer:
     def add_direction(
         self, y: Array, features: Array, lengths: IntArray | None, direction: int
     ) -> None:
-        """Add to y (B, T, O), zero at first, the part of one direction's states (B, T, H).
+        """Write to y (B, T, O) the part of the forward direction's states, or add the backward's.
 
-        Unspecified past sequences' ends.
+        Parameters
+        ----------
+        y : array (B, T, O)
+            Zero past sequences' ends where there is an output layer, otherwise unspecified there.
+        features : array (B, T, H)
+            Unspecified past sequences' ends.
+        lengths : array (B,) or None
+        direction : int
+            0 or 1.
         """
         H = self._architecture.hidden_size
         part = slice(direction * H, (direction + 1) * H)
@@ -60,10 +68,13 @@ class OutputLayer:
             return
         b_y = self._params["b_y"]
         W_hy = np.ascontiguousarray(self._params["W_hy"][:, part])
-        of_direction = memory.empty(y.shape, y.dtype)
-        self._write(features, W_hy, np.zeros_like(b_y) if direction else b_y, lengths, of_direction)
+        if direction == 0:
+            self._write(features, W_hy, b_y, lengths, y)
+            return
+        backward = memory.empty(y.shape, y.dtype)
+        self._write(features, W_hy, np.zeros_like(b_y), lengths, backward)
         with np.errstate(all="ignore"):
-            y += of_direction
+            y += backward
 
     def backward(
         self, top: Array, dy: Array, lengths: IntArray | None, gradients: dict[str, Array]

@@ -88,8 +88,9 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "x": "B T I",
         "h0": "optional contiguous B state_blocks*H",
         "theta": "contiguous P",
-        "y": "out contiguous B T O",
+        "y": "out optional B T O",
         "h_n": "out optional contiguous B state_blocks*H",
+        "lengths": "steps optional contiguous B",
         "workspace": "out contiguous n",
     },
     "stream_parameters": {"theta": "contiguous P"},
@@ -248,6 +249,8 @@ def check(
         if "classes" in words:
             rows = arrays.get("rows")
             check_classes(name, array if rows is None else array[rows], sizes.get("O") or 0)
+    if kernel == "rnn_predict" and arrays["y"] is None and numbers["output_size"]:
+        raise ValueError(f"output_size: expected 0 without y, got {numbers['output_size']}")
 
 
 def check_step(optimizer: str, memory: dict[str, Any], theta: Array, momentum: float) -> None:

@@ -118,8 +118,10 @@ def rnn_predict(
     theta: Array,
     hidden_size: int,
     output_size: int,
-    y: Array,
+    y: Array | None,
     h_n: Array | None,
+    lengths: IntArray | None,
+    reverse: bool,
     workspace: Array,
 ) -> None: ...
 def stream_parameters(

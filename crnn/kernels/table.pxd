@@ -80,6 +80,7 @@ cdef struct Call:
     # `offsets` say where each is. NULL: all have T steps.
     const Py_ssize_t* lengths   # (B,): of each sequence
     const Py_ssize_t* places    # (B,): the number of each sequence of the caller's order
+    Py_ssize_t passed           # steps that lengths count and that are before those of the arrays
     const void* W_xh
     const void* W_hh
     const void* b_h

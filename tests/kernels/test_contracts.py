@@ -24,7 +24,8 @@ SIGNATURES = {
     "workspace!",
     "rnn_train": "cell x y rows batch_size theta! hidden_size output_size loss max_norm max_value "
     "optimizer memory settings steps! rates losses! norms! workspace!",
-    "rnn_predict": "cell x~ h0? theta hidden_size output_size y! h_n!? workspace!",
+    "rnn_predict": "cell x~ h0? theta hidden_size output_size y!~ h_n!? lengths? reverse "
+    "workspace!",
     "stream_parameters": "cell theta input_size hidden_size output_size batch",
     "stream_step": "cell parameters x h h_next! y! output_size workspace!",
     "mse": "y_hat y weights? dy!?",
@@ -247,7 +248,8 @@ def is_spoilt(kernel, name, how, array):
         # Alone, an array may have either dtype.
         return name != "values" and kernel != "stream_parameters"
     if how == "none":
-        return "?" not in word
+        # y may be None, but not with an output layer.
+        return "?" not in word and (kernel, name) != ("rnn_predict", "y")
     if how == "gaps between elements":
         return array.shape[-1] > 1
     if how == "read-only":

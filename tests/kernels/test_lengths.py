@@ -1,4 +1,4 @@
-"""rnn_forward, rnn_backward and the output layer with lengths, in both directions.
+"""rnn_forward, rnn_backward, rnn_predict and the output layer with lengths, in both directions.
 
 Each sequence has the numbers that it has alone. The third implementation computes those; NaN past a
 sequence's end shows that nothing is read there.
@@ -151,6 +151,59 @@ def test_reverse_has_the_bits_of_reversed_inputs(native, dtype, cell):
         assert np.array_equal(actual["dx"][b, :length], turned)
     for name in ("dW_xh", "dW_hh", "db_h", "dh0"):
         assert np.array_equal(actual[name], expected[name]), name
+
+
+def predictions_of(p, states):
+    """The outputs (T, O) of one sequence, given its states (T + 1, S)."""
+    h = states[1:, : p.H]
+    return h @ p.params["W_hy"].T.astype(np.float64) + p.params["b_y"] if p.O else h
+
+
+@dtypes
+@cells
+@reverses
+@all_lengths
+@pytest.mark.parametrize("O", [4, 0], ids=["output layer", "states alone"])
+@pytest.mark.parametrize("layout", ["contiguous", "time_major"])
+def test_predictions(kernels, assert_close, dtype, cell, reverse, lengths, O, layout):
+    p = problem(cell, dtype, lengths, O=O)
+    untouched = p.empty(p.B, p.T, p.outputs, layout=layout)
+    how = {"x": p.x, "h0": p.h0, "layout": layout}
+    y, h_n = problems.predict(kernels, p, **how, lengths=p.lengths, reverse=reverse)
+    for b, (states, _, _) in enumerate(alone(p, reverse)):
+        length, expected = lengths[b], predictions_of(p, states[0])
+        expected = expected[::-1] if reverse else expected
+        assert_close(y[b, :length], expected, dtype=dtype, label=f"y of {b}")
+        assert np.array_equal(y[b, length:], untouched[b, length:], equal_nan=True)
+        assert_close(h_n[b], states[0, -1], dtype=dtype, label=f"h_n of {b}")
+
+
+CHUNKS = {
+    "batch": {"T": 60, "B": 13, "H": 35},
+    "one sequence": {"T": 60, "B": 1, "H": 35},
+    "one sequence of few units": {"T": 60, "B": 1, "H": 8},
+    "members share units": {"T": 30, "B": 3, "H": 256},
+}
+
+
+@dtypes
+@cells
+@reverses
+@pytest.mark.parametrize("sizes", CHUNKS.values(), ids=CHUNKS)
+def test_predictions_in_chunks(kernels, assert_close, dtype, cell, reverse, sizes):
+    """Longer than the 24 steps whose states are kept."""
+    sizes = SIZES | sizes
+    T, B = sizes["T"], sizes["B"]
+    lengths = np.array([T - 7, 0, 24, T, 1, 25, 3, T - 1, 23, 2, 48, 0, 5][:B])
+    p = problem(cell, dtype, lengths, **sizes)
+    how = {"lengths": p.lengths, "reverse": reverse}
+    h, _ = problems.layer_forward(kernels, p, **how)
+    y, h_n = problems.predict(kernels, p, x=p.x, h0=p.h0, **how)
+    for b, length in enumerate(lengths):
+        expected = predictions_of(p, h[b, : length + 1].astype(np.float64))
+        expected = expected[::-1] if reverse else expected
+        assert_close(y[b, :length], expected, dtype=dtype, label=f"y of {b}")
+        assert_close(h_n[b], h[b, length], dtype=dtype, label=f"h_n of {b}")
 
 
 @dtypes

@@ -59,6 +59,13 @@ def bits(results):
     return [r.tobytes() if isinstance(r, np.ndarray) else r for r in results]
 
 
+def predictions_with_lengths(native, p):
+    lengths = np.arange(p.B) * 7 % (p.T + 1)
+    lengths[0] = p.T
+    y, h_n = problems.predict(native, p, h0=p.h0, lengths=lengths, reverse=True)
+    return np.concatenate([y_b[:length] for y_b, length in zip(y, lengths, strict=True)]), h_n
+
+
 def calls_on(native, sizes, dtype, cell="tanh"):
     """By name, calls that return the bits of all that kernels write."""
 
@@ -70,6 +77,7 @@ def calls_on(native, sizes, dtype, cell="tanh"):
         "layers": bits_of(problems.layers),
         "gradient": bits_of(problems.gradient),
         "predictions": bits_of(problems.predict),
+        "predictions with lengths": bits_of(predictions_with_lengths),
     }
     # What follows the recurrence is the same code for all gated cells.
     if cell in ("tanh", "lstm"):

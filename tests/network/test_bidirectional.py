@@ -5,7 +5,6 @@ import pytest
 from network_problems import LENGTHS, SKIP, B, inputs, packed, random_state, unpacked
 
 from crnn._network import bidirectional, blocks
-from crnn._network import network as networks
 
 SETTINGS = {
     "outputs": {},
@@ -19,7 +18,6 @@ SETTINGS = {
 def in_blocks(monkeypatch, request):
     """Blocks of so many of the seven steps, and parts of two sequences."""
     monkeypatch.setattr(blocks, "BLOCK_SCALARS", 0)
-    monkeypatch.setattr(networks, "BLOCK_SCALARS", 0)
     monkeypatch.setattr(blocks, "BLOCK_STEPS", request.param)
     monkeypatch.setattr(bidirectional, "HANDED_SCALARS", 0)
     monkeypatch.setattr(bidirectional, "PART_SEQUENCES", 2)

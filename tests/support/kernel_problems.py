@@ -234,14 +234,14 @@ def gradient(kernels, p, *, x=None, max_norm=None, max_value=None):
     return value, norm, dtheta
 
 
-def predict(kernels, p, *, x=None, h0=None):
+def predict(kernels, p, *, x=None, h0=None, layout="contiguous", lengths=None, reverse=False):
     """(y, h_n) of rnn_predict."""
-    x = p.x if x is None else x
+    x = p.x if x is None else laid_out(x, layout)
     T = x.shape[1]
-    y, h_n = p.empty(p.B, T, p.outputs), p.empty(*p.h0.shape)
+    y, h_n = p.empty(p.B, T, p.outputs, layout=layout), p.empty(*p.h0.shape)
     size = kernels.predict_workspace_size(p.cell, T, p.B, p.I, p.H, p.O, p.dtype)
     with workspace(size, p.dtype) as scratch:
-        kernels.rnn_predict(p.cell, x, h0, p.theta, p.H, p.O, y, h_n, scratch)
+        kernels.rnn_predict(p.cell, x, h0, p.theta, p.H, p.O, y, h_n, lengths, reverse, scratch)
     return y, h_n
 
 

@@ -122,28 +122,42 @@ def rnn_gradient(
 
 
 def rnn_predict(
-    cell, x, h0, theta, Py_ssize_t hidden_size, Py_ssize_t output_size, y, h_n, workspace
+    cell, x, h0, theta, Py_ssize_t hidden_size, Py_ssize_t output_size, y, h_n, lengths,
+    bint reverse, workspace
 ):
     cdef int dtype = float_type(x)
     cdef Table* f = table(dtype)
     cdef Sizes s = network_sizes(x, dtype, cell, hidden_size, output_size)
+    cdef Py_ssize_t state = s.cell.state_blocks * s.H
     cdef void* parameters = vector(theta, dtype, parameter_count(s), READ)
     cdef Py_ssize_t needed = 0
+    cdef const Py_ssize_t* ends = NULL
+    cdef Order order
     cdef Call c
     memset(&c, 0, sizeof(c))
     c.sizes = s
     c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
-    c.h0 = matrix(h0, dtype, s.B, s.cell.state_blocks * s.H, READ)
-    c.y = sequences(y, dtype, s.B, s.T, s.O, WRITTEN | np.NPY_ARRAY_C_CONTIGUOUS)
-    c.h_n = matrix(h_n, dtype, s.B, s.cell.state_blocks * s.H, WRITTEN)
-    if (positive(s) and c.x.data and (c.h0 or h0 is None) and parameters and c.y.data
-            and (c.h_n or h_n is None)):
-        needed = f.predict_workspace_size(NULL, s)
+    c.h0 = matrix(h0, dtype, s.B, state, READ)
+    c.y = sequences(y, dtype, s.B, s.T, s.O, WRITTEN)
+    c.h_n = matrix(h_n, dtype, s.B, state, WRITTEN)
+    if (positive(s) and c.x.data and (c.h0 or h0 is None) and parameters
+            and (c.y.data or (y is None and output_size == 0)) and (c.h_n or h_n is None)
+            and read_lengths(lengths, s, &ends)):
+        needed = predict_size(dtype, s)
         c.workspace = scratch(workspace, dtype, needed)
     if not c.workspace:
         _refuse("rnn_predict", {"x": x, "h0": h0, "theta": theta, "y": y, "h_n": h_n,
-                                "workspace": workspace}, needed, cell=cell,
+                                "lengths": lengths, "workspace": workspace}, needed, cell=cell,
                 hidden_size=hidden_size, output_size=output_size)
     place_parameters(&c, dtype, parameters)
+    order = order_of(&c, dtype, ends, f.predict_workspace_size(NULL, s))
+    put_in_order(&c.x, &order, reverse)
+    put_in_order(&c.y, &order, reverse)
+    if c.h0 != NULL:
+        c.h0 = states_in_order(&order, <void*> c.h0)
+    if c.h_n != NULL and ends != NULL:
+        c.h_n = order.states
     with nogil:
         run_team(team_size(s), f.predict, &c)
+    if c.h_n != NULL and ends != NULL:
+        states_of_caller(&order, np.PyArray_DATA(<np.ndarray> h_n))

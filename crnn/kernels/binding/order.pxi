@@ -28,6 +28,11 @@ cdef inline Py_ssize_t layer_size(int dtype, Sizes s) noexcept nogil:
     return table(dtype).layer_workspace_size(NULL, s) + order_size(dtype, s)
 
 
+cdef inline Py_ssize_t predict_size(int dtype, Sizes s) noexcept nogil:
+    """Scalars of workspace of a prediction."""
+    return table(dtype).predict_workspace_size(NULL, s) + order_size(dtype, s)
+
+
 cdef inline Py_ssize_t output_size(int dtype, Sizes s) noexcept nogil:
     """Scalars of workspace of an output layer's call."""
     return table(dtype).output_workspace_size(NULL, s) + order_size(dtype, s)

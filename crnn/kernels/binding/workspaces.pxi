@@ -43,8 +43,7 @@ def train_workspace_size(cell, T, B, I, H, O, dtype):
 
 
 def predict_workspace_size(cell, T, B, I, H, O, dtype):
-    cdef Sizes s = as_sizes(cell, T, B, I, H, O)
-    return table_of(dtype).predict_workspace_size(NULL, s)
+    return predict_size(number_of(dtype), as_sizes(cell, T, B, I, H, O))
 
 
 def stream_workspace_size(cell, B, I, H, O, dtype):

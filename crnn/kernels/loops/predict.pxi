@@ -4,6 +4,8 @@
 #     h, gates          of a chunk of steps, in the workspace; h[:, 0] is the state before the chunk
 #     h0, h_n           (B, states * H): the first states, or NULL for zero; the last ones, or NULL
 #
+# Where sequences have lengths, no step past their ends is computed, and y is not written there.
+#
 # Parameters are packed first (`pack_forward`): once for a prediction of whole sequences, or once
 # for all steps of a stream. The order in which a number of y is summed depends on the sizes of the
 # network and of the batch, and not on the number of steps. So the outputs of a stream have the bits
@@ -110,13 +112,17 @@ cdef inline void copy_state(vec* to, Py_ssize_t to_c, const vec* source, Py_ssiz
 
 
 cdef void predict(Call* c, Team team, const vec* dtype) noexcept nogil:
-    """Write y and, where wanted, the last states. Pack the parameters unless the Call has them."""
+    """Write y and the last states, each where it is wanted.
+
+    Pack the parameters unless the Call has them.
+    """
     cdef Sizes s = c.sizes
     cdef Call chunk = c[0]
     cdef Part part = part_of(dtype, c, team)
-    cdef Share mine = share(team, s.B, DEAL_UNIT), steps
+    cdef Share mine = share(team, s.B, DEAL_UNIT) if part.by_units else part.rows, steps
     cdef Py_ssize_t most = chunk_steps(dtype, s), state = s.cell.state_blocks * s.H
-    cdef Py_ssize_t b, t, first = 0
+    cdef Py_ssize_t T = steps_of(c, 0, s.T), b, t
+    cdef bint copies = c.y.data != NULL and not s.has_output_layer
     chunk.h.data = at(<const vec*> c.workspace, packed_forward_size(dtype, s))
     if c.packed.W_hh == NULL:
         place_packed(dtype, s, c.workspace, &chunk.packed)
@@ -134,20 +140,22 @@ cdef void predict(Call* c, Team team, const vec* dtype) noexcept nogil:
             copy_state(step_of(dtype, chunk.h, b, 0), chunk.to_c,
                        at(<const vec*> c.h0, b * state), s.H, s)
     team_wait(team)
-    while first < s.T:
-        chunk.sizes.T = min(most, s.T - first)
-        chunk.x.data = step_of(dtype, c.x, 0, first)
-        chunk.y.data = step_of(dtype, c.y, 0, first)
+    while chunk.passed < T:
+        chunk.sizes.T = min(most, T - chunk.passed)
+        chunk.x.data = at(<const vec*> c.x.data, chunk.passed * c.x.per_step)
+        chunk.y.data = at(<const vec*> c.y.data, chunk.passed * c.y.per_step)
         run_forward(&chunk, &chunk.packed, dtype, True, &part)
-        steps = steps_share(&part, 0 if s.has_output_layer else chunk.sizes.T)
-        for b in range(part.rows.first, part.rows.last):
+        for b in range(part.rows.first, part.rows.last if copies else part.rows.first):
+            steps = steps_share(&part, steps_of(&chunk, b, chunk.sizes.T))
             for t in range(steps.first, steps.last):
                 copy_scalars(step_of(dtype, chunk.y, b, t), 1, step_of(dtype, chunk.h, b, t + 1), 1,
                              s.H)
         for b in range(mine.first, mine.last):
-            copy_state(step_of(dtype, chunk.h, b, 0), chunk.to_c,
-                       step_of(dtype, chunk.h, b, chunk.sizes.T), chunk.to_c, s)
+            t = steps_of(&chunk, b, chunk.sizes.T)
+            if t > 0:
+                copy_state(step_of(dtype, chunk.h, b, 0), chunk.to_c,
+                           step_of(dtype, chunk.h, b, t), chunk.to_c, s)
         wait_for_units(&part)
-        first += most
+        chunk.passed += most
     for b in range(mine.first, mine.last if c.h_n != NULL else mine.first):
         copy_state(at(<vec*> c.h_n, b * state), s.H, step_of(dtype, chunk.h, b, 0), chunk.to_c, s)

@@ -106,12 +106,12 @@ cdef inline Share steps_share(const Part* part, Py_ssize_t T) noexcept nogil:
 
 cdef inline Py_ssize_t steps_of(const Call* c, Py_ssize_t b, Py_ssize_t T) noexcept nogil:
     """How many of the T steps sequence b has."""
-    return T if c.lengths == NULL else min(T, c.lengths[b])
+    return T if c.lengths == NULL else min(T, max(0, c.lengths[b] - c.passed))
 
 
 cdef inline Share live_at(const Call* c, Share rows, Py_ssize_t t) noexcept nogil:
     """Those of the sequences that have a step t. Longer sequences come first."""
     if c.lengths != NULL:
-        while rows.last > rows.first and c.lengths[rows.last - 1] <= t:
+        while rows.last > rows.first and c.lengths[rows.last - 1] - c.passed <= t:
             rows.last -= 1
     return rows

@@ -6,7 +6,7 @@ through the same steps one at a time, so both give the same bits.
 
 import numpy as np
 
-from crnn._typing import Array
+from crnn._typing import Array, IntArray
 from crnn.kernels import cells, contracts
 from crnn.kernels.reference.layers import output_backward, output_forward, rnn_backward, rnn_forward
 from crnn.kernels.reference.losses import cross_entropy, mse, sse
@@ -103,8 +103,10 @@ def rnn_predict(
     theta: Array,
     hidden_size: int,
     output_size: int,
-    y: Array,
+    y: Array | None,
     h_n: Array | None,
+    lengths: IntArray | None,
+    reverse: bool,
     workspace: Array,
 ) -> None:
     """Compute the outputs and the last states, keeping nothing else.
@@ -121,25 +123,44 @@ def rnn_predict(
         The parameters, in the order of `cells.parameter_shapes`.
     hidden_size, output_size : int
         H and O. An output_size of 0 means no output layer: the outputs are the states h_t.
-    y : array (B, T, O)
-        The outputs are written.
+    y : array (B, T, O) or None
+        The outputs are written, but not past sequences' ends. None: not wanted, with an
+        output_size of 0.
     h_n : array (B, states * H) or None
-        The last states are written. None: not wanted.
+        The states after each sequence's last step are written. None: not wanted.
+    lengths : intp array (B,) or None
+        Steps of each sequence, in any order; None: T.
+    reverse : bool
+        Whether sequences are read from their last step to their first.
     workspace : array (n,)
         Scratch memory of at least `predict_workspace_size` scalars.
     """
     contracts.check(
         "rnn_predict",
-        {"x": x, "h0": h0, "theta": theta, "y": y, "h_n": h_n, "workspace": workspace},
+        {
+            "x": x,
+            "h0": h0,
+            "theta": theta,
+            "y": y,
+            "h_n": h_n,
+            "lengths": lengths,
+            "workspace": workspace,
+        },
         cell=cell,
         hidden_size=hidden_size,
         output_size=output_size,
     )
-    W = cells.views(theta, cells.parameter_shapes(cell, x.shape[2], hidden_size, output_size))
+    B, T, I = x.shape
+    W = cells.views(theta, cells.parameter_shapes(cell, I, hidden_size, output_size))
     states = cells.get_cell(cell).state_blocks
-    h = np.zeros((x.shape[0], states * hidden_size), theta.dtype) if h0 is None else h0
-    for t in range(x.shape[1]):
-        y[:, t], h = _step(cell, W, np.ascontiguousarray(x[:, t]), h)
+    h = np.zeros((B, states * hidden_size), theta.dtype) if h0 is None else h0.copy()
+    ends = np.full(B, T) if lengths is None else lengths
+    for s in range(T):
+        b = np.flatnonzero(ends > s)
+        t = ends[b] - 1 - s if reverse else s
+        y_t, h[b] = _step(cell, W, x[b, t], h[b])
+        if y is not None:
+            y[b, t] = y_t
     if h_n is not None:
         h_n[...] = h
 
