@@ -9,8 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from crnn._inputs import arrays, sequences
+from crnn._inputs.excluded import whole_numbers
+from crnn._network import memory
+from crnn._network.lengths import clear_padding
 from crnn._network.network import Network
-from crnn._typing import Array, StateLike, StateT
+from crnn._typing import Array, IntArray, StateLike, StateT
+from crnn.conversion import as_numbers
 from crnn.kernels.streams import STATE_DELETED, STREAM_BUSY, STREAM_PICKLED, check_out, stream_repr
 
 # Blocks of no more steps go through `stream_step`: a prediction packs the parameters at each call,
@@ -121,16 +125,20 @@ class Stream(ABC, Generic[StateT]):
         self._states, self._next_states = self._next_states, self._states
         return x_t
 
-    def run(self, x: npt.ArrayLike) -> Array:
+    def run(self, x: npt.ArrayLike, lengths: npt.ArrayLike | None = None) -> Array:
         """Read a block of steps, move the states on, return the outputs of all of them.
 
         Parameters
         ----------
         x : array (batch, time, inputs) or (time, inputs); with categories (batch, time) or (time,)
+        lengths : array (batch,), optional
+            So many of its steps each sequence reads, from 0 to all; its state is then that after
+            the last of them. What `x` holds past them has no effect.
 
         Returns
         -------
         array (batch, time, outputs) or (time, outputs)
+            Zero past a sequence's length.
 
         Raises
         ------
@@ -139,16 +147,20 @@ class Stream(ABC, Generic[StateT]):
         RuntimeError
             Another thread is using this stream.
         """
-        steps = self._convert("x", x, "time inputs")
+        ends = None
+        if lengths is None:
+            steps = self._convert("x", x, "time inputs")
+        else:
+            steps, ends = self._convert("x", x, "time inputs", lengths)
         batch = steps if steps.ndim == 3 else steps[None]
         with self._alone:
-            if batch.shape[1] <= SHORT_BLOCK:
+            if batch.shape[1] <= SHORT_BLOCK and ends is None:
                 y = np.empty((*batch.shape[:2], self.output_size), self.dtype)
                 for t in range(batch.shape[1]):
                     y[:, t] = self._through_layers(np.ascontiguousarray(batch[:, t]))
             else:
                 states = np.stack(self._states)
-                y = self._network.predict_steps(batch, states, states)
+                y = self._network.predict_steps(batch, states, states, ends)
                 self._states = list(states)
         return y if steps.ndim == 3 else y[0]
 
@@ -249,11 +261,13 @@ def make_stream(network: Network, batch_size: int | None) -> Any:
     )  # fmt: skip
 
 
-def converter(network: Network, batch_size: int | None) -> Callable[[str, Any, str], Array]:
+def converter(network: Network, batch_size: int | None) -> Callable[..., Any]:
     """Return the function that checks and converts what a stream is given.
 
     It takes the argument's name, its value and the names of its axes without the batch axis, such
-    as "time inputs". Category numbers come back as one-hot vectors.
+    as "time inputs", and perhaps the lengths of sequences. Category numbers come back as one-hot
+    vectors. With lengths it returns these, too: the pair of an array that is finite past
+    sequences' ends, and an intp array.
     """
     architecture, kernels = network.architecture, network.kernels
     like = np.empty(0, network.flat.dtype)
@@ -264,7 +278,25 @@ def converter(network: Network, batch_size: int | None) -> Callable[[str, Any, s
     if architecture.categorical:
         ready_shapes = {}
 
-    def convert(name: str, value: Any, axes: str) -> Array:
+    def convert_with_lengths(
+        name: str, value: Any, axes: str, lengths: npt.ArrayLike
+    ) -> tuple[Array, IntArray | None]:
+        if batch_size is None:
+            raise ValueError(
+                "lengths: expected None with one sequence, a stream without batch_size"
+            )
+        value, ends = memory.copy(as_numbers(name, value)), None
+        # Another shape is an error of the value, which comes below.
+        if value.ndim > 1 and len(value) == batch_size:
+            ends = arrays.lengths(lengths, batch_size, value.shape[1], at_least=0)
+            clear_padding(value, ends)
+        if architecture.categorical:
+            value = whole_numbers(name, value)
+        return convert(name, value, axes), ends
+
+    def convert(name: str, value: Any, axes: str, lengths: npt.ArrayLike | None = None) -> Any:
+        if lengths is not None:
+            return convert_with_lengths(name, value, axes, lengths)
         # The usual case first: it costs less than the arithmetic of a small network.
         if axes in ready_shapes and kernels.is_kernel_ready(value, like, ready_shapes[axes]):
             ready: Array = value

@@ -332,7 +332,9 @@ class Network:
             return y, h_n
         return np.array(y, h_n.dtype).reshape(-1, self.architecture.outputs), h_n
 
-    def predict_steps(self, x: Array, h0: Array, h_n: Array) -> Array:
+    def predict_steps(
+        self, x: Array, h0: Array, h_n: Array, lengths: IntArray | None = None
+    ) -> Array:
         """Return the outputs (B, T, O) of every step, and write the last states to h_n.
 
         As `predict` for features of networks that read in one direction, whatever their
@@ -341,9 +343,13 @@ class Network:
         B, T = x.shape[:2]
         y = memory.empty((B, T, self.architecture.outputs), self.flat.dtype)
         states = h0
-        for first, last, _ in in_blocks(T, None, block_steps(B, self.architecture.features)):
-            states = self._through_layers(x[:, first:last], states, None, y[:, first:last])
+        longest = T if lengths is None else int(lengths.max())
+        every = block_steps(B, self.architecture.features)
+        for first, last, in_block in in_blocks(longest, lengths, every):
+            states = self._through_layers(x[:, first:last], states, in_block, y[:, first:last])
         h_n[...] = states
+        if lengths is not None:
+            clear_padding(y, lengths)
         return y
 
     def _through_layers(

@@ -162,6 +162,7 @@ cdef inline outputs_for(Stream self, StreamData* data, Py_ssize_t T):
 
 
 _CONVERT = "convert: expected to return an array that the stream can take"
+_LENGTHS = "lengths: expected an intp array of a number from 0 to the steps of x for each sequence"
 _UNCONVERTED = "x: expected an array that the stream can take as it is, for it has no `convert`"
 
 
@@ -193,7 +194,8 @@ cdef class Stream:
     batch_size : int or None
     convert : callable or None
         Called with "x" or "state", what was passed, and the names of the array's axes after the
-        batch; returns an array that fits, or raises. None: the caller passes arrays that fit.
+        batch; returns an array that fits, or raises. With lengths it gets these as well, and
+        returns the pair of both arrays. None: the caller passes arrays that fit.
     always_convert : bool
         Inputs go through `convert` even where they are arrays that fit.
 
@@ -284,16 +286,20 @@ cdef class Stream:
         release(data)
         return out
 
-    def run(self, x):
+    def run(self, x, lengths=None):
         """Read a block of steps, move the state on, return the outputs of all of them.
 
         Parameters
         ----------
         x : array (batch, time, inputs) or (time, inputs)
+        lengths : array (batch,), optional
+            So many of its steps each sequence reads, from 0 to all; its state is then that after
+            the last of them. What `x` holds past them has no effect.
 
         Returns
         -------
         array (batch, time, outputs) or (time, outputs)
+            Zero past a sequence's length.
 
         Raises
         ------
@@ -304,29 +310,48 @@ cdef class Stream:
         """
         cdef StreamData* data = data_of(self)
         cdef Call c = data.call
-        cdef Py_ssize_t T = 0
-        cdef void* inputs = NULL if self.always_convert else inputs_of(self, data, x, &T)
+        cdef Py_ssize_t T = 0, size, b
+        cdef const Py_ssize_t* ends = NULL
+        cdef void* inputs = NULL
+        cdef void* last
+        cdef Order order
+        if lengths is not None and self.convert is not None:
+            x, lengths = self.convert("x", x, "time inputs", lengths)
+        elif not self.always_convert:
+            inputs = inputs_of(self, data, x, &T)
         if not inputs:
-            x = converted(self, x, "time inputs")
+            if lengths is None or self.convert is None:
+                x = converted(self, x, "time inputs")
             axes = () if self.batch_size is None else (self.batch_size,)
             if type(x) is np.ndarray and (<object> x).shape == (*axes, 0, c.sizes.I):
                 return numpy.empty((*axes, 0, c.sizes.O), self.parameters.dtype)
             inputs = inputs_of(self, data, x, &T)
             if not inputs:
                 raise TypeError(_CONVERT)
+        c.sizes.T = T
+        if not read_lengths(lengths, c.sizes, &ends):
+            raise TypeError(_LENGTHS)
         y = outputs_for(self, data, T)
         h = state_for(self, data)
-        c.sizes.T = T
+        last = np.PyArray_DATA(<np.ndarray> h)
         c.x.data, c.x.per_sequence = inputs, T * c.sizes.I
         c.y.data, c.y.per_sequence = np.PyArray_DATA(<np.ndarray> y), T * c.sizes.O
-        c.h0 = c.h_n = np.PyArray_DATA(<np.ndarray> h)
-        workspace = numpy.empty(data.table.predict_workspace_size(NULL, c.sizes), y.dtype)
+        workspace = numpy.empty(predict_size(data.dtype, c.sizes), y.dtype)
         c.workspace = np.PyArray_DATA(<np.ndarray> workspace)
+        order = order_of(&c, data.dtype, ends, data.table.predict_workspace_size(NULL, c.sizes))
+        put_in_order(&c.x, &order, False)
+        put_in_order(&c.y, &order, False)
         acquire(data)
         with nogil:
-            move_state(data, NULL, c.h_n)
+            move_state(data, NULL, last)
+            c.h0 = c.h_n = states_in_order(&order, last)
             run_team(team_size(c.sizes), data.table.predict, &c)
-            move_state(data, c.h_n, NULL)
+            if ends != NULL:
+                states_of_caller(&order, last)
+                size = c.sizes.O * itemsize(data.dtype)
+                for b in range(c.sizes.B):
+                    memset(<char*> c.y.data + (b * T + ends[b]) * size, 0, (T - ends[b]) * size)
+            move_state(data, last, NULL)
         release(data)
         return y
 

@@ -155,12 +155,15 @@ def rnn_predict(
     states = cells.get_cell(cell).state_blocks
     h = np.zeros((B, states * hidden_size), theta.dtype) if h0 is None else h0.copy()
     ends = np.full(B, T) if lengths is None else lengths
+    all_rows = np.arange(B)
     for s in range(T):
+        t = np.maximum(ends - 1 - s, 0) if reverse else np.full(B, s)
+        # Of all sequences, because a product of fewer rows may round differently
+        y_t, h_t = _step(cell, W, x[all_rows, t], h)
         b = np.flatnonzero(ends > s)
-        t = ends[b] - 1 - s if reverse else s
-        y_t, h[b] = _step(cell, W, x[b, t], h[b])
+        h[b] = h_t[b]
         if y is not None:
-            y[b, t] = y_t
+            y[b, t[b]] = y_t[b]
     if h_n is not None:
         h_n[...] = h
 
