@@ -13,7 +13,7 @@ from importlib.util import find_spec
 BUILDS = ("_baseline", "_avx2", "_avx512")
 # Cython's names of the specialisations for float32 and float64
 DTYPES = {"fuse_0": "float32", "fuse_1": "float64"}
-FUNCTIONS = {"product": "tile", "row_product": "one sequence"}
+FUNCTIONS = {"wide_tile_MR": "tile", "row_product": "one sequence"}
 SHOWN = 4
 
 # Without fused multiply-adds, each multiplication has its addition beside it.
@@ -53,7 +53,7 @@ def main() -> None:
         print(build.removeprefix("_"))
         found: dict[str, set[tuple[int, int, str, int]]] = {}
         for name, code in functions(build):
-            title = re.search(r"(fuse_[01]).*?(row_product|(?<!row_)product)(\.|$)", name)
+            title = re.search(r"(fuse_[01]).*?(row_product|wide_tile_MR)(\.|$)", name)
             if not title:
                 continue
             lines = found.setdefault(f"{FUNCTIONS[title[2]]}, {DTYPES[title[1]]}", set())

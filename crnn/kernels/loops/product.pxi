@@ -128,46 +128,38 @@ cdef void finish(int epilogue, Py_ssize_t M, Py_ssize_t columns, const vec* dtyp
         finish_rows(RELU_GRADIENT, M, columns, dtype, C, h)
 
 
-cdef void panel_products(Py_ssize_t M, Py_ssize_t columns, Py_ssize_t K_x, Rows X,
-                         const vec* panel_x, Py_ssize_t K, Rows A, Py_ssize_t A_k,
-                         const vec* panel, Rows start, Rows C) noexcept nogil:
-    """C (M, columns) = start + X (M, K_x) panel_x + A (M, K) panel. No data in `start`: zero."""
-    cdef Py_ssize_t L = lanes(panel), NR = panel_columns(panel), width = padded(panel, columns)
-    cdef Py_ssize_t last = columns - (width - L), k_x, k
-    # Panels are used up in pieces that stay in L1 while the rows pass by.
-    cdef Py_ssize_t depth = PANEL_BYTES // (NR * itemsize(panel))
-    cdef vec[NV] zeros
-    if start.data == NULL:
-        memset(zeros, 0, sizeof(zeros))
-        start = rows_of(<vec*> zeros, 0)
-    while K_x + K > 0:
-        k_x = min(depth, K_x)
-        k = min(depth - k_x, K)
-        # A literal number of registers in each call: see `tile`.
-        if columns == NR:
-            tile_rows(M, NV, L, k_x, X, panel_x, k, A, A_k, panel, start, C)
-        elif width == NR:
-            tile_rows(M, NV, last, k_x, X, panel_x, k, A, A_k, panel, start, C)
-        elif NV > 2 and width == 2 * L:
-            tile_rows(M, 2, last, k_x, X, panel_x, k, A, A_k, panel, start, C)
-        else:
-            tile_rows(M, 1, last, k_x, X, panel_x, k, A, A_k, panel, start, C)
-        start = C
-        X, panel_x, K_x = columns_from(panel, X, k_x), at(panel_x, k_x * width), K_x - k_x
-        A, panel, K = columns_from(panel, A, k * A_k), at(panel, k * width), K - k
-
-
 cdef void products(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K_x, Rows X, const vec* panels_x,
                    Py_ssize_t K, Rows A, Py_ssize_t A_k, const vec* panels, Rows start,
                    Rows C) noexcept nogil:
     """C (M, N) = start + X (M, K_x) B_x + A (M, K) B, both packed. No data in `start`: zero."""
-    cdef Py_ssize_t NR = panel_columns(panels), p, n
-    for p in range(blocks(N, NR)):
-        n = p * NR
-        panel_products(M, min(NR, N - n), K_x, X, at(panels_x, n * K_x), K, A, A_k,
-                       at(panels, n * K),
-                       columns_from(panels, start, n) if start.data != NULL else start,
-                       columns_from(panels, C, n))
+    cdef Py_ssize_t NR = panel_columns(panels), n = 0, width, k_x, k
+    # Panels are used up in pieces that stay in L1 while the rows pass by.
+    cdef Py_ssize_t depth = PANEL_BYTES // (NR * itemsize(panels))
+    cdef vec[NV] zeros
+    cdef Operands o
+    if start.data == NULL:
+        memset(zeros, 0, sizeof(zeros))
+    o.A_k = A_k
+    while n < N:
+        o.columns = min(NR, N - n)
+        o.start = rows_of(<vec*> zeros, 0)
+        if start.data != NULL:
+            o.start = columns_from(panels, start, n)
+        o.C, o.X, o.A = columns_from(panels, C, n), X, A
+        o.panel_x, o.panel = at(panels_x, n * K_x), at(panels, n * K)
+        k_x, k = K_x, K
+        while k_x + k > 0:
+            o.K_x = min(depth, k_x)
+            o.K = min(depth - o.K_x, k)
+            tile_rows(M, &o, panels)
+            k_x, k = k_x - o.K_x, k - o.K
+            if k_x + k > 0:
+                width = padded(panels, o.columns)
+                o.start = o.C
+                o.X, o.A = columns_from(panels, o.X, o.K_x), columns_from(panels, o.A, o.K * A_k)
+                o.panel_x = at(<const vec*> o.panel_x, o.K_x * width)
+                o.panel = at(<const vec*> o.panel, o.K * width)
+        n += NR
 
 
 cdef void product(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, Rows A, Py_ssize_t A_k,
