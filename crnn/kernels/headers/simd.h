@@ -50,7 +50,7 @@ typedef int32_t bits_f32 __attribute__((vector_size(CRNN_VECTOR_BYTES)));
 typedef int64_t bits_f64 __attribute__((vector_size(CRNN_VECTOR_BYTES)));
 
 /* splat: every lane holds x. The literal zero is subtracted, not added: -0 + 0 is +0. */
-#define CRNN_DEFINE(SUFFIX, REAL, INT, EXPONENT_BITS, EXPONENT_BIAS)                               \
+#define CRNN_DEFINE(SUFFIX, REAL, INT, EXPONENT_BITS)                                              \
     CRNN_INLINE vec_##SUFFIX splat_##SUFFIX(REAL x) { return x - (vec_##SUFFIX){0}; }              \
     CRNN_INLINE vec_##SUFFIX load_##SUFFIX(const REAL *p) {                                        \
         vec_##SUFFIX v;                                                                            \
@@ -59,13 +59,14 @@ typedef int64_t bits_f64 __attribute__((vector_size(CRNN_VECTOR_BYTES)));
     }                                                                                              \
     CRNN_INLINE void store_##SUFFIX(REAL *p, vec_##SUFFIX v) { memcpy(p, &v, sizeof v); }          \
     /* 2^n for a whole number n within the exponent's range, kept in a floating lane after a */    \
-    /* large constant was added that leaves n in the low bits of the significand */                \
+    /* large constant was added that leaves n and the exponent's bias in the low bits of the */    \
+    /* significand */                                                                              \
     CRNN_INLINE vec_##SUFFIX power_of_two_##SUFFIX(vec_##SUFFIX shifted) {                         \
-        return (vec_##SUFFIX)(((bits_##SUFFIX)shifted + EXPONENT_BIAS) << EXPONENT_BITS);          \
+        return (vec_##SUFFIX)((bits_##SUFFIX)shifted << EXPONENT_BITS);                            \
     }
 
-CRNN_DEFINE(f32, float, int32_t, 23, 127)
-CRNN_DEFINE(f64, double, int64_t, 52, 1023)
+CRNN_DEFINE(f32, float, int32_t, 23)
+CRNN_DEFINE(f64, double, int64_t, 52)
 #undef CRNN_DEFINE
 
 /* magnitude: |v|. with_sign_of: v >= 0 with the sign bit of another. select_below: where
@@ -220,7 +221,7 @@ enum { LANES_F32 = 1, LANES_F64 = 1 };
 typedef float vec_f32;
 typedef double vec_f64;
 
-#define CRNN_DEFINE(SUFFIX, REAL, INT, EXPONENT_BITS, EXPONENT_BIAS, FABS, COPYSIGN)               \
+#define CRNN_DEFINE(SUFFIX, REAL, INT, EXPONENT_BITS, FABS, COPYSIGN)                              \
     CRNN_INLINE REAL splat_##SUFFIX(REAL x) { return x; }                                          \
     CRNN_INLINE REAL load_##SUFFIX(const REAL *p) { return *p; }                                   \
     CRNN_INLINE void store_##SUFFIX(REAL *p, REAL v) { *p = v; }                                   \
@@ -234,13 +235,13 @@ typedef double vec_f64;
     CRNN_INLINE REAL power_of_two_##SUFFIX(REAL shifted) {                                         \
         INT bits;                                                                                  \
         memcpy(&bits, &shifted, sizeof bits);                                                      \
-        bits = (INT)(((uint64_t)bits + EXPONENT_BIAS) << EXPONENT_BITS);                           \
+        bits = (INT)((uint64_t)bits << EXPONENT_BITS);                                             \
         memcpy(&shifted, &bits, sizeof bits);                                                      \
         return shifted;                                                                            \
     }
 
-CRNN_DEFINE(f32, float, int32_t, 23, 127, fabsf, copysignf)
-CRNN_DEFINE(f64, double, int64_t, 52, 1023, fabs, copysign)
+CRNN_DEFINE(f32, float, int32_t, 23, fabsf, copysignf)
+CRNN_DEFINE(f64, double, int64_t, 52, fabs, copysign)
 #undef CRNN_DEFINE
 
 CRNN_INLINE float load_first_f32(const float *p, ptrdiff_t n) { return n ? *p : 0; }

@@ -22,28 +22,24 @@
 # operation of these chains, so the polynomials are short and go by Estrin's scheme, and what
 # multiplies or adds to them at the end is computed beside them.
 
-cdef inline vec reduced(vec t, vec* power) noexcept nogil:
+cdef inline vec_f64 reduced(vec_f64 t, vec_f64* power) noexcept nogil:
     """r of e^t = power e^r, for t within the range that `power` has an exponent for."""
-    cdef vec shifted, n
-    # Adding 1.5 * 2^23, or 1.5 * 2^52, rounds to a whole number and leaves it in the low bits.
-    if vec is vec_f32:
-        shifted = t * splat_f32(1.4426950408889634) + splat_f32(12582912.0)
-        n = shifted - splat_f32(12582912.0)
-        power[0] = power_of_two_f32(shifted)
-        return t - n * splat_f32(0.693359375) - n * splat_f32(-2.12194440e-4)
-    else:
-        shifted = t * splat_f64(1.4426950408889634) + splat_f64(6755399441055744.0)
-        n = shifted - splat_f64(6755399441055744.0)
-        power[0] = power_of_two_f64(shifted)
-        return (t - n * splat_f64(6.93145751953125e-1)
-                - n * splat_f64(1.42860682030941723212e-6))
+    cdef vec_f64 shifted, n
+    # Adding 1.5 * 2^52 rounds to a whole number and leaves it in the low bits; the bias of the
+    # exponent is added, too.
+    shifted = t * splat_f64(1.4426950408889634) + splat_f64(6755399441056767.0)
+    n = shifted - splat_f64(6755399441056767.0)
+    power[0] = power_of_two_f64(shifted)
+    return (t - n * splat_f64(6.93145751953125e-1)
+            - n * splat_f64(1.42860682030941723212e-6))
 
 
-cdef inline vec_f32 exp_tail(vec_f32 r, vec_f32 rr) noexcept nogil:
-    """S of e^r = 1 + r + rr S"""
+cdef inline vec_f32 exp_tail(float sign, vec_f32 r, vec_f32 rr) noexcept nogil:
+    """S of e^t = 1 + t + rr S, where t = sign r; the sign is a literal in each call."""
     cdef vec_f32 sum
-    sum = splat_f32(1.3814599e-3) * rr + (splat_f32(8.368717e-3) * r + splat_f32(4.166839e-2))
-    return sum * rr + (splat_f32(1.6666521e-1) * r + splat_f32(4.9999994e-1))
+    sum = splat_f32(sign * 8.368717e-3) * r + splat_f32(4.166839e-2)
+    sum = splat_f32(1.3814599e-3) * rr + sum
+    return sum * rr + (splat_f32(sign * 1.6666521e-1) * r + splat_f32(4.9999994e-1))
 
 
 cdef inline void exp_rational(vec_f64 r, vec_f64* P, vec_f64* Q) noexcept nogil:
@@ -70,14 +66,14 @@ cdef inline vec vector_tanh(vec x) noexcept nogil:
         near = near * z + splat_f32(1.3320725e-1)
         near = near * z + splat_f32(-3.3332947e-1)
         near = near * z * a + a
-        # `reduced`, with ln 2 in one part and 2a where it is not waited for
+        # As in `reduced`, with 1.5 * 2^23, ln 2 in one part, and 2a where it is not waited for
         t = a + a
-        shifted = a * splat_f32(2.8853900817779268) + splat_f32(12582912.0)
-        n = shifted - splat_f32(12582912.0)
+        shifted = a * splat_f32(2.8853900817779268) + splat_f32(12583039.0)
+        n = shifted - splat_f32(12583039.0)
         power = power_of_two_f32(shifted)
         r = t - n * splat_f32(0.69314718055994531)
         rr = r * r
-        sum = power * rr * exp_tail(r, rr) + (power * r + (power + splat_f32(1)))
+        sum = power * rr * exp_tail(1, r, rr) + (power * r + (power + splat_f32(1)))
         one = with_sign_of_f32(splat_f32(1), x)
         return select_below_f32(a, splat_f32(0.55), with_sign_of_f32(near, x),
                                 one - (one + one) / sum)
@@ -104,13 +100,17 @@ cdef inline vec vector_tanh(vec x) noexcept nogil:
 
 
 cdef inline vec vector_sigmoid(vec x) noexcept nogil:
-    cdef vec t, r, rr, power, exp_P, exp_Q
+    cdef vec t, r, rr, power, shifted, n, exp_P, exp_Q
     # Beyond the limits 1 + e^t is 1, or its inverse as small as can be; NaN passes.
     if vec is vec_f32:
-        t = at_most_f32(at_least_f32(splat_f32(0) - x, splat_f32(-87)), splat_f32(87))
-        r = reduced(t, &power)
+        # As in `reduced`, of -x with the signs in the constants: r is -r there.
+        t = at_most_f32(at_least_f32(x, splat_f32(-87)), splat_f32(87))
+        shifted = t * splat_f32(-1.4426950408889634) + splat_f32(12583039.0)
+        n = shifted - splat_f32(12583039.0)
+        power = power_of_two_f32(shifted)
+        r = t + n * splat_f32(0.693359375) + n * splat_f32(-2.12194440e-4)
         rr = r * r
-        return splat_f32(1) / (power * (rr * exp_tail(r, rr) + r) + (power + splat_f32(1)))
+        return splat_f32(1) / (power * (rr * exp_tail(-1, r, rr) - r) + (power + splat_f32(1)))
     else:
         t = at_most_f64(at_least_f64(splat_f64(0) - x, splat_f64(-700)), splat_f64(700))
         r = reduced(t, &power)

@@ -44,21 +44,30 @@ cdef void gru_pack(vec* packed, const vec* W_hh, Sizes s, bint forward, Team tea
 
 
 cdef inline void gru_units_state(Py_ssize_t count, Py_ssize_t H, vec* gates, const vec* h,
-                                 vec* h_t, vec r, vec z, vec n) noexcept nogil:
-    """h_t of these units from their gates r and z and the pre-activations of n."""
+                                 vec* h_t, vec z, vec n) noexcept nogil:
+    """h_t of these units from their gate z and the pre-activations of n."""
     n = vector_tanh(n)
     store_some(h_t, 0, count, (splat(h, 1) - z) * n + z * load_some(h, 0, count))
-    store_some(gates, 0, count, r)
-    store_some(gates, H, count, z)
     store_some(gates, 2 * H, count, n)
+
+
+cdef inline void gru_units_gates(Py_ssize_t count, Py_ssize_t H, vec* gates, vec r, vec z, vec n,
+                                 vec q) noexcept nogil:
+    """After: stores r, z and the pre-activations of n of these units."""
+    r = vector_sigmoid(r)
+    store_some(gates, 0, count, r)
+    store_some(gates, H, count, vector_sigmoid(z))
+    store_some(gates, 2 * H, count, n + r * q)
 
 
 cdef inline void gru_units_after(Py_ssize_t count, Py_ssize_t H, vec* gates, const vec* h,
                                  vec* h_t, vec r, vec z, vec n, vec q) noexcept nogil:
     """After: gates and h_t of these units, whose pre-activations and q are given."""
-    r = vector_sigmoid(r)
+    r, z = vector_sigmoid(r), vector_sigmoid(z)
+    store_some(gates, 0, count, r)
+    store_some(gates, H, count, z)
     store_some(gates, 3 * H, count, q)
-    gru_units_state(count, H, gates, h, h_t, r, vector_sigmoid(z), n + r * q)
+    gru_units_state(count, H, gates, h, h_t, z, n + r * q)
 
 
 cdef inline void gru_units_reset(Py_ssize_t count, Py_ssize_t H, vec* gates, const vec* h, vec r,
@@ -115,7 +124,7 @@ cdef inline void gru_row_before(Sizes s, const Packed* p, const vec* x_t, vec* g
         count = min(L, H - u)
         z[0] = load_some(gates, 2 * H + u, count)
         add_units_1x1(H, at(gates, 3 * H), at(W_hn, u * H), z)
-        gru_units_state(count, H, at(gates, u), at(h, u), at(h_t, u), load_some(gates, u, count),
+        gru_units_state(count, H, at(gates, u), at(h, u), at(h_t, u),
                         load_some(gates, H + u, count), z[0])
 
 
@@ -164,15 +173,22 @@ cdef void gru_rows(Call* c, const Packed* p, const vec* dtype, Py_ssize_t first,
 cdef inline void gru_units_of_forward(bint after, Py_ssize_t columns, Py_ssize_t H, vec* gates,
                                       const vec* h, vec* h_t) noexcept nogil:
     """After: gates and h_t of `columns` units whose sums are in `gates`. Before: r, z and q."""
-    cdef Py_ssize_t L = lanes(h), j, u, count
-    for j in range(blocks(columns, L)):
+    cdef Py_ssize_t L = lanes(h), whole = columns // L * L if after else 0, j, u, count
+    # First the gates of all units, then h_t: a unit's h_t waits for r, and the processor does not
+    # look far enough ahead for work on other units. A literal number of lanes: whole registers are
+    # loaded and stored without a branch.
+    for j in range(whole // L):
         u = j * L
+        gru_units_gates(L, H, at(gates, u), load(gates, u), load(gates, H + u),
+                        load(gates, 2 * H + u), load(gates, 3 * H + u))
+    for j in range(whole // L):
+        u = j * L
+        gru_units_state(L, H, at(gates, u), at(h, u), at(h_t, u), load(gates, H + u),
+                        load(gates, 2 * H + u))
+    for j in range(blocks(columns - whole, L)):
+        u = whole + j * L
         count = min(L, columns - u)
-        if after and count == L:
-            # A literal number of lanes: whole registers are loaded and stored without a branch.
-            gru_units_after(L, H, at(gates, u), at(h, u), at(h_t, u), load(gates, u),
-                            load(gates, H + u), load(gates, 2 * H + u), load(gates, 3 * H + u))
-        elif after:
+        if after:
             gru_units_after(count, H, at(gates, u), at(h, u), at(h_t, u),
                             load_some(gates, u, count), load_some(gates, H + u, count),
                             load_some(gates, 2 * H + u, count), load_some(gates, 3 * H + u, count))
@@ -193,7 +209,7 @@ cdef inline void gru_forward(Call* c, const Packed* p, const vec* dtype, Py_ssiz
     cdef vec* h_t
     for k in range(groups_of(part, GR)):
         n, columns = group_first(part, GR, k), group_width(part, GR, k)
-        if reads_x:
+        if is_far(dtype, c.sizes):
             prefetch_forward(c, dtype, t, rows, n, columns)
         for g in range(2):
             add_products(c, p, dtype, t, reads_x, rows, g, n, columns,
@@ -229,7 +245,7 @@ cdef inline void gru_forward(Call* c, const Packed* p, const vec* dtype, Py_ssiz
                 u = n + j * L
                 count = min(L, H - u)
                 gru_units_state(count, H, at(gates, u), at(h, u), at(h_t, u),
-                                load_some(gates, u, count), load_some(gates, H + u, count),
+                                load_some(gates, H + u, count),
                                 load_some(gates, 2 * H + u, count))
 
 
@@ -330,7 +346,7 @@ cdef inline void gru_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py_
     cdef Rows da = rows_at(W_hh_packed, c.da, rows.first, t - first), dq
     for k in range(groups_of(part, GR)):
         n, columns = group_first(part, GR, k), group_width(part, GR, k)
-        if projected_steps(W_hh_packed, c.sizes) == 0:
+        if is_far(W_hh_packed, c.sizes):
             prefetch_backward(c, W_hh_packed, t, first, rows, n, columns)
         gru_carry(c, W_hh_packed, t + 1 - first, rows.first, later, n, columns)
         for b in range(rows.first, rows.last):

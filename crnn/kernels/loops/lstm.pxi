@@ -15,19 +15,31 @@
 # A function of `n` units works on one register of them, and stores n of its lanes. Its pointers are
 # to the first of these units in each array.
 
-cdef inline void lstm_units_forward(Py_ssize_t n, Py_ssize_t H, vec* gates, const vec* c_before,
-                                    vec* h_t, vec* c_t, vec i, vec f, vec g, vec o) noexcept nogil:
-    """Gates and states of n units, whose pre-activations are given."""
+cdef inline vec lstm_units_memory(Py_ssize_t n, Py_ssize_t H, vec* gates, const vec* c_before,
+                                  vec* c_t, vec i, vec f, vec g) noexcept nogil:
+    """c_t of n units, whose pre-activations are given; also stored, as are the gates."""
     cdef vec c
-    i, f = vector_sigmoid(i), vector_sigmoid(f)
-    g, o = vector_tanh(g), vector_sigmoid(o)
+    i, f, g = vector_sigmoid(i), vector_sigmoid(f), vector_tanh(g)
     c = f * load_some(c_before, 0, n) + i * g
-    store_some(h_t, 0, n, o * vector_tanh(c))
     store_some(c_t, 0, n, c)
     store_some(gates, 0, n, i)
     store_some(gates, H, n, f)
     store_some(gates, 2 * H, n, g)
+    return c
+
+
+cdef inline void lstm_units_output(Py_ssize_t n, Py_ssize_t H, vec* gates, vec* h_t, vec c,
+                                   vec o) noexcept nogil:
+    """h_t of n units from c_t and the pre-activations of o."""
+    o = vector_sigmoid(o)
+    store_some(h_t, 0, n, o * vector_tanh(c))
     store_some(gates, 3 * H, n, o)
+
+
+cdef inline void lstm_units_forward(Py_ssize_t n, Py_ssize_t H, vec* gates, const vec* c_before,
+                                    vec* h_t, vec* c_t, vec i, vec f, vec g, vec o) noexcept nogil:
+    """Gates and states of n units, whose pre-activations are given."""
+    lstm_units_output(n, H, gates, h_t, lstm_units_memory(n, H, gates, c_before, c_t, i, f, g), o)
 
 
 cdef inline void lstm_row_units(bint two, Py_ssize_t u, Py_ssize_t I, Py_ssize_t H,
@@ -91,12 +103,17 @@ cdef inline void lstm_units_of_forward(Py_ssize_t columns, Py_ssize_t H, vec* ga
                                        vec* h_t, Py_ssize_t to_c) noexcept nogil:
     """Gates and states of `columns` units, whose pre-activations are in `gates`."""
     cdef Py_ssize_t L = lanes(h), whole = columns // L * L, j, u
-    # A literal number of lanes: whole registers are loaded and stored without a branch.
+    # First c_t of all units, then h_t: a unit's h_t waits for its c_t, and the processor does not
+    # look far enough ahead for work on other units. A literal number of lanes: whole registers are
+    # loaded and stored without a branch.
     for j in range(columns // L):
         u = j * L
-        lstm_units_forward(L, H, at(gates, u), at(h, to_c + u), at(h_t, u), at(h_t, to_c + u),
-                           load(gates, u), load(gates, H + u), load(gates, 2 * H + u),
-                           load(gates, 3 * H + u))
+        lstm_units_memory(L, H, at(gates, u), at(h, to_c + u), at(h_t, to_c + u), load(gates, u),
+                          load(gates, H + u), load(gates, 2 * H + u))
+    for j in range(columns // L):
+        u = j * L
+        lstm_units_output(L, H, at(gates, u), at(h_t, u), load(h_t, to_c + u),
+                          load(gates, 3 * H + u))
     if whole < columns:
         gates, h, h_t, columns = at(gates, whole), at(h, whole), at(h_t, whole), columns - whole
         lstm_units_forward(columns, H, gates, at(h, to_c), h_t, at(h_t, to_c),
@@ -111,7 +128,7 @@ cdef inline void lstm_forward(Call* c, const Packed* p, const vec* dtype, Py_ssi
     cdef Rows gates_t = rows_at(dtype, c.gates, rows.first, t)
     for k in range(groups_of(part, GR)):
         n, columns = group_first(part, GR, k), group_width(part, GR, k)
-        if reads_x:
+        if is_far(dtype, c.sizes):
             prefetch_forward(c, dtype, t, rows, n, columns)
         for g in range(4):
             add_products(c, p, dtype, t, reads_x, rows, g, n, columns,
@@ -176,7 +193,7 @@ cdef inline void lstm_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py
     cdef Py_ssize_t GR = group_columns(W_hh_packed), n, k, columns, b
     for k in range(groups_of(part, GR)):
         n, columns = group_first(part, GR, k), group_width(part, GR, k)
-        if projected_steps(W_hh_packed, c.sizes) == 0:
+        if is_far(W_hh_packed, c.sizes):
             prefetch_backward(c, W_hh_packed, t, first, rows, n, columns)
         lstm_carry(c, W_hh_packed, t + 1 - first, rows.first, later, n, columns)
         for b in range(rows.first, rows.last):

@@ -24,8 +24,11 @@ cdef enum:
     # tiles of rows.
     PROJECTED_STEPS = 24
     # Several sequences fill tiles in every step. Where fewer steps than these go into the bytes,
-    # each step reads x_t itself.
+    # each step reads x_t itself. So does each step of a gated cell: its sums are many, and take
+    # longer to write and to read again than small tiles of inputs cost.
     LEAST_PROJECTED_STEPS = 12
+    # What a step of more bytes reads and writes is not in cache when its turn comes.
+    NEAR_STEP_BYTES = 1 << 16
 
 
 cdef inline bint is_gated(Sizes s) noexcept nogil:
@@ -132,7 +135,7 @@ cdef inline void forward_rows(Call* c, const Packed* p, const vec* dtype, Py_ssi
                               bint reads_x, const Part* part) noexcept nogil:
     """Step t of the member's part; unless it `reads_x`, W_xh x_t + b_h is computed already."""
     cdef Share rows = live_at(c, part.rows, t)
-    if reads_x and t + 1 < c.sizes.T:
+    if reads_x and is_far(dtype, c.sizes) and t + 1 < c.sizes.T:
         prefetch_rows(dtype, rows_at(dtype, c.x, rows.first, t + 1), rows.last - rows.first,
                       c.sizes.I)
     if rows.first < rows.last:
@@ -287,7 +290,12 @@ cdef inline Py_ssize_t projected_steps(const vec* dtype, Sizes s) noexcept nogil
     cdef Py_ssize_t n = PROJECTED_BYTES // (s.B * s.cell.weight_blocks * s.H * itemsize(dtype))
     if s.B == 1:
         return 0 if reads_inputs(dtype, s) else max(n, PROJECTED_STEPS)
-    return 0 if n < LEAST_PROJECTED_STEPS else n
+    return 0 if is_gated(s) or n < LEAST_PROJECTED_STEPS else n
+
+
+cdef inline bint is_far(const vec* dtype, Sizes s) noexcept nogil:
+    """Whether a step's pre-activations are so large that what it needs has to be prefetched."""
+    return s.B * s.cell.weight_blocks * s.H * itemsize(dtype) > NEAR_STEP_BYTES
 
 
 cdef inline void project(Call* c, const Packed* p, const vec* dtype, Py_ssize_t first,
