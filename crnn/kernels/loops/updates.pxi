@@ -20,6 +20,8 @@ cdef void clip_value(Py_ssize_t n, real* values, double limit) noexcept nogil:
 
 # A step of an optimizer computes every new parameter twice: first to see whether all stay finite,
 # then, if they do, to write them.
+#
+# <real> 1: to C, the 1 that Cython writes is a double, and so were all that is computed with it.
 
 cdef inline real sgd_element(const real* theta, const real* dtheta, real* velocity, Py_ssize_t i,
                              real rate, real mu, bint nesterov, real decay,
@@ -62,7 +64,7 @@ cdef inline real rmsprop_element(const real* theta, const real* dtheta, real* sq
                                  real mu, real decay, bint write) noexcept nogil:
     """The new theta[i]."""
     cdef real gradient = dtheta[i] + decay * theta[i]
-    cdef real s = alpha * square[i] + (1 - alpha) * gradient * gradient
+    cdef real s = alpha * square[i] + (<real> 1 - alpha) * gradient * gradient
     cdef real v = gradient / (<real> sqrt(s) + eps)
     if write:
         square[i] = s
@@ -97,8 +99,8 @@ cdef inline real adam_element(const real* theta, const real* dtheta, real* mean,
                               real unbias, real eps, real decay, bint write) noexcept nogil:
     """The new theta[i]; decoupled decay multiplies the old one by `shrink`."""
     cdef real gradient = dtheta[i] + decay * theta[i]
-    cdef real m = mean[i] + (1 - beta1) * (gradient - mean[i])
-    cdef real s = beta2 * square[i] + (1 - beta2) * gradient * gradient
+    cdef real m = mean[i] + (<real> 1 - beta1) * (gradient - mean[i])
+    cdef real s = beta2 * square[i] + (<real> 1 - beta2) * gradient * gradient
     if write:
         mean[i] = m
         square[i] = s
