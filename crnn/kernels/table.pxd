@@ -5,10 +5,22 @@
 # serves float32 and float64: a table's place in `Builds` says its dtype.
 
 cdef extern from "threads.h":
+    ctypedef struct Desk:
+        Py_ssize_t first
+        Py_ssize_t last
+        Py_ssize_t step
     ctypedef struct Team:
         int index
         int count
+        Desk* desks
+        bint is_held
     void team_wait(Team) noexcept nogil
+    bint is_asked(Team) noexcept nogil
+    void give_rows(Team, Py_ssize_t first, Py_ssize_t last, Py_ssize_t step) noexcept nogil
+    void give_nothing(Team) noexcept nogil
+    bint ask_for_rows(Team) noexcept nogil
+    int claim_piece(Team, int member, int pieces) noexcept nogil
+    void finish_job(Team, int pieces) noexcept nogil
     # A task is defined as (Call*, Team, const vec* dtype).
     ctypedef void (*Task)(void* call, Team team, const void* dtype) noexcept nogil
 

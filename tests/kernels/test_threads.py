@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -155,6 +156,34 @@ def test_a_step_of_a_stream_by_a_team(native, set_num_threads, dtype, cell, size
         set_num_threads(threads)
         found += [bits(problems.stream(native, p)), bits(problems.predict(native, p, h0=p.h0))]
     assert found.count(found[0]) == 4
+
+
+@pytest.fixture
+def busy_cores():
+    """Processes that take half of every core."""
+    loops = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(os.cpu_count() or 1)
+    ]
+    yield
+    for loop in loops:
+        loop.kill()
+        loop.wait()
+
+
+@dtypes
+@pytest.mark.parametrize("cell", ["tanh", "lstm"])
+def test_same_bits_where_members_wait_for_one_another(
+    native, set_num_threads, busy_cores, dtype, cell
+):
+    # Members that are late give sequences away, and after a long wait meet less often.
+    calls = calls_on(native, LARGE["chunks"], dtype, cell)
+    set_num_threads(1)
+    alone = results_of(calls)
+    for threads in TEAMS:
+        set_num_threads(threads)
+        for _ in range(2):
+            assert results_of(calls) == alone
 
 
 @dtypes

@@ -21,6 +21,10 @@ typedef struct {
 static Worker workers[MOST_THREADS]; /* workers[0], the calling thread's place, is not used */
 static int workers_started = 1;
 static crnn_atomic pool_taken;
+static crnn_atomic callers; /* threads in run_team */
+static Desk desks[MOST_THREADS];
+static crnn_atomic held_calls; /* in so many calls more, members expect to wait for one another */
+static crnn_atomic late;
 
 #if defined(_MSC_VER)
 #define worker_lock(w) AcquireSRWLockExclusive(&(w)->lock)
@@ -77,7 +81,7 @@ static void forget_pool(void) {
     for (i = 1; i < workers_started; ++i)
         workers[i].posted = 0;
     workers_started = 1;
-    pool_taken = 0;
+    pool_taken = callers = 0;
 }
 
 static int start_worker(Worker *worker) {
@@ -104,33 +108,59 @@ static int start_worker(Worker *worker) {
 /* Run a task on the calling thread: no lock, no system call. */
 static void run_alone(Task task, void *call) {
     Barrier barrier = {0, 0};
-    Team team = {0, 1, NULL};
+    Team team = {0, 1, NULL, NULL, 0, NULL};
     team.barrier = &barrier;
     run_member(task, call, team);
 }
 
+/* A late member's core stays shared with others for a while: this many calls. */
+enum { HELD_CALLS = 16 };
+
+static void open_desks(int count) {
+    int i;
+    for (i = 0; i < count; ++i) {
+        desks[i].asker = NOBODY_ASKS;
+        desks[i].answer = NO_ANSWER;
+        desks[i].claimed = desks[i].jobs = 0;
+    }
+}
+
+static void post(Worker *worker, Task task, void *call, Team team) {
+    worker->task = task;
+    worker->call = call;
+    worker->team = team;
+    worker_lock(worker);
+    atomic_set(&worker->posted, 1);
+    worker_wake(worker);
+    worker_unlock(worker);
+}
+
 /* Run a task with up to `threads` members, the calling thread among them, and return when all
-   are done. The bits that come out must not depend on how many there were. */
+   are done. Threads that call at the same time need a core each, and leave the others. The bits
+   that come out must not depend on how many members there were. */
 static void run_team(int threads, Task task, void *call) {
     Barrier barrier = {0, 0};
-    Team team = {0, 1, &barrier};
-    int i, taken = threads > 1 && !atomic_swap(&pool_taken, 1);
+    Team team = {0, 1, &barrier, desks, 0, &late};
+    int i, taken;
+    threads -= atomic_add(&callers, 1) - 1;
+    taken = threads > 1 && !atomic_swap(&pool_taken, 1);
     if (taken) {
         if (threads > MOST_THREADS)
             threads = MOST_THREADS;
         while (workers_started < threads && start_worker(&workers[workers_started]))
             ++workers_started;
         team.count = threads < workers_started ? threads : workers_started;
+        open_desks(team.count);
+        if (atomic_swap(&late, 0))
+            held_calls = HELD_CALLS;
+        else if (held_calls > 0)
+            --held_calls;
+        team.is_held = held_calls > 0;
         for (i = 1; i < team.count; ++i) {
-            workers[i].task = task;
-            workers[i].call = call;
-            workers[i].team = team;
-            workers[i].team.index = i;
-            worker_lock(&workers[i]);
-            atomic_set(&workers[i].posted, 1);
-            worker_wake(&workers[i]);
-            worker_unlock(&workers[i]);
+            team.index = i;
+            post(&workers[i], task, call, team);
         }
+        team.index = 0;
     }
     run_member(task, call, team);
     for (i = 1; i < team.count; ++i) {
@@ -140,6 +170,7 @@ static void run_team(int threads, Task task, void *call) {
     }
     if (taken)
         atomic_set(&pool_taken, 0);
+    atomic_add(&callers, -1);
 }
 
 #endif

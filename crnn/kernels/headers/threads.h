@@ -5,6 +5,10 @@
    that finds the pool taken runs alone, so that threads of Python that train a network each never
    wait for one another. After a fork the child starts without a pool and makes its own.
 
+   A member that has finished its part of the work takes some of another's: it asks at the other's
+   desk, and is answered between two steps. So a core that another process holds, for some
+   milliseconds each time, costs no more than its share.
+
    Every member flushes denormals to zero while it works and has its control register restored:
    vanishing gradients make denormals, and each costs a hundred cycles. */
 #ifndef CRNN_THREADS_H
@@ -20,6 +24,7 @@ typedef volatile long crnn_atomic;
 #define atomic_set(p, value) _InterlockedExchange((p), (value))
 #define atomic_add(p, value) (_InterlockedExchangeAdd((p), (value)) + (value))
 #define atomic_swap(p, value) _InterlockedExchange((p), (value))
+#define atomic_replace(p, old, value) (_InterlockedCompareExchange((p), (value), (old)) == (old))
 #define yield_processor() SwitchToThread()
 #else
 #include <pthread.h>
@@ -31,6 +36,10 @@ typedef volatile int crnn_atomic;
 #define atomic_add(p, value) __atomic_add_fetch((p), (value), __ATOMIC_ACQ_REL)
 #define atomic_swap(p, value) __atomic_exchange_n((p), (value), __ATOMIC_ACQ_REL)
 #define yield_processor() sched_yield()
+/* Whether *p was old, and is now value. */
+static inline int atomic_replace(crnn_atomic *p, int old, int value) {
+    return __atomic_compare_exchange_n(p, &old, value, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
 #endif
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -45,8 +54,25 @@ typedef volatile int crnn_atomic;
 enum {
     /* Spins before a waiting thread offers its core to others: some 20 microseconds. */
     SPINS = 1 << 10,
+    /* So many, most of which offer the core, say that another member's core is held by others. */
+    LATE_SPINS = SPINS + (1 << 9),
     MOST_THREADS = 64
 };
+
+/* Who asks at a desk: member ASKER - 1, or one of these. */
+enum { NOBODY_ASKS = 0, CLOSED = -1 };
+/* The answer that a member waits for. */
+enum { NO_ANSWER, NOTHING_TO_GIVE, GIVEN };
+
+/* Where a member gives and gets work; each has cache lines of its own. */
+typedef struct {
+    crnn_atomic asker;
+    crnn_atomic answer;
+    ptrdiff_t first, last, step; /* what it was given: rows, and their next step */
+    crnn_atomic claimed;         /* pieces of its shares that are taken, over all jobs */
+    int jobs;                    /* pieces of the jobs before the present one */
+    char padding[128 - 4 * sizeof(int) - 3 * sizeof(ptrdiff_t)];
+} Desk;
 
 typedef struct {
     crnn_atomic arrived;
@@ -58,6 +84,9 @@ typedef struct {
     int index;
     int count;
     Barrier *barrier;
+    Desk *desks;       /* of all members; NULL where there is one member */
+    int is_held;       /* whether members had to wait long for one another lately */
+    crnn_atomic *late; /* set when one does */
 } Team;
 
 /* What a team runs on a call. The pointer `dtype` is NULL: its type tells the specialization. */
@@ -70,19 +99,93 @@ static inline void spin(int *spins) {
         yield_processor();
 }
 
-/* Wait until every member of the team is here. */
+static inline void wait_for_member(Team team, int *spins) {
+    spin(spins);
+    if (*spins == LATE_SPINS)
+        atomic_set(team.late, 1);
+}
+
+/* Wait until every member of the team is here. All desks are open then. */
 static inline void team_wait(Team team) {
-    int phase, spins = 0;
+    int phase, i, spins = 0;
     if (team.count == 1)
         return;
     phase = atomic_get(&team.barrier->phase);
     if (atomic_add(&team.barrier->arrived, 1) == team.count) {
+        for (i = 0; i < team.count; ++i)
+            atomic_set(&team.desks[i].asker, NOBODY_ASKS);
         atomic_set(&team.barrier->arrived, 0);
         atomic_set(&team.barrier->phase, phase + 1);
         return;
     }
     while (atomic_get(&team.barrier->phase) == phase)
-        spin(&spins);
+        wait_for_member(team, &spins);
+}
+
+/* Whether another member waits for some of this one's work. */
+static inline int is_asked(Team team) {
+    return team.count > 1 && atomic_get(&team.desks[team.index].asker) > 0;
+}
+
+static inline void answer(Team team, int asker, int answer) {
+    if (asker > 0)
+        atomic_set(&team.desks[asker - 1].answer, answer);
+}
+
+/* Give the one who asks these rows from a step on. */
+static inline void give_rows(Team team, ptrdiff_t first, ptrdiff_t last, ptrdiff_t step) {
+    int asker = atomic_swap(&team.desks[team.index].asker, NOBODY_ASKS);
+    Desk *to = &team.desks[asker - 1];
+    to->first = first, to->last = last, to->step = step;
+    answer(team, asker, GIVEN);
+}
+
+static inline void give_nothing(Team team) {
+    answer(team, atomic_swap(&team.desks[team.index].asker, NOBODY_ASKS), NOTHING_TO_GIVE);
+}
+
+/* Wait until another member gives rows, which are at this one's desk then, or until all have
+   finished: 0. */
+static inline int ask_for_rows(Team team) {
+    Desk *mine = &team.desks[team.index], *other;
+    int i, open = 1, spins = 0;
+    answer(team, atomic_swap(&mine->asker, CLOSED), NOTHING_TO_GIVE);
+    while (open) {
+        open = 0;
+        for (i = 0; i < team.count; ++i) {
+            other = &team.desks[i];
+            if (other == mine || atomic_get(&other->asker) == CLOSED)
+                continue;
+            open = 1;
+            if (!atomic_replace(&other->asker, NOBODY_ASKS, team.index + 1))
+                continue;
+            while (atomic_get(&mine->answer) == NO_ANSWER)
+                wait_for_member(team, &spins);
+            if (atomic_swap(&mine->answer, NO_ANSWER) == GIVEN) {
+                atomic_set(&mine->asker, NOBODY_ASKS);
+                return 1;
+            }
+        }
+        wait_for_member(team, &spins);
+    }
+    return 0;
+}
+
+/* Take one of the `pieces` of a member's share that nobody has: its number, or -1. */
+static inline int claim_piece(Team team, int member, int pieces) {
+    int jobs = team.desks[team.index].jobs, taken, next;
+    do {
+        taken = atomic_get(&team.desks[member].claimed);
+        next = taken < jobs ? jobs : taken;
+        if (next >= jobs + pieces)
+            return -1;
+    } while (!atomic_replace(&team.desks[member].claimed, taken, next + 1));
+    return next - jobs;
+}
+
+/* The member goes on to the next job. */
+static inline void finish_job(Team team, int pieces) {
+    team.desks[team.index].jobs += pieces;
 }
 
 #if defined(__x86_64__) || defined(_M_X64)

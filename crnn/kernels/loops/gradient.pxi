@@ -10,6 +10,9 @@ cdef enum:
     # A chunk has at least this many steps, counted over all sequences, even in more bytes. Each
     # chunk reads and writes the weight gradients once, and this many additions outweigh that.
     CHUNK_ROWS = 256
+    # Members that had to wait for one another lately do several chunks, of at most these bytes,
+    # before they meet.
+    REACH_BYTES = 1 << 23
     # Padded states take at most these bytes. The states of longer sequences are not padded.
     PADDED_BYTES = 1 << 22
 
@@ -17,6 +20,7 @@ cdef enum:
 cdef struct Plan:
     # Where everything is in the workspace, in scalars from its aligned start
     Py_ssize_t chunk            # steps of a chunk
+    Py_ssize_t reach            # most chunks whose da are kept
     bint is_padded              # states, b_h and da of one sequence have room for whole registers
     Py_ssize_t to_c             # scalars from h_t to c_t
     Py_ssize_t h_per_step
@@ -25,8 +29,8 @@ cdef struct Plan:
     Py_ssize_t h                # (B, T+1, states * H), sequences h_per_sequence apart
     Py_ssize_t gates            # (B, T, gates * H)
     Py_ssize_t y                # (B, T, O), with an output layer
-    Py_ssize_t da               # (B, chunk, biases * H)
-    Py_ssize_t dh               # (B, chunk, H); without gates the same as da
+    Py_ssize_t da               # (reach, B, chunk, biases * H)
+    Py_ssize_t dh               # (reach, B, chunk, H); without gates the same as da
     Py_ssize_t b_h              # (biases * H,)
     Py_ssize_t carried          # (B, states * H): a chunk's last state gets it from the next chunk
     Py_ssize_t losses           # (B,) of float64
@@ -48,6 +52,8 @@ cdef inline Plan plan_gradient(const vec* dtype, Sizes s) noexcept nogil:
     cdef Py_ssize_t biases = s.cell.bias_blocks * s.H
     plan.chunk = max(CHUNK_BYTES // (s.B * biases * itemsize(dtype)), blocks(CHUNK_ROWS, s.B))
     plan.chunk = min(plan.chunk, s.T)
+    plan.reach = REACH_BYTES // (s.B * plan.chunk * biases * itemsize(dtype))
+    plan.reach = max(1, min(plan.reach, blocks(s.T, plan.chunk)))
     # Without an output layer the states are the outputs too, which the loss reads side by side.
     plan.is_padded = (is_alone(s) and s.has_output_layer
                       and s.T * padded(dtype, s.H) * itemsize(dtype) <= PADDED_BYTES)
@@ -59,10 +65,10 @@ cdef inline Plan plan_gradient(const vec* dtype, Sizes s) noexcept nogil:
     plan.h = reserve(dtype, &plan.size, s.B * plan.h_per_sequence)
     plan.gates = reserve(dtype, &plan.size, s.B * s.T * s.cell.gate_blocks * s.H)
     plan.y = reserve(dtype, &plan.size, s.B * s.T * s.O if s.has_output_layer else 0)
-    plan.da = reserve(dtype, &plan.size, s.B * plan.chunk * plan.da_per_step)
+    plan.da = reserve(dtype, &plan.size, plan.reach * s.B * plan.chunk * plan.da_per_step)
     plan.dh = plan.da
     if is_gated(s):
-        plan.dh = reserve(dtype, &plan.size, s.B * plan.chunk * s.H)
+        plan.dh = reserve(dtype, &plan.size, plan.reach * s.B * plan.chunk * s.H)
     plan.b_h = reserve(dtype, &plan.size, max(biases, plan.to_c))
     plan.carried = reserve(dtype, &plan.size, s.B * s.cell.state_blocks * s.H)
     plan.losses = reserve(dtype, &plan.size, s.B * <Py_ssize_t> sizeof(double) // itemsize(dtype))
@@ -118,13 +124,14 @@ cdef inline void place_tape(Call* c, const Plan* plan, vec* start) noexcept nogi
     c.packed.b_y = <void*> c.b_y
 
 
-cdef inline void place_chunk(Call* c, const Plan* plan, vec* start,
+cdef inline void place_chunk(Call* c, const Plan* plan, vec* start, Py_ssize_t k,
                              Py_ssize_t steps) noexcept nogil:
-    """Point the Call at the places of da and dh of a chunk of so many steps."""
-    c.da.data, c.da.per_step = at(start, plan.da), plan.da_per_step
-    c.da.per_sequence = steps * plan.da_per_step
-    c.dh.data = at(start, plan.dh)
+    """Point the Call at the k-th places of da and dh, of a chunk of so many steps."""
+    c.da.per_step = plan.da_per_step
     c.dh.per_step = c.sizes.H if is_gated(c.sizes) else plan.da_per_step
+    c.da.data = at(start, plan.da + k * c.sizes.B * plan.chunk * c.da.per_step)
+    c.dh.data = at(start, plan.dh + k * c.sizes.B * plan.chunk * c.dh.per_step)
+    c.da.per_sequence = steps * plan.da_per_step
     c.dh.per_sequence = steps * c.dh.per_step
 
 
@@ -136,30 +143,46 @@ cdef inline void start_sequences(Call* c, Share mine, const vec* dtype) noexcept
         c.losses[b] = 0
 
 
-cdef inline void write_states_gradient(Call* c, Py_ssize_t first, Py_ssize_t last, Share mine,
+cdef inline void write_states_gradient(Call* c, Py_ssize_t first, Py_ssize_t last,
                                        const Part* part, const vec* dtype) noexcept nogil:
     """c.dh of steps [first, last): through the output layer, or without one from the loss."""
     cdef Sizes s = c.sizes
     cdef Sequences states = states_of(c.h, dtype)
+    cdef Share rows = sequences_of(part, s.B)
     cdef Py_ssize_t b, t
     if s.has_output_layer:
         states_gradient(c, c.y, c.dh, <const vec*> c.packed.W_hy, part, first, last)
         return
-    for b in range(mine.first, mine.last):
+    for b in range(rows.first, rows.last):
         for t in range(first, last):
             copy_scalars(step_of(dtype, c.dh, b, t - first), 1, step_of(dtype, states, b, t), 1,
                          s.H)
-    add_losses(c, c.dh, first, last, mine, dtype)
+    add_losses(c, c.dh, first, last, rows, dtype)
 
 
-cdef inline void add_chunk_gradients(Call* c, Py_ssize_t first, Py_ssize_t last, vec* panels,
-                                     Team team) noexcept nogil:
-    """The layer's gradients += the part of steps [first, last), whose da is complete."""
-    cdef Sequences x = c.x, h = c.h, gates = c.gates
-    x.data = step_of(panels, x, 0, first)
-    h.data = step_of(panels, h, 0, first)
-    gates.data = step_of(panels, gates, 0, first)
-    add_layer_gradients(c, last - first, x, h, gates, panels, team)
+cdef void backward_chunks(Call* c, const Plan* plan, vec* start, const vec* recurrent,
+                          Chunks chunks, Part* part) noexcept nogil:
+    """da of the member's part of these chunks, from step `part.step - 1` down."""
+    cdef Py_ssize_t k
+    cdef Share steps
+    part.steps, part.end = chunks.last - chunks.first, chunks.first
+    while part.step > chunks.first:
+        k = (chunks.last - part.step) // chunks.size
+        steps = steps_of_chunk(chunks, k)
+        place_chunk(c, plan, start, k, steps.last - steps.first)
+        if part.step == steps.last:
+            write_states_gradient(c, steps.first, steps.last, part, recurrent)
+            wait_for_units(part)
+        run_backward(c, recurrent, steps.first, steps.last, steps.last < c.sizes.T, plan.is_padded,
+                     part)
+
+
+cdef void forward_losses(Call* c, const vec* dtype, bint is_padded, Part* part) noexcept nogil:
+    """The forward pass of the member's part, and with an output layer the losses."""
+    run_forward(c, &c.packed, dtype, is_padded, part)
+    if c.sizes.has_output_layer:
+        wait_for_units(part)
+        add_losses(c, c.y, 0, c.sizes.T, sequences_of(part, c.sizes.B), dtype)
 
 
 cdef void gradient(Call* c, Team team, const vec* dtype) noexcept nogil:
@@ -172,7 +195,7 @@ cdef void gradient(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef vec* start = aligned(<const vec*> c.workspace)
     cdef vec* inputs = at(start, plan.inputs)
     cdef vec* recurrent = at(start, plan.recurrent)
-    cdef Py_ssize_t first, last = s.T
+    cdef Chunks chunks
 
     place_tape(&mine_c, &plan, start)
     if team.index == 0:
@@ -180,10 +203,9 @@ cdef void gradient(Call* c, Team team, const vec* dtype) noexcept nogil:
     pack_parameters(&mine_c, &mine_c.packed, team, dtype)
     start_sequences(&mine_c, mine, dtype)
     team_wait(team)
-    run_forward(&mine_c, &mine_c.packed, dtype, plan.is_padded, &part)
-    if s.has_output_layer:
-        wait_for_units(&part)
-        add_losses(&mine_c, mine_c.y, 0, s.T, mine, dtype)
+    forward_losses(&mine_c, dtype, plan.is_padded, &part)
+    while take(&part):
+        forward_losses(&mine_c, dtype, plan.is_padded, &part)
     team_wait(team)
 
     pack_recurrent(recurrent, <const vec*> c.W_hh, s, False, team)
@@ -191,13 +213,16 @@ cdef void gradient(Call* c, Team team, const vec* dtype) noexcept nogil:
         add_output_gradients(&mine_c, states_of(mine_c.h, dtype), inputs, team)
         pack(<vec*> mine_c.packed.W_hy, <const vec*> c.W_hy, s.H, 1, s.O, s.H, team)
     team_wait(team)
-    while last > 0:
-        first = max(0, last - plan.chunk)
-        place_chunk(&mine_c, &plan, start, last - first)
-        write_states_gradient(&mine_c, first, last, mine, &part, dtype)
-        wait_for_units(&part)
-        run_backward(&mine_c, recurrent, first, last, last < s.T, plan.is_padded, &part)
+    chunks.last, chunks.size = s.T, plan.chunk
+    while chunks.last > 0:
+        chunks.first = max(0, chunks.last - (plan.reach if team.is_held else 1) * plan.chunk)
+        part = part_of(dtype, c, team)
+        part.step = chunks.last
+        backward_chunks(&mine_c, &plan, start, recurrent, chunks, &part)
+        while take(&part):
+            backward_chunks(&mine_c, &plan, start, recurrent, chunks, &part)
         team_wait(team)
-        add_chunk_gradients(&mine_c, first, last, inputs, team)
+        place_chunk(&mine_c, &plan, start, 0, min(plan.chunk, chunks.last))
+        add_layer_gradients(&mine_c, chunks, inputs, team)
         team_wait(team)
-        last = first
+        chunks.last = chunks.first

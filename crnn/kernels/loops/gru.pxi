@@ -363,15 +363,15 @@ cdef inline void gru_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py_
             gru_units_of_reset_backward(c, W_hh_packed, t, first, b, n, columns)
 
 
-cdef inline void gru_recurrent_gradient(Call* c, Py_ssize_t T, Sequences h,
-                                        Sequences gates, vec* panels, Py_ssize_t size,
+cdef inline void gru_recurrent_gradient(Call* c, Chunks chunks, vec* panels, Py_ssize_t size,
                                         Team team) noexcept nogil:
-    """dW_hh += the part of T steps, given their da, the states before them and their gates."""
+    """dW_hh += the part of these steps."""
     cdef Py_ssize_t H = c.sizes.H
+    cdef Sequences q = c.gates
     cdef vec* dW_hn = at(<vec*> c.dW_hh, 2 * H * H)
-    add_outer_products(<vec*> c.dW_hh, 2 * H, H, c, T, c.da, 0, h, panels, size, team)
+    add_outer_products(<vec*> c.dW_hh, 2 * H, H, c, chunks, c.da, 0, c.h, panels, size, team)
     if resets_after(c.sizes):
-        add_outer_products(dW_hn, H, H, c, T, c.da, 3 * H, h, panels, size, team)
+        add_outer_products(dW_hn, H, H, c, chunks, c.da, 3 * H, c.h, panels, size, team)
     else:
-        gates.data = at(<const vec*> gates.data, 3 * H)
-        add_outer_products(dW_hn, H, H, c, T, c.da, 2 * H, gates, panels, size, team)
+        q.data = at(<const vec*> q.data, 3 * H)
+        add_outer_products(dW_hn, H, H, c, chunks, c.da, 2 * H, q, panels, size, team)

@@ -52,9 +52,9 @@ cdef inline void states_gradient(Call* c, Sequences dy, Sequences dh, const vec*
 cdef void add_output_gradients(Call* c, Sequences h, vec* panels, Team team) noexcept nogil:
     """dW_hy and db_y += the part of all steps, whose dL/dy_t is in c.y, without gaps."""
     cdef Sizes s = c.sizes
-    add_rows(<vec*> c.db_y, c, s.T, c.y, s.O, team)
-    add_outer_products(<vec*> c.dW_hy, s.O, s.H, c, s.T, c.y, 0, h, panels, steps_size(panels, s),
-                       team)
+    add_rows(<vec*> c.db_y, c, one_chunk(s.T), c.y, s.O, team)
+    add_outer_products(<vec*> c.dW_hy, s.O, s.H, c, one_chunk(s.T), c.y, 0, h, panels,
+                       steps_size(panels, s), team)
 
 
 cdef inline Py_ssize_t outputs_size(const vec* dtype, Sizes s) noexcept nogil:

@@ -111,6 +111,38 @@ cdef inline void copy_state(vec* to, Py_ssize_t to_c, const vec* source, Py_ssiz
         copy_scalars(at(to, to_c), 1, at(source, source_to_c), 1, s.H)
 
 
+cdef void predict_part(Call* c, Call* chunk, const vec* dtype, Py_ssize_t most,
+                       Part* part) noexcept nogil:
+    """The steps of the member's part from `part.step` on, in chunks of at most `most` steps."""
+    cdef Sizes s = c.sizes
+    cdef Py_ssize_t T = steps_of(c, 0, s.T), state = s.cell.state_blocks * s.H, b, t
+    cdef bint copies = c.y.data != NULL and not s.has_output_layer
+    cdef Share rows, steps
+    chunk.passed = part.step // most * most
+    part.step -= chunk.passed
+    while chunk.passed < T:
+        chunk.sizes.T = min(most, T - chunk.passed)
+        chunk.x.data = at(<const vec*> c.x.data, chunk.passed * c.x.per_step)
+        chunk.y.data = at(<const vec*> c.y.data, chunk.passed * c.y.per_step)
+        run_forward(chunk, &chunk.packed, dtype, True, part)
+        for b in range(part.rows.first, part.rows.last if copies else part.rows.first):
+            steps = steps_share(part, steps_of(chunk, b, chunk.sizes.T))
+            for t in range(steps.first, steps.last):
+                copy_scalars(step_of(dtype, chunk.y, b, t), 1, step_of(dtype, chunk.h, b, t + 1), 1,
+                             s.H)
+        rows = sequences_of(part, s.B)
+        for b in range(rows.first, rows.last):
+            t = steps_of(chunk, b, chunk.sizes.T)
+            if t > 0:
+                copy_state(step_of(dtype, chunk.h, b, 0), chunk.to_c,
+                           step_of(dtype, chunk.h, b, t), chunk.to_c, s)
+        wait_for_units(part)
+        chunk.passed += most
+    rows = sequences_of(part, s.B)
+    for b in range(rows.first, rows.last if c.h_n != NULL else rows.first):
+        copy_state(at(<vec*> c.h_n, b * state), s.H, step_of(dtype, chunk.h, b, 0), chunk.to_c, s)
+
+
 cdef void predict(Call* c, Team team, const vec* dtype) noexcept nogil:
     """Write y and the last states, each where it is wanted.
 
@@ -119,10 +151,8 @@ cdef void predict(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
     cdef Call chunk = c[0]
     cdef Part part = part_of(dtype, c, team)
-    cdef Share mine = share(team, s.B, DEAL_UNIT) if part.by_units else part.rows, steps
-    cdef Py_ssize_t most = chunk_steps(dtype, s), state = s.cell.state_blocks * s.H
-    cdef Py_ssize_t T = steps_of(c, 0, s.T), b, t
-    cdef bint copies = c.y.data != NULL and not s.has_output_layer
+    cdef Share mine = sequences_of(&part, s.B)
+    cdef Py_ssize_t most = chunk_steps(dtype, s), state = s.cell.state_blocks * s.H, b
     chunk.h.data = at(<const vec*> c.workspace, packed_forward_size(dtype, s))
     if c.packed.W_hh == NULL:
         place_packed(dtype, s, c.workspace, &chunk.packed)
@@ -140,22 +170,6 @@ cdef void predict(Call* c, Team team, const vec* dtype) noexcept nogil:
             copy_state(step_of(dtype, chunk.h, b, 0), chunk.to_c,
                        at(<const vec*> c.h0, b * state), s.H, s)
     team_wait(team)
-    while chunk.passed < T:
-        chunk.sizes.T = min(most, T - chunk.passed)
-        chunk.x.data = at(<const vec*> c.x.data, chunk.passed * c.x.per_step)
-        chunk.y.data = at(<const vec*> c.y.data, chunk.passed * c.y.per_step)
-        run_forward(&chunk, &chunk.packed, dtype, True, &part)
-        for b in range(part.rows.first, part.rows.last if copies else part.rows.first):
-            steps = steps_share(&part, steps_of(&chunk, b, chunk.sizes.T))
-            for t in range(steps.first, steps.last):
-                copy_scalars(step_of(dtype, chunk.y, b, t), 1, step_of(dtype, chunk.h, b, t + 1), 1,
-                             s.H)
-        for b in range(mine.first, mine.last):
-            t = steps_of(&chunk, b, chunk.sizes.T)
-            if t > 0:
-                copy_state(step_of(dtype, chunk.h, b, 0), chunk.to_c,
-                           step_of(dtype, chunk.h, b, t), chunk.to_c, s)
-        wait_for_units(&part)
-        chunk.passed += most
-    for b in range(mine.first, mine.last if c.h_n != NULL else mine.first):
-        copy_state(at(<vec*> c.h_n, b * state), s.H, step_of(dtype, chunk.h, b, 0), chunk.to_c, s)
+    predict_part(c, &chunk, dtype, most, &part)
+    while take(&part):
+        predict_part(c, &chunk, dtype, most, &part)

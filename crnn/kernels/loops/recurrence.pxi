@@ -181,29 +181,35 @@ cdef inline void carry(Call* c, const vec* W_hh_packed, Py_ssize_t first,
 
 
 cdef void run_backward(Call* c, const vec* W_hh_packed, Py_ssize_t first, Py_ssize_t last,
-                       bint carried, bint is_padded, const Part* part) noexcept nogil:
-    """da_t for t from last - 1 down to first. c.da and c.dh begin with step `first`.
+                       bint carried, bint is_padded, Part* part) noexcept nogil:
+    """da_t for t from last - 1, or from `part.step - 1`, down to first, which `part.step` is then.
 
-    Where it is `carried`, c.dh0 holds the gradient of the last state through the steps after it;
-    otherwise that is zero. On return c.dh0 holds the gradient of the state before the first step.
-    `is_padded` as in `run_row`, for all arrays that are read and written here.
+    c.da and c.dh begin with step `first`. Where it is `carried`, c.dh0 holds the gradient of the
+    last state through the steps after it; otherwise that is zero. On return c.dh0 holds the
+    gradient of the state before the first step. `is_padded` as in `run_row`, for all arrays that
+    are read and written here.
     """
-    cdef Py_ssize_t H = c.sizes.H, b, k, t, later = 0
+    cdef Py_ssize_t H = c.sizes.H, b, k, t, top = part.step, later = 0
+    part.step = first
     if is_alone(c.sizes) and part.rows.last == 0:
         return
-    if not carried:
+    if top < last:
+        later = live_at(c, part.rows, top).last - part.rows.first
+    elif not carried:
         for b in range(part.rows.first, part.rows.last):
             for k in range(c.sizes.cell.state_blocks):
                 clear(at(<vec*> c.dh0, (b * c.sizes.cell.state_blocks + k) * H + part.units.first),
                       part.units.last - part.units.first)
     if c.sizes.B == 1:
-        last = max(first, steps_of(c, 0, last))
-    if is_alone(c.sizes) and not is_gated(c.sizes) and first < last:
-        plain_row_backward(c, W_hh_packed, first, last, carried, is_padded)
+        top = max(first, steps_of(c, 0, top))
+    if is_alone(c.sizes) and not is_gated(c.sizes) and first < top:
+        plain_row_backward(c, W_hh_packed, first, top, carried, is_padded)
         return
-    for t in range(last - 1, first - 1, -1):
+    for t in range(top - 1, first - 1, -1):
         if not is_alone(c.sizes):
             backward_rows(c, W_hh_packed, t, first, later, part)
+            if t > first and not part.by_units:
+                give(part, t, t - part.end)
             later = live_at(c, part.rows, t).last - part.rows.first
         elif c.sizes.cell.kind == LSTM_CELL:
             lstm_row_backward(c, W_hh_packed, t, first)
@@ -213,15 +219,15 @@ cdef void run_backward(Call* c, const vec* W_hh_packed, Py_ssize_t first, Py_ssi
         carry(c, W_hh_packed, first, part)
 
 
-cdef inline void add_recurrent_gradient(Call* c, Py_ssize_t T, Sequences h, Sequences gates,
-                                        vec* panels, Py_ssize_t size, Team team) noexcept nogil:
-    """dW_hh += the part of T steps, given their da, the states before them and their gates."""
+cdef inline void add_recurrent_gradient(Call* c, Chunks chunks, vec* panels, Py_ssize_t size,
+                                        Team team) noexcept nogil:
+    """dW_hh += the part of these steps."""
     cdef Sizes s = c.sizes
     if s.cell.kind == GRU_CELL or s.cell.kind == GRU_RESET_BEFORE_CELL:
-        gru_recurrent_gradient(c, T, h, gates, panels, size, team)
+        gru_recurrent_gradient(c, chunks, panels, size, team)
     else:
-        add_outer_products(<vec*> c.dW_hh, s.cell.weight_blocks * s.H, s.H, c, T, c.da, 0, h,
-                           panels, size, team)
+        add_outer_products(<vec*> c.dW_hh, s.cell.weight_blocks * s.H, s.H, c, chunks, c.da, 0,
+                           c.h, panels, size, team)
 
 
 # From here on cells differ by the numbers in their row of the table alone.
@@ -320,16 +326,18 @@ cdef inline void project(Call* c, const Packed* p, const vec* dtype, Py_ssize_t 
 
 
 cdef void run_forward(Call* c, const Packed* p, const vec* dtype, bint is_padded,
-                      const Part* part) noexcept nogil:
-    """All steps of the member's part, and the outputs where there is an output layer.
+                      Part* part) noexcept nogil:
+    """The steps of the member's part from `part.step` on, which is 0 then.
 
-    Without inputs, W_xh x_t + b_h is in its place already. `is_padded` as in `run_row`.
+    Where there is an output layer, the outputs of all steps too. Without inputs, W_xh x_t + b_h is
+    in its place already. `is_padded` as in `run_row`.
     """
     cdef Sizes s = c.sizes
     cdef bint has_x = c.x.data != NULL
-    cdef Py_ssize_t T = s.T if s.B > 1 else steps_of(c, 0, s.T), t, first = 0, last
+    cdef Py_ssize_t T = s.T if s.B > 1 else steps_of(c, 0, s.T), t, first = part.step, last
     cdef Py_ssize_t ahead = projected_steps(dtype, s) if has_x else 0
     cdef bint reads_x = has_x and ahead == 0
+    part.step = 0
     if part.rows.first == part.rows.last:
         return
     if reads_x and is_alone(s):
@@ -337,31 +345,29 @@ cdef void run_forward(Call* c, const Packed* p, const vec* dtype, bint is_padded
         return
     while first < T:
         # W_xh x_t + b_h does not recur, so several steps of a sequence are one product.
-        last = min(first + ahead, T) if ahead else T
-        if ahead:
+        last = min((first // ahead + 1) * ahead, T) if ahead else T
+        if ahead and first % ahead == 0:
             project(c, p, dtype, first, last, part)
         if is_alone(s):
             run_row(c, p, dtype, first, last - first, False, is_padded)
         for t in range(last if is_alone(s) else first, last):
             forward_rows(c, p, dtype, t, reads_x, part)
+            if t + 1 < T and not part.by_units:
+                give(part, c.passed + t + 1, part.steps - c.passed - t - 1)
         first = last
     if s.has_output_layer:
         output_rows(c, states_of(c.h, dtype), <const vec*> p.W_hy, <const vec*> p.b_y, part)
 
 
-cdef void add_layer_gradients(Call* c, Py_ssize_t T, Sequences x, Sequences h, Sequences gates,
-                              vec* panels, Team team) noexcept nogil:
-    """The parameters' gradients += the part of T steps; `x`, `h` and `gates` begin with the first.
-
-    c.da holds these steps alone. No member may still be writing it.
-    """
+cdef void add_layer_gradients(Call* c, Chunks chunks, vec* panels, Team team) noexcept nogil:
+    """The parameters' gradients += the part of these steps, whose da no member is still writing."""
     cdef Sizes s = c.sizes
     cdef Py_ssize_t steps = steps_size(panels, s)
-    add_rows(<vec*> c.db_h, c, T, c.da, s.cell.bias_blocks * s.H, team)
-    if x.data != NULL:
-        add_outer_products(<vec*> c.dW_xh, s.cell.weight_blocks * s.H, s.I, c, T, c.da, 0, x,
-                           panels, steps, team)
-    add_recurrent_gradient(c, T, h, gates, panels, steps, team)
+    add_rows(<vec*> c.db_h, c, chunks, c.da, s.cell.bias_blocks * s.H, team)
+    if c.x.data != NULL:
+        add_outer_products(<vec*> c.dW_xh, s.cell.weight_blocks * s.H, s.I, c, chunks, c.da, 0,
+                           c.x, panels, steps, team)
+    add_recurrent_gradient(c, chunks, panels, steps, team)
 
 
 cdef Py_ssize_t layer_workspace_size(const vec* dtype, Sizes s) noexcept nogil:
@@ -382,6 +388,8 @@ cdef void rnn_forward(Call* c, Team team, const vec* dtype) noexcept nogil:
     pack_recurrent(<vec*> p.W_hh, <const vec*> c.W_hh, s, True, team)
     team_wait(team)
     run_forward(c, &p, dtype, False, &part)
+    while take(&part):
+        run_forward(c, &p, dtype, False, &part)
 
 
 cdef inline void start_da(Call* c, const vec* dtype, const Part* part) noexcept nogil:
@@ -408,9 +416,13 @@ cdef void rnn_backward(Call* c, Team team, const vec* dtype) noexcept nogil:
     pack_recurrent(W_hh_packed, <const vec*> c.W_hh, s, False, team)
     team_wait(team)
     start_da(c, dtype, &part)
+    part.step = s.T
     run_backward(c, W_hh_packed, 0, s.T, True, False, &part)
+    while take(&part):
+        run_backward(c, W_hh_packed, 0, s.T, True, False, &part)
     team_wait(team)
-    add_layer_gradients(c, s.T, c.x, c.h, c.gates, panels, team)
+    add_layer_gradients(c, one_chunk(s.T), panels, team)
+    part = part_of(dtype, c, team)
     if c.dx.data != NULL:
         # dx_t += W_xh^T da_t
         team_wait(team)

@@ -3,10 +3,15 @@
 # Members share the sequences of a batch, and each runs all steps of its own. Few sequences of many
 # units are shared by units: a member computes its units of a step, then waits for the others. No
 # sum is ever shared, so the bits do not depend on the number of members.
+#
+# A member that has finished takes half of the sequences of one that has not, from its next step on
+# (threads.h).
 
 cdef enum:
     # Members get sequences in pairs, which fill tiles of 4 and of 6 rows.
     DEAL_UNIT = 2
+    # A member gives sequences away while at least this part of all steps is still to do.
+    GIVEN_PART = 16
     # The sums of a group of so many panels of units are completed before they become states.
     GROUP_PANELS = 4
 
@@ -37,6 +42,9 @@ cdef struct Part:
     Share rows      # sequences
     Share units     # hidden units: whole panels
     bint by_units   # the other units of these sequences are other members'
+    Py_ssize_t step     # the next one; backward, the last one that is done
+    Py_ssize_t steps    # all steps of the task
+    Py_ssize_t end      # backward: the step at which the task ends
 
 
 cdef inline Py_ssize_t group_columns(const vec* dtype) noexcept nogil:
@@ -65,6 +73,8 @@ cdef inline Py_ssize_t first_by_steps(const Call* c, Py_ssize_t index,
 
 cdef inline Part part_of(const vec* dtype, const Call* c, Team team) noexcept nogil:
     cdef Part part
+    part.step = part.end = 0
+    part.steps = c.sizes.T
     part.team, part.by_units = team, team.count > 1 and splits_units(c.sizes)
     part.rows.first, part.rows.last = 0, c.sizes.B
     part.units.first, part.units.last = 0, c.sizes.H
@@ -76,6 +86,29 @@ cdef inline Part part_of(const vec* dtype, const Call* c, Team team) noexcept no
         part.rows.first = first_by_steps(c, team.index, team.count)
         part.rows.last = first_by_steps(c, team.index + 1, team.count)
     return part
+
+
+cdef inline void give(Part* part, Py_ssize_t step, Py_ssize_t left) noexcept nogil:
+    """Give half of the sequences, from `step` on, to a member that asks, if enough is left."""
+    cdef Py_ssize_t first = part.rows.first, rows = part.rows.last - first
+    cdef Py_ssize_t kept = blocks(rows, 2 * DEAL_UNIT) * DEAL_UNIT
+    if not is_asked(part.team):
+        return
+    if kept >= rows or left < 2 or left * GIVEN_PART < part.steps:
+        give_nothing(part.team)
+        return
+    give_rows(part.team, first + kept, part.rows.last, step)
+    part.rows.last = first + kept
+
+
+cdef inline bint take(Part* part) noexcept nogil:
+    """Wait for sequences of another member, from `part.step` on, or until none has any left."""
+    cdef const Desk* desk
+    if part.by_units or part.team.count == 1 or not ask_for_rows(part.team):
+        return False
+    desk = &part.team.desks[part.team.index]
+    part.rows.first, part.rows.last, part.step = desk.first, desk.last, desk.step
+    return True
 
 
 # The member's units by groups of GR: their number, the first unit of group k, and its units
@@ -95,6 +128,11 @@ cdef inline void wait_for_units(const Part* part) noexcept nogil:
     """Wait until the other members have computed their units."""
     if part.by_units:
         team_wait(part.team)
+
+
+cdef inline Share sequences_of(const Part* part, Py_ssize_t B) noexcept nogil:
+    """The member's sequences where each is one member's."""
+    return share(part.team, B, DEAL_UNIT) if part.by_units else part.rows
 
 
 cdef inline Share steps_share(const Part* part, Py_ssize_t T) noexcept nogil:

@@ -7,6 +7,37 @@ cdef enum:
     # A group has at least this many steps, even in more bytes. Each group reads and writes the
     # gradient once, and this many additions outweigh that.
     PACKED_STEPS = 256
+    # A member's share of a weight gradient is taken in at most so many pieces, by itself or by a
+    # member that has finished its own.
+    PIECES = 4
+    # A piece by rows has at least so many: each packs all steps.
+    PIECE_ROWS = 48
+
+
+cdef struct Chunks:
+    # The steps from `first` to before `last`, in chunks of at most `size` from the last one on. The
+    # gradients of chunk 0 come first in memory, without gaps; the other arrays are those of all
+    # steps.
+    Py_ssize_t first
+    Py_ssize_t last
+    Py_ssize_t size
+
+
+cdef inline Chunks one_chunk(Py_ssize_t T) noexcept nogil:
+    cdef Chunks chunks
+    chunks.first, chunks.last, chunks.size = 0, T, T
+    return chunks
+
+
+cdef inline Share steps_of_chunk(Chunks chunks, Py_ssize_t k) noexcept nogil:
+    cdef Share steps
+    steps.last = chunks.last - k * chunks.size
+    steps.first = max(chunks.first, steps.last - chunks.size)
+    return steps
+
+
+cdef inline Py_ssize_t count_of(Chunks chunks) noexcept nogil:
+    return blocks(chunks.last - chunks.first, chunks.size)
 
 
 cdef inline Py_ssize_t steps_size(const vec* dtype, Sizes s) noexcept nogil:
@@ -70,37 +101,76 @@ cdef void add_products_of_steps(vec* dW, Py_ssize_t N, Share rows, Share columns
                 da.per_step, panels, at_dW, at_dW)
 
 
-cdef void add_outer_products(vec* dW, Py_ssize_t M, Py_ssize_t N, Call* c, Py_ssize_t T,
-                             Sequences da, Py_ssize_t block, Sequences x, vec* panels,
-                             Py_ssize_t size, Team team) noexcept nogil:
-    """dW (M, N) += sum over all steps of da_t x_t^T, with the M numbers of da from `block` on.
+cdef inline Share piece_of(Share whole, Py_ssize_t unit, int piece, int pieces) noexcept nogil:
+    """A piece of a member's share, in whole units."""
+    cdef Py_ssize_t units = blocks(whole.last - whole.first, unit), first = whole.first
+    cdef Share mine
+    mine.first = min(whole.last, first + units * piece // pieces * unit)
+    mine.last = min(whole.last, first + units * (piece + 1) // pieces * unit)
+    return mine
 
-    Members share the elements of dW, never the sum of one, so the order of its additions does not
-    depend on them: it is that of the caller's sequences. Each packs what it reads in its own part
-    of the `size` scalars of `panels`, so none waits for another.
-    """
-    cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(panels), B = c.sizes.B, part, row, b
-    cdef Share rows, columns
-    # A part has room for one step of all that there are, so no more members than steps.
-    team.count = <int> min(team.count, B * c.sizes.T)
-    if team.index >= team.count:
-        return
-    part = size // team.count // unit * unit
-    rows.first, rows.last, columns.first, columns.last = 0, M, 0, N
-    if blocks(N, panel_columns(panels)) >= 2 * team.count:
-        columns = share(team, N, panel_columns(panels))
-    else:
-        rows = share(team, M, MR)
-    panels = at(panels, team.index * part)
+
+cdef void add_outer_product(vec* dW, Py_ssize_t N, Share rows, Share columns, Call* c,
+                            Chunks chunks, Sequences da, Py_ssize_t block, Sequences x,
+                            vec* panels, Py_ssize_t size) noexcept nogil:
+    """These elements of dW, as `add_outer_products` says."""
+    cdef Py_ssize_t B = c.sizes.B, k, row, b
+    cdef Sequences of_chunk = x
+    cdef Share steps
     if c.lengths == NULL:
         da.data = at(<const vec*> da.data, block)
-        add_products_of_steps(dW, N, rows, columns, B, T, da, x, panels, part)
+        for k in range(count_of(chunks)):
+            steps = steps_of_chunk(chunks, k)
+            of_chunk.data = step_of(panels, x, 0, steps.first)
+            add_products_of_steps(dW, N, rows, columns, B, steps.last - steps.first, da, of_chunk,
+                                  panels, size)
+            da.data = at(<const vec*> da.data, B * chunks.size * da.per_step)
         return
     for row in range(B):
         b = c.places[row]
         add_products_of_steps(dW, N, rows, columns, 1, c.lengths[b],
                               steps_alone(da, panels, b, block), steps_alone(x, panels, b, 0),
-                              panels, part)
+                              panels, size)
+
+
+cdef void add_outer_products(vec* dW, Py_ssize_t M, Py_ssize_t N, Call* c, Chunks chunks,
+                             Sequences da, Py_ssize_t block, Sequences x, vec* panels,
+                             Py_ssize_t size, Team team) noexcept nogil:
+    """dW (M, N) += sum over these steps of da_t x_t^T, with the M numbers of da from `block` on.
+
+    Members share the elements of dW, never the sum of one, so the order of its additions does not
+    depend on them: it is that of the caller's sequences. Each packs what it reads in its own part
+    of the `size` scalars of `panels`, so none waits for another. One that has finished its share
+    takes pieces of the others'.
+    """
+    cdef Py_ssize_t unit = PANEL_ALIGNMENT // itemsize(panels), NR = panel_columns(panels), part
+    cdef bint by_columns
+    cdef int pieces = PIECES, piece = 0, k
+    cdef Team owner = team
+    cdef Share rows, columns
+    # A part has room for one step of all that there are, so no more members than steps.
+    owner.count = <int> min(team.count, c.sizes.B * c.sizes.T)
+    part = size // owner.count // unit * unit
+    panels = at(panels, team.index * part)
+    by_columns = blocks(N, NR) >= 2 * owner.count
+    if not by_columns:
+        pieces = <int> max(1, min(PIECES, M // owner.count // PIECE_ROWS))
+    rows.first, rows.last, columns.first, columns.last = 0, M, 0, N
+    if team.count == 1:
+        add_outer_product(dW, N, rows, columns, c, chunks, da, block, x, panels, part)
+        return
+    for k in range(owner.count if team.index < owner.count else 0):
+        owner.index = (team.index + k) % owner.count
+        piece = claim_piece(team, owner.index, pieces)
+        while piece >= 0:
+            if by_columns:
+                columns = piece_of(share(owner, N, NR), NR, piece, pieces)
+            else:
+                rows = piece_of(share(owner, M, MR), MR, piece, pieces)
+            if rows.first < rows.last and columns.first < columns.last:
+                add_outer_product(dW, N, rows, columns, c, chunks, da, block, x, panels, part)
+            piece = claim_piece(team, owner.index, pieces)
+    finish_job(team, pieces)
 
 
 cdef void add_rows_of(vec* db, const vec* da, Py_ssize_t da_m, Py_ssize_t rows,
@@ -130,13 +200,15 @@ cdef void add_rows_of(vec* db, const vec* da, Py_ssize_t da_m, Py_ssize_t rows,
         n += L
 
 
-cdef void add_rows(vec* db, Call* c, Py_ssize_t T, Sequences da, Py_ssize_t N,
+cdef void add_rows(vec* db, Call* c, Chunks chunks, Sequences da, Py_ssize_t N,
                    Team team) noexcept nogil:
-    """db (N,) += the sum of da over all steps."""
+    """db (N,) += the sum of da over these steps."""
     cdef Share mine = share(team, N, lanes(db))
     cdef Py_ssize_t row, b
     if c.lengths == NULL:
-        add_rows_of(db, step_of(db, da, 0, 0), da.per_step, c.sizes.B * T, mine)
+        # The chunks lie one after another.
+        add_rows_of(db, step_of(db, da, 0, 0), da.per_step,
+                    c.sizes.B * (chunks.last - chunks.first), mine)
         return
     for row in range(c.sizes.B):
         b = c.places[row]
