@@ -6,6 +6,7 @@ import pytest
 from network_problems import ARCHITECTURES, B, I, T, as_list, inputs, step_gradient, targets
 
 import crnn
+from crnn._network import layers
 
 architectures = pytest.mark.parametrize("settings", ARCHITECTURES.values(), ids=ARCHITECTURES)
 
@@ -35,6 +36,20 @@ def test_loss_and_gradient_are_those_of_one_hot_vectors(network_of, settings):
     assert_close(tape.y, other.y)
     assert_close(net.backward(tape, y).flat, of_features.backward(other, y).flat)
     assert net.backward(tape, y).x is None
+
+
+@pytest.mark.parametrize("lengths", [None, [50, 3, 41]], ids=["whole", "lengths"])
+def test_gradients_of_many_steps(network_of, monkeypatch, lengths):
+    """Of more scalars than are summed by one call of NumPy; one of the categories is rare."""
+    net, of_features = pair_of(network_of)
+    monkeypatch.setattr(layers, "SMALL_SUMS", 500)
+    x, y = np.minimum(inputs(net, 3, 50), 1), targets(net, 3, 50)
+    x[0, 7] = 2
+    gradients = [
+        step_gradient(net, x, y, lengths=lengths)[1],
+        step_gradient(of_features, one_hot(x), y, lengths=lengths)[1],
+    ]
+    assert_close(*gradients)
 
 
 @pytest.mark.parametrize("lengths", [None, [5, 2, 7, 1]], ids=["whole", "lengths"])
