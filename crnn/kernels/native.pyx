@@ -18,7 +18,7 @@ from libc.string cimport memcpy, memset
 
 from crnn.kernels.table cimport (
     CELL_COUNT, CROSS_ENTROPY, MSE, SSE, Builds, Call, Cell, CellKind, Sequences, Sizes, Table,
-    Task, splits_units,
+    Task, parameter_count, splits_units,
 )
 
 import numpy

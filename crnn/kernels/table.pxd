@@ -69,6 +69,11 @@ cdef inline bint splits_units(Sizes s) noexcept nogil:
     """Whether members of a team share the units of every step, and not the sequences."""
     return s.B <= FEW_SEQUENCES and s.H >= MANY_UNITS
 
+cdef inline Py_ssize_t parameter_count(Sizes s) noexcept nogil:
+    """The length of the flat vector of parameters."""
+    cdef Py_ssize_t n = s.H * (s.cell.weight_blocks * (s.I + s.H) + s.cell.bias_blocks)
+    return n + s.O * (s.H + 1) if s.has_output_layer else n
+
 cdef enum Loss:
     MSE
     SSE

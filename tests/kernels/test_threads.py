@@ -29,7 +29,7 @@ TEAMS = [2, 3, 7]
 LARGE = {
     # One panel and a piece; the hidden units are shared by rows.
     "narrow": {"T": 151, "B": 17, "I": 3, "H": 53, "O": 5},
-    # Several chunks of 14 (float32) and 7 (float64) steps of rnn_gradient, 24 of rnn_predict.
+    # Several chunks of 15 (float32) and 9 (float64) steps of rnn_gradient, 24 of rnn_predict.
     "chunks": {"T": 50, "B": 70, "I": 19, "H": 65, "O": 34},
     # Enough panels that members share the columns of a weight gradient.
     "wide": {"T": 8, "B": 13, "I": 5, "H": 257, "O": 33},

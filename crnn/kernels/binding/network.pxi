@@ -12,12 +12,6 @@ cdef inline Sizes network_sizes(x, int dtype, cell, Py_ssize_t hidden_size,
     return s
 
 
-cdef inline Py_ssize_t parameter_count(Sizes s) noexcept nogil:
-    """The length of the flat vector of parameters."""
-    cdef Py_ssize_t n = s.H * (s.cell.weight_blocks * (s.I + s.H) + s.cell.bias_blocks)
-    return n + s.O * (s.H + 1) if s.has_output_layer else n
-
-
 cdef inline void place_parameters(Call* c, int dtype, void* theta) noexcept nogil:
     """Point the call at the parameters in a flat vector."""
     cdef Sizes s = c.sizes

@@ -3,16 +3,25 @@
 # The workspace stores the tape: the states h and gates of all steps, and the outputs y of an output
 # layer, which dy overwrites. da and dh are those of one chunk of steps, which stays in cache
 # between the recurrence that writes it and the weight gradients that read it.
+#
+# The gradients are sums over groups of sequences, whose number depends on the sizes alone. Where
+# every member of a team has whole groups, it sums what is in its own cache, and waits for the
+# others once, before the groups' sums are added. Otherwise, and where members had to wait for one
+# another lately, they share the elements of each sum.
 
 cdef enum:
     # In at most these bytes da of a chunk, for all sequences, stays in cache.
     CHUNK_BYTES = 1 << 18
-    # A chunk has at least this many steps, counted over all sequences, even in more bytes. Each
-    # chunk reads and writes the weight gradients once, and this many additions outweigh that.
+    # A chunk has at least this many steps, counted over a group's sequences, even in more bytes.
+    # Each chunk reads and writes the weight gradients once, and this many additions outweigh that.
     CHUNK_ROWS = 256
     # Members that had to wait for one another lately do several chunks, of at most these bytes,
     # before they meet.
     REACH_BYTES = 1 << 23
+    # The sequences are summed in so many groups, where the parameters take at most SUMS_BYTES. Each
+    # group has sums of its own, which are in no cache where they are larger.
+    SUM_GROUPS = 2
+    SUMS_BYTES = 1 << 20
     # Padded states take at most these bytes. The states of longer sequences are not padded.
     PADDED_BYTES = 1 << 22
 
@@ -20,6 +29,7 @@ cdef enum:
 cdef struct Plan:
     # Where everything is in the workspace, in scalars from its aligned start
     Py_ssize_t chunk            # steps of a chunk
+    Py_ssize_t groups           # of sequences that are summed one by one
     Py_ssize_t reach            # most chunks whose da are kept
     bint is_padded              # states, b_h and da of one sequence have room for whole registers
     Py_ssize_t to_c             # scalars from h_t to c_t
@@ -34,7 +44,8 @@ cdef struct Plan:
     Py_ssize_t b_h              # (biases * H,)
     Py_ssize_t carried          # (B, states * H): a chunk's last state gets it from the next chunk
     Py_ssize_t losses           # (B,) of float64
-    Py_ssize_t inputs           # packed W_xh, then the packed steps of a weight gradient
+    Py_ssize_t sums             # (groups - 1, parameters): gradients of all groups but the first
+    Py_ssize_t inputs           # packed W_xh, then the packed steps of a group's weight gradients
     Py_ssize_t recurrent        # packed W_hh, first for the forward pass, then for the backward
     Py_ssize_t outputs          # packed W_hy, likewise
     Py_ssize_t size             # scalars in all
@@ -50,8 +61,14 @@ cdef inline Py_ssize_t reserve(const vec* dtype, Py_ssize_t* used, Py_ssize_t n)
 cdef inline Plan plan_gradient(const vec* dtype, Sizes s) noexcept nogil:
     cdef Plan plan
     cdef Py_ssize_t biases = s.cell.bias_blocks * s.H
-    plan.chunk = max(CHUNK_BYTES // (s.B * biases * itemsize(dtype)), blocks(CHUNK_ROWS, s.B))
-    plan.chunk = min(plan.chunk, s.T)
+    plan.groups = 1
+    if (s.B >= SUM_GROUPS * DEAL_UNIT and not splits_units(s)
+            and parameter_count(s) * itemsize(dtype) <= SUMS_BYTES):
+        plan.groups = SUM_GROUPS
+    plan.chunk = max(CHUNK_BYTES // (s.B * biases * itemsize(dtype)),
+                     blocks(plan.groups * CHUNK_ROWS, s.B))
+    # With an odd number of steps da of two sequences is not a power of two apart.
+    plan.chunk = min(plan.chunk | 1, s.T)
     plan.reach = REACH_BYTES // (s.B * plan.chunk * biases * itemsize(dtype))
     plan.reach = max(1, min(plan.reach, blocks(s.T, plan.chunk)))
     # Without an output layer the states are the outputs too, which the loss reads side by side.
@@ -72,7 +89,9 @@ cdef inline Plan plan_gradient(const vec* dtype, Sizes s) noexcept nogil:
     plan.b_h = reserve(dtype, &plan.size, max(biases, plan.to_c))
     plan.carried = reserve(dtype, &plan.size, s.B * s.cell.state_blocks * s.H)
     plan.losses = reserve(dtype, &plan.size, s.B * <Py_ssize_t> sizeof(double) // itemsize(dtype))
-    plan.inputs = reserve(dtype, &plan.size, max(inputs_size(dtype, s), steps_size(dtype, s)))
+    plan.sums = reserve(dtype, &plan.size, (plan.groups - 1) * parameter_count(s))
+    plan.inputs = reserve(dtype, &plan.size,
+                          max(inputs_size(dtype, s), plan.groups * steps_size(dtype, s)))
     plan.recurrent = reserve(dtype, &plan.size, recurrent_size(dtype, s))
     plan.outputs = reserve(dtype, &plan.size, outputs_size(dtype, s) if s.has_output_layer else 0)
     return plan
@@ -124,15 +143,25 @@ cdef inline void place_tape(Call* c, const Plan* plan, vec* start) noexcept nogi
     c.packed.b_y = <void*> c.b_y
 
 
-cdef inline void place_chunk(Call* c, const Plan* plan, vec* start, Py_ssize_t k,
-                             Py_ssize_t steps) noexcept nogil:
-    """Point the Call at the k-th places of da and dh, of a chunk of so many steps."""
-    c.da.per_step = plan.da_per_step
-    c.dh.per_step = c.sizes.H if is_gated(c.sizes) else plan.da_per_step
-    c.da.data = at(start, plan.da + k * c.sizes.B * plan.chunk * c.da.per_step)
-    c.dh.data = at(start, plan.dh + k * c.sizes.B * plan.chunk * c.dh.per_step)
-    c.da.per_sequence = steps * plan.da_per_step
-    c.dh.per_sequence = steps * c.dh.per_step
+cdef inline Sequences chunk_at(vec* place, Py_ssize_t per_step, const Plan* plan, Py_ssize_t steps,
+                               Py_ssize_t b) noexcept nogil:
+    """Sequences without gaps. Where sequence b starts does not depend on the number of steps."""
+    cdef Sequences chunk
+    chunk.data, chunk.offsets = at(place, b * (plan.chunk - steps) * per_step), NULL
+    chunk.per_sequence, chunk.per_step = steps * per_step, per_step
+    return chunk
+
+
+cdef inline void place_chunk(Call* c, const Plan* plan, vec* start, Py_ssize_t k, Py_ssize_t steps,
+                             Py_ssize_t b) noexcept nogil:
+    """Point the Call at the k-th places of da and dh, of a chunk of so many steps.
+
+    Sequences from b on have places of their own, whichever chunk others are at.
+    """
+    cdef Py_ssize_t da = plan.da_per_step, dh = c.sizes.H if is_gated(c.sizes) else da
+    cdef Py_ssize_t before = k * c.sizes.B * plan.chunk
+    c.da = chunk_at(at(start, plan.da + before * da), da, plan, steps, b)
+    c.dh = chunk_at(at(start, plan.dh + before * dh), dh, plan, steps, b)
 
 
 cdef inline void start_sequences(Call* c, Share mine, const vec* dtype) noexcept nogil:
@@ -161,15 +190,15 @@ cdef inline void write_states_gradient(Call* c, Py_ssize_t first, Py_ssize_t las
 
 
 cdef void backward_chunks(Call* c, const Plan* plan, vec* start, const vec* recurrent,
-                          Chunks chunks, Part* part) noexcept nogil:
-    """da of the member's part of these chunks, from step `part.step - 1` down."""
+                          Chunks chunks, Py_ssize_t b, Part* part) noexcept nogil:
+    """da of the member's part of these chunks, from step `part.step - 1` down; b as above."""
     cdef Py_ssize_t k
     cdef Share steps
     part.steps, part.end = chunks.last - chunks.first, chunks.first
     while part.step > chunks.first:
         k = (chunks.last - part.step) // chunks.size
         steps = steps_of_chunk(chunks, k)
-        place_chunk(c, plan, start, k, steps.last - steps.first)
+        place_chunk(c, plan, start, k, steps.last - steps.first, b)
         if part.step == steps.last:
             write_states_gradient(c, steps.first, steps.last, part, recurrent)
             wait_for_units(part)
@@ -185,6 +214,55 @@ cdef void forward_losses(Call* c, const vec* dtype, bint is_padded, Part* part) 
         add_losses(c, c.y, 0, c.sizes.T, sequences_of(part, c.sizes.B), dtype)
 
 
+cdef inline Share rows_of_group(const Plan* plan, Sizes s, Py_ssize_t k) noexcept nogil:
+    cdef Team team
+    team.index, team.count = <int> k, <int> plan.groups
+    return share(team, s.B, DEAL_UNIT)
+
+
+cdef inline Call group_of(const Call* c, const Plan* plan, vec* start,
+                          Py_ssize_t k) noexcept nogil:
+    """The sequences of group k and their gradients; da stays that of all sequences."""
+    cdef Sizes s = c.sizes
+    cdef Call group = c[0]
+    cdef Share rows = rows_of_group(plan, s, k)
+    cdef vec* sums
+    group.sizes.B = rows.last - rows.first
+    group.x.data = step_of(start, c.x, rows.first, 0)
+    group.h.data = step_of(start, c.h, rows.first, 0)
+    group.gates.data = step_of(start, c.gates, rows.first, 0)
+    group.y.data = step_of(start, c.y, rows.first, 0)
+    if k > 0:
+        sums = at(start, plan.sums + (k - 1) * parameter_count(s))
+        group.dW_xh, sums = sums, at(sums, s.cell.weight_blocks * s.H * s.I)
+        group.dW_hh, sums = sums, at(sums, s.cell.weight_blocks * s.H * s.H)
+        group.db_h, sums = sums, at(sums, s.cell.bias_blocks * s.H)
+        group.dW_hy, group.db_y = sums, at(sums, s.O * s.H)
+    return group
+
+
+cdef inline void add_gradients(void* to, const void* terms, Py_ssize_t n, Team team,
+                               const vec* dtype) noexcept nogil:
+    cdef Share mine = share(team, n, PANEL_ALIGNMENT // itemsize(dtype))
+    add_scalars(at(<const vec*> to, mine.first), at(<const vec*> terms, mine.first),
+                mine.last - mine.first)
+
+
+cdef void add_groups(Call* c, const Plan* plan, vec* start, Team team) noexcept nogil:
+    """The gradients, so far those of the first group, += those of the others, one by one."""
+    cdef Sizes s = c.sizes
+    cdef Call group
+    cdef Py_ssize_t k
+    for k in range(1, plan.groups):
+        group = group_of(c, plan, start, k)
+        add_gradients(c.dW_xh, group.dW_xh, s.cell.weight_blocks * s.H * s.I, team, start)
+        add_gradients(c.dW_hh, group.dW_hh, s.cell.weight_blocks * s.H * s.H, team, start)
+        add_gradients(c.db_h, group.db_h, s.cell.bias_blocks * s.H, team, start)
+        if s.has_output_layer:
+            add_gradients(c.dW_hy, group.dW_hy, s.O * s.H, team, start)
+            add_gradients(c.db_y, group.db_y, s.O, team, start)
+
+
 cdef void gradient(Call* c, Team team, const vec* dtype) noexcept nogil:
     """Write c.losses and add to the gradients, which are zero before."""
     cdef Sizes s = c.sizes
@@ -195,8 +273,14 @@ cdef void gradient(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef vec* start = aligned(<const vec*> c.workspace)
     cdef vec* inputs = at(start, plan.inputs)
     cdef vec* recurrent = at(start, plan.recurrent)
+    cdef bint has_own = plan.groups % team.count == 0 and not team.is_held
+    cdef Team summing = team
+    cdef Share groups
+    cdef Call group
     cdef Chunks chunks
+    cdef Py_ssize_t k, b = 0
 
+    groups.first, groups.last = 0, plan.groups
     place_tape(&mine_c, &plan, start)
     if team.index == 0:
         c.losses = mine_c.losses
@@ -210,19 +294,36 @@ cdef void gradient(Call* c, Team team, const vec* dtype) noexcept nogil:
 
     pack_recurrent(recurrent, <const vec*> c.W_hh, s, False, team)
     if s.has_output_layer:
-        add_output_gradients(&mine_c, states_of(mine_c.h, dtype), inputs, team)
         pack(<vec*> mine_c.packed.W_hy, <const vec*> c.W_hy, s.H, 1, s.O, s.H, team)
+    if has_own:
+        groups, b = share(team, plan.groups, 1), mine.first
+        inputs = at(inputs, groups.first * steps_size(dtype, s))
+        summing.index, summing.count = 0, 1
+    for k in range(max(1, groups.first), groups.last if summing.index == 0 else 0):
+        group = group_of(&mine_c, &plan, start, k)
+        clear(<vec*> group.dW_xh, parameter_count(s))
     team_wait(team)
-    chunks.last, chunks.size = s.T, plan.chunk
+    for k in range(groups.first, groups.last if s.has_output_layer else 0):
+        group = group_of(&mine_c, &plan, start, k)
+        add_output_gradients(&group, states_of(group.h, dtype), inputs, summing)
+        team_wait(summing)
+    chunks.last, chunks.size, chunks.apart = s.T, plan.chunk, s.B * plan.chunk
     while chunks.last > 0:
         chunks.first = max(0, chunks.last - (plan.reach if team.is_held else 1) * plan.chunk)
         part = part_of(dtype, c, team)
         part.step = chunks.last
-        backward_chunks(&mine_c, &plan, start, recurrent, chunks, &part)
-        while take(&part):
-            backward_chunks(&mine_c, &plan, start, recurrent, chunks, &part)
-        team_wait(team)
-        place_chunk(&mine_c, &plan, start, 0, min(plan.chunk, chunks.last))
-        add_layer_gradients(&mine_c, chunks, inputs, team)
-        team_wait(team)
+        backward_chunks(&mine_c, &plan, start, recurrent, chunks, b, &part)
+        while not has_own and take(&part):
+            backward_chunks(&mine_c, &plan, start, recurrent, chunks, b, &part)
+        team_wait(summing)
+        place_chunk(&mine_c, &plan, start, 0, min(plan.chunk, chunks.last), b)
+        for k in range(groups.first, groups.last):
+            group = group_of(&mine_c, &plan, start, k)
+            chunks.row = rows_of_group(&plan, s, k).first
+            add_layer_gradients(&group, chunks, inputs, summing)
+            # Groups of other sizes have the members' packed steps at other places.
+            team_wait(summing)
         chunks.last = chunks.first
+    if has_own:
+        team_wait(team)
+    add_groups(&mine_c, &plan, start, team)

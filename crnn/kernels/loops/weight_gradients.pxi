@@ -16,16 +16,18 @@ cdef enum:
 
 cdef struct Chunks:
     # The steps from `first` to before `last`, in chunks of at most `size` from the last one on. The
-    # gradients of chunk 0 come first in memory, without gaps; the other arrays are those of all
-    # steps.
+    # gradients of chunk 0 come first in memory, those of a chunk without gaps; the other arrays are
+    # those of all steps.
     Py_ssize_t first
     Py_ssize_t last
     Py_ssize_t size
+    Py_ssize_t apart    # steps of all sequences from one chunk's gradients to the next one's
+    Py_ssize_t row      # the number of the Call's first sequence among those of the gradients
 
 
 cdef inline Chunks one_chunk(Py_ssize_t T) noexcept nogil:
     cdef Chunks chunks
-    chunks.first, chunks.last, chunks.size = 0, T, T
+    chunks.first, chunks.last, chunks.size, chunks.apart, chunks.row = 0, T, T, 0, 0
     return chunks
 
 
@@ -38,6 +40,14 @@ cdef inline Share steps_of_chunk(Chunks chunks, Py_ssize_t k) noexcept nogil:
 
 cdef inline Py_ssize_t count_of(Chunks chunks) noexcept nogil:
     return blocks(chunks.last - chunks.first, chunks.size)
+
+
+cdef inline vec* gradients_of_chunk(const vec* dtype, Sequences da, Chunks chunks,
+                                    Py_ssize_t k) noexcept nogil:
+    """Chunk k's gradients of the Call's first sequence."""
+    cdef Share steps = steps_of_chunk(chunks, k)
+    return at(<const vec*> da.data,
+              (k * chunks.apart + chunks.row * (steps.last - steps.first)) * da.per_step)
 
 
 cdef inline Py_ssize_t steps_size(const vec* dtype, Sizes s) noexcept nogil:
@@ -115,16 +125,15 @@ cdef void add_outer_product(vec* dW, Py_ssize_t N, Share rows, Share columns, Ca
                             vec* panels, Py_ssize_t size) noexcept nogil:
     """These elements of dW, as `add_outer_products` says."""
     cdef Py_ssize_t B = c.sizes.B, k, row, b
-    cdef Sequences of_chunk = x
+    cdef Sequences of_chunk = x, da_of_chunk = da
     cdef Share steps
     if c.lengths == NULL:
-        da.data = at(<const vec*> da.data, block)
         for k in range(count_of(chunks)):
             steps = steps_of_chunk(chunks, k)
             of_chunk.data = step_of(panels, x, 0, steps.first)
-            add_products_of_steps(dW, N, rows, columns, B, steps.last - steps.first, da, of_chunk,
-                                  panels, size)
-            da.data = at(<const vec*> da.data, B * chunks.size * da.per_step)
+            da_of_chunk.data = at(gradients_of_chunk(panels, da, chunks, k), block)
+            add_products_of_steps(dW, N, rows, columns, B, steps.last - steps.first, da_of_chunk,
+                                  of_chunk, panels, size)
         return
     for row in range(B):
         b = c.places[row]
@@ -203,12 +212,13 @@ cdef void add_rows_of(vec* db, const vec* da, Py_ssize_t da_m, Py_ssize_t rows,
 cdef void add_rows(vec* db, Call* c, Chunks chunks, Sequences da, Py_ssize_t N,
                    Team team) noexcept nogil:
     """db (N,) += the sum of da over these steps."""
-    cdef Share mine = share(team, N, lanes(db))
-    cdef Py_ssize_t row, b
+    cdef Share mine = share(team, N, lanes(db)), steps
+    cdef Py_ssize_t k, row, b
     if c.lengths == NULL:
-        # The chunks lie one after another.
-        add_rows_of(db, step_of(db, da, 0, 0), da.per_step,
-                    c.sizes.B * (chunks.last - chunks.first), mine)
+        for k in range(count_of(chunks)):
+            steps = steps_of_chunk(chunks, k)
+            add_rows_of(db, gradients_of_chunk(db, da, chunks, k), da.per_step,
+                        c.sizes.B * (steps.last - steps.first), mine)
         return
     for row in range(c.sizes.B):
         b = c.places[row]
