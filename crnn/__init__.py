@@ -15,6 +15,7 @@ from crnn._backend import (
     implementation,
     set_num_threads,
     show_config,
+    use_openmp,
 )
 from crnn._network.architecture import Architecture
 from crnn._network.parameters import Gradients
@@ -53,6 +54,7 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "show_config",
+    "use_openmp",
 ]
 
 _MOVED = {"from_torch": "crnn.torch.from_torch"}

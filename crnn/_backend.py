@@ -151,6 +151,44 @@ def get_num_threads() -> int:
     return number
 
 
+def use_openmp(library: str | os.PathLike[str] | None) -> None:
+    """Let calls of the compiled kernels run on OpenMP's threads instead of threads of their own.
+
+    Use it where another library of the process works on OpenMP's threads in between: after such
+    work they go on spinning for milliseconds, on the cores that crnn's threads would need.
+    Importing `crnn.torch` does it for PyTorch's. After a fork the child has crnn's own threads
+    again. The NumPy kernels are left to NumPy.
+
+    Parameters
+    ----------
+    library : path-like or None
+        A shared library that is an OpenMP runtime, or that is linked with the one to use. None:
+        threads of crnn's own.
+
+    Raises
+    ------
+    OSError
+        The library cannot be loaded.
+    ValueError
+        It has no OpenMP functions, or not under GCC's names.
+    """
+    addresses = None
+    if library is not None:
+        import ctypes  # here, because few need it
+
+        loaded = ctypes.CDLL(os.fspath(library))
+        names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
+        if not all(hasattr(loaded, name) for name in names):
+            raise ValueError(
+                "library: expected an OpenMP library with GOMP_parallel, got "
+                f"{os.fspath(library)!r}"
+            )
+        addresses = tuple(
+            ctypes.cast(getattr(loaded, name), ctypes.c_void_p).value for name in names
+        )
+    _threaded_kernels().use_openmp(addresses)
+
+
 def _threaded_kernels() -> ModuleType:
     """Return the compiled kernels, which a network may use whatever the default is."""
     try:

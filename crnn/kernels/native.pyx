@@ -31,6 +31,11 @@ np.import_array()
 cdef extern from "pool.h" nogil:
     void run_team(int threads, Task task, void* call)
     void run_alone(Task task, void* call)
+    ctypedef struct OpenMP:
+        void* parallel
+        void* thread_number
+        void* thread_count
+    bint openmp_is_used "use_openmp"(const OpenMP*)
     ctypedef int crnn_atomic
     int atomic_swap(crnn_atomic*, int)
     void atomic_set(crnn_atomic*, int)
@@ -122,6 +127,16 @@ def set_num_threads(n):
 
 def get_num_threads():
     return num_threads
+
+
+def use_openmp(addresses):
+    cdef OpenMP functions
+    cdef size_t parallel, number, count
+    parallel, number, count = addresses or (0, 0, 0)
+    functions.parallel, functions.thread_number = <void*> parallel, <void*> number
+    functions.thread_count = <void*> count
+    if not openmp_is_used(&functions):
+        raise MemoryError("no memory to look after forks")
 
 
 cdef inline double multiply_adds(Sizes s) noexcept nogil:

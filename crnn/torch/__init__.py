@@ -7,16 +7,26 @@
 
 The modules are subclasses of PyTorch's with another `forward`: arguments, parameters with their
 names and initial values, `state_dict` and everything else are PyTorch's own. They run on a CPU, in
-float32 or float64, and eagerly: without `torch.compile`, `torch.jit` and second derivatives. crnn
-has threads of its own; `crnn.set_num_threads` sets how many.
+float32 or float64, and eagerly: without `torch.compile`, `torch.jit` and second derivatives. Calls
+run on PyTorch's OpenMP threads where it has these (`crnn.use_openmp`); `crnn.set_num_threads` sets
+how many.
 """
+
+import contextlib
+import importlib.util
 
 try:
     import torch as _  # noqa: F401
 except ImportError as error:
     raise ImportError("crnn.torch needs PyTorch: pip install 'crnn[torch]'") from error
 
+from crnn import use_openmp
 from crnn.torch.exchange import from_torch, to_torch
 from crnn.torch.modules import GRU, LSTM, RNN
+
+# Other builds of PyTorch have threads of another kind, and crnn keeps its own.
+with contextlib.suppress(OSError, ValueError):
+    _extension = importlib.util.find_spec("torch._C")
+    use_openmp(_extension.origin if _extension else None)
 
 __all__ = ["GRU", "LSTM", "RNN", "from_torch", "to_torch"]

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -266,3 +267,25 @@ def test_padding_of_packed_sequences_is_theirs():
     (a, n), (b, m) = (pad_packed_sequence(y, batch_first=True) for y in (a, b))
     assert torch.equal(n, m)
     assert torch.allclose(a, b, atol=1e-6)
+
+
+@pytest.mark.native
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts threads as Linux does")
+def test_calls_run_on_the_threads_of_pytorch(run_python):
+    result = run_python(
+        """
+import os
+import torch
+import crnn.torch
+
+torch.set_num_threads(3)
+torch.ones(400, 400) @ torch.ones(400, 400)
+torch.ones(1 << 20).exp()
+before = len(os.listdir("/proc/self/task"))
+crnn.set_num_threads(3)
+with torch.no_grad():
+    crnn.torch.LSTM(64, 128, batch_first=True)(torch.zeros(32, 50, 64))
+print(before >= 3, len(os.listdir("/proc/self/task")) - before)
+"""
+    )
+    assert (result.stdout, result.stderr) == ("True 0\n", "")

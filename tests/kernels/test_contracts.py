@@ -49,6 +49,7 @@ SIGNATURES = {
     "is_kernel_ready": "array like shape",
     "set_num_threads": "n",
     "get_num_threads": "",
+    "use_openmp": "addresses",
 }
 ARGUMENTS = {
     kernel: {word.rstrip("!?~"): word for word in words.split()}
@@ -85,7 +86,7 @@ VARIANTS = {
     "stream_step": [("mse", 4), ("mse", 0)],
     "cross_entropy": [("cross_entropy", 4)],
 }
-NO_ARRAYS = ("is_kernel_ready", "set_num_threads", "get_num_threads")
+NO_ARRAYS = ("is_kernel_ready", "set_num_threads", "get_num_threads", "use_openmp")
 CALLS = [
     (kernel, loss, O)
     for kernel in SIGNATURES

@@ -1,5 +1,7 @@
 """The native kernels on several threads: the same bits however many, in any thread, after fork."""
 
+import ctypes.util
+import importlib.util
 import os
 import signal
 import subprocess
@@ -374,6 +376,39 @@ finally:
 assert not wrong
 """
     assert_silent_success(run_python(PREAMBLE + code))
+
+
+OPENMP = ctypes.util.find_library("gomp")
+openmp = pytest.mark.skipif(OPENMP is None, reason="no libgomp here")
+
+
+@openmp
+@forks
+def test_threads_of_openmp(native, run_python):
+    code = f"""
+import crnn
+native.set_num_threads(3)
+own = tasks()
+crnn.use_openmp({OPENMP!r})
+assert gradient() == expected
+assert own is None or tasks() == own + 2  # OpenMP's, and none of crnn's
+check_in_child(expected, 3)
+assert gradient() == expected
+thread = threading.Thread(target=gradient)
+thread.start()
+assert gradient() == expected
+thread.join()
+crnn.use_openmp(None)
+assert gradient() == expected
+"""
+    assert_silent_success(run_python(PREAMBLE + code))
+
+
+def test_library_without_openmp():
+    with pytest.raises(OSError, match="no such library"):
+        crnn.use_openmp("no such library")
+    with pytest.raises(ValueError, match="library: expected an OpenMP library"):
+        crnn.use_openmp(importlib.util.find_spec("_ctypes").origin)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts threads as Linux does")

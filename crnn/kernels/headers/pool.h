@@ -1,4 +1,7 @@
-/* The pool of threads that threads.h describes. Only native.pyx includes it. */
+/* The pool of threads that threads.h describes. Only native.pyx includes it.
+
+   A team may run on the threads of OpenMP instead: where another library uses these, they go on
+   spinning for milliseconds after its work, on the cores that threads of our own would need. */
 #ifndef CRNN_POOL_H
 #define CRNN_POOL_H
 
@@ -25,6 +28,16 @@ static crnn_atomic callers; /* threads in run_team */
 static Desk desks[MOST_THREADS];
 static crnn_atomic held_calls; /* in so many calls more, members expect to wait for one another */
 static crnn_atomic late;
+
+/* Functions of the OpenMP library whose threads are used, or NULL. The first is what GCC compiles a
+   parallel region to; other compilers' libraries have it too. */
+typedef struct {
+    void (*parallel)(void (*body)(void *), void *data, unsigned threads, unsigned flags);
+    int (*thread_number)(void);
+    int (*thread_count)(void);
+} OpenMP;
+
+static OpenMP openmp;
 
 #if defined(_MSC_VER)
 #define worker_lock(w) AcquireSRWLockExclusive(&(w)->lock)
@@ -60,6 +73,8 @@ static DWORD WINAPI worker_main(LPVOID worker) {
     return 0;
 }
 
+static int handle_forks(void) { return 1; }
+
 static int start_worker(Worker *worker) {
     HANDLE thread;
     InitializeSRWLock(&worker->lock);
@@ -82,16 +97,21 @@ static void forget_pool(void) {
         workers[i].posted = 0;
     workers_started = 1;
     pool_taken = callers = 0;
+    openmp.parallel = NULL; /* GCC's would wait for its lost threads */
+}
+
+static int handle_forks(void) {
+    static int handled;
+    handled = handled || pthread_atfork(NULL, NULL, forget_pool) == 0;
+    return handled;
 }
 
 static int start_worker(Worker *worker) {
-    static int fork_handled;
     pthread_t thread;
     sigset_t all, before;
     int failed;
-    if (!fork_handled && pthread_atfork(NULL, NULL, forget_pool) != 0)
+    if (!handle_forks())
         return 0;
-    fork_handled = 1;
     pthread_mutex_init(&worker->lock, NULL);
     pthread_cond_init(&worker->wake, NULL);
     /* Signals go to the program's own threads. */
@@ -135,41 +155,77 @@ static void post(Worker *worker, Task task, void *call, Team team) {
     worker_unlock(worker);
 }
 
-/* Run a task with up to `threads` members, the calling thread among them, and return when all
-   are done. Threads that call at the same time need a core each, and leave the others. The bits
-   that come out must not depend on how many members there were. */
-static void run_team(int threads, Task task, void *call) {
-    Barrier barrier = {0, 0};
-    Team team = {0, 1, &barrier, desks, 0, &late};
-    int i, taken;
-    threads -= atomic_add(&callers, 1) - 1;
-    taken = threads > 1 && !atomic_swap(&pool_taken, 1);
-    if (taken) {
-        if (threads > MOST_THREADS)
-            threads = MOST_THREADS;
-        while (workers_started < threads && start_worker(&workers[workers_started]))
-            ++workers_started;
-        team.count = threads < workers_started ? threads : workers_started;
-        open_desks(team.count);
-        if (atomic_swap(&late, 0))
-            held_calls = HELD_CALLS;
-        else if (held_calls > 0)
-            --held_calls;
-        team.is_held = held_calls > 0;
-        for (i = 1; i < team.count; ++i) {
-            team.index = i;
-            post(&workers[i], task, call, team);
-        }
-        team.index = 0;
+/* Run teams on the threads of OpenMP from now on, or of our own. Whether that is possible. */
+static int use_openmp(const OpenMP *functions) {
+    if (functions->parallel && !handle_forks())
+        return 0;
+    openmp = *functions;
+    return 1;
+}
+
+typedef struct {
+    Task task;
+    void *call;
+    Team team;
+} Region;
+
+static void run_openmp_member(void *region) {
+    Team team = ((Region *)region)->team;
+    team.index = openmp.thread_number();
+    team.count = openmp.thread_count();
+    run_member(((Region *)region)->task, ((Region *)region)->call, team);
+}
+
+static void run_openmp(int threads, Task task, void *call, Team team) {
+    Region region;
+    region.task = task;
+    region.call = call;
+    region.team = team;
+    openmp.parallel(run_openmp_member, &region, (unsigned)threads, 0);
+}
+
+static void run_own(int threads, Task task, void *call, Team team) {
+    int i;
+    while (workers_started < threads && start_worker(&workers[workers_started]))
+        ++workers_started;
+    team.count = threads < workers_started ? threads : workers_started;
+    for (i = 1; i < team.count; ++i) {
+        team.index = i;
+        post(&workers[i], task, call, team);
     }
+    team.index = 0;
     run_member(task, call, team);
     for (i = 1; i < team.count; ++i) {
         int spins = 0;
         while (atomic_get(&workers[i].posted))
             spin(&spins);
     }
-    if (taken)
+}
+
+/* Run a task with up to `threads` members, the calling thread among them, and return when all
+   are done. Threads that call at the same time need a core each, and leave the others. The bits
+   that come out must not depend on how many members there were. */
+static void run_team(int threads, Task task, void *call) {
+    Barrier barrier = {0, 0};
+    Team team = {0, 1, &barrier, desks, 0, &late};
+    threads -= atomic_add(&callers, 1) - 1;
+    if (threads > MOST_THREADS)
+        threads = MOST_THREADS;
+    if (threads > 1 && !atomic_swap(&pool_taken, 1)) {
+        open_desks(threads);
+        if (atomic_swap(&late, 0))
+            held_calls = HELD_CALLS;
+        else if (held_calls > 0)
+            --held_calls;
+        team.is_held = held_calls > 0;
+        if (openmp.parallel)
+            run_openmp(threads, task, call, team);
+        else
+            run_own(threads, task, call, team);
         atomic_set(&pool_taken, 0);
+    } else {
+        run_member(task, call, team);
+    }
     atomic_add(&callers, -1);
 }
 

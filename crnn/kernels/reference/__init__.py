@@ -41,6 +41,7 @@ from crnn.kernels.reference.queries import (
     set_num_threads,
     stream_workspace_size,
     train_workspace_size,
+    use_openmp,
 )
 
 _Arguments = ParamSpec("_Arguments")
@@ -118,4 +119,5 @@ __all__ = [
     "stream_step",
     "stream_workspace_size",
     "train_workspace_size",
+    "use_openmp",
 ]

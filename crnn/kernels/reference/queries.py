@@ -23,6 +23,16 @@ def get_num_threads() -> int:
     return 1
 
 
+def use_openmp(addresses: tuple[int, int, int] | None) -> None:
+    """Let calls run on OpenMP's threads; without effect here, where a call uses one.
+
+    Parameters
+    ----------
+    addresses : tuple of int or None
+        Of GOMP_parallel, omp_get_thread_num and omp_get_num_threads. None: threads of its own.
+    """
+
+
 def layer_workspace_size(cell: str, T: int, B: int, I: int, H: int, dtype: npt.DTypeLike) -> int:
     """Return how many scalars of scratch `rnn_forward` and `rnn_backward` need: none in NumPy.
 
