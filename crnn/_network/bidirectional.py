@@ -19,14 +19,15 @@ from crnn._network.skipped import LiveSteps
 from crnn._network.workspaces import Workspaces
 from crnn._typing import Array, BoolArray, IntArray
 
-# A layer hands the states of a part of the sequences to the next: about so many scalars.
+# A layer hands the states of a part of the sequences to the next: about so many scalars. The states
+# of the last layer become outputs in blocks of as many.
 HANDED_SCALARS = 1 << 20
 # A part has at least so many sequences, enough to fill tiles.
 PART_SEQUENCES = 64
 
 
 class BothWays:
-    """The layers of a bidirectional network.
+    """Predictions of one bidirectional network.
 
     Parameters
     ----------
@@ -133,7 +134,7 @@ class BothWays:
             elif live is None:
                 self._write_outputs(state, x, states[state], ends, y, last[state])
             else:
-                # What the short steps leave, and what was there before them
+                # The outputs of the steps that are not skipped, and those of the first state
                 n = x.shape[1]
                 left = memory.zeros((len(y), n + 1, y.shape[2]), y.dtype)
                 after_steps = left[:, 1 - direction : n + 1 - direction]

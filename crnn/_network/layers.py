@@ -18,8 +18,8 @@ from crnn._network.skipped import LiveSteps
 from crnn._network.workspaces import Workspaces
 from crnn._typing import Array, BoolArray, IntArray
 
-# NumPy's `reduceat` sums columns, one after the other: for more scalars than these, which leave L1,
-# a sum of rows for each category takes less time, a tenth for some 50 rows of 512.
+# NumPy's `reduceat` sums one column after the other. For more scalars than these, which do not fit
+# into L1, one sum of rows for each category is faster: ten times with some 50 rows of 512 each.
 SMALL_SUMS = 1 << 14
 
 

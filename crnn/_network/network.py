@@ -342,12 +342,7 @@ class Network:
         """
         B, T = x.shape[:2]
         y = memory.empty((B, T, self.architecture.outputs), self.flat.dtype)
-        states = h0
-        longest = T if lengths is None else int(lengths.max())
-        every = block_steps(B, self.architecture.features)
-        for first, last, in_block in in_blocks(longest, lengths, every):
-            states = self._through_layers(x[:, first:last], states, in_block, y[:, first:last])
-        h_n[...] = states
+        h_n[...] = self._predict_in_blocks(x, h0, lengths, None, y)
         if lengths is not None:
             clear_padding(y, lengths)
         return y

@@ -35,7 +35,7 @@ cdef extern from "pool.h" nogil:
         void* parallel
         void* thread_number
         void* thread_count
-    bint openmp_is_used "use_openmp"(const OpenMP*)
+    bint set_openmp(const OpenMP*)
     ctypedef int crnn_atomic
     int atomic_swap(crnn_atomic*, int)
     void atomic_set(crnn_atomic*, int)
@@ -135,8 +135,8 @@ def use_openmp(addresses):
     parallel, number, count = addresses or (0, 0, 0)
     functions.parallel, functions.thread_number = <void*> parallel, <void*> number
     functions.thread_count = <void*> count
-    if not openmp_is_used(&functions):
-        raise MemoryError("no memory to look after forks")
+    if not set_openmp(&functions):
+        raise MemoryError("no memory for a fork handler")
 
 
 cdef inline double multiply_adds(Sizes s) noexcept nogil:

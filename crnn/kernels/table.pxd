@@ -5,14 +5,14 @@
 # serves float32 and float64: a table's place in `Builds` says its dtype.
 
 cdef extern from "threads.h":
-    ctypedef struct Desk:
+    ctypedef struct Mailbox:
         Py_ssize_t first
         Py_ssize_t last
         Py_ssize_t step
     ctypedef struct Team:
         int index
         int count
-        Desk* desks
+        Mailbox* mailboxes
         bint is_held
     void team_wait(Team) noexcept nogil
     bint is_asked(Team) noexcept nogil

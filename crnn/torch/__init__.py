@@ -7,9 +7,9 @@
 
 The modules are subclasses of PyTorch's with another `forward`: arguments, parameters with their
 names and initial values, `state_dict` and everything else are PyTorch's own. They run on a CPU, in
-float32 or float64, and eagerly: without `torch.compile`, `torch.jit` and second derivatives. Calls
-run on PyTorch's OpenMP threads where it has these (`crnn.use_openmp`); `crnn.set_num_threads` sets
-how many.
+float32 or float64, and eagerly: without `torch.compile`, `torch.jit` and second derivatives. Where
+PyTorch uses OpenMP, importing this module makes all calls of crnn run on PyTorch's threads
+(`crnn.use_openmp`); `crnn.set_num_threads` sets how many.
 """
 
 import contextlib

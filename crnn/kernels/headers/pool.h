@@ -25,7 +25,7 @@ static Worker workers[MOST_THREADS]; /* workers[0], the calling thread's place, 
 static int workers_started = 1;
 static crnn_atomic pool_taken;
 static crnn_atomic callers; /* threads in run_team */
-static Desk desks[MOST_THREADS];
+static Mailbox mailboxes[MOST_THREADS];
 static crnn_atomic held_calls; /* in so many calls more, members expect to wait for one another */
 static crnn_atomic late;
 
@@ -127,21 +127,19 @@ static int start_worker(Worker *worker) {
 
 /* Run a task on the calling thread: no lock, no system call. */
 static void run_alone(Task task, void *call) {
-    Barrier barrier = {0, 0};
-    Team team = {0, 1, NULL, NULL, 0, NULL};
-    team.barrier = &barrier;
+    Team team = {0, 1, NULL, NULL, 0, NULL}; /* one member waits for none */
     run_member(task, call, team);
 }
 
-/* A late member's core stays shared with others for a while: this many calls. */
+/* After a call in which a member came late, members expect it in so many calls. */
 enum { HELD_CALLS = 16 };
 
-static void open_desks(int count) {
+static void open_mailboxes(int count) {
     int i;
     for (i = 0; i < count; ++i) {
-        desks[i].asker = NOBODY_ASKS;
-        desks[i].answer = NO_ANSWER;
-        desks[i].claimed = desks[i].jobs = 0;
+        mailboxes[i].asker = NOBODY_ASKS;
+        mailboxes[i].answer = NO_ANSWER;
+        mailboxes[i].claimed = mailboxes[i].jobs = 0;
     }
 }
 
@@ -156,7 +154,7 @@ static void post(Worker *worker, Task task, void *call, Team team) {
 }
 
 /* Run teams on the threads of OpenMP from now on, or of our own. Whether that is possible. */
-static int use_openmp(const OpenMP *functions) {
+static int set_openmp(const OpenMP *functions) {
     if (functions->parallel && !handle_forks())
         return 0;
     openmp = *functions;
@@ -203,16 +201,16 @@ static void run_own(int threads, Task task, void *call, Team team) {
 }
 
 /* Run a task with up to `threads` members, the calling thread among them, and return when all
-   are done. Threads that call at the same time need a core each, and leave the others. The bits
-   that come out must not depend on how many members there were. */
+   are done. The team has one member less for each other call that is running, which needs a core
+   itself. The bits that come out must not depend on how many members there were. */
 static void run_team(int threads, Task task, void *call) {
     Barrier barrier = {0, 0};
-    Team team = {0, 1, &barrier, desks, 0, &late};
+    Team team = {0, 1, &barrier, mailboxes, 0, &late};
     threads -= atomic_add(&callers, 1) - 1;
     if (threads > MOST_THREADS)
         threads = MOST_THREADS;
     if (threads > 1 && !atomic_swap(&pool_taken, 1)) {
-        open_desks(threads);
+        open_mailboxes(threads);
         if (atomic_swap(&late, 0))
             held_calls = HELD_CALLS;
         else if (held_calls > 0)

@@ -5,9 +5,9 @@
    that finds the pool taken runs alone, so that threads of Python that train a network each never
    wait for one another. After a fork the child starts without a pool and makes its own.
 
-   A member that has finished its part of the work takes some of another's: it asks at the other's
-   desk, and is answered between two steps. So a core that another process holds, for some
-   milliseconds each time, costs no more than its share.
+   A member that has finished its part of the work takes some of another's: it asks the other, and
+   is answered between two steps. So the team does not wait for a whole part where another process
+   holds a member's core, for some milliseconds each time.
 
    Every member flushes denormals to zero while it works and has its control register restored:
    vanishing gradients make denormals, and each costs a hundred cycles. */
@@ -54,12 +54,13 @@ static inline int atomic_replace(crnn_atomic *p, int old, int value) {
 enum {
     /* Spins before a waiting thread offers its core to others: some 20 microseconds. */
     SPINS = 1 << 10,
-    /* So many, most of which offer the core, say that another member's core is held by others. */
+    /* After so many, the last 512 of which offer the core, another member's core is taken to be
+       held by another process. */
     LATE_SPINS = SPINS + (1 << 9),
     MOST_THREADS = 64
 };
 
-/* Who asks at a desk: member ASKER - 1, or one of these. */
+/* Mailbox.asker: the index of the member that asks, plus 1, or one of these. */
 enum { NOBODY_ASKS = 0, CLOSED = -1 };
 /* The answer that a member waits for. */
 enum { NO_ANSWER, NOTHING_TO_GIVE, GIVEN };
@@ -72,7 +73,7 @@ typedef struct {
     crnn_atomic claimed;         /* pieces of its shares that are taken, over all jobs */
     int jobs;                    /* pieces of the jobs before the present one */
     char padding[128 - 4 * sizeof(int) - 3 * sizeof(ptrdiff_t)];
-} Desk;
+} Mailbox;
 
 typedef struct {
     crnn_atomic arrived;
@@ -84,9 +85,9 @@ typedef struct {
     int index;
     int count;
     Barrier *barrier;
-    Desk *desks;       /* of all members; NULL where there is one member */
-    int is_held;       /* whether members had to wait long for one another lately */
-    crnn_atomic *late; /* set when one does */
+    Mailbox *mailboxes; /* of all members; not used where there is one member */
+    int is_held;        /* whether members had to wait long for one another lately */
+    crnn_atomic *late;  /* set when one does */
 } Team;
 
 /* What a team runs on a call. The pointer `dtype` is NULL: its type tells the specialization. */
@@ -105,7 +106,7 @@ static inline void wait_for_member(Team team, int *spins) {
         atomic_set(team.late, 1);
 }
 
-/* Wait until every member of the team is here. All desks are open then. */
+/* Wait until every member of the team is here. All mailboxes are open then. */
 static inline void team_wait(Team team) {
     int phase, i, spins = 0;
     if (team.count == 1)
@@ -113,7 +114,7 @@ static inline void team_wait(Team team) {
     phase = atomic_get(&team.barrier->phase);
     if (atomic_add(&team.barrier->arrived, 1) == team.count) {
         for (i = 0; i < team.count; ++i)
-            atomic_set(&team.desks[i].asker, NOBODY_ASKS);
+            atomic_set(&team.mailboxes[i].asker, NOBODY_ASKS);
         atomic_set(&team.barrier->arrived, 0);
         atomic_set(&team.barrier->phase, phase + 1);
         return;
@@ -124,36 +125,36 @@ static inline void team_wait(Team team) {
 
 /* Whether another member waits for some of this one's work. */
 static inline int is_asked(Team team) {
-    return team.count > 1 && atomic_get(&team.desks[team.index].asker) > 0;
+    return team.count > 1 && atomic_get(&team.mailboxes[team.index].asker) > 0;
 }
 
 static inline void answer(Team team, int asker, int answer) {
     if (asker > 0)
-        atomic_set(&team.desks[asker - 1].answer, answer);
+        atomic_set(&team.mailboxes[asker - 1].answer, answer);
 }
 
 /* Give the one who asks these rows from a step on. */
 static inline void give_rows(Team team, ptrdiff_t first, ptrdiff_t last, ptrdiff_t step) {
-    int asker = atomic_swap(&team.desks[team.index].asker, NOBODY_ASKS);
-    Desk *to = &team.desks[asker - 1];
+    int asker = atomic_swap(&team.mailboxes[team.index].asker, NOBODY_ASKS);
+    Mailbox *to = &team.mailboxes[asker - 1];
     to->first = first, to->last = last, to->step = step;
     answer(team, asker, GIVEN);
 }
 
 static inline void give_nothing(Team team) {
-    answer(team, atomic_swap(&team.desks[team.index].asker, NOBODY_ASKS), NOTHING_TO_GIVE);
+    answer(team, atomic_swap(&team.mailboxes[team.index].asker, NOBODY_ASKS), NOTHING_TO_GIVE);
 }
 
-/* Wait until another member gives rows, which are at this one's desk then, or until all have
+/* Wait until another member gives rows, which are at this one's mailbox then, or until all have
    finished: 0. */
 static inline int ask_for_rows(Team team) {
-    Desk *mine = &team.desks[team.index], *other;
+    Mailbox *mine = &team.mailboxes[team.index], *other;
     int i, open = 1, spins = 0;
     answer(team, atomic_swap(&mine->asker, CLOSED), NOTHING_TO_GIVE);
     while (open) {
         open = 0;
         for (i = 0; i < team.count; ++i) {
-            other = &team.desks[i];
+            other = &team.mailboxes[i];
             if (other == mine || atomic_get(&other->asker) == CLOSED)
                 continue;
             open = 1;
@@ -173,19 +174,19 @@ static inline int ask_for_rows(Team team) {
 
 /* Take one of the `pieces` of a member's share that nobody has: its number, or -1. */
 static inline int claim_piece(Team team, int member, int pieces) {
-    int jobs = team.desks[team.index].jobs, taken, next;
+    int jobs = team.mailboxes[team.index].jobs, taken, next;
     do {
-        taken = atomic_get(&team.desks[member].claimed);
+        taken = atomic_get(&team.mailboxes[member].claimed);
         next = taken < jobs ? jobs : taken;
         if (next >= jobs + pieces)
             return -1;
-    } while (!atomic_replace(&team.desks[member].claimed, taken, next + 1));
+    } while (!atomic_replace(&team.mailboxes[member].claimed, taken, next + 1));
     return next - jobs;
 }
 
 /* The member goes on to the next job. */
 static inline void finish_job(Team team, int pieces) {
-    team.desks[team.index].jobs += pieces;
+    team.mailboxes[team.index].jobs += pieces;
 }
 
 #if defined(__x86_64__) || defined(_M_X64)

@@ -2,12 +2,13 @@
 #
 # The workspace stores the tape: the states h and gates of all steps, and the outputs y of an output
 # layer, which dy overwrites. da and dh are those of one chunk of steps, which stays in cache
-# between the recurrence that writes it and the weight gradients that read it.
+# between the recurrence that writes it and the weight gradients that read it; or of `reach` chunks,
+# where members had to wait for one another lately.
 #
 # The gradients are sums over groups of sequences, whose number depends on the sizes alone. Where
-# every member of a team has whole groups, it sums what is in its own cache, and waits for the
-# others once, before the groups' sums are added. Otherwise, and where members had to wait for one
-# another lately, they share the elements of each sum.
+# every member of a team has whole groups, it sums what is in its own cache, and members do not wait
+# for each other between chunks. Otherwise, and where members had to wait for one another lately,
+# they share the elements of each sum.
 
 cdef enum:
     # In at most these bytes da of a chunk, for all sequences, stays in cache.
@@ -18,8 +19,8 @@ cdef enum:
     # Members that had to wait for one another lately do several chunks, of at most these bytes,
     # before they meet.
     REACH_BYTES = 1 << 23
-    # The sequences are summed in so many groups, where the parameters take at most SUMS_BYTES. Each
-    # group has sums of its own, which are in no cache where they are larger.
+    # The sequences are in so many groups where the parameters take at most SUMS_BYTES, otherwise in
+    # one. Each group has sums of its own, and larger ones would not stay in cache.
     SUM_GROUPS = 2
     SUMS_BYTES = 1 << 20
     # Padded states take at most these bytes. The states of longer sequences are not padded.
@@ -29,7 +30,7 @@ cdef enum:
 cdef struct Plan:
     # Where everything is in the workspace, in scalars from its aligned start
     Py_ssize_t chunk            # steps of a chunk
-    Py_ssize_t groups           # of sequences that are summed one by one
+    Py_ssize_t groups           # of sequences, each with sums of its own
     Py_ssize_t reach            # most chunks whose da are kept
     bint is_padded              # states, b_h and da of one sequence have room for whole registers
     Py_ssize_t to_c             # scalars from h_t to c_t
@@ -45,7 +46,7 @@ cdef struct Plan:
     Py_ssize_t carried          # (B, states * H): a chunk's last state gets it from the next chunk
     Py_ssize_t losses           # (B,) of float64
     Py_ssize_t sums             # (groups - 1, parameters): gradients of all groups but the first
-    Py_ssize_t inputs           # packed W_xh, then the packed steps of a group's weight gradients
+    Py_ssize_t inputs           # packed W_xh, then each group's packed steps of weight gradients
     Py_ssize_t recurrent        # packed W_hh, first for the forward pass, then for the backward
     Py_ssize_t outputs          # packed W_hy, likewise
     Py_ssize_t size             # scalars in all
@@ -191,7 +192,10 @@ cdef inline void write_states_gradient(Call* c, Py_ssize_t first, Py_ssize_t las
 
 cdef void backward_chunks(Call* c, const Plan* plan, vec* start, const vec* recurrent,
                           Chunks chunks, Py_ssize_t b, Part* part) noexcept nogil:
-    """da of the member's part of these chunks, from step `part.step - 1` down; b as above."""
+    """da of the member's part of these chunks, from step `part.step - 1` down.
+
+    `b` as in `place_chunk`.
+    """
     cdef Py_ssize_t k
     cdef Share steps
     part.steps, part.end = chunks.last - chunks.first, chunks.first
@@ -220,8 +224,8 @@ cdef inline Share rows_of_group(const Plan* plan, Sizes s, Py_ssize_t k) noexcep
     return share(team, s.B, DEAL_UNIT)
 
 
-cdef inline Call group_of(const Call* c, const Plan* plan, vec* start,
-                          Py_ssize_t k) noexcept nogil:
+cdef inline Call call_of_group(const Call* c, const Plan* plan, vec* start,
+                               Py_ssize_t k) noexcept nogil:
     """The sequences of group k and their gradients; da stays that of all sequences."""
     cdef Sizes s = c.sizes
     cdef Call group = c[0]
@@ -254,7 +258,7 @@ cdef void add_groups(Call* c, const Plan* plan, vec* start, Team team) noexcept 
     cdef Call group
     cdef Py_ssize_t k
     for k in range(1, plan.groups):
-        group = group_of(c, plan, start, k)
+        group = call_of_group(c, plan, start, k)
         add_gradients(c.dW_xh, group.dW_xh, s.cell.weight_blocks * s.H * s.I, team, start)
         add_gradients(c.dW_hh, group.dW_hh, s.cell.weight_blocks * s.H * s.H, team, start)
         add_gradients(c.db_h, group.db_h, s.cell.bias_blocks * s.H, team, start)
@@ -273,7 +277,8 @@ cdef void gradient(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef vec* start = aligned(<const vec*> c.workspace)
     cdef vec* inputs = at(start, plan.inputs)
     cdef vec* recurrent = at(start, plan.recurrent)
-    cdef bint has_own = plan.groups % team.count == 0 and not team.is_held
+    # Whether each member sums whole groups, those of its own sequences
+    cdef bint owns_groups = plan.groups % team.count == 0 and not team.is_held
     cdef Team summing = team
     cdef Share groups
     cdef Call group
@@ -295,16 +300,16 @@ cdef void gradient(Call* c, Team team, const vec* dtype) noexcept nogil:
     pack_recurrent(recurrent, <const vec*> c.W_hh, s, False, team)
     if s.has_output_layer:
         pack(<vec*> mine_c.packed.W_hy, <const vec*> c.W_hy, s.H, 1, s.O, s.H, team)
-    if has_own:
+    if owns_groups:
         groups, b = share(team, plan.groups, 1), mine.first
         inputs = at(inputs, groups.first * steps_size(dtype, s))
         summing.index, summing.count = 0, 1
     for k in range(max(1, groups.first), groups.last if summing.index == 0 else 0):
-        group = group_of(&mine_c, &plan, start, k)
+        group = call_of_group(&mine_c, &plan, start, k)
         clear(<vec*> group.dW_xh, parameter_count(s))
     team_wait(team)
     for k in range(groups.first, groups.last if s.has_output_layer else 0):
-        group = group_of(&mine_c, &plan, start, k)
+        group = call_of_group(&mine_c, &plan, start, k)
         add_output_gradients(&group, states_of(group.h, dtype), inputs, summing)
         team_wait(summing)
     chunks.last, chunks.size, chunks.apart = s.T, plan.chunk, s.B * plan.chunk
@@ -313,17 +318,17 @@ cdef void gradient(Call* c, Team team, const vec* dtype) noexcept nogil:
         part = part_of(dtype, c, team)
         part.step = chunks.last
         backward_chunks(&mine_c, &plan, start, recurrent, chunks, b, &part)
-        while not has_own and take(&part):
+        while not owns_groups and take(&part):
             backward_chunks(&mine_c, &plan, start, recurrent, chunks, b, &part)
         team_wait(summing)
         place_chunk(&mine_c, &plan, start, 0, min(plan.chunk, chunks.last), b)
         for k in range(groups.first, groups.last):
-            group = group_of(&mine_c, &plan, start, k)
+            group = call_of_group(&mine_c, &plan, start, k)
             chunks.row = rows_of_group(&plan, s, k).first
             add_layer_gradients(&group, chunks, inputs, summing)
             # Groups of other sizes have the members' packed steps at other places.
             team_wait(summing)
         chunks.last = chunks.first
-    if has_own:
+    if owns_groups:
         team_wait(team)
     add_groups(&mine_c, &plan, start, team)

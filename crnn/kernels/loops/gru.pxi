@@ -215,8 +215,8 @@ cdef inline void gru_forward(Call* c, const Packed* p, const vec* dtype, Py_ssiz
             add_products(c, p, dtype, t, reads_x, rows, g, n, columns,
                          columns_from(dtype, gates_t, g * H + n))
         if reads_x:
-            add_inputs(c, p, dtype, t, rows, 2, n, columns,
-                       columns_from(dtype, gates_t, 2 * H + n))
+            project_gate(c, p, dtype, t, rows, 2, n, columns,
+                         columns_from(dtype, gates_t, 2 * H + n))
         if after:
             product(M, columns, H, rows_at(dtype, c.h, rows.first, t), 1,
                     gate_panel(<const vec*> p.W_hh, 2, H, H, n),
@@ -340,7 +340,7 @@ cdef inline void gru_carry(Call* c, const vec* W_hh_packed, Py_ssize_t t_da, Py_
 
 cdef inline void gru_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py_ssize_t first,
                               Share rows, Py_ssize_t later, const Part* part) noexcept nogil:
-    """da_t of these sequences. The first `later` of them add to c.dh0 what da_{t+1} says of h_t."""
+    """da_t of these sequences; to h_t of the first `later` of them comes W_hh^T da_{t+1}, too."""
     cdef Py_ssize_t GR = group_columns(W_hh_packed), H = c.sizes.H, n, k, columns, b
     cdef const vec* W_hn = at(W_hh_packed, rz_size(W_hh_packed, c.sizes, False))
     cdef Rows da = rows_at(W_hh_packed, c.da, rows.first, t - first), dq

@@ -189,7 +189,7 @@ cdef inline void lstm_row_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t
 
 cdef inline void lstm_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py_ssize_t first,
                                Share rows, Py_ssize_t later, const Part* part) noexcept nogil:
-    """da_t of these sequences. The first `later` of them get to c.dh0 what da_{t+1} says of h_t."""
+    """da_t of these sequences; to h_t of the first `later` of them comes W_hh^T da_{t+1}, too."""
     cdef Py_ssize_t GR = group_columns(W_hh_packed), n, k, columns, b
     for k in range(groups_of(part, GR)):
         n, columns = group_first(part, GR, k), group_width(part, GR, k)

@@ -1,12 +1,13 @@
-# The matrix product of several rows, with an epilogue; row.pxi.in has that of one row.
+# The matrix product of several rows; row.pxi.in has that of one row.
 #
-#     C[m, n] = epilogue(start[m, n] + sum_k A[m, k] B[k, n])
+#     C[m, n] = start[m, n] + sum_k A[m, k] B[k, n]       `product`
+#     C[m, n] = epilogue(C[m, n])                         `finish`
 #
-# B is read from panels (`pack`). A panel is K rows of NV registers of columns, the last panel of
-# fewer where fewer hold its columns. It is aligned to 64 bytes and padded with zeros to whole
-# registers. Each row of tiles (tile.pxi.in) reads all panels. A may have any strides, so a
-# transposed operand needs no copy. `start` is rows of their own, C itself, or one row for all
-# (stride 0): a bias.
+# `products` adds two such sums to `start`. B is read from panels (`pack`). A panel is K rows of NV
+# registers of columns, the last panel of fewer where fewer hold its columns. It is aligned to 64
+# bytes and padded with zeros to whole registers. Each row of tiles (tile.pxi.in) reads all panels.
+# A may have any strides, so a transposed operand needs no copy. `start` is rows of their own, C
+# itself, or one row for all (stride 0): a bias.
 #
 # Panels and tiles follow BLIS (Van Zee and van de Geijn 2015, ACM TOMS 41, 14). The names MR and NR
 # are from there.

@@ -6,8 +6,8 @@
 #
 #     x[:, t]       x_t
 #     h[:, t]       the state before step t: h_{t-1}, and for an LSTM c_{t-1}
-#     gates[:, t]   what else BPTT needs of step t; before the step W_xh x_t + b_h, which without
-#                   gates is in h[:, t + 1]
+#     gates[:, t]   what else BPTT needs of step t; before the step W_xh x_t + b_h, where that is
+#                   computed ahead (`projected_steps`); without gates that is in h[:, t + 1]
 #     dh[:, t]      dL/dh_t through the outputs of step t
 #     da[:, t]      the gradients of step t's pre-activations; without gates first dh[:, t]
 #     dh0           the gradient of the state before the first step
@@ -64,9 +64,9 @@ cdef void pack_recurrent(vec* packed, const vec* W_hh, Sizes s, bint forward,
         pack_units(packed, W_hh, 1, s.H, s.H, s.cell.weight_blocks, s.H)
 
 
-cdef inline void add_inputs(Call* c, const Packed* p, const vec* dtype, Py_ssize_t t, Share rows,
-                            Py_ssize_t gate, Py_ssize_t n, Py_ssize_t columns,
-                            Rows sums) noexcept nogil:
+cdef inline void project_gate(Call* c, const Packed* p, const vec* dtype, Py_ssize_t t, Share rows,
+                              Py_ssize_t gate, Py_ssize_t n, Py_ssize_t columns,
+                              Rows sums) noexcept nogil:
     """sums = W_xh x_t + b_h of some units of a gate, for these sequences."""
     cdef Sizes s = c.sizes
     product(rows.last - rows.first, columns, s.I, rows_at(dtype, c.x, rows.first, t), 1,
@@ -101,7 +101,7 @@ cdef inline void prefetch_blocks(const vec* dtype, Sequences s, Share rows, Py_s
 
 cdef inline void prefetch_forward(Call* c, const vec* dtype, Py_ssize_t t, Share rows,
                                   Py_ssize_t n, Py_ssize_t columns) noexcept nogil:
-    """Load what a step that is too large for L2 writes of some units."""
+    """Prefetch what a step writes of some units; see `is_far`."""
     prefetch_blocks(dtype, c.h, rows, t + 1, n, columns, c.sizes.cell.state_blocks, c.to_c)
     if c.gates.per_step:
         prefetch_blocks(dtype, c.gates, rows, t, n, columns, c.sizes.cell.gate_blocks, c.sizes.H)
@@ -109,7 +109,7 @@ cdef inline void prefetch_forward(Call* c, const vec* dtype, Py_ssize_t t, Share
 
 cdef inline void prefetch_backward(Call* c, const vec* dtype, Py_ssize_t t, Py_ssize_t first,
                                    Share rows, Py_ssize_t n, Py_ssize_t columns) noexcept nogil:
-    """Load what a step backward reads and writes of some units."""
+    """Prefetch what a step backward reads and writes of some units; see `is_far`."""
     prefetch_blocks(dtype, c.gates, rows, t, n, columns, c.sizes.cell.gate_blocks, c.sizes.H)
     prefetch_blocks(dtype, c.da, rows, t - first, n, columns, c.sizes.cell.bias_blocks, c.sizes.H)
     prefetch_blocks(dtype, c.h, rows, t, n, columns, c.sizes.cell.state_blocks, c.to_c)
@@ -233,7 +233,7 @@ cdef inline void add_recurrent_gradient(Call* c, Chunks chunks, vec* panels, Py_
 # From here on cells differ by the numbers in their row of the table alone.
 
 cdef inline bint reads_inputs(const vec* dtype, Sizes s) noexcept nogil:
-    """Whether a step of the recurrence reads x_t itself and makes y_t too.
+    """Whether a step of one sequence alone reads x_t itself and makes y_t too.
 
     The inputs and outputs of a small step do not wait for the states before it, so the processor
     works on them while it waits for those states.

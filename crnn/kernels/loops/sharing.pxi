@@ -10,7 +10,7 @@
 cdef enum:
     # Members get sequences in pairs, which fill tiles of 4 and of 6 rows.
     DEAL_UNIT = 2
-    # A member gives sequences away while at least this part of all steps is still to do.
+    # A member gives sequences away while at least 1 / GIVEN_PART of all steps is still to do.
     GIVEN_PART = 16
     # The sums of a group of so many panels of units are completed before they become states.
     GROUP_PANELS = 4
@@ -103,11 +103,11 @@ cdef inline void give(Part* part, Py_ssize_t step, Py_ssize_t left) noexcept nog
 
 cdef inline bint take(Part* part) noexcept nogil:
     """Wait for sequences of another member, from `part.step` on, or until none has any left."""
-    cdef const Desk* desk
+    cdef const Mailbox* mailbox
     if part.by_units or part.team.count == 1 or not ask_for_rows(part.team):
         return False
-    desk = &part.team.desks[part.team.index]
-    part.rows.first, part.rows.last, part.step = desk.first, desk.last, desk.step
+    mailbox = &part.team.mailboxes[part.team.index]
+    part.rows.first, part.rows.last, part.step = mailbox.first, mailbox.last, mailbox.step
     return True
 
 

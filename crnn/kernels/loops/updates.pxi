@@ -21,7 +21,7 @@ cdef void clip_value(Py_ssize_t n, real* values, double limit) noexcept nogil:
 # A step of an optimizer computes every new parameter twice: first to see whether all stay finite,
 # then, if they do, to write them.
 #
-# <real> 1: to C, the 1 that Cython writes is a double, and so were all that is computed with it.
+# `<real> 1`, because Cython writes 1 as a double, and C computes in double what has a double in it.
 
 cdef inline real sgd_element(const real* theta, const real* dtheta, real* velocity, Py_ssize_t i,
                              real rate, real mu, bint nesterov, real decay,
