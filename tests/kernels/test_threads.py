@@ -404,6 +404,34 @@ assert gradient() == expected
     assert_silent_success(run_python(PREAMBLE + code))
 
 
+@openmp
+def test_change_of_threads_in_the_middle_of_calls(native, run_python):
+    code = f"""
+import crnn
+done, wrong = threading.Event(), []
+
+def work():
+    while not done.is_set():
+        if gradient(T=40, B=40) != expected:
+            wrong.append(True)
+
+native.set_num_threads(1)
+expected = gradient(T=40, B=40)
+native.set_num_threads(5)
+thread = threading.Thread(target=work)
+thread.start()
+for _ in range(300):
+    crnn.use_openmp({OPENMP!r})
+    time.sleep(0.0003)
+    crnn.use_openmp(None)
+    time.sleep(0.0003)
+done.set()
+thread.join()
+assert not wrong
+"""
+    assert_silent_success(run_python(PREAMBLE + code))
+
+
 def test_library_without_openmp():
     with pytest.raises(OSError, match="no such library"):
         crnn.use_openmp("no such library")

@@ -287,11 +287,11 @@ cdef void gradient(Call* c, Team team, const vec* dtype) noexcept nogil:
 
     groups.first, groups.last = 0, plan.groups
     place_tape(&mine_c, &plan, start)
-    if team.index == 0:
-        c.losses = mine_c.losses
     pack_parameters(&mine_c, &mine_c.packed, team, dtype)
     start_sequences(&mine_c, mine, dtype)
     team_wait(team)
+    if team.index == 0:
+        c.losses = mine_c.losses  # now that every member has its copy of the Call
     forward_losses(&mine_c, dtype, plan.is_padded, &part)
     while take(&part):
         forward_losses(&mine_c, dtype, plan.is_padded, &part)
