@@ -5,8 +5,8 @@ from cpython.pycapsule cimport PyCapsule_New
 from libc.string cimport memset
 
 from crnn.kernels.table cimport (
-    CROSS_ENTROPY, GRU_CELL, GRU_RESET_BEFORE_CELL, LSTM_CELL, MSE, RELU_CELL, Builds, Call, Mailbox,
-    Packed, Sequences, Sizes, Table, Task, Team, adam_step_function, all_finite_function,
+    CROSS_ENTROPY, GRU_CELL, GRU_RESET_BEFORE_CELL, LSTM_CELL, MSE, RELU_CELL, Builds, Call,
+    Mailbox, Packed, Sequences, Sizes, Table, Task, Team, adam_step_function, all_finite_function,
     ask_for_rows, binary_cross_entropy_function, claim_piece, clip_value_function,
     cross_entropy_function, finish_job, give_nothing, give_rows, global_norm_function,
     huber_function, is_asked, parameter_count, place_packed_function, place_stream_function,
