@@ -166,8 +166,7 @@ class BothWays:
             return
         h_n[...] = h0
         every = max(BLOCK_STEPS, HANDED_SCALARS // (len(x) * H))
-        blocks = list(in_blocks(x.shape[1], lengths, every))
-        for first, end, in_block in reversed(blocks) if direction else blocks:
+        for first, end, in_block in in_blocks(x.shape[1], lengths, every, reverse=direction == 1):
             features = memory.empty((len(x), end - first, H), y.dtype)
             self._read(state, x[:, first:end], h_n.copy(), in_block, features, h_n)
             self._output_layer.add_direction(y[:, first:end], features, in_block, direction)
@@ -183,13 +182,10 @@ class BothWays:
     ) -> None:
         """Read all steps in one direction.
 
+        The first parameters are those of `Layers.forward_one`.
+
         Parameters
         ----------
-        state : int
-            The number of the layer and direction.
-        x : array (B, T, I) or (B, T)
-        h0 : array (B, S)
-        lengths : array (B,) or None
         features : array (B, T, H) or None
             The states h after each step are written where it is given, in the order of time;
             unspecified past a sequence's end.
@@ -204,8 +200,7 @@ class BothWays:
             )  # fmt: skip
             return
         every = block_steps(len(x), self._architecture.features)
-        blocks = list(in_blocks(x.shape[1], lengths, every))
-        for first, end, in_block in reversed(blocks) if reverse else blocks:
+        for first, end, in_block in in_blocks(x.shape[1], lengths, every, reverse=reverse):
             h, _ = self._layers.forward_one(state, x[:, first:end], h0, in_block)
             if features is not None:
                 write_features(h, in_block, reverse, features[:, first:end])

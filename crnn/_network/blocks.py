@@ -17,13 +17,14 @@ def block_steps(B: int, features: int) -> int:
 
 
 def in_blocks(
-    T: int, lengths: IntArray | None, every: int | None
+    T: int, lengths: IntArray | None, every: int | None, *, reverse: bool = False
 ) -> Iterator[tuple[int, int, IntArray | None]]:
     """Yield blocks of `every` steps: where they begin and end, and the sequences' lengths in them.
 
-    None: one block of all steps.
+    None: one block of all steps. `reverse`: from the last block to the first.
     """
     every = every or max(T, 1)
-    for first in range(0, T, every):
+    starts = range(0, T, every)
+    for first in reversed(starts) if reverse else starts:
         last = min(first + every, T)
         yield first, last, steps_within(lengths, first, last)

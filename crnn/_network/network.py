@@ -253,7 +253,10 @@ class Network:
         if self.has_fused_kernels and skip is None:
             first = None if h0 is None else h0[0]
             last = None if h_n is None else h_n[0]
-            self._predict_layer(x, first, self.flat, self._output_size, y, last, lengths)
+            predict_layer(
+                self.kernels, self._workspaces, self.architecture, x, first, self.flat,
+                self._output_size, y, last, lengths,
+            )  # fmt: skip
         else:
             is_bidirectional = self.architecture.bidirectional
             predict = self._both_ways.predict if is_bidirectional else self._predict_in_blocks
@@ -361,25 +364,13 @@ class Network:
             if layer < self.architecture.num_layers - 1:
                 shape = (*x.shape[:2], self.architecture.hidden_size)
                 states_of_layer = memory.empty(shape, theta.dtype)
-            self._predict_layer(x, states[layer], theta, O, states_of_layer, last[layer], lengths)
+            predict_layer(
+                self.kernels, self._workspaces, self.architecture, x, states[layer], theta, O,
+                states_of_layer, last[layer], lengths,
+            )  # fmt: skip
             if states_of_layer is not None:
                 x = states_of_layer
         return last
-
-    def _predict_layer(
-        self,
-        x: Array,
-        h0: Array | None,
-        theta: Array,
-        output_size: int,
-        y: Array | None,
-        h_n: Array | None,
-        lengths: IntArray | None,
-    ) -> None:
-        predict_layer(
-            self.kernels, self._workspaces, self.architecture, x, h0, theta, output_size, y, h_n,
-            lengths,
-        )  # fmt: skip
 
     def gradient(
         self, x: Array, y: Array, loss: str, max_norm: float | None, max_value: float | None
