@@ -87,3 +87,5 @@ $(VENV)-docs/docs: $(VENV)-docs/bin/python $(SOURCES)
 $(VENV)-bench-jax/bench: $(VENV)-bench-jax/bin/python
 	-$(PIP) install jax==0.4.31 jaxlib==0.4.31 'numpy<2.5' 'scipy<1.18'
 	@touch $@
+
+include tests/proofs/proofs.mk
