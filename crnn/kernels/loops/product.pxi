@@ -133,16 +133,16 @@ cdef void products(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K_x, Rows X, const vec
                    Py_ssize_t K, Rows A, Py_ssize_t A_k, const vec* panels, Rows start,
                    Rows C) noexcept nogil:
     """C (M, N) = start + X (M, K_x) B_x + A (M, K) B, both packed. No data in `start`: zero."""
-    cdef Py_ssize_t NR = panel_columns(panels), n = 0, width, k_x, k
+    cdef Py_ssize_t NR = panel_columns(panels), side = panels_side_by_side(M), n = 0, width, k_x, k
     # Panels are used up in pieces that stay in L1 while the rows pass by.
-    cdef Py_ssize_t depth = PANEL_BYTES // (NR * itemsize(panels))
-    cdef vec[NV] zeros
+    cdef Py_ssize_t depth = PANEL_BYTES // (NR * itemsize(panels)) if side == 1 else K_x + K
+    cdef vec[MOST_PANELS * NV] zeros
     cdef Operands o
     if start.data == NULL:
         memset(zeros, 0, sizeof(zeros))
-    o.A_k = A_k
+    o.A_k, o.to_next_x, o.to_next = A_k, K_x * NR, K * NR
     while n < N:
-        o.columns = min(NR, N - n)
+        o.columns = side * NR if n + side * NR <= N else min(NR, N - n)
         o.start = rows_of(<vec*> zeros, 0)
         if start.data != NULL:
             o.start = columns_from(panels, start, n)
@@ -160,7 +160,7 @@ cdef void products(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K_x, Rows X, const vec
                 o.X, o.A = columns_from(panels, o.X, o.K_x), columns_from(panels, o.A, o.K * A_k)
                 o.panel_x = at(<const vec*> o.panel_x, o.K_x * width)
                 o.panel = at(<const vec*> o.panel, o.K * width)
-        n += NR
+        n += o.columns
 
 
 cdef void product(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, Rows A, Py_ssize_t A_k,
