@@ -43,6 +43,8 @@ if os.environ.get("CRNN_INSTRUCTION_SETS"):
     MODULES = {module: flags for module, flags in MODULES.items() if module in chosen}
 DIRECTIVES = {"language_level": 3, "boundscheck": DEBUG, "initializedcheck": DEBUG}
 DIRECTIVES |= {"wraparound": False, "cdivision": True}
+# Without it, importing crnn would turn the GIL on in a free-threaded Python.
+DIRECTIVES["freethreading_compatible"] = True
 
 extensions = []
 for module, own_flags in MODULES.items():

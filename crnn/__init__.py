@@ -8,7 +8,8 @@ RNN(input_size=1, hidden_size=32, output_size=1, dtype='float32', implementation
 
 from typing import NoReturn
 
-from crnn import losses, schedules
+# _interpreter comes first: it says in which interpreters NumPy is missing.
+from crnn import _interpreter, losses, schedules  # noqa: F401
 from crnn._backend import (
     get_include,
     get_num_threads,

@@ -15,10 +15,14 @@ from typing import SupportsIndex
 
 import numpy as np
 
-from crnn import checks
+from crnn import _interpreter, checks
 from crnn._version import __version__
 
 _MODULES = {"native": "crnn.kernels.native", "python": "crnn.kernels.reference"}
+_ADVICE = (
+    "To build them anew, install a C compiler and reinstall with pip's --force-reinstall and "
+    "--no-cache-dir. "
+)
 # os.path, because importing pathlib takes a third as long as importing crnn.
 _FOLDER = os.path.join(os.path.dirname(__file__), "kernels")
 
@@ -81,10 +85,10 @@ def _choose() -> tuple[str, ModuleType, str]:
     except ImportError as error:
         failure = _unintended(error)
         if failure:
+            advice = _ADVICE if _interpreter.is_main() else ""
             warnings.warn(
                 "crnn: the compiled kernels could not be used, so the much slower NumPy kernels "
-                f"run. Reason: {failure}. To build them anew, install a C compiler and reinstall "
-                "with pip's --force-reinstall and --no-cache-dir. To silence this, set "
+                f"run. Reason: {failure}. {advice}To silence this, set "
                 "CRNN_IMPLEMENTATION=python.",
                 RuntimeWarning,
                 stacklevel=4,  # whoever imports crnn
@@ -95,6 +99,8 @@ def _choose() -> tuple[str, ModuleType, str]:
 def _unintended(error: ImportError) -> str | None:
     """Return why the compiled kernels did not load, or None where they are absent on purpose."""
     if not isinstance(error, ModuleNotFoundError) or error.name != _MODULES["native"]:
+        if not _interpreter.is_main():
+            return "this is a subinterpreter, and they load in one interpreter of a process"
         return f"they fail to load: {error}"
     if build_failure():
         return str(error)

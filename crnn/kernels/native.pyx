@@ -38,6 +38,7 @@ cdef extern from "pool.h" nogil:
     bint set_openmp(const OpenMP*)
     ctypedef int crnn_atomic
     int atomic_swap(crnn_atomic*, int)
+    int atomic_get(crnn_atomic*)
     void atomic_set(crnn_atomic*, int)
     enum: MOST_THREADS
 
@@ -108,7 +109,8 @@ def _choose_num_threads():
     return int(wanted)
 
 
-cdef int num_threads = min(_choose_num_threads(), MOST_THREADS)
+# Threads may set it while others call.
+cdef crnn_atomic num_threads = min(_choose_num_threads(), MOST_THREADS)
 
 cdef enum:
     # Multiply-adds of a forward pass for each thread: 12 microseconds of a core, or 40 with the
@@ -121,12 +123,11 @@ cdef enum:
 
 
 def set_num_threads(n):
-    global num_threads
-    num_threads = min(n, MOST_THREADS)
+    atomic_set(&num_threads, min(n, MOST_THREADS))
 
 
 def get_num_threads():
-    return num_threads
+    return atomic_get(&num_threads)
 
 
 def use_openmp(addresses):
@@ -149,7 +150,7 @@ cdef inline int team_size(Sizes s) noexcept nogil:
     At most one for each pair of sequences, or where they share units for so many units.
     """
     cdef Py_ssize_t most = s.H // UNITS_OF_A_THREAD if splits_units(s) else (s.B + 1) // 2
-    return <int> max(1, min(num_threads, min(most, multiply_adds(s) / WORTH_A_THREAD)))
+    return <int> max(1, min(atomic_get(&num_threads), min(most, multiply_adds(s) / WORTH_A_THREAD)))
 
 
 include "binding/arguments.pxi"

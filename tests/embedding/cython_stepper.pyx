@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False
+# cython: language_level=3, boundscheck=False, freethreading_compatible=True
 """A Cython extension that steps crnn streams: what a user of `from crnn cimport Stream` writes."""
 
 from crnn cimport Stream

@@ -299,6 +299,11 @@ PyMODINIT_FUNC PyInit_stepper(void) {
     if (!crnn)
         return NULL;
     made = PyModule_Create(&module);
+#ifdef Py_GIL_DISABLED
+    /* Otherwise a free-threaded Python would turn its GIL on. */
+    if (made)
+        PyUnstable_Module_SetGIL(made, Py_MOD_GIL_NOT_USED);
+#endif
     if (made && PyModule_AddIntConstant(made, "version", crnn->version) < 0)
         Py_CLEAR(made);
     return made;

@@ -101,6 +101,14 @@ cdef void release(StreamData* data) noexcept:
     atomic_set(&data.busy, 0)
 
 
+cdef Call call_of(const StreamData* data) noexcept nogil:
+    """A call with the sizes and parameters: steps of other threads change the rest."""
+    cdef Call c
+    memset(&c, 0, sizeof(c))
+    c.sizes, c.packed = data.call.sizes, data.call.packed
+    return c
+
+
 cdef start(Stream self, int dtype, const Call* call):
     """Take over a call with packed parameters; the state is zero."""
     cdef StreamData* data = <StreamData*> self.data
@@ -221,19 +229,24 @@ cdef class Stream:
 
     def __init__(self, cell, theta, Py_ssize_t input_size, Py_ssize_t hidden_size,
                  Py_ssize_t output_size, batch_size, convert, bint always_convert=False):
+        cdef StreamData* data = <StreamData*> self.data
         cdef Call c
         cdef int dtype = float_type(theta)
-        if (<StreamData*> self.data).dtype != NO_DTYPE:
-            raise RuntimeError("stream: expected to be made once, got a second __init__")
         batch = 1 if batch_size is None else batch_size
         parameters = stream_parameters(cell, theta, input_size, hidden_size, output_size, batch)
         memset(&c, 0, sizeof(c))
         c.sizes = as_sizes(cell, 1, batch, input_size, hidden_size, output_size)
         table(dtype).place_packed(NULL, c.sizes, np.PyArray_DATA(<np.ndarray> parameters),
                                   &c.packed)
-        self.parameters, self.convert, self.batch_size = parameters, convert, batch_size
-        self.always_convert = always_convert
-        start(self, dtype, &c)
+        acquire(data)
+        try:
+            if data.dtype != NO_DTYPE:
+                raise RuntimeError("stream: expected to be made once, got a second __init__")
+            self.parameters, self.convert, self.batch_size = parameters, convert, batch_size
+            self.always_convert = always_convert
+            start(self, dtype, &c)
+        finally:
+            release(data)
 
     def step(self, x, out=None):
         """Read the inputs of one step, move the state on, return the outputs.
@@ -309,7 +322,7 @@ cdef class Stream:
             Another thread is using this stream.
         """
         cdef StreamData* data = data_of(self)
-        cdef Call c = data.call
+        cdef Call c = call_of(data)
         cdef Py_ssize_t T = 0, size, b
         cdef const Py_ssize_t* ends = NULL
         cdef void* inputs = NULL
@@ -334,8 +347,9 @@ cdef class Stream:
         y = outputs_for(self, data, T)
         h = state_for(self, data)
         last = np.PyArray_DATA(<np.ndarray> h)
-        c.x.data, c.x.per_sequence = inputs, T * c.sizes.I
-        c.y.data, c.y.per_sequence = np.PyArray_DATA(<np.ndarray> y), T * c.sizes.O
+        c.x.data, c.x.per_sequence, c.x.per_step = inputs, T * c.sizes.I, c.sizes.I
+        c.y.data, c.y.per_step = np.PyArray_DATA(<np.ndarray> y), c.sizes.O
+        c.y.per_sequence = T * c.sizes.O
         workspace = numpy.empty(predict_size(data.dtype, c.sizes), y.dtype)
         c.workspace = np.PyArray_DATA(<np.ndarray> workspace)
         order = order_of(&c, data.dtype, ends, data.table.predict_workspace_size(NULL, c.sizes))
@@ -412,13 +426,14 @@ cdef class Stream:
         """
         cdef Stream twin = Stream.__new__(Stream)
         cdef StreamData* data = data_of(self)
+        cdef Call c = call_of(data)
         state = state_for(self, data)
         acquire(data)
         move_state(data, NULL, np.PyArray_DATA(<np.ndarray> state))
         release(data)
         twin.parameters, twin.convert = self.parameters, self.convert
         twin.batch_size, twin.always_convert = self.batch_size, self.always_convert
-        start(twin, data.dtype, &data.call)
+        start(twin, data.dtype, &c)
         move_state(<StreamData*> twin.data, np.PyArray_DATA(<np.ndarray> state), NULL)
         return twin
 

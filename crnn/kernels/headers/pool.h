@@ -155,15 +155,15 @@ static void post(Worker *worker, Task task, void *call, Team team) {
 
 /* Run teams on the threads of OpenMP from now on, or of our own. Whether that is possible. */
 static int set_openmp(const OpenMP *functions) {
-    int spins = 0;
-    if (functions->parallel && !handle_forks())
-        return 0;
+    int spins = 0, possible;
     /* A call that has the pool goes on reading the functions until its members have started. */
     while (atomic_swap(&pool_taken, 1))
         spin(&spins);
-    openmp = *functions;
+    possible = !functions->parallel || handle_forks();
+    if (possible)
+        openmp = *functions;
     atomic_set(&pool_taken, 0);
-    return 1;
+    return possible;
 }
 
 typedef struct {
