@@ -18,7 +18,7 @@ def is_main() -> bool:
 
 
 try:
-    import numpy  # noqa: F401
+    import numpy as np  # noqa: F401
 except ImportError as error:
     if isinstance(error, ModuleNotFoundError) or is_main():
         raise

@@ -1,6 +1,5 @@
 """Networks and streams in several threads at a time; in a free-threaded Python without the GIL."""
 
-import sys
 import sysconfig
 
 import pytest
