@@ -58,7 +58,8 @@ class _Block:
 
     def __init__(self, size: int) -> None:
         self._memory = np.empty(size + ALIGNMENT, np.uint8)
-        start = self._memory.ctypes.data
+        # Not of ctypes, whose types CPython 3.13 does not protect from threads.
+        start = self._memory.__array_interface__["data"][0]
         self.address = start + -start % ALIGNMENT
         self.size = size
 

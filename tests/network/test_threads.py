@@ -34,3 +34,41 @@ print(sys._is_gil_enabled())
         flags=("-W", "error"),
     )
     assert process.stdout == "False\n", process.stderr
+
+
+SUBINTERPRETER = """
+import warnings
+warnings.simplefilter("ignore")
+try:
+    import crnn
+    print(crnn.RNN(2, 3, 1, seed=0).predict([[1.0, 2.0]]).shape, flush=True)
+except ImportError as error:
+    print(error, flush=True)
+"""
+
+
+@pytest.mark.parametrize("kind", ["legacy", "isolated"])
+@pytest.mark.parametrize("first", ["main", "subinterpreter"])
+def test_a_subinterpreter_computes_or_is_refused(run_python, kind, first):
+    """By one sentence; whether NumPy loads there depends on its version and Python's."""
+    process = run_python(
+        f"""
+try:
+    import _interpreters as interpreters
+    created = interpreters.create({kind!r})
+except ImportError:
+    import _xxsubinterpreters as interpreters
+    created = interpreters.create(isolated={kind == "isolated"})
+if {first!r} == "main":
+    import crnn
+interpreters.run_string(created, {SUBINTERPRETER!r})
+interpreters.destroy(created)
+import crnn
+print(crnn.RNN(2, 3, 1, seed=0).predict([[1.0, 2.0]]).shape)
+"""
+    )
+    assert process.returncode == 0, process.stderr
+    refusal = "crnn: expected an interpreter that NumPy can be imported in, got a subinterpreter"
+    there, here = process.stdout.splitlines()
+    assert there in {"(1, 1)", refusal}
+    assert here == "(1, 1)"
