@@ -5,6 +5,9 @@ user gets the NumPy kernels and `native_build_failure.txt` beside them, which `c
 is imported: installers hide what a build prints. A mistake in the Cython sources is never taken
 for a missing compiler, and always fails.
 
+The wheel for systems that no other wheel serves has none on purpose. `CRNN_PURE_WHEEL=1` builds it:
+`pure_python_wheel.txt` in it makes crnn say why NumPy kernels run.
+
 Loops that repeat by a literal are templates, `NAME.pxi.in` (Tempita, which Cython ships). They are
 rendered into the build folder, from where the Cython sources include them as `NAME.pxi`.
 """
@@ -18,10 +21,21 @@ from pathlib import Path
 from Cython.Build import cythonize
 from Cython.Tempita import Template
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 from setuptools.errors import BaseError, CCompilerError
 from setuptools.modified import newer, newer_group
 
 COMPLAINTS_KEPT = 5
+
+
+class BuildPython(build_py):
+    def run(self):
+        super().run()
+        note = Path(self.build_lib, "crnn/kernels/pure_python_wheel.txt")
+        if os.environ.get("CRNN_PURE_WHEEL") == "1":
+            note.write_text("The wheel where no other one serves.\n", encoding="utf-8")
+        else:
+            note.unlink(missing_ok=True)
 
 
 class BuildKernels(build_ext):

@@ -64,7 +64,8 @@ for module, own_flags in MODULES.items():
     extension.required = switched_on("CRNN_REQUIRE_NATIVE") or switched_on("CIBUILDWHEEL")
     extensions.append(extension)
 
+NO_EXTENSIONS = switched_on("CRNN_NO_EXTENSIONS") or os.environ.get("CRNN_PURE_WHEEL") == "1"
 setup(
-    ext_modules=[] if switched_on("CRNN_NO_EXTENSIONS") else extensions,
+    ext_modules=[] if NO_EXTENSIONS else extensions,
     options={"build": {"build_base": "build/debug" if DEBUG else "build/release"}},
 )

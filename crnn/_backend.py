@@ -2,13 +2,15 @@
 
 The environment variable CRNN_IMPLEMENTATION is `auto` (the default), `native` or `python`. `auto`
 falls back to NumPy silently where the compiled kernels are absent on purpose, and with a warning
-where they fail to load, where the build of this installation failed, or where crnn is imported from
-the source folder, in which nothing is compiled.
+where they fail to load, where the build of this installation failed, where crnn comes from the
+wheel for systems that no other wheel serves, or where it is imported from the source folder, in
+which nothing is compiled.
 """
 
 import importlib
 import os
 import sys
+import sysconfig
 import warnings
 from types import ModuleType
 from typing import SupportsIndex
@@ -104,6 +106,13 @@ def _unintended(error: ImportError) -> str | None:
         return f"they fail to load: {error}"
     if build_failure():
         return str(error)
+    # Only the wheel for all other systems has this file; see build_kernels.py.
+    if os.path.isfile(os.path.join(_FOLDER, "pure_python_wheel.txt")):
+        return (
+            f"no wheel of crnn has compiled kernels for {sysconfig.get_platform()} and Python "
+            f"{sys.version.split()[0]}; build them from the source distribution, with pip's "
+            "--no-binary crnn"
+        )
     if os.path.isfile(os.path.join(_FOLDER, "native.pyx")):
         return (
             "this crnn is the source folder, where nothing is compiled; run from another folder, "

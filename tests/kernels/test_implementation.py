@@ -7,6 +7,7 @@ deleted or corrupted.
 import importlib.machinery
 import json
 import shutil
+import sysconfig
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,8 @@ def copy(tmp_path):
     """A copy of the installed package to damage: the folder of crnn in a folder of its own."""
     target = tmp_path / "site" / "crnn"
     shutil.copytree(PACKAGE, target, ignore=shutil.ignore_patterns("__pycache__"))
-    (target / "kernels" / "native_build_failure.txt").unlink(missing_ok=True)
+    for note in ("native_build_failure.txt", "pure_python_wheel.txt"):
+        (target / "kernels" / note).unlink(missing_ok=True)
     return target
 
 
@@ -182,6 +184,16 @@ def test_auto_warns_of_a_failed_build(report, without_extensions):
     assert [category for category, _ in messages] == ["RuntimeWarning"]
     assert reason in messages[0][1]
     # Whoever chose python does not want to hear of it.
+    assert report(without_extensions, CRNN_IMPLEMENTATION="python") == ("python", [])
+
+
+def test_auto_warns_once_where_no_wheel_has_compiled_kernels(report, without_extensions):
+    (without_extensions / "kernels" / "pure_python_wheel.txt").touch()
+    implementation, messages = report(without_extensions, code=TRAIN)
+    assert implementation == "python"
+    assert [category for category, _ in messages] == ["RuntimeWarning"]
+    assert sysconfig.get_platform() in messages[0][1]
+    assert "--no-binary crnn" in messages[0][1]
     assert report(without_extensions, CRNN_IMPLEMENTATION="python") == ("python", [])
 
 
