@@ -313,9 +313,10 @@ def read(
             )
         arrays = {}
         for name, (dtype, shape) in shapes.items():
-            arrays[name] = _array(archive.read(f"{name}.npy"), dtype, shape)
-            if _checksum(arrays[name]) != description["sha256"][name]:
+            stored = _array(archive.read(f"{name}.npy"), dtype, shape)
+            if _checksum(stored) != description["sha256"][name]:
                 raise ModelFileError(f"{name}: expected the numbers that were saved, got others")
+            arrays[name] = stored.astype(dtype, copy=False)
         return description, arrays
 
 
@@ -342,13 +343,18 @@ def write(
     OSError
         The file cannot be written.
     """
-    checksums = {name: _checksum(array) for name, array in arrays.items()}
+    # Little-endian on every processor, so that a file means the same on all of them
+    stored = {
+        name: array.astype(array.dtype.newbyteorder("<"), copy=False)
+        for name, array in arrays.items()
+    }
+    checksums = {name: _checksum(array) for name, array in stored.items()}
     encoded = json.dumps(description | {"sha256": checksums}).encode()
     if len(encoded) > MAX_DESCRIPTION_BYTES:
         raise ValueError(
             f"description: expected at most {MAX_DESCRIPTION_BYTES} bytes, got {len(encoded)}"
         )
-    members: dict[str, Any] = {DESCRIPTION: np.frombuffer(encoded, np.uint8)} | arrays
+    members: dict[str, Any] = {DESCRIPTION: np.frombuffer(encoded, np.uint8)} | stored
     write_file(path, lambda file: np.savez(file, **members))
 
 
@@ -446,7 +452,10 @@ def _description(archive: zipfile.ZipFile, size: int) -> Description:
 
 
 def _array(member: bytes, dtype: np.dtype[Any], shape: tuple[int, ...] | None) -> npt.NDArray[Any]:
-    """Return the array of a member, which has to be of that dtype and shape (None: a vector)."""
+    """Return the array of a member, which has to be of that dtype and shape (None: a vector).
+
+    It is little-endian.
+    """
     file = io.BytesIO(member)
     version = np.lib.format.read_magic(file)
     if version != (1, 0):
@@ -455,9 +464,12 @@ def _array(member: bytes, dtype: np.dtype[Any], shape: tuple[int, ...] | None) -
     content = member[file.tell() :]
     if shape is None:
         shape = (len(content) // dtype.itemsize,)
-    if (got_shape, got_dtype, fortran_order) != (shape, dtype, False):
+    stored = dtype.newbyteorder("<")
+    if (got_shape, got_dtype, fortran_order) != (shape, stored, False):
+        if got_dtype == got_dtype.newbyteorder("<"):
+            got_dtype = got_dtype.newbyteorder("=")  # its name has no order, as that of dtype
         raise ModelFileError(f"expected {dtype} {shape}, got {got_dtype} {got_shape}")
-    return np.frombuffer(content, dtype).reshape(shape).copy()
+    return np.frombuffer(content, stored).reshape(shape).copy()
 
 
 def _checksum(array: npt.NDArray[Any]) -> str:

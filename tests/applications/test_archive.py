@@ -65,6 +65,15 @@ def test_numpy_opens_it_too(tmp_path, content):
         assert json.loads(members["crnn"].tobytes())["size"] == 5
 
 
+def test_files_are_little_endian_on_every_processor(tmp_path):
+    values = arrays_of()
+    swapped = {name: array.astype(array.dtype.newbyteorder(">")) for name, array in values.items()}
+    archive.write(tmp_path / "a.npz", DESCRIPTION, swapped)
+    assert is_whole(*archive.read(tmp_path / "a.npz", shapes))
+    with zipfile.ZipFile(tmp_path / "a.npz") as file:
+        assert b"'<f4'" in file.read("a.npy")[:128]
+
+
 def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path, content, monkeypatch):
     path = tmp_path / "good.npz"
 

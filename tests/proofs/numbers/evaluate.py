@@ -117,9 +117,11 @@ def error_of(name, function, x):
     value = exact(name, float(x))
     unit = decimal.Decimal(float(np.spacing(np.abs(x.dtype.type(value)))))
     # The binade of the exact value, whatever the rounded one is.
-    if abs(value) < abs(decimal.Decimal(float(x.dtype.type(value)))) == unit * 2 ** np.finfo(
-        x.dtype
-    ).nmant:
+    if (
+        abs(value)
+        < abs(decimal.Decimal(float(x.dtype.type(value))))
+        == unit * 2 ** np.finfo(x.dtype).nmant
+    ):
         unit /= 2
     return float(abs(decimal.Decimal(float(function(values)[0])) - value) / unit)
 
