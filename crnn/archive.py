@@ -30,6 +30,7 @@ import numpy.typing as npt
 from crnn.errors import ModelFileError
 
 __all__ = [
+    "MAX_DESCRIPTION_BYTES",
     "Field",
     "Shapes",
     "boolean",
@@ -438,9 +439,12 @@ def _description(archive: zipfile.ZipFile, size: int) -> Description:
     if len(members) != len(archive.infolist()) or f"{DESCRIPTION}.npy" not in members:
         raise ModelFileError("expected a file of crnn, got an archive of something else")
     for info in members.values():
-        # An uncompressed member is no larger than its file: reading it allocates no more than that.
-        if info.compress_type != zipfile.ZIP_STORED or info.file_size > size:
+        if info.compress_type != zipfile.ZIP_STORED:
             raise ModelFileError(f"expected uncompressed members, got {info.filename} otherwise")
+    # Reading uncompressed members that lie side by side allocates no more than the file's size.
+    total = sum(info.file_size for info in members.values())
+    if total > size:
+        raise ModelFileError(f"expected members of {size} bytes at most in all, got {total}")
     # NumPy puts a header of 128 bytes before it.
     if members[f"{DESCRIPTION}.npy"].file_size > MAX_DESCRIPTION_BYTES + 128:
         raise ModelFileError("expected a short description, got one of many bytes")
@@ -461,19 +465,18 @@ def _array(member: bytes, dtype: np.dtype[Any], shape: tuple[int, ...] | None) -
     if version != (1, 0):
         raise ModelFileError(f"expected arrays in NumPy's format 1.0, got {version}")
     got_shape, fortran_order, got_dtype = np.lib.format.read_array_header_1_0(file)
-    content = member[file.tell() :]
     if shape is None:
-        shape = (len(content) // dtype.itemsize,)
+        shape = ((len(member) - file.tell()) // dtype.itemsize,)
     stored = dtype.newbyteorder("<")
     if (got_shape, got_dtype, fortran_order) != (shape, stored, False):
         if got_dtype == got_dtype.newbyteorder("<"):
             got_dtype = got_dtype.newbyteorder("=")  # its name has no order, as that of dtype
         raise ModelFileError(f"expected {dtype} {shape}, got {got_dtype} {got_shape}")
-    return np.frombuffer(content, stored).reshape(shape).copy()
+    return np.frombuffer(member, stored, offset=file.tell()).reshape(shape).copy()
 
 
 def _checksum(array: npt.NDArray[Any]) -> str:
-    return hashlib.sha256(array.tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).data).hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:

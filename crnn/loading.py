@@ -30,8 +30,8 @@ def load(
 ) -> RNN | GRU | LSTM:
     """Return the network that its `save` wrote to a file.
 
-    Nothing in a file is executed, and no more memory is used than its size, so files of unknown
-    origin may be tried.
+    Nothing in a file is executed, and the memory that is used is a few times the file's size, so
+    files of unknown origin may be tried.
 
     Parameters
     ----------
@@ -124,7 +124,9 @@ def check_description(description: dict[str, Any]) -> "Shapes":
     )
     # Dropout acts between layers.
     share = archive.number(at_least=0.0, below=1.0)
-    nothing = archive.Field("0.0 with one layer", lambda value: value == 0.0)
+    nothing = archive.Field(
+        "0.0 with one layer", lambda value: type(value) is float and value == 0.0
+    )
     archive.check_fields(
         description, {"dropout": nothing if description["num_layers"] == 1 else share}
     )

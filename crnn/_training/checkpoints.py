@@ -3,6 +3,7 @@
 Import this module where it is used, as `crnn.archive`.
 """
 
+import copy
 import hashlib
 import json
 import os
@@ -18,6 +19,11 @@ from crnn.errors import ModelFileError
 KIND, FILE_VERSION = "checkpoint", 2
 # A file's description is short: of a longer text it keeps the checksum.
 LONGEST_TEXT = 1000
+# The optimizers count steps in 64 bits and use them as floats.
+MOST_STEPS = 1 << 53
+# By the name of a generator: how many numbers it keeps, and where its state says which is next.
+# NumPy does not check that place.
+KEPT_NUMBERS = {"MT19937": (624, "state", "pos"), "Philox": (4, "buffer_pos")}
 
 
 class Checkpoint:
@@ -114,8 +120,9 @@ class Checkpoint:
             self._path, lambda found: self._shapes(found, run, epochs)
         )
         try:
-            run.rng.bit_generator.state = description["generator"]
-        except (TypeError, ValueError, KeyError, OverflowError) as error:
+            _set_state(run.rng.bit_generator, description["generator"])
+        except Exception as error:
+            # A damaged state raises whatever its parts lead to.
             raise ModelFileError(
                 f"{self._path}: expected the state of a generator such as this run's, "
                 f"of which NumPy says: {error}"
@@ -130,7 +137,7 @@ class Checkpoint:
                 lr,
                 dict(zip(names, others, strict=False)),
             )
-        if description["lr"] is not None:
+        if description.get("lr") is not None:
             run.optimizer.lr = description["lr"]
         memory = {name: arrays[f"optimizer_{name}"] for name in run.optimizer.memory_names}
         run.network.flat[...] = arrays["parameters"]
@@ -146,7 +153,7 @@ class Checkpoint:
             {
                 "settings": archive.nested(),
                 "epochs": archive.whole_number(1, epochs),
-                "steps": archive.whole_number(1),
+                "steps": archive.whole_number(1, MOST_STEPS),
                 "lr": archive.optional(archive.number(at_least=0.0)),
             },
         )
@@ -172,6 +179,21 @@ class Checkpoint:
         if self._settings["patience"] is not None:
             names.append("best")
         return shapes | dict.fromkeys(names, of_parameters)
+
+
+def _set_state(generator: "np.random.BitGenerator", state: Any) -> None:
+    """Set the state of a generator, or raise and leave it as it is."""
+    # NumPy sets some parts before it refuses others.
+    trial = copy.deepcopy(generator)
+    trial.state = state
+    count, *names = KEPT_NUMBERS.get(type(generator).__name__, (0,))
+    if names:
+        place: Any = trial.state
+        for name in names:
+            place = place[name]
+        if not 0 <= place <= count:
+            raise ValueError(f"expected a place from 0 to {count}, got {place}")
+    generator.state = trial.state
 
 
 def settings(run: Run, plan: Plan, controls: Controls, sequences: int) -> dict[str, Any]:

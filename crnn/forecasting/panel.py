@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from crnn import archive
-from crnn.archive import nested, whole_number
+from crnn.archive import MAX_DESCRIPTION_BYTES, nested, whole_number
 from crnn.errors import ModelFileError
 from crnn.forecasting import files
 from crnn.forecasting.forecaster import Forecaster
@@ -143,7 +143,7 @@ def _models(count: int, arrays: dict[str, np.ndarray[Any, Any]]) -> dict[str, Fo
     """Return the models by name, from the bytes that `Panel.save` wrote."""
     content, models = arrays["arrays"].tobytes(), {}
     position = 0
-    for part in json.loads(arrays["descriptions"].tobytes()):
+    for part in _parts(arrays["descriptions"].tobytes().decode("ascii")):
         own: dict[str, np.ndarray[Any, Any]] = {}
         for key, (dtype, shape) in files.shapes_of(part["model"]).items():
             size = int(np.prod(shape))
@@ -159,6 +159,26 @@ def _models(count: int, arrays: dict[str, np.ndarray[Any, Any]]) -> dict[str, Fo
     if len(models) != count or position != len(content):
         raise ModelFileError(f"models: expected {count} and no more bytes, got {len(models)}")
     return models
+
+
+def _parts(text: str) -> Iterator[Any]:
+    """Yield the parts of a list in JSON one by one: as a list they could take many times its size.
+
+    The text is as `json.dumps` writes it.
+    """
+    decoder, position = json.JSONDecoder(), 1
+    if text[:1] != "[":
+        raise ModelFileError("descriptions: expected a list")
+    while True:
+        # One model's description is no longer than that of a file of its own.
+        part, length = decoder.raw_decode(text[position : position + MAX_DESCRIPTION_BYTES])
+        yield part
+        position += length
+        if position == len(text) - 1 and text[position] == "]":
+            return
+        if text[position : position + 2] != ", ":
+            raise ModelFileError("descriptions: expected a list of descriptions")
+        position += 2
 
 
 def _shapes(description: archive.Description) -> archive.Shapes:

@@ -52,6 +52,7 @@ CHANGES = {
     "categories": ({"categorical": 0}, "categorical: expected true or false, got 0"),
     "dropout": ({"dropout": 1.0, "num_layers": 2}, "dropout: expected .* below 1, got 1.0"),
     "dropout of one layer": ({"dropout": 0.5}, "dropout: expected .* one layer, got 0.5"),
+    "no dropout": ({"dropout": False}, "dropout: expected 0.0 with one layer, got False"),
     "giant": ({"hidden_size": 10**12}, "expected float32"),
     "giant beyond integers": ({"hidden_size": 10**400}, "expected"),
 }
