@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crnn.cli.common import FILE, describe_model
+from crnn.cli.series import check_said
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +53,7 @@ def _forecaster(path: Path) -> RNN | GRU | LSTM:
     from crnn.forecasting import load
 
     model, said = load(path)
+    check_said(said, path)
     _echo_said(said)
     _echo("recipe", describe_model(model))
     _echo_intervals(model)
@@ -64,6 +66,7 @@ def _panel(path: Path) -> RNN | GRU | LSTM:
     from crnn.forecasting import Panel
 
     panel, said = Panel.load(path)
+    check_said(said, path)
     _echo_said(said)
     for name, model in panel.items():
         _echo("recipe", f"{name}: {describe_model(model)}")
@@ -83,10 +86,10 @@ def _echo_intervals(model: Forecaster) -> None:
 
 def _echo_said(said: dict[str, Any]) -> None:
     """Print what a file says beside its model."""
-    for method, (square, absolute) in said.pop("scores", {}).items():
+    for method, (square, absolute) in (said.pop("scores", None) or {}).items():
         _echo("score", f"{method}: RMSE {square:.4g}, MAE {absolute:.4g}")
-    reading = said.pop("reading", {})
-    units = [f"{name} in {unit}" for name, unit in reading.pop("units", {}).items()]
+    reading = said.pop("reading", None) or {}
+    units = [f"{name} in {unit}" for name, unit in (reading.pop("units", None) or {}).items()]
     for name, value in {**reading, "units": ", ".join(units)}.items():
         if value not in (None, False, ""):
             _echo(name.replace("_", " "), value)
@@ -97,7 +100,7 @@ def _echo_said(said: dict[str, Any]) -> None:
         _echo("rows", Frequency.of(frequency))
     for name, value in said.items():
         if value:
-            _echo(name, ", ".join(value) if isinstance(value, list) else value)
+            _echo(name, ", ".join(map(str, value)) if isinstance(value, list) else value)
 
 
 def _echo(name: str, value: Any) -> None:

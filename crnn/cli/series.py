@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from crnn.forecasting import Forecaster
     from crnn.forecasting.tables import Rows
 
-__all__ = ["LoadedSeries", "load_series", "show_coming", "show_wild"]
+__all__ = ["LoadedSeries", "check_said", "load_series", "show_coming", "show_wild"]
 
 # Wild rows that are named one by one
 MOST_SHOWN = 5
@@ -71,6 +71,38 @@ class LoadedSeries:
         return [*([self.id_column] if self.id_column else []), *dated]
 
 
+def check_said(said: dict[str, Any], path: Path) -> None:
+    """Check what a model's file says beside the model, where it is of `crnn fit`.
+
+    Raises
+    ------
+    ModelFileError
+        It says something else than `crnn fit` does.
+    """
+    from crnn import ModelFileError, archive
+
+    text, truth = archive.optional(archive.text()), archive.optional(archive.boolean())
+    names = archive.optional(archive.list_of(archive.text()))
+    by_name = archive.optional(archive.nested())
+    pair = archive.Field(
+        "two numbers", lambda value: type(value) is list and list(map(type, value)) == [float] * 2
+    )
+    reading = dict.fromkeys(("sep", "decimal", "date", "date_format", "fill", "combine"), text)
+    reading |= dict.fromkeys(("header", "no_date", "day_first"), truth) | {"units": by_name}
+    try:
+        archive.check_fields(
+            said,
+            dict.fromkeys(("target", "id"), text)
+            | dict.fromkeys(("known", "lagged", "features"), names)
+            | {"scores": by_name, "reading": archive.optional(archive.nested(reading))},
+        )
+        scores, units = said.get("scores") or {}, (said.get("reading") or {}).get("units") or {}
+        archive.check_fields(scores, dict.fromkeys(scores, pair), "scores.")
+        archive.check_fields(units, dict.fromkeys(units, archive.text()), "reading.units.")
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+
+
 def load_series(
     model: Path, data: Path, reading: TableOptions, future: Path | None = None
 ) -> LoadedSeries:
@@ -91,10 +123,11 @@ def load_series(
     else:
         forecaster, said = load(model)
         models = {"": forecaster}
+    check_said(said, model)
     # Files of the first version call lagged columns features.
     target, lagged = said.get("target"), said.get("lagged", said.get("features"))
     known, usual = said.get("known", []), said.get("reading") or {}
-    if not (isinstance(target, str) and isinstance(lagged, list) and isinstance(known, list)):
+    if target is None or lagged is None or known is None:
         raise ValueError(
             f"{model}: expected a model that says which columns it reads, as those of crnn fit do"
         )

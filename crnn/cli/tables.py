@@ -186,7 +186,7 @@ def check_units(table: Table, names: Sequence[str], usual: dict[str, Any]) -> No
     ValueError
         One is in per cent and the other is not, or they are in two currencies.
     """
-    if "units" not in usual:
+    if usual.get("units") is None:
         return
     for name in names:
         unit, found = usual["units"].get(name, ""), table.unit(name)

@@ -106,9 +106,33 @@ class Frequency(NamedTuple):
 
     @classmethod
     def of(cls, parts: Sequence[Any]) -> Frequency:
-        """Return a frequency from its attributes, as a file holds them."""
-        unit, every, at = parts
-        return cls(str(unit), int(every), str(at))
+        """Return a frequency from its attributes, as a file holds them.
+
+        Raises
+        ------
+        ValueError
+            They are none.
+        """
+        if _is_frequency(parts):
+            return cls(*parts)
+        raise ValueError(f"frequency: expected a unit, a number and a day, got {parts!r}")
+
+
+def _is_frequency(parts: Any) -> bool:
+    """Whether these are the attributes of a frequency."""
+    if not (isinstance(parts, (list, tuple)) and list(map(type, parts)) == [str, int, str]):
+        return False
+    unit: str
+    every: int
+    at: str
+    unit, every, at = parts
+    if not 0 < every < 1 << 62:
+        return False
+    if unit == "months":
+        return every < 12 * MAX_YEAR and at in (*ENDS, *map(str, range(1, 32)))
+    if unit == "days":
+        return every == 1 and len(at) == 7 and set(at) in ({"1"}, {"0", "1"})
+    return unit == "microseconds" and at == ""
 
 
 def infer(dates: pd.DatetimeIndex) -> Frequency | None:
