@@ -6,17 +6,17 @@ as first states and their sizes. Other nodes are refused by name. Nothing is com
 changes of the model's own arrays.
 """
 
-from typing import Any
-
 import numpy as np
-from onnx import ModelProto, NodeProto, helper
+from onnx import AttributeProto, ModelProto, NodeProto, helper
 
 from crnn import ModelFileError
 from crnn.onnx.recurrent import recurrent_results
 from crnn.onnx.runtime import runtime_value
 from crnn.onnx.sequences import changed_sequences
-from crnn.onnx.tensors import FORMATS, Attributes, array_of, attributes_of
+from crnn.onnx.tensors import FORMATS, Attributes, array_of, attributes_of, is_long_list
 from crnn.onnx.values import LastStates, NetworkParts, RuntimeValue, Sequences, Value
+
+NUMBERS = (AttributeProto.FLOAT, AttributeProto.FLOATS, AttributeProto.INT, AttributeProto.INTS)
 
 
 def read_graph(model: ModelProto) -> NetworkParts:
@@ -28,11 +28,11 @@ def read_graph(model: ModelProto) -> NetworkParts:
         raise ModelFileError("expected dense tensors, got a sparse one")
     known: dict[str, Value] = {"": None}
     for tensor in graph.initializer:
-        if tensor.data_type in FORMATS:
+        if tensor.data_type in FORMATS and not is_long_list(tensor):
             array = known[tensor.name] = array_of(tensor)
             parts.size += array.size
         else:
-            # Texts, bools and the like are not needed.
+            # Texts, bools and the like are not needed, nor are many whole numbers.
             known[tensor.name] = RuntimeValue()
     # An input with a default counts as its default.
     inputs = [info.name for info in graph.input if info.name not in known]
@@ -79,5 +79,8 @@ def _constant(attributes: Attributes, parts: NetworkParts) -> Value:
         array = array_of(attributes["value"].t)
         parts.size += array.size
         return array
-    values: list[Any] = [helper.get_attribute_value(a) for a in attributes.values()]
-    return np.array(values[0]) if len(values) == 1 else RuntimeValue()
+    for attribute in attributes.values():
+        if len(attributes) == 1 and attribute.type in NUMBERS:
+            return np.array(helper.get_attribute_value(attribute))
+    # Texts and the like are not needed.
+    return RuntimeValue()

@@ -113,9 +113,6 @@ def _check(parts: NetworkParts) -> None:
                 f"expected an output layer of {first.features} features, "
                 f"got weights of shape {shape}"
             )
-    weights = [direction for layer in parts.layers for direction in layer.directions]
-    if sum(W_xh.size + W_hh.size for W_xh, W_hh, _ in weights) > parts.size:
-        raise ModelFileError("expected each layer to have weights of its own")
     _check_inputs_of_states(parts, len(first.directions))
 
 

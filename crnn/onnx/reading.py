@@ -6,6 +6,7 @@ from pathlib import Path
 import onnx
 
 from crnn import GRU, LSTM, RNN, ModelFileError, checks
+from crnn.onnx.fields import check_fields
 from crnn.onnx.graph import read_graph
 from crnn.onnx.network import build_network
 
@@ -24,8 +25,8 @@ def load(
     as ``h0``; those that are part of it become a trainable h0. The network takes (batch, time,
     features), whatever the model's layout is.
 
-    Nothing in a model is executed, other files that it names are not opened, and no more memory is
-    taken than its own tensors need: models of unknown origin may be tried.
+    Nothing in a model is executed, other files that it names are not opened, and the memory
+    that is taken is a few times the file's size: models of unknown origin may be tried.
 
     Parameters
     ----------
@@ -60,6 +61,7 @@ def load(
         content = Path(where).read_bytes()
         model = onnx.ModelProto()
         try:
+            check_fields(content)
             model.ParseFromString(content)
         except Exception as error:  # of the protocol buffers' own kinds
             raise ModelFileError(f"{where}: expected an ONNX model, got {error}") from error

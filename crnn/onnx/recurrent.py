@@ -23,6 +23,8 @@ KNOWN_ATTRIBUTES = {
     *("hidden_size", "direction", "activations", "activation_alpha", "activation_beta", "layout"),
     *("linear_before_reset", "input_forget", "output_sequence"),
 }
+# As in files of crnn: each layer takes some kilobytes, whatever its weights take.
+MOST_LAYERS = 1000
 
 
 def recurrent_results(
@@ -37,7 +39,7 @@ def recurrent_results(
         raise ModelFileError(f"{operator}: expected no peepholes, got an input P")
     if lengths is not None and not (isinstance(lengths, RuntimeValue) and lengths.is_input):
         raise ModelFileError(f"{operator}: expected sequence_lens that are an input of the model")
-    weights = _weights(operator, cell, W, R, B, attributes)
+    weights = _weights(operator, cell, W, R, B, attributes, parts)
     H = weights[0].W_hh.shape[1]
     if integer_attribute(attributes, "hidden_size", H) != H:
         raise ModelFileError(
@@ -76,11 +78,23 @@ def _features_below(operator: str, x: Value, layout: int, parts: NetworkParts) -
 
 
 def _weights(
-    operator: str, cell: str, W: Value, R: Value, B: Value, attributes: Attributes
+    operator: str,
+    cell: str,
+    W: Value,
+    R: Value,
+    B: Value,
+    attributes: Attributes,
+    parts: NetworkParts,
 ) -> list[Weights]:
     """Return the parameters of each direction."""
     W, R = _constant_floats(operator, "W", W), _constant_floats(operator, "R", R)
     gates, (D, rows, H) = len(OPERATORS[cell].gates), R.shape
+    # Each node copies its weights: many that share some would take many times the model's size.
+    parts.size_of_weights += W.size + R.size
+    if parts.size_of_weights > parts.size:
+        raise ModelFileError("expected each layer to have weights of its own")
+    if len(parts.layers) == MOST_LAYERS:
+        raise ModelFileError(f"expected at most {MOST_LAYERS} layers, got more")
     directions = _directions(attributes)
     if directions != D or rows != gates * H or W.shape[:2] != (D, rows) or 0 in W.shape:
         raise ModelFileError(

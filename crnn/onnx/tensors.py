@@ -37,9 +37,18 @@ def array_of(tensor: TensorProto) -> npt.NDArray[Any]:
     has = len(values) // dtype.itemsize if tensor.raw_data else len(values)
     if has != count or (tensor.raw_data and len(values) % dtype.itemsize):
         raise ModelFileError(f"{name}: expected {count} numbers of shape {shape}, got {has}")
-    flat = np.frombuffer(values, dtype) if tensor.raw_data else np.array(values, dtype)
+    # Single numbers not by `np.array`, which makes a list of them first
+    convert = np.frombuffer if tensor.raw_data else np.fromiter
+    flat = convert(values, dtype, count)
     array: npt.NDArray[Any] = flat.reshape(shape).astype(dtype.newbyteorder("="))
     return array
+
+
+def is_long_list(tensor: TensorProto) -> bool:
+    """Whether a tensor holds more whole numbers than shapes and axes have."""
+    return tensor.data_type in (TensorProto.INT32, TensorProto.INT64) and (
+        max(len(tensor.int64_data), len(tensor.int32_data), len(tensor.raw_data) // 8) > 1000
+    )
 
 
 def attributes_of(node: NodeProto) -> Attributes:

@@ -92,6 +92,8 @@ class NetworkParts:
     output_layer: OutputLayer | None = None
     size: int = 0
     """How many numbers the constants of the model have."""
+    size_of_weights: int = 0
+    """How many of them the recurrent nodes have taken, W and R."""
     metadata: set[str] = field(default_factory=set)
     """The names of the entries that are true."""
     result: Value = None
