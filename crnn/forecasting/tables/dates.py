@@ -37,9 +37,10 @@ MONTHS = (
 # Formats of what stands for a whole period in answers; ISO 8601 has no quarters.
 PERIODS = {"month": "%Y-%m", "week": "%G-W%V", "year": "%Y"}
 
+# Possessive: many spaces are not tried in all ways of sharing them out.
 TIME = (
     r"(?:(?:T|,? +)(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,](?P<f>\d{1,9}))?)?"
-    r" *(?P<half>[AaPp]\.?[Mm]\.?)? *(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?"
+    r" *+(?P<half>[AaPp]\.?[Mm]\.?)? *+(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?"
 )
 COMPACT_TIME = r"(?:[T ]?(?P<H>\d{2})(?P<M>\d{2})(?P<S>\d{2})?)?"
 YEAR = r"(?P<y>\d{4})"

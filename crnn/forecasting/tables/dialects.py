@@ -42,13 +42,18 @@ OTHER_FILES = (
 SHEET_ERROR = re.compile(r"#(?:N/A|DIV/0!|REF!|VALUE!|NUM!|NAME\?|NULL!)")
 # How the text of other files begins
 OTHER_TEXTS = re.compile(r"\s*(?:\{|\[\s*[\[{]|<(?:html|!doctype|\?xml|table))", re.IGNORECASE)
-COMPRESSED = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
+COMPRESSED = {".gz": gzip.GzipFile, ".bz2": bz2.BZ2File, ".xz": lzma.LZMAFile}
+# A compressed text may be so many times as long as the file. Numbers and dates are compressed to
+# a fifth or a tenth; a few bytes can stand for gigabytes.
+MOST_TIMES, MOST_BYTES = 30, 8 << 20
 # In order of preference where several split a file equally well: text holds commas more often than
 # tabs, and dates and names hold spaces.
 SEPARATORS = ("\t", ";", "|", ",", " ")
 WORDS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
 # Rows that a separator is looked for in
 SAMPLE_SIZE = 500
+# Lines that they are taken from: rows may have several, within quotation marks
+SAMPLE_LINES = 10 * SAMPLE_SIZE
 # Share of the rows that a separator has to split as the first one
 MIN_SHARE = 0.5
 EXCEL_HINT = re.compile(r'"?sep=(.)"?\s*')
@@ -152,7 +157,7 @@ def split(
     lines: list[tuple[int, str]] = []
 
     def feed() -> Iterator[str]:
-        for number, line in enumerate(text.split("\n"), 1):
+        for number, line in enumerate(_lines(text), 1):
             # Within quotation marks, where the row is not complete, there are no comments.
             if not lines and _is_comment(line, sep):
                 if comments is not None:
@@ -191,7 +196,9 @@ def find_separator(text: str) -> str:
     hint = EXCEL_HINT.fullmatch(text.partition("\n")[0])
     if hint:
         return hint[1]
-    tables = {sep: _sample(text, sep) for sep in SEPARATORS}
+    filled = (line for line in _lines(text) if line.strip())
+    beginning = "\n".join(islice(filled, SAMPLE_LINES))
+    tables = {sep: _sample(beginning, sep) for sep in SEPARATORS}
     shares = {sep: _share(rows, rows[0].width) for sep, rows in tables.items() if rows}
     wide = [sep for sep in shares if tables[sep][0].width > 1 and shares[sep] >= MIN_SHARE]
     if wide:
@@ -207,6 +214,15 @@ def find_separator(text: str) -> str:
     # The first row is no row of names.
     common = {sep: _common_width(rows[1:]) for sep, rows in tables.items() if len(rows) > 1}
     return max(common, key=lambda sep: _share(tables[sep], common[sep]), default=",")
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Yield the lines of a text; a list of them would take many times its memory."""
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        yield text[start:end]
+        start = end + 1
+    yield text[start:]
 
 
 def _sample(text: str, sep: str) -> list[Row]:
@@ -251,14 +267,21 @@ def _bytes(path: str | os.PathLike[str]) -> bytes:
         buffer = getattr(sys.stdin, "buffer", None)
         from_standard_input: bytes = sys.stdin.read().encode() if buffer is None else buffer.read()
         return from_standard_input
-    content = Path(path).read_bytes()
-    decompress = COMPRESSED.get(Path(path).suffix.lower())
-    if decompress is None:
-        return content
+    decompressed = COMPRESSED.get(Path(path).suffix.lower())
+    if decompressed is None:
+        return Path(path).read_bytes()
+    most = MOST_BYTES + MOST_TIMES * Path(path).stat().st_size
     try:
-        return decompress(content)
+        with decompressed(path) as file:
+            content: bytes = file.read(most + 1)
     except (EOFError, OSError, ValueError, lzma.LZMAError, zlib.error) as error:
         raise ValueError(f"{path}: expected a compressed file, got {error}") from error
+    if len(content) > most:
+        raise ValueError(
+            f"{path}: expected a text at most {MOST_TIMES} times as long as the compressed file, "
+            "got a longer one (decompress it first)"
+        )
+    return content
 
 
 def _decoded(content: bytes, encoding: str | None, path: str | os.PathLike[str]) -> tuple[str, str]:

@@ -9,18 +9,17 @@ import numpy as np
 
 from crnn.forecasting.tables.numerals import (
     AMBIGUOUS,
-    GAPS,
     PLAIN,
     Evidence,
     Numeral,
     decimal_evidence,
+    is_gap,
     numeral,
     value,
 )
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    import pandas as pd
 
     from crnn.forecasting.recipe import Floats
 
@@ -28,6 +27,7 @@ __all__ = ["Column", "Reading"]
 
 # In a column of numbers, more than this share of a sample of cells are numbers.
 MIN_SHARE, SAMPLE_SIZE = 0.5, 200
+TRUTHS = {"true": "1", "false": "0"}
 
 
 class Reading(NamedTuple):
@@ -53,21 +53,21 @@ class Column:
 
     Parameters
     ----------
-    cells : Series of str
+    cells : list of str
+        Not a Series: tables may have thousands of columns of a few rows.
     """
 
-    def __init__(self, cells: pd.Series) -> None:
-        lower = cells.str.lower()
-        self.gaps: npt.NDArray[np.bool_] = lower.isin(GAPS).to_numpy(bool)
-        if not self.gaps.all() and lower[~self.gaps].isin({"true", "false"}).all():
-            cells = lower.replace({"true": "1", "false": "0"})
+    def __init__(self, cells: list[str]) -> None:
+        self.gaps: npt.NDArray[np.bool_] = np.array([is_gap(cell) for cell in cells], bool)
+        self._filled = np.flatnonzero(~self.gaps)
+        if len(self._filled) and all(cells[row].lower() in TRUTHS for row in self._filled):
+            cells = [TRUTHS.get(cell.lower(), cell) for cell in cells]
         self.cells = cells
 
     @cached_property
-    def _is_plain(self) -> npt.NDArray[np.bool_]:
-        """Which cells are gaps or numbers as a computer writes them."""
-        plain: npt.NDArray[np.bool_] = self.cells.str.fullmatch(PLAIN).to_numpy(bool)
-        return plain | self.gaps
+    def _is_plain(self) -> bool:
+        """Whether all cells are gaps or numbers as a computer writes them."""
+        return all(PLAIN.fullmatch(self.cells[row]) for row in self._filled)
 
     @cached_property
     def _numerals(self) -> list[Numeral | None]:
@@ -78,29 +78,34 @@ class Column:
     @cached_property
     def is_numeric(self) -> bool:
         """Whether most cells that are no gaps are numbers, as a sample shows."""
-        filled = np.flatnonzero(~self.gaps)
-        if not len(filled):
+        if not len(self._filled):
             return False
-        places = np.unique(np.linspace(0, len(filled) - 1, SAMPLE_SIZE).astype(np.intp))
-        sample = self.cells.iloc[filled[places]]
+        places = np.unique(np.linspace(0, len(self._filled) - 1, SAMPLE_SIZE).astype(np.intp))
+        sample = [self.cells[row] for row in self._filled[places]]
         return sum(numeral(cell) is not None for cell in sample) > MIN_SHARE * len(sample)
 
     @cached_property
     def evidence(self) -> Evidence:
         """Which decimal sign the numbers show."""
-        if not self._is_plain.all():
+        if not self._is_plain:
             return decimal_evidence(self._numerals)
-        pointed = self.cells.str.contains(".", regex=False).to_numpy(bool) & ~self.gaps
-        either = self.cells.str.lstrip("+-").str.fullmatch(AMBIGUOUS.pattern).to_numpy(bool)
-        shown, open_ = np.flatnonzero(pointed & ~either), np.flatnonzero(pointed & either)
-        return Evidence(
-            {".": int(shown[0])} if len(shown) else {}, int(open_[0]) if len(open_) else None
-        )
+        shown: dict[str, int] = {}
+        ambiguous = None
+        for row in map(int, self._filled):
+            cell = self.cells[row]
+            if "." not in cell:
+                continue
+            if not AMBIGUOUS.fullmatch(cell.lstrip("+-")):
+                shown.setdefault(".", row)
+            elif ambiguous is None:
+                ambiguous = row
+        return Evidence(shown, ambiguous)
 
     def read(self, decimal: str, thousands: str | None) -> Reading:
         """Return the numbers, with a decimal sign and one sign of thousands, or any."""
-        if decimal == "." and self._is_plain.all():
-            values = self.cells.where(~self.gaps, "nan").astype(np.float64).to_numpy()
+        if decimal == "." and self._is_plain:
+            values = np.full(len(self.cells), np.nan)
+            values[self._filled] = [float(self.cells[row]) for row in self._filled]
             return Reading(values, np.flatnonzero(np.isinf(values)), "")
         found = [
             None if number is None else value(number, decimal, thousands)

@@ -25,7 +25,8 @@ CODES = (
     "MYR|NGN|NOK|NZD|PEN|PHP|PKR|PLN|RON|RUB|SAR|SEK|SGD|THB|TRY|TWD|UAH|USD|VND|ZAR"
 )
 CURRENCY = rf"(?:R\$|[$\u20ac\u00a3\u00a5\u20b9\u20a9\u20bd\u20ba]|Fr\.|{CODES})"
-_S = rf"[{SPACES}]*"
+# Possessive: many spaces are not tried in all ways of sharing them out.
+_S = rf"[{SPACES}]*+"
 CELL = re.compile(
     rf"(?P<open>\()?{_S}(?P<sign>[+{MINUS}])?{_S}(?P<before>{CURRENCY})?{_S}"
     rf"(?P<sign2>[+{MINUS}])?{_S}"
@@ -33,7 +34,7 @@ CELL = re.compile(
     rf"{_S}(?P<after>%|{CURRENCY})?{_S}(?P<sign3>[{MINUS}])?{_S}(?P<close>\))?"
 )
 # What a computer writes: no sign of thousands, a decimal point.
-PLAIN = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+PLAIN = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 # 1.234 may be 1234. A number that begins with 0 has no thousands.
 AMBIGUOUS = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
 

@@ -324,7 +324,7 @@ class Table:
 
     def _column(self, name: str) -> Column:
         if name not in self._columns:
-            self._columns[name] = Column(self.cells[name])
+            self._columns[name] = Column(list(self.cells[name]))
         return self._columns[name]
 
     def _refuse_number(
