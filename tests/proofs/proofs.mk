@@ -54,3 +54,30 @@ emulated:
 	if [ -n "$(MODULES)" ]; then cp $(MODULES) $(ROOT)/crnn/crnn/kernels; fi
 	chroot $(ROOT) env -C /crnn $(ROOT_ENV) PYTHONPATH=/crnn:$(ROOT_PATH) python3 -m pytest \
 	    -p no:cacheprovider $(TESTS)
+
+.PHONY: fuzz soak
+
+# Coverage-guided fuzzing of readers of files: `make fuzz READER=onnx RUNS=1000`, by default of all.
+# build/fuzz keeps the corpora, which later calls go on from, and a file that failed.
+READER ?= network checkpoint text-model text onnx forecaster panel csv commands
+RUNS ?= 1000000
+fuzz: $(VENV)-fuzz/fuzz
+	for reader in $(READER); do PYTHONSAFEPATH=1 $(VENV)-fuzz/bin/python tests/proofs/fuzz.py \
+	    "$$reader" $(RUNS) build/fuzz || exit 1; done
+
+# Long runs over all cells: steps of a stream, training steps, cycles of saving and loading.
+STREAM_STEPS ?= 100000000
+TRAINING_STEPS ?= 1000000
+FILE_CYCLES ?= 100000
+soak: $(VENV)/test
+	PYTHONSAFEPATH=1 $(VENV)/bin/python tests/proofs/soak.py stream $(STREAM_STEPS)
+	PYTHONSAFEPATH=1 $(VENV)/bin/python tests/proofs/soak.py train $(TRAINING_STEPS)
+	PYTHONSAFEPATH=1 $(VENV)/bin/python tests/proofs/soak.py files $(FILE_CYCLES)
+
+# atheris has wheels for Linux and CPython up to 3.13.
+$(VENV)-fuzz/bin/python:
+	$(PYTHON) -m venv $(VENV)-fuzz
+$(VENV)-fuzz/fuzz: EXTRAS = cli,onnx
+$(VENV)-fuzz/fuzz: $(VENV)-fuzz/bin/python $(SOURCES)
+	$(INSTALL) && $(PIP) install atheris==3.0.0 pytest
+	@$(RECORD) $@
