@@ -41,12 +41,14 @@ class Trial:
         self.name, self.reader, self.runs = name, hostile.READERS[name], runs
         self.path = folder / "file"
         self.outcomes, self.slowest, self.most = Counter(), 0.0, 0
-        self.peak, self.next_report = 0, time.monotonic() + REPORT
+        self.next_report = time.monotonic() + REPORT
         self.statm = os.open("/proc/self/statm", os.O_RDONLY)
 
     def __call__(self, data):
         data = bytes(data)
         self.path.write_bytes(data)
+        # What the mutation has taken is none of the reader's.
+        self.peak = _highest()
         before, start = self._resident(), time.process_time()
         try:
             self.reader.read(self.path)
@@ -57,9 +59,8 @@ class Trial:
             self.outcomes["read"] += 1
         seconds = time.process_time() - start
         # The highest memory ever: what a run adds to it, it has taken.
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = _highest()
         taken = max(0, peak - before) if peak > self.peak else 0
-        self.peak = max(self.peak, peak)
         self.slowest, self.most = max(self.slowest, seconds), max(self.most, taken)
         assert seconds <= SECONDS, f"{seconds:.1f} s for {len(data)} bytes"
         assert taken <= FACTOR * len(data) + EXTRA, f"{taken >> 20} MB for {len(data)} bytes"
@@ -76,7 +77,6 @@ class Trial:
                 self.reader.read(self.path)
             except self.reader.documented:
                 continue
-        self.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         size = int(Path("/proc/self/statm").read_text().split()[0]) * PAGE
         limit = size + FACTOR * MAX_LENGTH + EXTRA + SLACK
         # Memory that is asked for and never touched is found by this.
@@ -93,6 +93,11 @@ class Trial:
 
     def _resident(self):
         return int(os.pread(self.statm, 100, 0).split()[1]) * PAGE
+
+
+def _highest():
+    """The most memory that the process has had, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main():
