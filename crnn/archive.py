@@ -439,7 +439,8 @@ def _description(archive: zipfile.ZipFile, size: int) -> Description:
     if len(members) != len(archive.infolist()) or f"{DESCRIPTION}.npy" not in members:
         raise ModelFileError("expected a file of crnn, got an archive of something else")
     for info in members.values():
-        if info.compress_type != zipfile.ZIP_STORED:
+        # The size to be read is asked for as memory, whatever the size of what comes out.
+        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
             raise ModelFileError(f"expected uncompressed members, got {info.filename} otherwise")
     # Reading uncompressed members that lie side by side allocates no more than the file's size.
     total = sum(info.file_size for info in members.values())

@@ -129,6 +129,20 @@ def test_members_in_one_place(tmp_path):
         archive.read(path, lambda _: {})
 
 
+def test_a_member_that_claims_more_than_it_holds(tmp_path):
+    """Two gigabytes to be read, of which a hundred bytes come out."""
+    data = packed([("crnn.npy", encoded({"format": "crnn thing"})), ("a.npy", npy(np.zeros(9)))])
+    at = data.rindex(b"PK\x01\x02") + 20
+    path = tmp_path / "file"
+    path.write_bytes(data[:at] + (1 << 31).to_bytes(4, "little") + data[at + 4 :])
+
+    def read():
+        with pytest.raises(crnn.ModelFileError, match=r"uncompressed members, got a\.npy"):
+            archive.read(path, lambda _: {"a": (np.dtype(np.float64), (9,))})
+
+    assert peak_of(read) < 1 << 20
+
+
 def test_memory_of_a_file(tmp_path):
     """An array is read without copies beyond the member and itself."""
     net = crnn.RNN(5, 700, seed=0)
