@@ -16,11 +16,12 @@ import io
 import json
 import math
 import os
-import re
 import secrets
+import stat
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
@@ -28,6 +29,11 @@ import numpy as np
 import numpy.typing as npt
 
 from crnn.errors import ModelFileError
+
+if sys.platform == "win32":
+    fcntl = None
+else:
+    import fcntl
 
 __all__ = [
     "MAX_DESCRIPTION_BYTES",
@@ -53,6 +59,9 @@ __all__ = [
 DESCRIPTION = "crnn"
 # Descriptions take some hundred bytes, and one of a text model some kilobytes.
 MAX_DESCRIPTION_BYTES = 1 << 16
+# So many writers of one path at the same time get names that the next writer looks for, if they
+# are killed.
+WRITERS = 8
 
 Description: TypeAlias = dict[str, Any]
 """A JSON object."""
@@ -312,13 +321,18 @@ def read(
             raise ModelFileError(
                 f"expected the arrays {', '.join(shapes)}, got {', '.join(members)}"
             )
-        arrays = {}
+        stored = {}
         for name, (dtype, shape) in shapes.items():
-            stored = _array(archive.read(f"{name}.npy"), dtype, shape)
-            if _checksum(stored) != description["sha256"][name]:
-                raise ModelFileError(f"{name}: expected the numbers that were saved, got others")
-            arrays[name] = stored.astype(dtype, copy=False)
-        return description, arrays
+            stored[name] = _array(archive.read(f"{name}.npy"), dtype, shape)
+        checksums = {name: description["sha256"][name] for name in shapes}
+    # Here, because OpenSSL raises a ValueError where it lacks memory: that is no damage.
+    for name, array in stored.items():
+        if _checksum(array) != checksums[name]:
+            raise ModelFileError(
+                f"{os.fspath(path)}: {name}: expected the numbers that were saved, got others"
+            )
+    arrays = {name: stored[name].astype(dtype, copy=False) for name, (dtype, _) in shapes.items()}
+    return description, arrays
 
 
 def write(
@@ -356,16 +370,27 @@ def write(
             f"description: expected at most {MAX_DESCRIPTION_BYTES} bytes, got {len(encoded)}"
         )
     members: dict[str, Any] = {DESCRIPTION: np.frombuffer(encoded, np.uint8)} | stored
-    write_file(path, lambda file: np.savez(file, **members))
+    # In memory first: on a file that cannot seek, `zipfile` would write other bytes.
+    content = io.BytesIO()
+    try:
+        np.savez(content, **members)
+    except ValueError as error:
+        # Where memory lacked, `zipfile` cannot close the archive.
+        _raise_error_of_system(error)
+        raise
+    write_file(path, lambda file: file.write(content.getbuffer()))
 
 
 def write_file(path: str | os.PathLike[str], fill: Callable[[BinaryIO], object]) -> None:
     """Write a temporary file beside the path, then rename it, so that no partial file remains.
 
+    The temporary files of writers that were killed are removed. Several processes and threads may
+    write to one path at the same time: the file of the last one remains, whole.
+
     Parameters
     ----------
     path : path-like
-        An existing file is replaced. It stays as it is if anything fails.
+        An existing file is replaced. It stays as it is if anything is raised.
     fill : callable
         Writes the content into an open file.
 
@@ -374,41 +399,142 @@ def write_file(path: str | os.PathLike[str], fill: Callable[[BinaryIO], object])
     OSError
         The file cannot be written, or the path is one of a device or a pipe.
     """
-    target = Path(path)
-    if target.exists() and not (target.is_file() or target.is_dir()):
-        # Renaming would replace it: /dev/null, for one who may do that.
-        raise OSError(errno.EINVAL, "expected a path for a file, got a device or a pipe", str(path))
-    temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
+    # A text: with a path, functions of `os` raise a TypeError where memory lacks.
+    target = str(Path(path))
     try:
-        with temporary.open("xb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
+        mode = os.stat(target).st_mode
+    except OSError:
+        mode = stat.S_IFREG
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        # Renaming would replace it: /dev/null, for one who may do that.
+        raise OSError(errno.EINVAL, "expected a path for a file, got a device or a pipe", target)
+    remove_leftovers(target)
+    temporary, folder, file = "", -1, -1
+    try:
+        folder = _open_folder(os.path.dirname(target) or os.curdir)
+        temporary, file = _create_temporary(target)
+        with open(file, "wb", closefd=False) as content:
+            fill(content)
+            content.flush()
+            os.fsync(file)
+        if fcntl is None:
+            # Windows renames no open file. Elsewhere it stays open, because that keeps its lock.
+            os.close(file)
+            file = -1
+        # Behind this nothing is raised, not for lack of memory either: the file is the new one.
+        os.replace(temporary, target)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _close(file)
+        _close(folder)
+        if temporary:
+            # The error to be raised is the one that came first.
+            with suppress(OSError):
+                os.unlink(temporary)
         raise
-    _sync_folder(target.parent)
+    try:  # noqa: SIM105 (`suppress` takes memory)
+        # Some file systems cannot sync a folder. Where it fails, a crash of the system may leave
+        # the old file, whole.
+        os.fsync(folder)
+    except OSError:
+        pass
+    _close(file)
+    _close(folder)
 
 
 def remove_leftovers(path: str | os.PathLike[str]) -> None:
     """Remove the temporary files of writers that were killed.
 
+    Those of writers at work are locked, on Windows by being open. On a file system without locks
+    nothing is removed.
+
     Parameters
     ----------
     path : path-like
-        Where the file itself is or would be. No other process may be writing it.
-
-    Raises
-    ------
-    OSError
-        The folder cannot be read, or a file cannot be removed.
+        Where the file itself is or would be.
     """
-    target = Path(path)
-    names = re.compile(re.escape(target.name) + r"\.[0-9a-f]{8}\.tmp")
-    for leftover in target.absolute().parent.iterdir():
-        if names.fullmatch(leftover.name):
-            leftover.unlink(missing_ok=True)
+    target = str(Path(path))
+    for number in range(WRITERS):
+        leftover = _temporary_path(target, number)
+        try:
+            descriptor = os.open(leftover, os.O_RDWR)
+        except OSError:
+            continue
+        try:
+            if fcntl is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_at(descriptor, leftover):
+                    os.unlink(leftover)
+        except OSError:
+            pass
+        finally:
+            _close(descriptor)
+        if fcntl is None:
+            with suppress(OSError):
+                os.unlink(leftover)
+
+
+def _temporary_path(target: str, number: int | str) -> str:
+    return f"{target}.crnn-{number}.tmp"
+
+
+def _create_temporary(target: str) -> tuple[str, int]:
+    """Create a file that no other writer uses; return its path and its descriptor, locked."""
+    # The last one is for a file system without locks, where leftovers keep their numbers.
+    for number in (*range(WRITERS), secrets.token_hex(4)):
+        temporary = _temporary_path(target, number)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        try:
+            descriptor = os.open(temporary, flags, 0o666)
+        except FileExistsError:
+            continue
+        try:
+            if fcntl is None or _is_locked(descriptor, temporary):
+                return temporary, descriptor
+        except BaseException:
+            _close(descriptor)
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+        _close(descriptor)
+    raise FileExistsError(errno.EEXIST, "expected a free name for a temporary file", target)
+
+
+def _is_locked(descriptor: int, path: str) -> bool:
+    """Lock a new file; False if `remove_leftovers` of another writer has taken it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        # A file system without locks, where nobody removes leftovers
+        return True
+    return _is_at(descriptor, path)
+
+
+def _is_at(descriptor: int, path: str) -> bool:
+    """Whether an open file is the one at the path."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _open_folder(folder: str) -> int:
+    """Return a descriptor to sync a folder with, -1 where the system offers none."""
+    try:
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except (AttributeError, PermissionError):
+        # Windows; and a folder that may be written to but not read
+        return -1
+
+
+def _close(descriptor: int) -> None:
+    """Close a descriptor, unless it is -1. What was written to it has been synced, or is lost."""
+    try:
+        if descriptor >= 0:
+            os.close(descriptor)
+    except OSError:
+        pass
 
 
 @contextmanager
@@ -416,21 +542,38 @@ def _opened(
     path: str | os.PathLike[str],
 ) -> Iterator[tuple[zipfile.ZipFile, Description]]:
     """Open a file and read its description; every error but those of the system names the path."""
-    with Path(path).open("rb") as file:
+    with open(str(Path(path)), "rb") as file:
         size = os.fstat(file.fileno()).st_size
         try:
             with zipfile.ZipFile(file) as archive:
                 yield archive, _description(archive, size)
         except ModelFileError as error:
             raise ModelFileError(f"{os.fspath(path)}: {error}") from error.__cause__
-        except MemoryError:
+        except (MemoryError, SystemError):
+            # NumPy and Python raise a SystemError where some allocations fail.
             raise
         except Exception as error:
+            if type(error) is RuntimeError:
+                # Python's, where it lacks memory for a lock
+                raise
+            _raise_error_of_system(error)
             # A damaged archive raises whatever its bytes lead to.
             raise ModelFileError(
                 f"{os.fspath(path)}: expected a file of crnn, got one that is damaged or no such "
                 f"file ({type(error).__name__}: {error})"
             ) from error
+
+
+def _raise_error_of_system(error: BaseException | None) -> None:
+    """Raise the error of the system that led to this one, if there is one.
+
+    `zipfile` takes some of them for damage. Damage can lead to a seek out of the file: EINVAL.
+    """
+    while error is not None:
+        of_system = isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
+        if of_system or isinstance(error, MemoryError):
+            raise error
+        error = error.__context__
 
 
 def _description(archive: zipfile.ZipFile, size: int) -> Description:
@@ -439,8 +582,10 @@ def _description(archive: zipfile.ZipFile, size: int) -> Description:
     if len(members) != len(archive.infolist()) or f"{DESCRIPTION}.npy" not in members:
         raise ModelFileError("expected a file of crnn, got an archive of something else")
     for info in members.values():
+        is_encrypted = info.flag_bits & 1
         # The size to be read is asked for as memory, whatever the size of what comes out.
-        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+        is_stored = info.compress_type == zipfile.ZIP_STORED
+        if not is_stored or info.compress_size != info.file_size or is_encrypted:
             raise ModelFileError(f"expected uncompressed members, got {info.filename} otherwise")
     # Reading uncompressed members that lie side by side allocates no more than the file's size.
     total = sum(info.file_size for info in members.values())
@@ -477,15 +622,4 @@ def _array(member: bytes, dtype: np.dtype[Any], shape: tuple[int, ...] | None) -
 
 
 def _checksum(array: npt.NDArray[Any]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).data).hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the system store a rename durably, where it offers that."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return hashlib.sha256(array.tobytes()).hexdigest()

@@ -1,16 +1,31 @@
 """Optimizers: one step is one kernel call on the flat vectors of parameters and gradients."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from crnn import checks
-from crnn._typing import Array
+from crnn._typing import Array, IntArray
 
 # A number, or a function from the number of steps taken so far to one
 LearningRate = float | Callable[[int], float]
+
+
+class _State(NamedTuple):
+    """What an optimizer keeps from step to step: one object, so that it changes as a whole."""
+
+    theta: Array | None = None
+    """The parameters that it belongs to, from the first step on."""
+    memory: dict[str, Array | None] = {}  # noqa: RUF012 (never changed)
+    """All vectors; None: the kernel does without."""
+    counted: Sequence[int] | IntArray = (0,)
+    """How many steps it has taken, in an array of one number where a kernel counts."""
+    first: int = 0
+    """After so many steps, `lrs` begins."""
+    lrs: Sequence[float | None] = (None,)
+    """The learning rate of the step before, and of those that follow."""
 
 
 class Optimizer:
@@ -37,11 +52,17 @@ class Optimizer:
         self.lr = lr
         # What the kernel takes behind the learning rate, by name in its order
         self._numbers: dict[str, float] = numbers
-        self.steps = 0
-        self.last_lr: float | None = None
-        self._theta: Array | None = None
-        # All vectors; None: the kernel does without
-        self._memory: dict[str, Array | None] = {}
+        self._state = _State()
+
+    @property
+    def steps(self) -> int:
+        """How many steps it has taken."""
+        return int(self._state.counted[0])
+
+    @property
+    def last_lr(self) -> float | None:
+        """The learning rate of the last of them."""
+        return self._state.lrs[self.steps - self._state.first]
 
     @property
     def is_fused(self) -> bool:
@@ -90,7 +111,8 @@ class Optimizer:
     @property
     def memory(self) -> dict[str, Array]:
         """The vectors kept from step to step; none before the first."""
-        return {name: vector for name, vector in self._memory.items() if vector is not None}
+        vectors = self._state.memory if self.steps else {}
+        return {name: vector for name, vector in vectors.items() if vector is not None}
 
     @property
     def memory_names(self) -> tuple[str, ...]:
@@ -115,8 +137,8 @@ class Optimizer:
         last_lr : float
             The learning rate of the last one.
         """
-        self._theta, self._memory = theta, dict.fromkeys(self._vectors) | memory
-        self.steps, self.last_lr = steps, last_lr
+        vectors = dict.fromkeys(self._vectors) | memory
+        self._state = _State(theta, vectors, (steps,), steps, (last_lr,))
 
     def check_owner(self, theta: Array) -> None:
         """Raise a ValueError if it belongs to another network.
@@ -126,7 +148,7 @@ class Optimizer:
         theta : array (n,)
             The parameters of the network that asks.
         """
-        if self._theta is not None and self._theta is not theta:
+        if self.steps and self._state.theta is not theta:
             raise ValueError(
                 "optimizer: expected one that is new or belongs to this network, "
                 "got one that belongs to another network"
@@ -151,13 +173,15 @@ class Optimizer:
         bool
             False: no step is taken, because a parameter would not stay finite.
         """
-        memory, lr = self._memory_of(theta), self._lr_of(self.steps)
-        step = (self.steps + 1,) if self._counts_steps else ()
+        memory, lr, number = self._memory_of(theta), self._lr_of(self.steps), self.steps + 1
+        # Made before the step, so that behind it nothing lacks memory
+        after = _State(theta, memory, (number,), number, (lr,))
+        step = (number,) if self._counts_steps else ()
         taken: bool = getattr(kernels, self._kernel)(
             theta, dtheta, *memory.values(), *step, lr, *self._numbers.values()
         )
         if taken:
-            self._theta, self._memory, self.steps, self.last_lr = theta, memory, self.steps + 1, lr
+            self._state = after
         return taken
 
     def take_steps(self, count: int, train: Callable[..., None], theta: Array) -> int:
@@ -182,22 +206,18 @@ class Optimizer:
             How many steps were taken: fewer if the next one would not be finite.
         """
         memory, before = self._memory_of(theta), self.steps
-        lrs = np.array([self._lr_of(step) for step in range(before, before + count)])
-        steps = np.array([before], np.intp)
-        try:
-            train(self._kernel, memory, self._numbers, steps, lrs)
-        finally:
-            # Ctrl-C raises its exception right after the kernel has returned.
-            taken = int(steps[0]) - before
-            if taken:
-                self._theta, self._memory = theta, memory
-                self.steps, self.last_lr = before + taken, float(lrs[taken - 1])
-        return taken
+        lrs = [self._lr_of(step) for step in range(before, before + count)]
+        steps, rates = np.array([before], np.intp), np.array(lrs)
+        # Before the call: whatever is raised behind the kernel, such as Ctrl-C's exception, the
+        # kernel has counted its steps here.
+        self._state = _State(theta, memory, steps, before, [self.last_lr, *lrs])
+        train(self._kernel, memory, self._numbers, steps, rates)
+        return self.steps - before
 
     def _memory_of(self, theta: Array) -> dict[str, Array | None]:
         """Return the vectors that the kernel takes; new ones before the first step."""
-        if self._theta is not None:
-            return self._memory
+        if self._state.theta is theta:
+            return self._state.memory
         return {name: np.zeros_like(theta) if self._keeps(name) else None for name in self._vectors}
 
 

@@ -110,20 +110,24 @@ class Stream(ABC, Generic[StateT]):
             and out.flags.carray
         ):
             check_out(out, new)
+        x_t = x_t.reshape(-1, self.input_size)
         with self._alone:
-            out[...] = self._through_layers(x_t.reshape(-1, self.input_size)).reshape(out.shape)
+            self._through_layers(x_t, out.reshape(len(x_t), self.output_size))
         return out
 
-    def _through_layers(self, x_t: Array) -> Array:
-        """Read x_t (B, I), move the states on, and return the outputs (B, O), a reused array."""
+    def _through_layers(self, x_t: Array, out: Array) -> None:
+        """Read x_t (B, I), write the outputs to out (B, O), and, last of all, move the states on.
+
+        Where anything fails, the states are as before.
+        """
         kernels, cell = self._network.kernels, self._network.architecture.cell
         for (parameters, O), h, h_next, y in zip(
             self._layers, self._states, self._next_states, self._outputs, strict=True
         ):
             kernels.stream_step(cell, parameters, x_t, h, h_next, y, O, self._workspace)
             x_t = y
+        out[...] = x_t
         self._states, self._next_states = self._next_states, self._states
-        return x_t
 
     def run(self, x: npt.ArrayLike, lengths: npt.ArrayLike | None = None) -> Array:
         """Read a block of steps, move the states on, return the outputs of all of them.
@@ -156,8 +160,14 @@ class Stream(ABC, Generic[StateT]):
         with self._alone:
             if batch.shape[1] <= SHORT_BLOCK and ends is None:
                 y = np.empty((*batch.shape[:2], self.output_size), self.dtype)
-                for t in range(batch.shape[1]):
-                    y[:, t] = self._through_layers(np.ascontiguousarray(batch[:, t]))
+                before = [h.copy() for h in self._states]
+                try:
+                    for t in range(batch.shape[1]):
+                        self._through_layers(np.ascontiguousarray(batch[:, t]), y[:, t])
+                except BaseException:
+                    # All steps or none, where memory lacks or Ctrl-C comes between two
+                    self._states = before
+                    raise
             else:
                 states = np.stack(self._states)
                 y = self._network.predict_steps(batch, states, states, ends)
@@ -238,7 +248,8 @@ class _OneThread:
         if not self._lock.acquire(blocking=False):
             raise RuntimeError(STREAM_BUSY)
 
-    def __exit__(self, *exception: object) -> None:
+    # Three arguments, because a tuple of them would take memory, and without it keep the lock
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         self._lock.release()
 
 

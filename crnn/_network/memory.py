@@ -7,6 +7,8 @@ they keep their block for as long as they like, and no call writes to it.
 
 Each thread has blocks of its own. Another thread may drop the last array in one, and then only
 appends to the owner's queue, so nothing here takes a lock.
+
+Where the system has no more memory, the blocks that are not in use are given back to it.
 """
 
 import math
@@ -33,8 +35,15 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     size = math.prod(shape) * dtype.itemsize
     if size < SMALLEST_BLOCK:
         return np.empty(shape, dtype)
-    loan = _of_this_thread.blocks.lend(size, shape, dtype)
-    return np.empty(shape, dtype) if loan is None else np.asarray(loan)
+    blocks = _of_this_thread.blocks
+    try:
+        loan = blocks.lend(size, shape, dtype)
+        return np.empty(shape, dtype) if loan is None else np.asarray(loan)
+    except (MemoryError, SystemError):
+        # What is kept and not in use may be what the system lacks. NumPy raises a SystemError where
+        # it is the memory for a dtype's name.
+        blocks.forget()
+        return np.empty(shape, dtype)
 
 
 def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -70,18 +79,32 @@ class _Loan:
     __slots__ = ("__array_interface__", "_block", "_queue")
 
     def __init__(
-        self, block: _Block, queue: "deque[_Block]", shape: tuple[int, ...], dtype: np.dtype[Any]
+        self, block: _Block, queue: "_Queue", shape: tuple[int, ...], dtype: np.dtype[Any]
     ) -> None:
+        # First, for `__del__` is called even if memory lacks for the dictionary
+        self._block, self._queue = block, queue
         self.__array_interface__ = {
             "version": 3,
             "data": (block.address, False),
             "shape": shape,
             "typestr": dtype.str,
         }
-        self._block, self._queue = block, queue
 
     def __del__(self) -> None:
-        self._queue.append(self._block)
+        try:
+            self._queue.append(self._block)
+        except MemoryError:
+            self._queue.has_lost = True
+
+
+class _Queue(deque[_Block]):
+    """Blocks that are no longer in use, and whether memory lacked to take in one more."""
+
+    __slots__ = ("has_lost",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_lost = False
 
 
 class _Blocks:
@@ -91,13 +114,26 @@ class _Blocks:
     """
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         # The one that was returned first comes first.
         self._idle: list[_Block] = []
-        self._returned: deque[_Block] = deque()
+        self._returned = _Queue()
         self._total = self._lent = self._most_lent = 0
+
+    def forget(self) -> None:
+        """Let go of all blocks, those in use with their last arrays; they count no longer.
+
+        For after a MemoryError, which may have come between a block and its count.
+        """
+        self._idle.clear()
+        self._returned.has_lost = True
 
     def lend(self, size: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _Loan | None:
         """Return a loan of `size` bytes or more, or None if that were too much memory."""
+        if self._returned.has_lost:
+            self._begin()
         while self._returned:
             block = self._returned.popleft()
             self._lent -= block.size

@@ -70,6 +70,8 @@ def train_step(
             )
         else:
             value, norm, gradient = gradient_of_parts(network, parts, loss, clipping, rng)
+        # Made before the step, so that behind it nothing lacks memory
+        result = value, norm, states
         is_finite = math.isfinite(value) and math.isfinite(norm)
         if not (is_finite and optimizer.step(network.kernels, network.flat, gradient)):
             raise _divergence(value, norm, epoch, optimizer)
@@ -77,7 +79,7 @@ def train_step(
         if generator_before is not None:
             rng.bit_generator.state = generator_before
         raise
-    return value, norm, states
+    return result
 
 
 def _divergence(

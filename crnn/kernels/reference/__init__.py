@@ -44,6 +44,9 @@ from crnn.kernels.reference.queries import (
     use_openmp,
 )
 
+# Quiet themselves, except for their last line
+adam_step, rmsprop_step, sgd_step = updates.adam_step, updates.rmsprop_step, updates.sgd_step
+
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
@@ -63,7 +66,6 @@ def _quiet(kernel: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Resul
     return call
 
 
-adam_step = _quiet(updates.adam_step)
 all_finite = _quiet(updates.all_finite)
 binary_cross_entropy = _quiet(losses.binary_cross_entropy)
 clip_norm = _quiet(updates.clip_norm)
@@ -75,13 +77,11 @@ is_kernel_ready = _quiet(queries.is_kernel_ready)
 mse = _quiet(losses.mse)
 output_backward = _quiet(layers.output_backward)
 output_forward = _quiet(layers.output_forward)
-rmsprop_step = _quiet(updates.rmsprop_step)
 rnn_backward = _quiet(layers.rnn_backward)
 rnn_forward = _quiet(layers.rnn_forward)
 rnn_gradient = _quiet(passes.rnn_gradient)
 rnn_predict = _quiet(passes.rnn_predict)
 rnn_train = _quiet(training.rnn_train)
-sgd_step = _quiet(updates.sgd_step)
 sse = _quiet(losses.sse)
 stream_parameters = _quiet(passes.stream_parameters)
 stream_step = _quiet(passes.stream_step)

@@ -79,15 +79,17 @@ def sgd_step(
     """
     contracts.check("sgd_step", locals())
     real = theta.dtype.type
-    gradient = dtheta + real(weight_decay) * theta
-    if momentum == 0:
-        return _replace({}, theta, theta - real(lr) * gradient)
-    if velocity is None:
+    if momentum != 0 and velocity is None:
         raise ValueError(contracts.VELOCITY_MISSING)
-    new_velocity = real(momentum) * velocity + gradient
-    step = gradient + real(momentum) * new_velocity if nesterov else new_velocity
-    new_theta = theta - real(lr) * step
-    return _replace({"velocity": (velocity, new_velocity)}, theta, new_theta)
+    changes = []
+    with np.errstate(all="ignore"):
+        step = dtheta + real(weight_decay) * theta
+        if momentum != 0 and velocity is not None:
+            new_velocity = real(momentum) * velocity + step
+            step = step + real(momentum) * new_velocity if nesterov else new_velocity
+            changes.append((velocity, new_velocity))
+        changes.append((theta, theta - real(lr) * step))
+    return _replace(changes)
 
 
 def rmsprop_step(
@@ -123,15 +125,16 @@ def rmsprop_step(
     real = theta.dtype.type
     if momentum != 0 and velocity is None:
         raise ValueError(contracts.VELOCITY_MISSING)
-    gradient = dtheta + real(weight_decay) * theta
-    new_square = real(alpha) * square + (1 - real(alpha)) * gradient * gradient
-    step = gradient / (np.sqrt(new_square) + real(eps))
-    memory = {"square": (square, new_square)}
-    if momentum != 0 and velocity is not None:
-        step = real(momentum) * velocity + step
-        memory["velocity"] = velocity, step
-    new_theta = theta - real(lr) * step
-    return _replace(memory, theta, new_theta)
+    with np.errstate(all="ignore"):
+        gradient = dtheta + real(weight_decay) * theta
+        new_square = real(alpha) * square + (1 - real(alpha)) * gradient * gradient
+        step = gradient / (np.sqrt(new_square) + real(eps))
+        changes = [(square, new_square)]
+        if momentum != 0 and velocity is not None:
+            step = real(momentum) * velocity + step
+            changes.append((velocity, step))
+        changes.append((theta, theta - real(lr) * step))
+    return _replace(changes)
 
 
 def adam_step(
@@ -171,28 +174,37 @@ def adam_step(
     """
     contracts.check("adam_step", locals())
     real = theta.dtype.type
-    rate = real(lr / (1 - beta1**step))
-    unbias = real(1 / math.sqrt(1 - beta2**step))
-    decay = real(1 - lr * weight_decay if decoupled else 1)
-    gradient = dtheta + real(0 if decoupled else weight_decay) * theta
-    new_mean = mean + (1 - real(beta1)) * (gradient - mean)
-    new_square = real(beta2) * square + (1 - real(beta2)) * gradient * gradient
-    new_theta = decay * theta - rate * new_mean / (np.sqrt(new_square) * unbias + real(eps))
-    return _replace({"mean": (mean, new_mean), "square": (square, new_square)}, theta, new_theta)
+    with np.errstate(all="ignore"):
+        rate = real(lr / (1 - beta1**step))
+        unbias = real(1 / math.sqrt(1 - beta2**step))
+        decay = real(1 - lr * weight_decay if decoupled else 1)
+        gradient = dtheta + real(0 if decoupled else weight_decay) * theta
+        new_mean = mean + (1 - real(beta1)) * (gradient - mean)
+        new_square = real(beta2) * square + (1 - real(beta2)) * gradient * gradient
+        new_theta = decay * theta - rate * new_mean / (np.sqrt(new_square) * unbias + real(eps))
+    return _replace([(mean, new_mean), (square, new_square), (theta, new_theta)])
 
 
-def _replace(memory: dict[str, tuple[Array, Array]], theta: Array, new_theta: Array) -> bool:
-    """Write an optimizer's new parameters and memory, all or none; return whether it was all."""
-    if not np.isfinite(new_theta).all():
+def _replace(changes: list[tuple[Array, Array]]) -> bool:
+    """Write an optimizer's new memory and parameters, all or none; return whether it was all.
+
+    Parameters
+    ----------
+    changes : list of (array, array)
+        What changes, and its new values; the parameters last.
+
+    The last that a step does: behind it nothing can fail, such as the end of `np.errstate`, which
+    takes memory.
+    """
+    if not np.isfinite(changes[-1][1]).all():
         return False
-    changes = [(theta, new_theta), *memory.values()]
     old = [array.copy() for array, _ in changes]
     try:
         for array, new in changes:
             array[...] = new
+        return True
     except BaseException:
         # Ctrl-C between two of them: the step is whole or it is not.
         for (array, _), before in zip(changes, old, strict=True):
             array[...] = before
         raise
-    return True
