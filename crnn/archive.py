@@ -324,7 +324,7 @@ def read(
         stored = {}
         for name, (dtype, shape) in shapes.items():
             stored[name] = _array(archive.read(f"{name}.npy"), dtype, shape)
-        checksums = {name: description["sha256"][name] for name in shapes}
+        checksums = {name: description["sha256"].get(name) for name in shapes}
     # Here, because OpenSSL raises a ValueError where it lacks memory: that is no damage.
     for name, array in stored.items():
         if _checksum(array) != checksums[name]:

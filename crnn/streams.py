@@ -253,6 +253,10 @@ class _OneThread:
         self._lock.release()
 
 
+# Compiled classes that count as a `Stream`
+_registered: set[type] = set()
+
+
 def make_stream(network: Network, batch_size: int | None) -> Any:
     """Return a stream of a network that reads in one direction.
 
@@ -260,9 +264,10 @@ def make_stream(network: Network, batch_size: int | None) -> Any:
     """
     architecture = network.architecture
     compiled = getattr(network.kernels, "Stream", None)
-    if compiled is not None:
+    if compiled is not None and compiled not in _registered:
         # For isinstance: the compiled class has the same methods and attributes.
         Stream.register(compiled)
+        _registered.add(compiled)
     if compiled is None or architecture.num_states > 1 or architecture.trainable_h0:
         return Stream(network, batch_size)
     return compiled(

@@ -1,10 +1,10 @@
 """Files of named arrays: what is written comes back, and nothing else is read without notice."""
 
+import errno
 import io
 import json
 import os
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,7 +82,7 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path, content, monkeypa
 
     for name in ("fsync", "replace"):
         with monkeypatch.context() as patch:
-            patch.setattr(os if name == "fsync" else Path, name, fail)
+            patch.setattr(os, name, fail)
             with pytest.raises(OSError, match="disk full"):
                 archive.write(path, DESCRIPTION, arrays_of(1))
         assert path.read_bytes() == content
@@ -91,12 +91,124 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path, content, monkeypa
     assert np.array_equal(archive.read(path, shapes)[1]["b"], arrays_of(1)["b"])
 
 
+class FailingOS:
+    """The module `os`, one call of which fails or, instead of it, ends the writer."""
+
+    def __init__(self, number, error):
+        self.number, self.error, self.calls = number, error, []
+
+    def __getattr__(self, name):
+        function = getattr(os, name)
+        if name not in ("open", "fstat", "stat", "fsync", "close", "replace", "unlink"):
+            return function
+
+        def call(*args):
+            self.calls.append(name)
+            if len(self.calls) == self.number or (len(self.calls) > self.number and self.is_kill):
+                if name == "close":
+                    # Whatever it reports
+                    os.close(*args)
+                raise self.error
+            return function(*args)
+
+        return call
+
+    @property
+    def is_kill(self):
+        return isinstance(self.error, KilledError)
+
+
+class KilledError(BaseException):
+    """In place of a kill: no call after it does anything."""
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KilledError()])
+def test_every_call_of_the_system_fails_in_turn(tmp_path, content, monkeypatch, error):
+    path = tmp_path / "good.npz"
+    archive.write(path, DESCRIPTION, arrays_of(1))
+    new, number, failed = path.read_bytes(), 0, []
+    while len(failed) == number:
+        number += 1
+        path.write_bytes(content)
+        is_raised = False
+        with monkeypatch.context() as patch:
+            patch.setattr(archive, "os", system := FailingOS(number, error))
+            try:
+                archive.write(path, DESCRIPTION, arrays_of(1))
+            except type(error):
+                is_raised = True
+        failed += system.calls[number - 1 : number]
+        found = path.read_bytes()
+        if system.is_kill:
+            assert found in (content, new)
+        else:
+            assert found == (content if is_raised else new)
+            assert [file.name for file in tmp_path.iterdir()] == ["good.npz"]
+        archive.write(path, DESCRIPTION, arrays_of(1))
+        assert path.read_bytes() == new
+        assert [file.name for file in tmp_path.iterdir()] == ["good.npz"]
+    assert {"open", "fsync", "close", "replace"} <= set(failed)
+
+
+def test_a_folder_that_cannot_be_synced(tmp_path, content, monkeypatch):
+    """The file is the new one by then, so nothing is raised."""
+    path, fsync = tmp_path / "good.npz", os.fsync
+    synced = []
+
+    def fail_for_folders(descriptor):
+        synced.append(descriptor)
+        if len(synced) == 2:
+            raise OSError(errno.EINVAL, "no such operation")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail_for_folders)
+    archive.write(path, DESCRIPTION, arrays_of(1))
+    assert len(synced) == 2
+    assert np.array_equal(archive.read(path, shapes)[1]["b"], arrays_of(1)["b"])
+
+
 def test_leftovers_of_killed_writers_are_removed(tmp_path, content):
-    others = ["other.npz.0123abcd.tmp", "good.npz.tmp", "good.npz.0123abcz.tmp"]
-    for name in ("good.npz.0123abcd.tmp", "good.npz.ffffffff.tmp", *others):
+    others = ["other.npz.crnn-0.tmp", "good.npz.tmp", "good.npz.crnn-z.tmp"]
+    for name in ("good.npz.crnn-0.tmp", "good.npz.crnn-3.tmp", *others):
         (tmp_path / name).touch()
     archive.remove_leftovers(tmp_path / "good.npz")
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted([*others, "good.npz"])
+    (tmp_path / "good.npz.crnn-7.tmp").touch()
+    archive.write(tmp_path / "good.npz", DESCRIPTION, arrays_of())
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([*others, "good.npz"])
+
+
+def test_writers_at_the_same_time(tmp_path):
+    """Each has a file of its own, which no other takes for that of a killed one."""
+    path = tmp_path / "thing"
+
+    def write(depth):
+        def fill(file):
+            if depth < 12:
+                write(depth + 1)
+            file.write(b"%d" % depth)
+
+        archive.write_file(path, fill)
+        assert path.read_bytes() == b"%d" % depth
+
+    write(0)
+    assert [file.name for file in tmp_path.iterdir()] == ["thing"]
+
+
+def test_a_file_system_without_locks(tmp_path, content, monkeypatch):
+    fcntl = pytest.importorskip("fcntl", reason="the system has no such locks")
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    path = tmp_path / "good.npz"
+    left = [f"good.npz.crnn-{number}.tmp" for number in range(archive.WRITERS)]
+    for name in left:
+        (tmp_path / name).touch()
+    archive.write(path, DESCRIPTION, arrays_of(1))
+    assert np.array_equal(archive.read(path, shapes)[1]["b"], arrays_of(1)["b"])
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["good.npz", *left]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
@@ -146,7 +258,8 @@ CHANGES = {
     "format": ({"format": "other"}, "expected a thing of crnn, got a file of something else"),
     "no format": ({"format": None}, "expected a thing of crnn, got a file of something else"),
     "checksum": ({"sha256": {"a": "0" * 64}}, "a: expected the numbers that were saved, got"),
-    "no checksum": ({"sha256": {}}, "damaged"),
+    "no checksum": ({"sha256": {}}, "a: expected the numbers that were saved, got"),
+    "no checksums": ({"sha256": []}, "damaged"),
     "long": ({"comment": "x" * (1 << 17)}, "expected a short description"),
 }
 
@@ -228,11 +341,32 @@ def test_thousands_of_mutations(tmp_path, content):
 
 
 def test_lack_of_memory_is_not_taken_for_damage(tmp_path, content, monkeypatch):
-    def fail(*_):
-        raise MemoryError
+    # As Python, NumPy and the system say it
+    for error in (
+        MemoryError(),
+        SystemError("error return without exception set"),
+        RuntimeError("can't allocate lock"),
+        OSError(errno.EIO, "error of the disk"),
+    ):
 
-    monkeypatch.setattr(zipfile.ZipFile, "read", fail)
-    with pytest.raises(MemoryError):
+        def fail(*_, error=error):
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(zipfile.ZipFile, "read", fail)
+            with pytest.raises(type(error)):
+                archive.read(tmp_path / "good.npz", shapes)
+
+
+def test_errors_of_the_system_that_zipfile_takes_for_damage(tmp_path, content, monkeypatch):
+    def fail(*_):
+        try:
+            raise OSError(errno.EIO, "error of the disk")
+        except OSError:
+            raise zipfile.BadZipFile("File is not a zip file")  # noqa: B904 (as zipfile does)
+
+    monkeypatch.setattr(zipfile, "_EndRecData", fail)
+    with pytest.raises(OSError, match="error of the disk"):
         archive.read(tmp_path / "good.npz", shapes)
 
 

@@ -81,3 +81,13 @@ $(VENV)-fuzz/fuzz: EXTRAS = cli,onnx
 $(VENV)-fuzz/fuzz: $(VENV)-fuzz/bin/python $(SOURCES)
 	$(INSTALL) && $(PIP) install atheris==3.0.0 pytest
 	@$(RECORD) $@
+# Every allocation of a call fails in turn, and every system call of saving. MEMORY_FAULTS_ARGS and
+# FILE_FAULTS_ARGS choose a part, such as `--cells lstm` or `--saves network`.
+.PHONY: memory-faults file-faults
+memory-faults: $(VENV)/test
+	$(VENV)/bin/python -P tests/proofs/memory_faults.py libc $(MEMORY_FAULTS_ARGS)
+	$(VENV)/bin/python -P tests/proofs/memory_faults.py python $(MEMORY_FAULTS_ARGS)
+
+file-faults: $(VENV)/test
+	$(VENV)/bin/python -P tests/proofs/file_faults.py $(FILE_FAULTS_ARGS)
+	$(VENV)/bin/python -P tests/proofs/file_faults.py --together 30
