@@ -57,6 +57,8 @@ def as_array(name: str, value: Any) -> Array:
             _check_columns(name, part)
     try:
         return np.asarray(value)
+    except MemoryError:
+        raise
     except Exception as error:
         if "inhomogeneous" in str(error):
             raise ValueError(

@@ -93,6 +93,8 @@ class Panel(Mapping[str, Forecaster]):
             models = _models(description["models"], arrays)
         except ModelFileError as error:
             raise ModelFileError(f"{os.fspath(path)}: {error}") from error
+        except MemoryError:
+            raise
         except Exception as error:
             # Damaged bytes raise whatever they lead to.
             raise ModelFileError(f"{os.fspath(path)}: expected models, got {error}") from error

@@ -63,6 +63,8 @@ def load(
         try:
             check_fields(content)
             model.ParseFromString(content)
+        except MemoryError:
+            raise
         except Exception as error:  # of the protocol buffers' own kinds
             raise ModelFileError(f"{where}: expected an ONNX model, got {error}") from error
     try:

@@ -70,7 +70,7 @@ def network():
 
 
 def onnx():
-    return of_networks(crnn.onnx.save)
+    return of_networks(crnn.onnx.export)
 
 
 def text():
@@ -163,9 +163,11 @@ def check(interposer, save_old, save, path, old, new, fault, number):
         if not failed:
             return "", wrong
         system = isinstance(error, OSError)
-        if error is not None and not system:
+        if call_of_zipfile(failed, error):
+            system = True
+        elif error is not None and not system:
             wrong.append(f"{type(error).__name__}: {error}")
-        if system and error.errno != code:
+        if isinstance(error, OSError) and error.errno != code:
             wrong.append(f"raised {error!r}")
     content = path.read_bytes() if path.exists() else None
     found = {old: "old", new: "new"}.get(content, "neither")
@@ -184,6 +186,11 @@ def check(interposer, save_old, save, path, old, new, fault, number):
     if names != [path.name]:
         wrong.append(f"left by the next save: {names}")
     return failed, wrong
+
+
+def call_of_zipfile(call, error):
+    """Whether a failing seek, which no file on a disk has, was taken for a damaged archive."""
+    return call == "lseek64" and isinstance(error, crnn.ModelFileError)
 
 
 def system_error_expected(fault, call):

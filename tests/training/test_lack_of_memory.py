@@ -112,6 +112,15 @@ def test_the_numpy_kernel_counts_whole_steps_alone(monkeypatch):
     assert parts == [0, 1, 3]
 
 
+def test_what_cannot_be_converted_for_lack_of_memory():
+    class Full:
+        def __array__(self, *_, **__):
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        crnn.RNN(3, 4, 2).predict(Full())
+
+
 def test_kept_memory_is_given_back_and_counted_anew(monkeypatch):
     monkeypatch.setattr(memory, "_of_this_thread", memory._OfThisThread())
     size, dtype = (1 << 18,), np.dtype(np.uint8)
