@@ -53,11 +53,12 @@ class Checkpoint:
         self._every = every
         self._settings = json.loads(json.dumps(settings))
         # An error now, not after an epoch
-        if not self._path.absolute().parent.is_dir():
+        # Texts: with a path, functions of `os` raise a TypeError where memory lacks.
+        if not os.path.isdir(str(self._path.absolute().parent)):
             raise FileNotFoundError(
                 f"checkpoint: expected a path in a folder that exists, got {self._path}"
             )
-        if self._path.is_dir():
+        if os.path.isdir(str(self._path)):
             raise IsADirectoryError(f"checkpoint: expected a file, got the folder {self._path}")
 
     def is_due(self, epoch: int) -> bool:
@@ -114,7 +115,7 @@ class Checkpoint:
             It cannot be opened.
         """
         archive.remove_leftovers(self._path)
-        if not self._path.exists():
+        if not os.path.exists(str(self._path)):
             return False
         description, arrays = archive.read(
             self._path, lambda found: self._shapes(found, run, epochs)

@@ -452,7 +452,8 @@ def not_of_crnn(text, callers):
         return "NumPy never releases an array that it has read, where it gets no memory"
     if text.startswith("signal") and asked.startswith("_multiarray_umath"):
         return f"NumPy crashes: {text.split(' < ')[0]}"
-    if text.startswith("signal") and asked == "" and callers:
+    is_python = not asked or asked.startswith("_testcapi")
+    if text.startswith("signal") and is_python and callers:
         return f"Python crashes: {text.split(' < ')[0]}"
     return None
 
