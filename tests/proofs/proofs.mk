@@ -48,11 +48,12 @@ pyodide: pure-wheel
 # arguments. NumPy kernels alone: TESTS='--implementations=python -m "not native"'; what
 # was built for the processor comes from MODULES.
 emulated:
-	rm -rf $(ROOT)/crnn && mkdir $(ROOT)/crnn
+	rm -rf $(ROOT)/crnn && mkdir -p $(ROOT)/crnn/site
 	git ls-files -z crnn tests pyproject.toml docs README.md | tar -c --null -T - | tar -x -C $(ROOT)/crnn
-	rm $(ROOT)/crnn/crnn/kernels/native.pyx # else it would be taken for a source folder
-	if [ -n "$(MODULES)" ]; then cp $(MODULES) $(ROOT)/crnn/crnn/kernels; fi
-	chroot $(ROOT) env -C /crnn $(ROOT_ENV) PYTHONPATH=/crnn:$(ROOT_PATH) python3 -m pytest \
+	mv $(ROOT)/crnn/crnn $(ROOT)/crnn/site # tests and the package apart, as where it is installed
+	rm $(ROOT)/crnn/site/crnn/kernels/native.pyx # else it would be taken for a source folder
+	if [ -n "$(MODULES)" ]; then cp $(MODULES) $(ROOT)/crnn/site/crnn/kernels; fi
+	chroot $(ROOT) env -C /crnn $(ROOT_ENV) PYTHONPATH=/crnn/site:$(ROOT_PATH) python3 -m pytest \
 	    -p no:cacheprovider $(TESTS)
 
 .PHONY: fuzz soak
