@@ -408,8 +408,12 @@ REFUSED = {
     "told no dates": (["a,b", "x,1"], {"date": "a"}, ": expected dates in 'a', got 'x' (--date-fo"),
     "told no column": (["a,b", "x,1"], {"date": "c"}, ": expected a column 'c', got 'a', 'b'"),
     "a wrong format": (
-        dated(*DAYS), {"date": "when", "date_format": "%d.%m"},
+        dated(*DAYS), {"date": "when", "date_format": "%d.%m.%Y"},
         ", line 2: expected a date in 'when', got '2023-03-01' (and 8 more)",
+    ),
+    "a format without a year": (
+        dated(*DAYS), {"date": "when", "date_format": "%d.%m"},
+        ": 'when': date_format: expected a year in it, got '%d.%m'",
     ),
     "offsets at some": (
         dated("2023-03-01T10:00Z", "2023-03-01T11:00"), {},

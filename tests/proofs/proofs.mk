@@ -92,3 +92,8 @@ memory-faults: $(VENV)/test
 file-faults: $(VENV)/test
 	$(VENV)/bin/python -P tests/proofs/file_faults.py $(FILE_FAULTS_ARGS)
 	$(VENV)/bin/python -P tests/proofs/file_faults.py --together 30
+.PHONY: proof-threads
+
+# Threads side by side; best with a free-threaded Python: `make proof-threads PYTHON=python3.14t`.
+proof-threads: $(VENV)/test
+	$(VENV)/bin/python -P tests/proofs/threads.py --rounds $(or $(ROUNDS),20)

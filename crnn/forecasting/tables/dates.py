@@ -241,6 +241,9 @@ def _formatted(cells: Sequence[str], date_format: str) -> Dates:
             f"date_format: expected a format such as '%d.%m.%Y', epoch or epoch-ms, "
             f"got {date_format!r}"
         )
+    # Python 3.15 refuses it, too; before, its dates were in 1900.
+    if re.search("%[de]", date_format) and not re.search("%[YyGcxDF]", date_format):
+        raise ValueError(f"date_format: expected a year in it, got {date_format!r}")
     try:
         dates = pd.to_datetime(
             pd.Series(list(cells), dtype=object), format=date_format, errors="coerce",
