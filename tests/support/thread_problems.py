@@ -176,7 +176,7 @@ def drop_one_anothers_arrays(make, rounds):
         for n in range(rounds):
             # Other numbers each round, so that an array shows what was written over it.
             handed[(number + 1) % THREADS].put(net.predict(x[(number + n) % THREADS]))
-            kept.append((handed[number].get(timeout=60), expected[(number - 1 + n) % THREADS]))
+            kept.append((handed[number].get(timeout=20), expected[(number - 1 + n) % THREADS]))
             for y, expected_y in kept:
                 assert_same_bits(y, expected_y)
             del kept[:-2]
