@@ -19,7 +19,7 @@ def is_main() -> bool:
 
 try:
     import numpy as np  # noqa: F401
-except ImportError as error:
+except (ImportError, AttributeError) as error:  # the second from NumPy 1.26
     if isinstance(error, ModuleNotFoundError) or is_main():
         raise
     raise ImportError(

@@ -63,17 +63,13 @@ if {first!r} == "main":
     import crnn
 interpreters.run_string(created, {SUBINTERPRETER!r})
 interpreters.destroy(created)
-try:
-    import crnn
+if {first!r} == "main":
     print(crnn.RNN(2, 3, 1, seed=0).predict([[1.0, 2.0]]).shape)
-except ImportError as error:
-    print(error)
 """
     )
     assert process.returncode == 0, process.stderr
     refusal = "crnn: expected an interpreter that NumPy can be imported in, got a subinterpreter"
-    there, here = process.stdout.splitlines()
+    # NumPy that a subinterpreter loads first may not load in the main one: nothing is asked there.
+    there, *here = process.stdout.splitlines()
     assert there in {"(1, 1)", refusal}
-    # What loaded NumPy in a subinterpreter first may not load it in the main one; NumPy says so.
-    once = "cannot load module more than once per process"
-    assert here == "(1, 1)" or (first == "subinterpreter" and here == once)
+    assert here == (["(1, 1)"] if first == "main" else [])
