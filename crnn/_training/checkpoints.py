@@ -122,6 +122,8 @@ class Checkpoint:
         )
         try:
             _set_state(run.rng.bit_generator, description["generator"])
+        except MemoryError:
+            raise
         except Exception as error:
             # A damaged state raises whatever its parts lead to.
             raise ModelFileError(

@@ -26,20 +26,22 @@ import errno
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-
-import crnn
-import crnn.onnx
-import crnn.text
-from crnn.forecasting import Forecaster, Panel
-
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "support"))
+
+import numpy as np  # noqa: E402
+from preloading import run_preloaded  # noqa: E402
+
+import crnn  # noqa: E402
+import crnn.onnx  # noqa: E402
+import crnn.text  # noqa: E402
+from crnn.forecasting import Forecaster, Panel  # noqa: E402
+
 # As in file_faults.c
 NOTHING, FAIL, FAIL_FROM_HERE, SHORT, KILL_BEFORE, KILL_AFTER, KILL_HALFWAY = range(7)
 FAULTS = {
@@ -312,16 +314,7 @@ def main():
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--together", type=float, metavar="SECONDS")
     options = parser.parse_args()
-    if "FAULTS_LIBRARY" not in os.environ:
-        with tempfile.TemporaryDirectory() as folder:
-            library = f"{folder}/file_faults.so"
-            subprocess.run(
-                ["cc", "-O2", "-Wall", "-Wextra", "-shared", "-fPIC", "-o", library,
-                 HERE / "file_faults.c", "-ldl"],
-                check=True,
-            )  # fmt: skip
-            environment = {**os.environ, "LD_PRELOAD": library, "FAULTS_LIBRARY": library}
-            sys.exit(subprocess.run([sys.executable, "-P", *sys.argv], env=environment).returncode)
+    run_preloaded(HERE / "file_faults.c")
     with tempfile.TemporaryDirectory(dir=options.folder) as place:
         folder = Path(place)
         if options.together is not None:

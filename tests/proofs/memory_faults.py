@@ -18,6 +18,7 @@ process is a finding like the others; the run goes on behind it. What NumPy or P
 themselves is in `OF_OTHERS`, each with its evidence.
 """
 
+import abc
 import argparse
 import collections
 import ctypes
@@ -26,7 +27,6 @@ import faulthandler
 import gc
 import os
 import pickle
-import subprocess
 import sys
 import tempfile
 import time
@@ -39,6 +39,7 @@ sys.path.insert(0, str(HERE.parent / "support"))
 
 import numpy as np  # noqa: E402
 from network_problems import CELLS, inputs, network, targets  # noqa: E402
+from preloading import run_preloaded  # noqa: E402
 
 import crnn  # noqa: E402
 from crnn._network import memory  # noqa: E402
@@ -145,7 +146,7 @@ class RecordingMomentum(crnn.SGD):
         return taken
 
 
-class Problem:
+class Problem(abc.ABC):
     """A call with all that it reads and changes.
 
     `make` returns a fresh world, `act` makes the call in it, `state` returns the bits of all that
@@ -163,8 +164,8 @@ class Problem:
         net = self.net()
         return {"net": net, "x": inputs(net, B, T), "y": targets(net, B, T)}
 
-    def act(self, net, x, y):
-        raise NotImplementedError
+    @abc.abstractmethod
+    def act(self, **world): ...
 
     def state(self, world):
         net, optimizer = world["net"], world.get("optimizer")
@@ -673,16 +674,7 @@ def main():
     parser.add_argument("--implementations", nargs="*", default=["native", "python"])
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
-    if "FAULTS_LIBRARY" not in os.environ:
-        with tempfile.TemporaryDirectory() as folder:
-            library = f"{folder}/memory_faults.so"
-            subprocess.run(
-                ["cc", "-O2", "-Wall", "-Wextra", "-shared", "-fPIC", "-o", library,
-                 HERE / "memory_faults.c", "-ldl"],
-                check=True,
-            )  # fmt: skip
-            environment = {**os.environ, "LD_PRELOAD": library, "FAULTS_LIBRARY": library}
-            sys.exit(subprocess.run([sys.executable, "-P", *sys.argv], env=environment).returncode)
+    run_preloaded(HERE / "memory_faults.c")
     fault = LibcFault() if options.allocators == "libc" else PythonFault()
     memory.SMALLEST_BLOCK = 0
     started = time.time()

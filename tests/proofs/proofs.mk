@@ -82,6 +82,7 @@ $(VENV)-fuzz/fuzz: EXTRAS = cli,onnx
 $(VENV)-fuzz/fuzz: $(VENV)-fuzz/bin/python $(SOURCES)
 	$(INSTALL) && $(PIP) install atheris==3.0.0 pytest
 	@$(RECORD) $@
+
 # Every allocation of a call fails in turn, and every system call of saving. MEMORY_FAULTS_ARGS and
 # FILE_FAULTS_ARGS choose a part, such as `--cells lstm` or `--saves network`.
 .PHONY: memory-faults file-faults
@@ -92,6 +93,7 @@ memory-faults: $(VENV)/test
 file-faults: $(VENV)/test
 	$(VENV)/bin/python -P tests/proofs/file_faults.py $(FILE_FAULTS_ARGS)
 	$(VENV)/bin/python -P tests/proofs/file_faults.py --together 30
+
 .PHONY: proof-threads
 
 # Threads side by side; best with a free-threaded Python: `make proof-threads PYTHON=python3.14t`.

@@ -1,5 +1,6 @@
 """Where memory lacks, a step of training or of a stream is taken as a whole or not at all."""
 
+import copy
 import gc
 
 import numpy as np
@@ -8,6 +9,7 @@ from network_problems import inputs, packed, targets
 
 import crnn
 from crnn._network import memory
+from crnn._training import checkpoints
 from crnn.kernels.reference import training
 
 
@@ -110,6 +112,14 @@ def test_the_numpy_kernel_counts_whole_steps_alone(monkeypatch):
                 net.fit(x, y, epochs=3, batch_size=6, optimizer=optimizer)
         parts.append(optimizer.steps)
     assert parts == [0, 1, 3]
+
+
+def test_lack_of_memory_is_no_damage_of_a_checkpoint(tmp_path, monkeypatch):
+    x, y = np.ones((2, 3, 3)), np.ones((2, 3, 2))
+    crnn.RNN(3, 4, 2, seed=0).fit(x, y, epochs=1, checkpoint=tmp_path / "run")
+    monkeypatch.setattr(checkpoints.copy, "deepcopy", failing(copy.deepcopy, 1))
+    with pytest.raises(MemoryError):
+        crnn.RNN(3, 4, 2, seed=0).fit(x, y, epochs=2, checkpoint=tmp_path / "run", resume=True)
 
 
 def test_what_cannot_be_converted_for_lack_of_memory():
