@@ -49,7 +49,7 @@ def test_every_number_of_hidden_units_without_an_output_layer(
 
 @dtypes
 @cells
-@pytest.mark.parametrize("batch", [1, 3, 8])
+@pytest.mark.parametrize("batch", [1, 2, 3, 8])
 def test_few_sequences_of_many_units(kernels, check, dtype, cell, batch):
     """Threads share their units, so they have panels where fewer units have rows."""
     check(kernels, Problem(cell, dtype, T=3, B=batch, I=5, H=261, O=6, loss="sse"))
