@@ -635,7 +635,8 @@ class RecurrentNetwork(Generic[StateT]):
     ) -> History:
         """Train for some epochs of mini-batches.
 
-        After Ctrl-C the network has the parameters of the last complete step.
+        After Ctrl-C the network has the parameters of the last complete step, and so has the
+        optimizer.
 
         Parameters
         ----------

@@ -173,15 +173,19 @@ class Optimizer:
         bool
             False: no step is taken, because a parameter would not stay finite.
         """
-        memory, lr, number = self._memory_of(theta), self._lr_of(self.steps), self.steps + 1
-        # Made before the step, so that behind it nothing lacks memory
-        after = _State(theta, memory, (number,), number, (lr,))
-        step = (number,) if self._counts_steps else ()
+        memory, state = self._memory_of(theta), self._state
+        counted = state.counted
+        before = int(counted[0])
+        if state.theta is not theta or not isinstance(counted, np.ndarray):
+            counted = np.array([before], np.intp)
+        lr, last_lr = self._lr_of(before), state.lrs[before - state.first]
+        number = (before + 1,) if self._counts_steps else ()
+        # Before the call: whatever is raised behind the kernel, such as Ctrl-C's exception, the
+        # kernel has counted its step here. Nothing behind it lacks memory.
+        self._state = _State(theta, memory, counted, before, (last_lr, lr))
         taken: bool = getattr(kernels, self._kernel)(
-            theta, dtheta, *memory.values(), *step, lr, *self._numbers.values()
+            theta, dtheta, *memory.values(), *number, lr, *self._numbers.values(), counted
         )
-        if taken:
-            self._state = after
         return taken
 
     def take_steps(self, count: int, train: Callable[..., None], theta: Array) -> int:
@@ -208,8 +212,7 @@ class Optimizer:
         memory, before = self._memory_of(theta), self.steps
         lrs = [self._lr_of(step) for step in range(before, before + count)]
         steps, rates = np.array([before], np.intp), np.array(lrs)
-        # Before the call: whatever is raised behind the kernel, such as Ctrl-C's exception, the
-        # kernel has counted its steps here.
+        # As in `step`
         self._state = _State(theta, memory, steps, before, [self.last_lr, *lrs])
         train(self._kernel, memory, self._numbers, steps, rates)
         return self.steps - before

@@ -32,8 +32,8 @@ def train_step(
 ) -> tuple[float, float, Array | None]:
     """Take one step of the optimizer.
 
-    The step is taken as a whole or, whatever is raised, not at all: then neither the parameters nor
-    the optimizer nor the generator have changed.
+    The step is taken as a whole or not at all: then neither the parameters nor the optimizer nor
+    the generator have changed, whatever is raised. Ctrl-C may come right after a whole step.
 
     Parameters
     ----------
@@ -61,7 +61,9 @@ def train_step(
     DivergenceError
         The loss, the gradient's norm or a new parameter is not finite.
     """
-    generator_before = rng.bit_generator.state if network.architecture.dropout else None
+    before = None  # the generator, and how many steps were taken
+    if network.architecture.dropout:
+        before = rng.bit_generator.state, optimizer.steps
     states = None
     try:
         if len(parts) == 1:
@@ -76,8 +78,8 @@ def train_step(
         if not (is_finite and optimizer.step(network.kernels, network.flat, gradient)):
             raise _divergence(value, norm, epoch, optimizer)
     except BaseException:
-        if generator_before is not None:
-            rng.bit_generator.state = generator_before
+        if before is not None and before[1] == optimizer.steps:
+            rng.bit_generator.state = before[0]
         raise
     return result
 

@@ -140,18 +140,21 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "theta": "out contiguous n",
         "dtheta": "contiguous n",
         "velocity": "out optional contiguous n",
+        "steps": "out intp optional contiguous 1",
     },
     "rmsprop_step": {
         "theta": "out contiguous n",
         "dtheta": "contiguous n",
         "square": "out contiguous n",
         "velocity": "out optional contiguous n",
+        "steps": "out intp optional contiguous 1",
     },
     "adam_step": {
         "theta": "out contiguous n",
         "dtheta": "contiguous n",
         "mean": "out contiguous n",
         "square": "out contiguous n",
+        "steps": "out intp optional contiguous 1",
     },
 }
 

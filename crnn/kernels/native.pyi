@@ -159,6 +159,7 @@ def sgd_step(
     momentum: float,
     nesterov: bool,
     weight_decay: float,
+    steps: IntArray | None,
 ) -> bool: ...
 def rmsprop_step(
     theta: Array,
@@ -170,6 +171,7 @@ def rmsprop_step(
     eps: float,
     momentum: float,
     weight_decay: float,
+    steps: IntArray | None,
 ) -> bool: ...
 def adam_step(
     theta: Array,
@@ -183,6 +185,7 @@ def adam_step(
     eps: float,
     weight_decay: float,
     decoupled: bool,
+    steps: IntArray | None,
 ) -> bool: ...
 
 class Stream:

@@ -8,6 +8,7 @@ whose pointers stay NULL where an array does not suit the loops. Such a call is 
 """
 
 import os
+import threading
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -17,8 +18,8 @@ from libc.math cimport INFINITY, isfinite
 from libc.string cimport memcpy, memset
 
 from crnn.kernels.table cimport (
-    CELL_COUNT, CROSS_ENTROPY, MSE, SSE, Builds, Call, Cell, CellKind, Sequences, Sizes, Table,
-    Task, parameter_count, splits_units,
+    CELL_COUNT, CROSS_ENTROPY, MSE, SSE, Builds, Call, Cell, CellKind, Interrupt, Sequences, Sizes,
+    Table, Task, parameter_count, splits_units,
 )
 
 import numpy
@@ -29,7 +30,8 @@ from crnn.kernels.cells import CELLS, get_cell
 np.import_array()
 
 cdef extern from "pool.h" nogil:
-    void run_team(int threads, Task task, void* call)
+    void run_team(int threads, Task task, void* call, Interrupt*)
+    void start_interrupt(Interrupt*, int (*ask)() noexcept nogil)
     void run_alone(Task task, void* call)
     ctypedef struct OpenMP:
         void* parallel
@@ -47,6 +49,9 @@ cdef extern from *:
     /* NumPy's headers include complex.h, where I is the imaginary unit. Here it is a size. */
     #undef I
     """
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() noexcept  # -1: a handler has raised
 
 cdef extern from "cpu.h":
     bint cpu_supports_avx2()
@@ -120,6 +125,9 @@ cdef enum:
     UNITS_OF_A_THREAD = 64
     # A stream's step of as many multiply-adds releases the GIL and may use several threads.
     LONG_STEP = 1 << 15
+    # A call of as many multiply-adds, or steps of sequences, may take ten milliseconds or more.
+    LONG_CALL = 1 << 26
+    LONG_CALL_STEPS = 1 << 16
 
 
 def set_num_threads(n):
@@ -136,7 +144,10 @@ def use_openmp(addresses):
     parallel, number, count = addresses or (0, 0, 0)
     functions.parallel, functions.thread_number = <void*> parallel, <void*> number
     functions.thread_count = <void*> count
-    if not set_openmp(&functions):
+    cdef bint is_set
+    with nogil:  # A running call that is waited for may want the GIL.
+        is_set = set_openmp(&functions)
+    if not is_set:
         raise MemoryError("no memory for a fork handler")
 
 
@@ -151,6 +162,29 @@ cdef inline int team_size(Sizes s) noexcept nogil:
     """
     cdef Py_ssize_t most = s.H // UNITS_OF_A_THREAD if splits_units(s) else (s.B + 1) // 2
     return <int> max(1, min(atomic_get(&num_threads), min(most, multiply_adds(s) / WORTH_A_THREAD)))
+
+
+cdef int caller_is_interrupted() noexcept with gil:
+    """Call the handlers of signals that have come; whether one of them has raised an exception."""
+    return PyErr_CheckSignals() != 0
+
+
+cdef Interrupt* interrupt_of(Sizes s, Interrupt* memory) except? NULL:
+    """What ends a call of these sizes early, in this memory.
+
+    NULL: the call is short, or in a thread to which Python does not deliver signals.
+    """
+    if multiply_adds(s) < LONG_CALL and s.T * s.B < LONG_CALL_STEPS:
+        return NULL
+    if threading.get_ident() != threading.main_thread().ident:
+        return NULL
+    start_interrupt(memory, caller_is_interrupted)
+    return memory
+
+
+cdef int raise_if_stopped(const Interrupt* interrupt) except -1:
+    """Raise the exception for which the call has ended early, if it has."""
+    return -1 if interrupt != NULL and interrupt.is_stopped else 0
 
 
 include "binding/arguments.pxi"

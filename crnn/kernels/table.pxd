@@ -9,11 +9,14 @@ cdef extern from "threads.h":
         Py_ssize_t first
         Py_ssize_t last
         Py_ssize_t step
+    ctypedef struct Interrupt:
+        int is_stopped
     ctypedef struct Team:
         int index
         int count
         Mailbox* mailboxes
         bint is_held
+        Interrupt* interrupt
     void team_wait(Team) noexcept nogil
     bint is_asked(Team) noexcept nogil
     void give_rows(Team, Py_ssize_t first, Py_ssize_t last, Py_ssize_t step) noexcept nogil
@@ -21,6 +24,10 @@ cdef extern from "threads.h":
     bint ask_for_rows(Team) noexcept nogil
     int claim_piece(Team, int member, int pieces) noexcept nogil
     void finish_job(Team, int pieces) noexcept nogil
+    void did_work(Team, double multiply_adds) noexcept nogil
+    bint is_stopped(Team) noexcept nogil
+    bint was_stopped(Team) noexcept nogil
+    enum: WORK_PER_LOOK
     # A task is defined as (Call*, Team, const vec* dtype).
     ctypedef void (*Task)(void* call, Team team, const void* dtype) noexcept nogil
 

@@ -37,9 +37,10 @@ SIGNATURES = {
     "global_norm": "values",
     "clip_norm": "values! max_norm",
     "clip_value": "values! limit",
-    "sgd_step": "theta! dtheta velocity!? lr momentum nesterov weight_decay",
-    "rmsprop_step": "theta! dtheta square! velocity!? lr alpha eps momentum weight_decay",
-    "adam_step": "theta! dtheta mean! square! step lr beta1 beta2 eps weight_decay decoupled",
+    "sgd_step": "theta! dtheta velocity!? lr momentum nesterov weight_decay steps!?",
+    "rmsprop_step": "theta! dtheta square! velocity!? lr alpha eps momentum weight_decay steps!?",
+    "adam_step": "theta! dtheta mean! square! step lr beta1 beta2 eps weight_decay decoupled "
+    "steps!?",
     "layer_workspace_size": "cell T B I H dtype",
     "output_workspace_size": "T B H O dtype",
     "gradient_workspace_size": "cell T B I H O dtype",

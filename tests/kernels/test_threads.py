@@ -3,11 +3,9 @@
 import ctypes.util
 import importlib.util
 import os
-import signal
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import kernel_problems as problems
@@ -240,52 +238,6 @@ def test_denormals_survive_a_call_of_a_team(native, set_num_threads, dtype):
         call()
         assert np.array_equal(smallest / 4 * 4, smallest)
         assert np.all(smallest / 4 > 0)
-
-
-@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals to a thread here")
-def test_keyboard_interrupt_waits_for_the_end_of_a_call(native, set_num_threads):
-    # More than a tenth of a second of work, in which the signal comes.
-    p = Problem(T=1500, B=64, I=3, H=128, O=5)
-    set_num_threads(2)
-    _, norm, _ = problems.gradient(native, p)
-    assert norm > 0.01
-    size = native.gradient_workspace_size("tanh", p.T, p.B, p.I, p.H, p.O, "float64")
-    workspace, dtheta = np.empty(size), np.full_like(p.theta, np.nan)
-    calling, returned, sent = threading.Event(), [], []
-
-    def interrupt():
-        calling.wait(timeout=60)
-        # Time to be in the call, but not to be done with it.
-        time.sleep(0.02)
-        sent.append("after the call" if returned else "during the call")
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-
-    interrupter = threading.Thread(target=interrupt)
-
-    def call():
-        interrupter.start()
-        calling.set()
-        native.rnn_gradient(
-            "tanh", p.x, p.y, p.theta, dtheta, p.H, p.O, "mse", 0.01, None, workspace
-        )
-        returned.append(True)
-        # Where it comes too late, it comes here and is told from one that did not.
-        interrupter.join()
-        time.sleep(0.1)
-
-    # The tests may have been started by a shell that has Ctrl-C ignored.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            call()
-    finally:
-        interrupter.join()
-        signal.signal(signal.SIGINT, before)
-    assert sent == ["during the call"]
-    # The gradient was clipped, the last thing that a call does.
-    np.testing.assert_allclose(np.linalg.norm(dtheta), 0.01, rtol=1e-12)
-    # And the pool is free.
-    assert problems.gradient(native, p)[1] == norm
 
 
 # What the processes below have in common; `sizes` are worth 3 threads.

@@ -88,9 +88,11 @@ class Run:
             take_step = getattr(self.kernels, self.optimizer)
             if not math.isfinite(loss) or not math.isfinite(norm):
                 break
-            if not take_step(self.theta, dtheta, **self.memory, **self.settings, **step, lr=lr):
+            settings = self.settings | step
+            if not take_step(
+                self.theta, dtheta, **self.memory, **settings, lr=lr, steps=self.steps
+            ):
                 break
-            self.steps[0] += 1
         padding = [np.nan] * (len(lrs) - len(losses))
         return np.array(losses + padding), np.array(norms + padding)
 

@@ -97,7 +97,9 @@ def test_optimizers_at_every_size(kernels, assert_close, dtype, optimizer):
             for name, values in arrays.items()
         }
         dtheta = arrays["dtheta"].tobytes()
-        assert getattr(kernels, kernel)(**arrays, **numbers) is True
+        steps = np.array([size], np.intp)
+        assert getattr(kernels, kernel)(**arrays, **numbers, steps=steps) is True
+        assert steps == size + 1
         expected = formula(
             wide["theta"], wide["dtheta"], *(wide[name] for name in names), **numbers
         )
@@ -130,10 +132,12 @@ def test_step_that_would_not_stay_finite_is_not_taken(kernels, dtype, optimizer,
                 if arrays.get(name) is not None:
                     arrays[name][position] = 0
             before = {name: None if a is None else a.tobytes() for name, a in arrays.items()}
-            assert step(**arrays, **numbers) is False
+            steps = np.array([size], np.intp)
+            assert step(**arrays, **numbers, steps=steps) is False
+            assert steps == size
             assert {n: None if a is None else a.tobytes() for n, a in arrays.items()} == before
             theta[position], dtheta[position] = 2, 1
-            assert step(**arrays, **numbers) is True
+            assert step(**arrays, **numbers, steps=None) is True
             for name in arrays.keys() - {"dtheta"}:
                 assert arrays[name] is None or arrays[name].tobytes() != before[name], name
 
@@ -144,7 +148,7 @@ def test_momentum_needs_a_velocity(kernels, dtype, kernel, optimizer):
     arrays = vectors("sgd" if kernel == "sgd_step" else "rmsprop", 5, dtype)
     before = arrays["theta"].tobytes()
     with pytest.raises(ValueError, match=r"^velocity: expected an array because momentum is not 0"):
-        getattr(kernels, kernel)(**arrays, **(optimizer | {"momentum": 0.9}))
+        getattr(kernels, kernel)(**arrays, **(optimizer | {"momentum": 0.9}), steps=None)
     assert arrays["theta"].tobytes() == before
 
 

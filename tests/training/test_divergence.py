@@ -276,3 +276,65 @@ def test_ctrl_c_in_an_epoch_of_many_steps_leaves_the_optimizer_whole():
     assert optimizer.last_lr == other.last_lr
     for name, values in optimizer.memory.items():
         assert values.tobytes() == other.memory[name].tobytes()
+
+
+class Interrupted:
+    """Kernels after whose steps of an optimizer Ctrl-C comes: what they return is lost."""
+
+    def __init__(self, kernels):
+        self._kernels = kernels
+
+    def __getattr__(self, name):
+        def call(*arguments):
+            getattr(self._kernels, name)(*arguments)
+            raise KeyboardInterrupt
+
+        return call
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: crnn.SGD(0.1),
+        lambda: crnn.SGD(0.1, momentum=0.9),
+        lambda: crnn.RMSprop(0.1, momentum=0.9),
+        lambda: crnn.Adam(0.1),
+    ],
+    ids=["SGD", "momentum", "RMSprop", "Adam"],
+)
+def test_ctrl_c_right_after_a_step_does_not_lose_it(kernels, make):
+    rng = np.random.default_rng(0)
+    gradients = rng.standard_normal((3, 5))
+    results = []
+    for is_interrupted in (True, False):
+        theta, optimizer = np.ones(5), make()
+        for number, gradient in enumerate(gradients, 1):
+            if is_interrupted:
+                with pytest.raises(KeyboardInterrupt):
+                    optimizer.step(Interrupted(kernels), theta, gradient)
+            else:
+                assert optimizer.step(kernels, theta, gradient)
+            assert (optimizer.steps, optimizer.last_lr) == (number, 0.1)
+        results.append([theta.tobytes(), *(v.tobytes() for v in optimizer.memory.values())])
+    assert results[0] == results[1]
+
+
+def test_ctrl_c_right_after_a_step_with_dropout(build_network, monkeypatch):
+    """The step was taken, so the next one draws the masks after its own."""
+    x, y = data()
+    net, twin = (build_network(num_layers=2, dropout=0.5) for _ in range(2))
+    optimizer, other = crnn.SGD(0.1), crnn.SGD(0.1)
+    take = optimizer.step
+
+    def step(*arguments):
+        take(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(optimizer, "step", step)
+    with pytest.raises(KeyboardInterrupt):
+        net.train_step(x, y, optimizer)
+    monkeypatch.undo()
+    twin.train_step(x, y, other)
+    net.train_step(x, y, optimizer)
+    twin.train_step(x, y, other)
+    assert net.flat_params.tobytes() == twin.flat_params.tobytes()

@@ -26,6 +26,8 @@ def rnn_forward(cell, x, W_xh, W_hh, b_h, h, gates, lengths, bint reverse, works
     cdef const Py_ssize_t* ends = NULL
     cdef Order order
     cdef Call c
+    cdef Interrupt memory
+    cdef Interrupt* interrupt
     memset(&c, 0, sizeof(c))
     c.sizes, c.to_c = s, s.H
     c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
@@ -47,8 +49,10 @@ def rnn_forward(cell, x, W_xh, W_hh, b_h, h, gates, lengths, bint reverse, works
     put_in_order(&c.x, &order, reverse)
     put_in_order(&c.h, &order, False)
     put_in_order(&c.gates, &order, False)
+    interrupt = interrupt_of(s, &memory)
     with nogil:
-        run_team(team_size(s), table(dtype).rnn_forward, &c)
+        run_team(team_size(s), table(dtype).rnn_forward, &c, interrupt)
+    raise_if_stopped(interrupt)
 
 
 def rnn_backward(cell, x, h, gates, W_xh, W_hh, dh, da, dstate, dW_xh, dW_hh, db_h, dx, lengths,
@@ -60,6 +64,8 @@ def rnn_backward(cell, x, h, gates, W_xh, W_hh, dh, da, dstate, dW_xh, dW_hh, db
     cdef const Py_ssize_t* ends = NULL
     cdef Order order
     cdef Call c
+    cdef Interrupt memory
+    cdef Interrupt* interrupt
     memset(&c, 0, sizeof(c))
     c.sizes, c.to_c = s, s.H
     c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
@@ -97,8 +103,10 @@ def rnn_backward(cell, x, h, gates, W_xh, W_hh, dh, da, dstate, dW_xh, dW_hh, db
     else:
         put_in_order(&c.dh, &order, reverse)
     c.dh0 = states_in_order(&order, c.dh0)
+    interrupt = interrupt_of(s, &memory)
     with nogil:
-        run_team(team_size(s), table(dtype).rnn_backward, &c)
+        run_team(team_size(s), table(dtype).rnn_backward, &c, interrupt)
+    raise_if_stopped(interrupt)
     if ends != NULL:
         states_of_caller(&order, np.PyArray_DATA(<np.ndarray> dstate))
 
@@ -110,6 +118,8 @@ def output_forward(h, W_hy, b_y, y, lengths, workspace):
     cdef const Py_ssize_t* ends = NULL
     cdef Order order
     cdef Call c
+    cdef Interrupt memory
+    cdef Interrupt* interrupt
     s.H, s.O = width(h), length(b_y)
     memset(&c, 0, sizeof(c))
     c.sizes = s
@@ -127,8 +137,10 @@ def output_forward(h, W_hy, b_y, y, lengths, workspace):
     order = order_of(&c, dtype, ends, table(dtype).output_workspace_size(NULL, s))
     put_in_order(&c.h, &order, False)
     put_in_order(&c.y, &order, False)
+    interrupt = interrupt_of(s, &memory)
     with nogil:
-        run_team(team_size(s), table(dtype).output_forward, &c)
+        run_team(team_size(s), table(dtype).output_forward, &c, interrupt)
+    raise_if_stopped(interrupt)
 
 
 def output_backward(h, W_hy, dy, dW_hy, db_y, dh, lengths, workspace):
@@ -138,6 +150,8 @@ def output_backward(h, W_hy, dy, dW_hy, db_y, dh, lengths, workspace):
     cdef const Py_ssize_t* ends = NULL
     cdef Order order
     cdef Call c
+    cdef Interrupt memory
+    cdef Interrupt* interrupt
     s.H, s.O = width(h), length(db_y)
     memset(&c, 0, sizeof(c))
     c.sizes = s
@@ -158,5 +172,7 @@ def output_backward(h, W_hy, dy, dW_hy, db_y, dh, lengths, workspace):
     put_in_order(&c.h, &order, False)
     put_in_order(&c.y, &order, False)
     put_in_order(&c.dh, &order, False)
+    interrupt = interrupt_of(s, &memory)
     with nogil:
-        run_team(team_size(s), table(dtype).output_backward, &c)
+        run_team(team_size(s), table(dtype).output_backward, &c, interrupt)
+    raise_if_stopped(interrupt)

@@ -36,14 +36,17 @@ cdef inline void place_gradients(Call* c, int dtype, void* theta, void* dtheta) 
 
 
 cdef double clipped_gradient(Call* c, int dtype, void* gradients, double max_norm,
-                             double max_value, double* norm) noexcept nogil:
-    """Write a flat vector of gradients, clipped, and their norm before; return the loss."""
+                             double max_value, double* norm, Interrupt* interrupt) noexcept nogil:
+    """Write a flat vector of gradients, clipped, and their norm before; return the loss.
+
+    All are unspecified where the call was interrupted.
+    """
     cdef Table* f = table(dtype)
     cdef Sizes s = c.sizes
     cdef Py_ssize_t n = parameter_count(s), b
     cdef double value = 0
     memset(gradients, 0, n * itemsize(dtype))
-    run_team(team_size(s), f.gradient, c)
+    run_team(team_size(s), f.gradient, c, interrupt)
     for b in range(s.B):
         value += c.losses[b]
     norm[0] = f.global_norm(n, gradients)
@@ -96,6 +99,8 @@ def rnn_gradient(
     cdef void* parameters = vector(theta, dtype, n, READ)
     cdef void* gradients = vector(dtheta, dtype, n, WRITTEN)
     cdef Call c
+    cdef Interrupt memory
+    cdef Interrupt* interrupt
     cdef double value, norm
     memset(&c, 0, sizeof(c))
     c.sizes = s
@@ -110,8 +115,10 @@ def rnn_gradient(
                 hidden_size=hidden_size, output_size=output_size)
     place_parameters(&c, dtype, parameters)
     place_gradients(&c, dtype, parameters, gradients)
+    interrupt = interrupt_of(s, &memory)
     with nogil:
-        value = clipped_gradient(&c, dtype, gradients, norm_limit, value_limit, &norm)
+        value = clipped_gradient(&c, dtype, gradients, norm_limit, value_limit, &norm, interrupt)
+    raise_if_stopped(interrupt)
     return value, norm
 
 
@@ -128,6 +135,8 @@ def rnn_predict(
     cdef const Py_ssize_t* ends = NULL
     cdef Order order
     cdef Call c
+    cdef Interrupt memory
+    cdef Interrupt* interrupt
     memset(&c, 0, sizeof(c))
     c.sizes = s
     c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
@@ -151,7 +160,9 @@ def rnn_predict(
         c.h0 = states_in_order(&order, <void*> c.h0)
     if c.h_n != NULL and ends != NULL:
         c.h_n = order.states
+    interrupt = interrupt_of(s, &memory)
     with nogil:
-        run_team(team_size(s), f.predict, &c)
+        run_team(team_size(s), f.predict, &c, interrupt)
+    raise_if_stopped(interrupt)
     if c.h_n != NULL and ends != NULL:
         states_of_caller(&order, np.PyArray_DATA(<np.ndarray> h_n))

@@ -292,7 +292,7 @@ cdef class Stream:
         data.call.x.data, data.call.y.data = x_t, y_t
         if data.releases_gil:
             with nogil:
-                run_team(team_size(data.call.sizes), data.table.stream_step, &data.call)
+                run_team(team_size(data.call.sizes), data.table.stream_step, &data.call, NULL)
         else:
             run_alone(data.table.stream_step, &data.call)
         exchange_states(data)
@@ -327,7 +327,10 @@ cdef class Stream:
         cdef const Py_ssize_t* ends = NULL
         cdef void* inputs = NULL
         cdef void* last
+        cdef bint is_whole
         cdef Order order
+        cdef Interrupt memory
+        cdef Interrupt* interrupt
         if lengths is not None and self.convert is not None:
             x, lengths = self.convert("x", x, "time inputs", lengths)
         elif not self.always_convert:
@@ -355,18 +358,22 @@ cdef class Stream:
         order = order_of(&c, data.dtype, ends, data.table.predict_workspace_size(NULL, c.sizes))
         put_in_order(&c.x, &order, False)
         put_in_order(&c.y, &order, False)
+        interrupt = interrupt_of(c.sizes, &memory)
         acquire(data)
         with nogil:
             move_state(data, NULL, last)
             c.h0 = c.h_n = states_in_order(&order, last)
-            run_team(team_size(c.sizes), data.table.predict, &c)
-            if ends != NULL:
+            run_team(team_size(c.sizes), data.table.predict, &c, interrupt)
+            is_whole = interrupt == NULL or not interrupt.is_stopped
+            if is_whole and ends != NULL:
                 states_of_caller(&order, last)
                 size = c.sizes.O * itemsize(data.dtype)
                 for b in range(c.sizes.B):
                     memset(<char*> c.y.data + (b * T + ends[b]) * size, 0, (T - ends[b]) * size)
-            move_state(data, last, NULL)
+            if is_whole:
+                move_state(data, last, NULL)
         release(data)
+        raise_if_stopped(interrupt)
         return y
 
     @property

@@ -81,6 +81,6 @@ def stream_step(cell, parameters, x, h, h_next, y, Py_ssize_t output_size, works
     f.place_stream(NULL, &c, memory)
     if multiply_adds(s) >= LONG_STEP:
         with nogil:
-            run_team(team_size(s), f.stream_step, &c)
+            run_team(team_size(s), f.stream_step, &c, NULL)
     else:
         run_alone(f.stream_step, &c)

@@ -91,6 +91,8 @@ def rnn_train(
     cdef Data data
     cdef Call c
     cdef Optimizer o
+    cdef Interrupt interrupt_memory
+    cdef Interrupt* interrupt
     memset(&c, 0, sizeof(c))
     memset(&data, 0, sizeof(data))
     data.count = length(rows)
@@ -123,15 +125,20 @@ def rnn_train(
     o = read_optimizer(optimizer, memory, settings, theta)
     start += whole_lines(<uintptr_t> start) - <uintptr_t> start
     place_parameters(&c, dtype, parameters)
+    s.B = min(batch_size, data.count)
+    interrupt = interrupt_of(s, &interrupt_memory)
     with nogil:
         for number in range(batches):
             first = number * batch_size
             place_batch(&c, dtype, &data, first, min(batch_size, data.count - first), parameters,
                         start)
             value[number] = clipped_gradient(&c, dtype, start, norm_limit, value_limit,
-                                             &norm[number])
+                                             &norm[number], interrupt)
+            if interrupt != NULL and interrupt.is_stopped:
+                break
             if not (isfinite(value[number]) and isfinite(norm[number])):
                 break
             if not take_step(&o, dtype, n, parameters, start, taken[0] + 1, lr[number]):
                 break
             taken[0] += 1
+    raise_if_stopped(interrupt)

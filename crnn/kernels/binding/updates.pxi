@@ -48,56 +48,76 @@ def clip_value(values, double limit):
         f.clip_value(n, data, limit)
 
 
+cdef Py_ssize_t* counter_of(steps) noexcept:
+    """The number of steps taken that a step adds to; NULL if there is none or it does not suit."""
+    return <Py_ssize_t*> vector(steps, np.NPY_INTP, 1, WRITTEN)
+
+
+# A step is counted before the GIL is taken again, and with it an interrupt, such as by Ctrl-C.
+
 def sgd_step(theta, dtheta, velocity, double lr, double momentum, bint nesterov,
-             double weight_decay):
+             double weight_decay, steps):
     cdef int dtype = float_type(theta)
     cdef Py_ssize_t n = length(theta)
     cdef void* parameters = vector(theta, dtype, n, WRITTEN)
     cdef void* gradient = vector(dtheta, dtype, n, READ)
     cdef void* memory = vector(velocity, dtype, n, WRITTEN)
+    cdef Py_ssize_t* counter = counter_of(steps)
     cdef bint stays_finite
     if velocity is None and momentum != 0:
         raise ValueError(contracts.VELOCITY_MISSING)
-    if not (n and parameters and gradient and (memory or velocity is None)):
-        _refuse("sgd_step", {"theta": theta, "dtheta": dtheta, "velocity": velocity})
+    if not (n and parameters and gradient and (memory or velocity is None)
+            and (counter or steps is None)):
+        _refuse("sgd_step", {"theta": theta, "dtheta": dtheta, "velocity": velocity,
+                             "steps": steps})
     with nogil:
         stays_finite = table(dtype).sgd_step(n, parameters, gradient, memory, lr, momentum,
                                              nesterov, weight_decay)
+        if counter and stays_finite:
+            counter[0] += 1
     return stays_finite
 
 
 def rmsprop_step(theta, dtheta, square, velocity, double lr, double alpha, double eps,
-                 double momentum, double weight_decay):
+                 double momentum, double weight_decay, steps):
     cdef int dtype = float_type(theta)
     cdef Py_ssize_t n = length(theta)
     cdef void* parameters = vector(theta, dtype, n, WRITTEN)
     cdef void* gradient = vector(dtheta, dtype, n, READ)
     cdef void* squares = vector(square, dtype, n, WRITTEN)
     cdef void* memory = vector(velocity, dtype, n, WRITTEN)
+    cdef Py_ssize_t* counter = counter_of(steps)
     cdef bint stays_finite
     if velocity is None and momentum != 0:
         raise ValueError(contracts.VELOCITY_MISSING)
-    if not (n and parameters and gradient and squares and (memory or velocity is None)):
+    if not (n and parameters and gradient and squares and (memory or velocity is None)
+            and (counter or steps is None)):
         _refuse("rmsprop_step", {"theta": theta, "dtheta": dtheta, "square": square,
-                                 "velocity": velocity})
+                                 "velocity": velocity, "steps": steps})
     with nogil:
         stays_finite = table(dtype).rmsprop_step(n, parameters, gradient, squares, memory, lr,
                                                  alpha, eps, momentum, weight_decay)
+        if counter and stays_finite:
+            counter[0] += 1
     return stays_finite
 
 
 def adam_step(theta, dtheta, mean, square, Py_ssize_t step, double lr, double beta1, double beta2,
-              double eps, double weight_decay, bint decoupled):
+              double eps, double weight_decay, bint decoupled, steps):
     cdef int dtype = float_type(theta)
     cdef Py_ssize_t n = length(theta)
     cdef void* parameters = vector(theta, dtype, n, WRITTEN)
     cdef void* gradient = vector(dtheta, dtype, n, READ)
     cdef void* means = vector(mean, dtype, n, WRITTEN)
     cdef void* squares = vector(square, dtype, n, WRITTEN)
+    cdef Py_ssize_t* counter = counter_of(steps)
     cdef bint stays_finite
-    if not (n and parameters and gradient and means and squares):
-        _refuse("adam_step", {"theta": theta, "dtheta": dtheta, "mean": mean, "square": square})
+    if not (n and parameters and gradient and means and squares and (counter or steps is None)):
+        _refuse("adam_step", {"theta": theta, "dtheta": dtheta, "mean": mean, "square": square,
+                              "steps": steps})
     with nogil:
         stays_finite = table(dtype).adam_step(n, parameters, gradient, means, squares, step, lr,
                                               beta1, beta2, eps, weight_decay, decoupled)
+        if counter and stays_finite:
+            counter[0] += 1
     return stays_finite

@@ -127,7 +127,7 @@ static int start_worker(Worker *worker) {
 
 /* Run a task on the calling thread: no lock, no system call. */
 static void run_alone(Task task, void *call) {
-    Team team = {0, 1, NULL, NULL, 0, NULL}; /* one member waits for none */
+    Team team = {0, 1, NULL, NULL, 0, NULL, NULL, 1}; /* one member waits for none */
     run_member(task, call, team);
 }
 
@@ -176,6 +176,7 @@ static void run_openmp_member(void *region) {
     Team team = ((Region *)region)->team;
     team.index = openmp.thread_number();
     team.count = openmp.thread_count();
+    team.is_caller = team.index == 0;
     run_member(((Region *)region)->task, ((Region *)region)->call, team);
 }
 
@@ -192,11 +193,13 @@ static void run_own(int threads, Task task, void *call, Team team) {
     while (workers_started < threads && start_worker(&workers[workers_started]))
         ++workers_started;
     team.count = threads < workers_started ? threads : workers_started;
+    team.is_caller = 0;
     for (i = 1; i < team.count; ++i) {
         team.index = i;
         post(&workers[i], task, call, team);
     }
     team.index = 0;
+    team.is_caller = 1;
     run_member(task, call, team);
     for (i = 1; i < team.count; ++i) {
         int spins = 0;
@@ -207,10 +210,11 @@ static void run_own(int threads, Task task, void *call, Team team) {
 
 /* Run a task with up to `threads` members, the calling thread among them, and return when all
    are done. The team has one member less for each other call that is running, which needs a core
-   itself. The bits that come out must not depend on how many members there were. */
-static void run_team(int threads, Task task, void *call) {
-    Barrier barrier = {0, 0};
-    Team team = {0, 1, &barrier, mailboxes, 0, &late};
+   itself. The bits that come out must not depend on how many members there were. Where there is an
+   interrupt, the task may end early. */
+static void run_team(int threads, Task task, void *call, Interrupt *interrupt) {
+    Barrier barrier = {0, 0, 0};
+    Team team = {0, 1, &barrier, mailboxes, 0, &late, interrupt, 1};
     threads -= atomic_add(&callers, 1) - 1;
     if (threads > MOST_THREADS)
         threads = MOST_THREADS;

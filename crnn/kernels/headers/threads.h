@@ -9,6 +9,11 @@
    is answered between two steps. So the team does not wait for a whole part where another process
    holds a member's core, for some milliseconds each time.
 
+   A long call has an Interrupt. The calling thread asks from time to time whether somebody wants
+   the call to end, such as a user by Ctrl-C. Members then leave their loops, and what the call was
+   to write is unspecified. Between two barriers of a loop all members have to agree: there they go
+   by what was known when the last barrier fell.
+
    Every member flushes denormals to zero while it works and has its control register restored:
    vanishing gradients make denormals, and each costs a hundred cycles. */
 #ifndef CRNN_THREADS_H
@@ -30,6 +35,7 @@ typedef volatile long crnn_atomic;
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <time.h>
 typedef volatile int crnn_atomic;
 #define atomic_get(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define atomic_set(p, value) __atomic_store_n((p), (value), __ATOMIC_RELEASE)
@@ -57,7 +63,9 @@ enum {
     /* After so many, the last 512 of which offer the core, another member's core is taken to be
        held by another process. */
     LATE_SPINS = SPINS + (1 << 9),
-    MOST_THREADS = 64
+    MOST_THREADS = 64,
+    /* Multiply-adds after which a caller reads the clock: some 10 microseconds to a millisecond. */
+    WORK_PER_LOOK = 1 << 20
 };
 
 /* Mailbox.asker: the index of the member that asks, plus 1, or one of these. */
@@ -78,7 +86,19 @@ typedef struct {
 typedef struct {
     crnn_atomic arrived;
     crnn_atomic phase;
+    int is_stopped; /* what all members go by until they meet here again */
 } Barrier;
+
+/* Seconds between two questions: a caller waits for the GIL each time. */
+#define ASK_SECONDS 0.05
+
+/* What may end a call early. The calling thread alone uses what is not atomic. */
+typedef struct {
+    crnn_atomic is_stopped;
+    int (*ask)(void); /* whether the call is to end */
+    double work;      /* multiply-adds since the last look at the clock */
+    double due;       /* when to ask next, in seconds */
+} Interrupt;
 
 /* A member's place in its team. */
 typedef struct {
@@ -88,6 +108,8 @@ typedef struct {
     Mailbox *mailboxes; /* of all members; not used where there is one member */
     int is_held;        /* whether members had to wait long for one another lately */
     crnn_atomic *late;  /* set when one does */
+    Interrupt *interrupt; /* or NULL: the call runs to its end */
+    int is_caller;        /* whether this member is the calling thread */
 } Team;
 
 /* What a team runs on a call. The pointer `dtype` is NULL: its type tells the specialization. */
@@ -100,8 +122,59 @@ static inline void spin(int *spins) {
         yield_processor();
 }
 
+#if defined(_MSC_VER)
+static inline double seconds_now(void) { return 1e-3 * (double)GetTickCount64(); }
+#else
+static inline double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+#endif
+
+static inline void start_interrupt(Interrupt *interrupt, int (*ask)(void)) {
+    interrupt->is_stopped = 0;
+    interrupt->ask = ask;
+    interrupt->work = 0;
+    interrupt->due = seconds_now() + ASK_SECONDS;
+}
+
+/* Out of line: it is called rarely, and in many places. */
+#if defined(_MSC_VER)
+__declspec(noinline)
+#else
+__attribute__((noinline))
+#endif
+static void ask_if_due(Interrupt *interrupt) {
+    interrupt->work = 0;
+    if (seconds_now() < interrupt->due)
+        return;
+    if (!atomic_get(&interrupt->is_stopped) && interrupt->ask())
+        atomic_set(&interrupt->is_stopped, 1);
+    interrupt->due = seconds_now() + ASK_SECONDS;
+}
+
+/* A member has done so many multiply-adds. Where it is the caller, it asks when that is due. */
+static inline void did_work(Team team, double work) {
+    Interrupt *interrupt = team.interrupt;
+    if (interrupt && team.is_caller && (interrupt->work += work) >= WORK_PER_LOOK)
+        ask_if_due(interrupt);
+}
+
+/* Whether the call ends early: for loops in which no member waits for another. */
+static inline int is_stopped(Team team) {
+    return team.interrupt && atomic_get(&team.interrupt->is_stopped);
+}
+
+/* The same for loops in which they do: all members get one answer until the next barrier. */
+static inline int was_stopped(Team team) {
+    return team.count == 1 ? is_stopped(team) : team.barrier->is_stopped;
+}
+
 static inline void wait_for_member(Team team, int *spins) {
     spin(spins);
+    if (*spins > SPINS)
+        did_work(team, 1 << 14); /* offering the core takes about as long */
     if (*spins == LATE_SPINS)
         atomic_set(team.late, 1);
 }
@@ -115,6 +188,7 @@ static inline void team_wait(Team team) {
     if (atomic_add(&team.barrier->arrived, 1) == team.count) {
         for (i = 0; i < team.count; ++i)
             atomic_set(&team.mailboxes[i].asker, NOBODY_ASKS);
+        team.barrier->is_stopped = is_stopped(team);
         atomic_set(&team.barrier->arrived, 0);
         atomic_set(&team.barrier->phase, phase + 1);
         return;

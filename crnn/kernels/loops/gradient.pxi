@@ -199,7 +199,7 @@ cdef void backward_chunks(Call* c, const Plan* plan, vec* start, const vec* recu
     cdef Py_ssize_t k
     cdef Share steps
     part.steps, part.end = chunks.last - chunks.first, chunks.first
-    while part.step > chunks.first:
+    while part.step > chunks.first and not is_over(part, 0):
         k = (chunks.last - part.step) // chunks.size
         steps = steps_of_chunk(chunks, k)
         place_chunk(c, plan, start, k, steps.last - steps.first, b)
@@ -213,7 +213,7 @@ cdef void backward_chunks(Call* c, const Plan* plan, vec* start, const vec* recu
 cdef void forward_losses(Call* c, const vec* dtype, bint is_padded, Part* part) noexcept nogil:
     """The forward pass of the member's part, and with an output layer the losses."""
     run_forward(c, &c.packed, dtype, is_padded, part)
-    if c.sizes.has_output_layer:
+    if c.sizes.has_output_layer and not is_over(part, 0):
         wait_for_units(part)
         add_losses(c, c.y, 0, c.sizes.T, sequences_of(part, c.sizes.B), dtype)
 
@@ -268,7 +268,11 @@ cdef void add_groups(Call* c, const Plan* plan, vec* start, Team team) noexcept 
 
 
 cdef void gradient(Call* c, Team team, const vec* dtype) noexcept nogil:
-    """Write c.losses and add to the gradients, which are zero before."""
+    """Write c.losses and add to the gradients, which are zero before.
+
+    Where the call ends early, members go through the rest without computing it, and leave the loop
+    of chunks together.
+    """
     cdef Sizes s = c.sizes
     cdef Plan plan = plan_gradient(dtype, s)
     cdef Part part = part_of(dtype, c, team)
@@ -321,6 +325,8 @@ cdef void gradient(Call* c, Team team, const vec* dtype) noexcept nogil:
         while not owns_groups and take(&part):
             backward_chunks(&mine_c, &plan, start, recurrent, chunks, b, &part)
         team_wait(summing)
+        if was_stopped(summing):
+            break
         place_chunk(&mine_c, &plan, start, 0, min(plan.chunk, chunks.last), b)
         for k in range(groups.first, groups.last):
             group = call_of_group(&mine_c, &plan, start, k)

@@ -24,14 +24,16 @@ cdef inline void output_rows(Call* c, Sequences h, const vec* W_hy, const vec* b
                              const Part* part) noexcept nogil:
     """y of the member's part, with packed weights."""
     cdef Sizes s = c.sizes
-    cdef Share steps
+    cdef Share left, steps
     cdef Py_ssize_t b
     for b in range(part.rows.first, part.rows.last):
-        steps = steps_share(part, steps_of(c, b, s.T))
-        affine(steps.last - steps.first, s.O, s.H,
-               rows_of(step_of(W_hy, h, b, steps.first), h.per_step), W_hy,
-               by_rows(W_hy, s, s.H, s.O), b_y,
-               rows_of(step_of(W_hy, c.y, b, steps.first), c.y.per_step))
+        left = steps_share(part, steps_of(c, b, s.T))
+        while left.first < left.last:
+            steps = next_steps(part.team, &left, <double> s.O * s.H)
+            affine(steps.last - steps.first, s.O, s.H,
+                   rows_of(step_of(W_hy, h, b, steps.first), h.per_step), W_hy,
+                   by_rows(W_hy, s, s.H, s.O), b_y,
+                   rows_of(step_of(W_hy, c.y, b, steps.first), c.y.per_step))
 
 
 cdef inline void states_gradient(Call* c, Sequences dy, Sequences dh, const vec* panels,
@@ -39,14 +41,16 @@ cdef inline void states_gradient(Call* c, Sequences dy, Sequences dh, const vec*
                                  Py_ssize_t last) noexcept nogil:
     """dh_t = W_hy^T dy_t of the steps from `first` to before `last`; dh[:, 0] is step `first`."""
     cdef Sizes s = c.sizes
-    cdef Share steps
+    cdef Share left, steps
     cdef Py_ssize_t b
     for b in range(part.rows.first, part.rows.last):
-        steps = steps_share(part, max(0, steps_of(c, b, last) - first))
-        product(steps.last - steps.first, s.H, s.O,
-                rows_of(step_of(panels, dy, b, first + steps.first), dy.per_step), 1, panels,
-                rows_of(<vec*> NULL, 0),
-                rows_of(step_of(panels, dh, b, steps.first), dh.per_step))
+        left = steps_share(part, max(0, steps_of(c, b, last) - first))
+        while left.first < left.last:
+            steps = next_steps(part.team, &left, <double> s.O * s.H)
+            product(steps.last - steps.first, s.H, s.O,
+                    rows_of(step_of(panels, dy, b, first + steps.first), dy.per_step), 1, panels,
+                    rows_of(<vec*> NULL, 0),
+                    rows_of(step_of(panels, dh, b, steps.first), dh.per_step))
 
 
 cdef void add_output_gradients(Call* c, Sequences h, vec* panels, Team team) noexcept nogil:

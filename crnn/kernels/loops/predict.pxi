@@ -125,6 +125,8 @@ cdef void predict_part(Call* c, Call* chunk, const vec* dtype, Py_ssize_t most,
         chunk.x.data = at(<const vec*> c.x.data, chunk.passed * c.x.per_step)
         chunk.y.data = at(<const vec*> c.y.data, chunk.passed * c.y.per_step)
         run_forward(chunk, &chunk.packed, dtype, True, part)
+        if is_over(part, 0):
+            return
         for b in range(part.rows.first, part.rows.last if copies else part.rows.first):
             steps = steps_share(part, steps_of(chunk, b, chunk.sizes.T))
             for t in range(steps.first, steps.last):

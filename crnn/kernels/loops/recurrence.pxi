@@ -29,6 +29,10 @@ cdef enum:
     LEAST_PROJECTED_STEPS = 12
     # What a step of more bytes reads and writes is not in cache when its turn comes.
     NEAR_STEP_BYTES = 1 << 16
+    # Backpropagation through a tanh layer's single sequence takes so many steps at most before it
+    # asks whether it is interrupted: some milliseconds. The sums of the step between two such parts
+    # are rounded in another order, so their size does not depend on whether the call asks.
+    BACKWARD_STEPS = 1 << 14
 
 
 cdef inline bint is_gated(Sizes s) noexcept nogil:
@@ -131,6 +135,18 @@ cdef inline void run_row(Call* c, const Packed* p, const vec* dtype, Py_ssize_t 
         plain_rows(c, p, dtype, first, steps, reads_x, is_padded)
 
 
+cdef inline void run_row_until_stopped(Call* c, const Packed* p, const vec* dtype, Py_ssize_t first,
+                                       Py_ssize_t last, bint reads_x, bint is_padded,
+                                       const Part* part) noexcept nogil:
+    """Steps [first, last) of one sequence, or fewer where the call ends early."""
+    cdef Share left, steps
+    left.first, left.last = first, last
+    while left.first < left.last:
+        steps = next_steps(part.team, &left, work_of_step(c.sizes, 1))
+        if steps.first < steps.last:
+            run_row(c, p, dtype, steps.first, steps.last - steps.first, reads_x, is_padded)
+
+
 cdef inline void forward_rows(Call* c, const Packed* p, const vec* dtype, Py_ssize_t t,
                               bint reads_x, const Part* part) noexcept nogil:
     """Step t of the member's part; unless it `reads_x`, W_xh x_t + b_h is computed already."""
@@ -187,9 +203,10 @@ cdef void run_backward(Call* c, const vec* W_hh_packed, Py_ssize_t first, Py_ssi
     c.da and c.dh begin with step `first`. Where it is `carried`, c.dh0 holds the gradient of the
     last state through the steps after it; otherwise that is zero. On return c.dh0 holds the
     gradient of the state before the first step. `is_padded` as in `run_row`, for all arrays that
-    are read and written here.
+    are read and written here. The call may end early here.
     """
     cdef Py_ssize_t H = c.sizes.H, b, k, t, top = part.step, later = 0
+    cdef Call rest
     part.step = first
     if is_alone(c.sizes) and part.rows.last == 0:
         return
@@ -203,9 +220,16 @@ cdef void run_backward(Call* c, const vec* W_hh_packed, Py_ssize_t first, Py_ssi
     if c.sizes.B == 1:
         top = max(first, steps_of(c, 0, top))
     if is_alone(c.sizes) and not is_gated(c.sizes) and first < top:
-        plain_row_backward(c, W_hh_packed, first, top, carried, is_padded)
+        rest = c[0]
+        while first < top and not is_over(part, work_of_step(c.sizes, BACKWARD_STEPS)):
+            t = max(first, top - BACKWARD_STEPS)
+            rest.da.data = at(<vec*> c.da.data, (t - first) * c.da.per_step)
+            plain_row_backward(&rest, W_hh_packed, t, top, carried, is_padded)
+            top, carried = t, True
         return
     for t in range(top - 1, first - 1, -1):
+        if is_over(part, work_of_step(c.sizes, part.rows.last - part.rows.first)):
+            return
         if not is_alone(c.sizes):
             backward_rows(c, W_hh_packed, t, first, later, part)
             if t > first and not part.by_units:
@@ -330,7 +354,7 @@ cdef void run_forward(Call* c, const Packed* p, const vec* dtype, bint is_padded
     """The steps of the member's part from `part.step` on, which is 0 then.
 
     Where there is an output layer, the outputs of all steps too. Without inputs, W_xh x_t + b_h is
-    in its place already. `is_padded` as in `run_row`.
+    in its place already. `is_padded` as in `run_row`. The call may end early here.
     """
     cdef Sizes s = c.sizes
     cdef bint has_x = c.x.data != NULL
@@ -341,7 +365,7 @@ cdef void run_forward(Call* c, const Packed* p, const vec* dtype, bint is_padded
     if part.rows.first == part.rows.last:
         return
     if reads_x and is_alone(s):
-        run_row(c, p, dtype, 0, T, True, is_padded)
+        run_row_until_stopped(c, p, dtype, 0, T, True, is_padded, part)
         return
     while first < T:
         # W_xh x_t + b_h does not recur, so several steps of a sequence are one product.
@@ -349,11 +373,15 @@ cdef void run_forward(Call* c, const Packed* p, const vec* dtype, bint is_padded
         if ahead and first % ahead == 0:
             project(c, p, dtype, first, last, part)
         if is_alone(s):
-            run_row(c, p, dtype, first, last - first, False, is_padded)
+            run_row_until_stopped(c, p, dtype, first, last, False, is_padded, part)
         for t in range(last if is_alone(s) else first, last):
+            if is_over(part, work_of_step(s, part.rows.last - part.rows.first)):
+                return
             forward_rows(c, p, dtype, t, reads_x, part)
             if t + 1 < T and not part.by_units:
                 give(part, c.passed + t + 1, part.steps - c.passed - t - 1)
+        if is_over(part, 0):
+            return
         first = last
     if s.has_output_layer:
         output_rows(c, states_of(c.h, dtype), <const vec*> p.W_hy, <const vec*> p.b_y, part)
@@ -408,7 +436,7 @@ cdef inline void start_da(Call* c, const vec* dtype, const Part* part) noexcept 
 cdef void rnn_backward(Call* c, Team team, const vec* dtype) noexcept nogil:
     cdef Sizes s = c.sizes
     cdef Part part = part_of(dtype, c, team)
-    cdef Share steps
+    cdef Share left, steps
     cdef Rows dx
     cdef Py_ssize_t N = s.cell.weight_blocks * s.H, b
     cdef vec* W_hh_packed = aligned(<const vec*> c.workspace)
@@ -429,7 +457,10 @@ cdef void rnn_backward(Call* c, Team team, const vec* dtype) noexcept nogil:
         pack(panels, <const vec*> c.W_xh, s.I, 1, N, s.I, team)
         team_wait(team)
         for b in range(part.rows.first, part.rows.last):
-            steps = steps_share(&part, steps_of(c, b, s.T))
-            dx = rows_of(step_of(dtype, c.dx, b, steps.first), c.dx.per_step)
-            product(steps.last - steps.first, s.I, N,
-                    rows_of(step_of(dtype, c.da, b, steps.first), c.da.per_step), 1, panels, dx, dx)
+            left = steps_share(&part, steps_of(c, b, s.T))
+            while left.first < left.last:
+                steps = next_steps(team, &left, <double> s.I * N)
+                dx = rows_of(step_of(dtype, c.dx, b, steps.first), c.dx.per_step)
+                product(steps.last - steps.first, s.I, N,
+                        rows_of(step_of(dtype, c.da, b, steps.first), c.da.per_step), 1, panels, dx,
+                        dx)

@@ -14,6 +14,8 @@ cdef enum:
     GIVEN_PART = 16
     # The sums of a group of so many panels of units are completed before they become states.
     GROUP_PANELS = 4
+    # What does not recur is computed for at least so many steps at a time, to fill tiles of rows.
+    STEPS_OF_A_LOOK = 24
 
 
 cdef struct Share:
@@ -153,3 +155,35 @@ cdef inline Share live_at(const Call* c, Share rows, Py_ssize_t t) noexcept nogi
         while rows.last > rows.first and c.lengths[rows.last - 1] - c.passed <= t:
             rows.last -= 1
     return rows
+
+
+# Where a call may be interrupted (threads.h), it looks after so many multiply-adds of a member.
+cdef inline double work_of_step(Sizes s, Py_ssize_t rows) noexcept nogil:
+    """Multiply-adds of a step of so many sequences; a step of a few units takes longer than they.
+    """
+    return <double> rows * s.H * (s.cell.weight_blocks * (s.I + s.H) + s.O) + 64
+
+
+cdef inline bint is_over(const Part* part, double work) noexcept nogil:
+    """Whether the call ends early, in the loop over steps. `work`: done since the last question."""
+    if part.team.interrupt == NULL:
+        return False
+    did_work(part.team, work)
+    return was_stopped(part.team) if part.by_units else is_stopped(part.team)
+
+
+cdef inline Share next_steps(Team team, Share* steps, double work) noexcept nogil:
+    """The first of these steps, each of so much work: all, or as many as come before a look.
+
+    They are taken off. Where the call ends early none is left. For what does not recur: members do
+    not wait for one another between these steps.
+    """
+    cdef Share next = steps[0]
+    if team.interrupt != NULL and steps.first < steps.last:
+        next.last = min(steps.last,
+                        steps.first + max(STEPS_OF_A_LOOK, <Py_ssize_t> (WORK_PER_LOOK / work)))
+        did_work(team, (next.last - next.first) * work)
+        if is_stopped(team):
+            steps.first = next.last = next.first = steps.last
+    steps.first = next.last
+    return next

@@ -97,18 +97,21 @@ cdef inline Sequences steps_alone(Sequences s, const vec* dtype, Py_ssize_t b,
 
 cdef void add_products_of_steps(vec* dW, Py_ssize_t N, Share rows, Share columns, Py_ssize_t B,
                                 Py_ssize_t T, Sequences da, Sequences x, vec* panels,
-                                Py_ssize_t size) noexcept nogil:
+                                Py_ssize_t size, Team team) noexcept nogil:
     """These elements of dW (M, N) += sum over B * T steps of da_t x_t^T, da without gaps."""
     cdef Py_ssize_t width = padded(panels, columns.last - columns.first)
     cdef Py_ssize_t most = max(1, min(size // width, B * T)), group, first, K
     cdef Rows at_dW = rows_of(at(dW, rows.first * N + columns.first), N)
     for group in range(blocks(B * T, most)):
+        if is_stopped(team):
+            return
         first = group * most
         K = min(most, B * T - first)
         pack_steps(panels, x, T, first, K, columns)
         product(rows.last - rows.first, columns.last - columns.first, K,
                 rows_of(at(<const vec*> da.data, first * da.per_step + rows.first), 1),
                 da.per_step, panels, at_dW, at_dW)
+        did_work(team, <double> K * (rows.last - rows.first) * (columns.last - columns.first))
 
 
 cdef inline Share piece_of(Share whole, Py_ssize_t unit, int piece, int pieces) noexcept nogil:
@@ -122,7 +125,7 @@ cdef inline Share piece_of(Share whole, Py_ssize_t unit, int piece, int pieces) 
 
 cdef void add_outer_product(vec* dW, Py_ssize_t N, Share rows, Share columns, Call* c,
                             Chunks chunks, Sequences da, Py_ssize_t block, Sequences x,
-                            vec* panels, Py_ssize_t size) noexcept nogil:
+                            vec* panels, Py_ssize_t size, Team team) noexcept nogil:
     """These elements of dW, as `add_outer_products` says."""
     cdef Py_ssize_t B = c.sizes.B, k, row, b
     cdef Sequences of_chunk = x, da_of_chunk = da
@@ -133,13 +136,13 @@ cdef void add_outer_product(vec* dW, Py_ssize_t N, Share rows, Share columns, Ca
             of_chunk.data = step_of(panels, x, 0, steps.first)
             da_of_chunk.data = at(gradients_of_chunk(panels, da, chunks, k), block)
             add_products_of_steps(dW, N, rows, columns, B, steps.last - steps.first, da_of_chunk,
-                                  of_chunk, panels, size)
+                                  of_chunk, panels, size, team)
         return
     for row in range(B):
         b = c.places[row]
         add_products_of_steps(dW, N, rows, columns, 1, c.lengths[b],
                               steps_alone(da, panels, b, block), steps_alone(x, panels, b, 0),
-                              panels, size)
+                              panels, size, team)
 
 
 cdef void add_outer_products(vec* dW, Py_ssize_t M, Py_ssize_t N, Call* c, Chunks chunks,
@@ -166,7 +169,7 @@ cdef void add_outer_products(vec* dW, Py_ssize_t M, Py_ssize_t N, Call* c, Chunk
         pieces = <int> max(1, min(PIECES, M // owner.count // PIECE_ROWS))
     rows.first, rows.last, columns.first, columns.last = 0, M, 0, N
     if team.count == 1:
-        add_outer_product(dW, N, rows, columns, c, chunks, da, block, x, panels, part)
+        add_outer_product(dW, N, rows, columns, c, chunks, da, block, x, panels, part, team)
         return
     for k in range(owner.count if team.index < owner.count else 0):
         owner.index = (team.index + k) % owner.count
@@ -177,7 +180,7 @@ cdef void add_outer_products(vec* dW, Py_ssize_t M, Py_ssize_t N, Call* c, Chunk
             else:
                 rows = piece_of(share(owner, M, MR), MR, piece, pieces)
             if rows.first < rows.last and columns.first < columns.last:
-                add_outer_product(dW, N, rows, columns, c, chunks, da, block, x, panels, part)
+                add_outer_product(dW, N, rows, columns, c, chunks, da, block, x, panels, part, team)
             piece = claim_piece(team, owner.index, pieces)
     finish_job(team, pieces)
 

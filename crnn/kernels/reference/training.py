@@ -101,14 +101,7 @@ def rnn_train(
         )  # fmt: skip
         if not (math.isfinite(losses[number]) and math.isfinite(norms[number])):
             return
-        before, taken = int(steps[0]), False
-        count = {"step": before + 1} if optimizer == "adam_step" else {}
-        # Counted before it is taken: behind it nothing may fail.
-        steps[0] += 1
-        try:
-            taken = _STEPS[optimizer](theta, gradient, **memory, **settings, **count, lr=lr)
-        finally:
-            if not taken:
-                steps[0] = before
-        if not taken:
+        count = {"step": int(steps[0]) + 1} if optimizer == "adam_step" else {}
+        take_step = _STEPS[optimizer]
+        if not take_step(theta, gradient, **memory, **settings, **count, lr=lr, steps=steps):
             return

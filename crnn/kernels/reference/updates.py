@@ -1,10 +1,11 @@
 """Vectors of parameters and gradients: finiteness, norm, clipping, and the optimizers' steps."""
 
 import math
+from typing import Any
 
 import numpy as np
 
-from crnn._typing import Array
+from crnn._typing import Array, IntArray
 from crnn.kernels import contracts
 
 
@@ -55,6 +56,7 @@ def sgd_step(
     momentum: float,
     nesterov: bool,
     weight_decay: float,
+    steps: IntArray | None,
 ) -> bool:
     """Take one step of stochastic gradient descent in place, or none at all.
 
@@ -71,6 +73,9 @@ def sgd_step(
     lr, momentum : float
     nesterov : bool
     weight_decay : float
+    steps : array (1,) of intp or None
+        How many steps have been taken; this step adds one. What is returned is lost to an
+        interrupt between this call and the caller's next instruction, and this is not.
 
     Returns
     -------
@@ -89,7 +94,7 @@ def sgd_step(
             step = step + real(momentum) * new_velocity if nesterov else new_velocity
             changes.append((velocity, new_velocity))
         changes.append((theta, theta - real(lr) * step))
-    return _replace(changes)
+    return _replace(changes, steps)
 
 
 def rmsprop_step(
@@ -102,6 +107,7 @@ def rmsprop_step(
     eps: float,
     momentum: float,
     weight_decay: float,
+    steps: IntArray | None,
 ) -> bool:
     """Take one step of RMSprop in place, or none at all (Tieleman and Hinton 2012, lecture 6.5).
 
@@ -115,6 +121,8 @@ def rmsprop_step(
     square, velocity : array (n,)
         The optimizer's memory, s and v; velocity may be None where momentum is 0.
     lr, alpha, eps, momentum, weight_decay : float
+    steps : array (1,) of intp or None
+        As in `sgd_step`.
 
     Returns
     -------
@@ -134,7 +142,7 @@ def rmsprop_step(
             step = real(momentum) * velocity + step
             changes.append((velocity, step))
         changes.append((theta, theta - real(lr) * step))
-    return _replace(changes)
+    return _replace(changes, steps)
 
 
 def adam_step(
@@ -149,6 +157,7 @@ def adam_step(
     eps: float,
     weight_decay: float,
     decoupled: bool,
+    steps: IntArray | None,
 ) -> bool:
     """Take one step of Adam in place, or none at all (Kingma and Ba 2015, algorithm 1).
 
@@ -166,6 +175,8 @@ def adam_step(
         The number of this step, from 1.
     lr, beta1, beta2, eps, weight_decay : float
     decoupled : bool
+    steps : array (1,) of intp or None
+        As in `sgd_step`.
 
     Returns
     -------
@@ -182,22 +193,26 @@ def adam_step(
         new_mean = mean + (1 - real(beta1)) * (gradient - mean)
         new_square = real(beta2) * square + (1 - real(beta2)) * gradient * gradient
         new_theta = decay * theta - rate * new_mean / (np.sqrt(new_square) * unbias + real(eps))
-    return _replace([(mean, new_mean), (square, new_square), (theta, new_theta)])
+    return _replace([(mean, new_mean), (square, new_square), (theta, new_theta)], steps)
 
 
-def _replace(changes: list[tuple[Array, Array]]) -> bool:
+def _replace(changes: list[tuple[Array, Any]], steps: IntArray | None) -> bool:
     """Write an optimizer's new memory and parameters, all or none; return whether it was all.
+
+    The last that a step does: behind it nothing can fail, such as the end of `np.errstate`, which
+    takes memory.
 
     Parameters
     ----------
     changes : list of (array, array)
         What changes, and its new values; the parameters last.
-
-    The last that a step does: behind it nothing can fail, such as the end of `np.errstate`, which
-    takes memory.
+    steps : array (1,) of intp or None
+        The number of steps taken; one is added.
     """
     if not np.isfinite(changes[-1][1]).all():
         return False
+    if steps is not None:
+        changes.append((steps, steps + 1))
     old = [array.copy() for array, _ in changes]
     try:
         for array, new in changes:
