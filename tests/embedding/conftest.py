@@ -4,63 +4,20 @@ The tests here are one group of pytest-xdist, so one process builds them (`--dis
 """
 
 import importlib
-import shutil
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from steppers import build_steppers
 
 import crnn
-
-SOURCES = Path(__file__).parent
-
-
-BUILD = """
-import setuptools
-from Cython.Build import cythonize
-import crnn
-
-def stepper(name, header):
-    return setuptools.Extension(name, [name.replace(".", "/") + ".c"], include_dirs=[header],
-                                extra_compile_args=["-O2", "-Wall", "-Wextra", "-Werror"])
-
-setuptools.setup(
-    name="steppers",
-    packages=[],
-    ext_modules=[
-        stepper("stepper", crnn.get_include()),
-        stepper("newer.stepper", "newer"),
-        # -O1 takes two thirds of the time to compile.
-        *cythonize(setuptools.Extension("cython_stepper", ["cython_stepper.pyx"],
-                                        extra_compile_args=["-O1"]), quiet=True),
-    ],
-    script_args=["-q", "build_ext", "--inplace"],
-)
-"""
 
 
 @pytest.fixture(scope="session")
 def steppers(native, tmp_path_factory):
-    """(C extension, Cython extension), built in a folder of their own.
-
-    In its folder `newer` stands the C extension again, built with the header of a later crnn.
-    """
+    """(C extension, Cython extension), in a folder of their own; see `build_steppers`."""
     folder = tmp_path_factory.mktemp("embedding")
-    newer = folder / "newer"
-    newer.mkdir()
-    for name in ("stepper.c", "cython_stepper.pyx"):
-        shutil.copy(SOURCES / name, folder)
-    shutil.copy(SOURCES / "stepper.c", newer)
-    header = (Path(crnn.get_include()) / "crnn.h").read_text()
-    later = header.replace("#define CRNN_API_VERSION 1\n", "#define CRNN_API_VERSION 2\n")
-    assert later != header
-    (newer / "crnn.h").write_text(later)
-    process = subprocess.run(
-        [sys.executable, "-P", "-c", BUILD], cwd=folder, capture_output=True, text=True, timeout=300
-    )
-    assert process.returncode == 0, process.stdout + process.stderr
+    build_steppers(folder)
     sys.path.insert(0, str(folder))
     try:
         modules = tuple(map(importlib.import_module, ("stepper", "cython_stepper")))

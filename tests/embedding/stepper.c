@@ -208,77 +208,75 @@ done:
     return PyErr_Occurred() ? NULL : PyLong_FromLong(busy);
 }
 
-/* calls_in(stream, x, y, steps, counter): by how much a counter moves in so many steps. It is the
-   address of a function without arguments that returns an unsigned long. */
-static PyObject *calls_in(PyObject *self, PyObject *args) {
+/* repeat(stream, x, y, steps): the same inputs in each step, and outputs in one place. */
+static PyObject *repeat(PyObject *self, PyObject *args) {
     PyObject *object;
     Py_buffer x, y;
-    Py_ssize_t steps;
-    unsigned long long address;
-    unsigned long (*counter)(void), before = 0, after = 0;
-    Work work = {0};
+    Py_ssize_t steps, t;
+    crnn_stream *stream;
+    int error = CRNN_OK;
     (void)self;
-    if (!PyArg_ParseTuple(args, "Oy*w*nK", &object, &x, &y, &steps, &address))
+    if (!PyArg_ParseTuple(args, "Oy*w*n", &object, &x, &y, &steps))
         return NULL;
-    counter = (unsigned long (*)(void))(size_t)address;
-    work.stream = crnn->get_stream(object);
-    work.x = (const float *)x.buf;
-    work.y = (float *)y.buf;
-    work.steps = steps;
-    if (work.stream) {
-        before = counter();
-        keep_stepping(&work);
-        after = counter();
-    }
+    stream = crnn->get_stream(object);
+    if (stream && crnn->get_sizes(stream).itemsize == 4)
+        for (t = 0; t < steps; ++t)
+            error |= crnn->step_float(stream, (const float *)x.buf, (float *)y.buf);
+    else if (stream)
+        for (t = 0; t < steps; ++t)
+            error |= crnn->step_double(stream, (const double *)x.buf, (double *)y.buf);
     PyBuffer_Release(&x);
     PyBuffer_Release(&y);
-    return work.stream ? PyLong_FromUnsignedLong(after - before) : NULL;
+    return stream ? PyLong_FromLong(error) : NULL;
 }
 
-/* steps_confined(stream, x, y, steps, trespass): steps in a child process to which the kernel allows
-   no system call but to write and to leave, and which is killed for any other; trespass makes one.
-   Whether it came to its end, or None where nothing confines it. */
-static PyObject *steps_confined(PyObject *self, PyObject *args) {
-    PyObject *object;
-    Py_buffer x, y;
-    Py_ssize_t steps;
-    int trespass, state = -1;
-    Work work = {0};
+/* calls_in(function, counter): by how much a counter moves while a Python function is called. It is
+   the address of a C function without arguments that returns an unsigned long. */
+static PyObject *calls_in(PyObject *self, PyObject *args) {
+    PyObject *function, *result;
+    unsigned long long address;
+    unsigned long (*counter)(void), before;
     (void)self;
-    if (!PyArg_ParseTuple(args, "Oy*w*np", &object, &x, &y, &steps, &trespass))
+    if (!PyArg_ParseTuple(args, "OK", &function, &address))
         return NULL;
-    work.stream = crnn->get_stream(object);
-    work.x = (const float *)x.buf;
-    work.y = (float *)y.buf;
-    work.steps = steps;
+    counter = (unsigned long (*)(void))(size_t)address;
+    before = counter();
+    result = PyObject_CallNoArgs(function);
+    before = counter() - before;
+    Py_XDECREF(result);
+    return result ? PyLong_FromUnsignedLong(before) : NULL;
+}
+
+/* confined(function, trespass): call a Python function in a child process to which the kernel allows
+   no system call but to read, to write and to leave, and which is killed for any other; trespass
+   makes one. Whether it came to its end, or None where nothing confines it. */
+static PyObject *confined(PyObject *self, PyObject *args) {
+    PyObject *function;
+    int trespass;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "Op", &function, &trespass))
+        return NULL;
 #ifdef __linux__
-    if (work.stream) {
+    {
+        int state = -1;
         pid_t child = fork();
         if (child == 0) {
-            if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT))
+            PyObject *result = PyObject_CallNoArgs(function); /* what is made once is made here */
+            if (result && prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT))
                 _exit(77);
-            keep_stepping(&work);
+            result = result ? PyObject_CallNoArgs(function) : NULL;
             if (trespass)
                 syscall(SYS_getppid);
-            syscall(SYS_exit, 0);
+            syscall(SYS_exit, result ? 0 : 1);
         }
         if (child < 0 || waitpid(child, &state, 0) != child)
-            PyErr_SetFromErrno(PyExc_OSError);
+            return PyErr_SetFromErrno(PyExc_OSError);
+        if (!WIFEXITED(state) || WEXITSTATUS(state) != 77)
+            return PyBool_FromLong(WIFEXITED(state) && WEXITSTATUS(state) == 0);
     }
 #endif
-    PyBuffer_Release(&x);
-    PyBuffer_Release(&y);
-    if (PyErr_Occurred())
-        return NULL;
-#ifdef __linux__
-    if (WIFEXITED(state) && WEXITSTATUS(state) == 77)
-        Py_RETURN_NONE;
-    return PyBool_FromLong(WIFEXITED(state) && WEXITSTATUS(state) == 0);
-#else
-    (void)state;
     (void)trespass;
     Py_RETURN_NONE;
-#endif
 }
 
 static PyMethodDef methods[] = {{"run", run, METH_VARARGS, NULL},
@@ -286,8 +284,9 @@ static PyMethodDef methods[] = {{"run", run, METH_VARARGS, NULL},
                                 {"state", state, METH_VARARGS, NULL},
                                 {"collide", collide, METH_VARARGS, NULL},
                                 {"side_by_side", side_by_side, METH_VARARGS, NULL},
+                                {"repeat", repeat, METH_VARARGS, NULL},
                                 {"calls_in", calls_in, METH_VARARGS, NULL},
-                                {"steps_confined", steps_confined, METH_VARARGS, NULL},
+                                {"confined", confined, METH_VARARGS, NULL},
                                 {NULL, NULL, 0, NULL}};
 
 static struct PyModuleDef module = {

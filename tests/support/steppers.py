@@ -1,0 +1,61 @@
+"""Builds the extensions of tests/embedding as a user's own package would; and `counting.c`."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import crnn
+
+SOURCES = Path(__file__).parents[1] / "embedding"
+
+BUILD = """
+import setuptools
+from Cython.Build import cythonize
+import crnn
+
+def stepper(name, header):
+    return setuptools.Extension(name, [name.replace(".", "/") + ".c"], include_dirs=[header],
+                                extra_compile_args=["-O2", "-Wall", "-Wextra", "-Werror"])
+
+setuptools.setup(
+    name="steppers",
+    packages=[],
+    ext_modules=[
+        stepper("stepper", crnn.get_include()),
+        stepper("newer.stepper", "newer"),
+        # -O1 takes two thirds of the time to compile.
+        *cythonize(setuptools.Extension("cython_stepper", ["cython_stepper.pyx"],
+                                        extra_compile_args=["-O1"]), quiet=True),
+    ],
+    script_args=["-q", "build_ext", "--inplace"],
+)
+"""
+
+
+def build_steppers(folder):
+    """Build `stepper` and `cython_stepper` in this folder.
+
+    In its folder `newer` stands the C extension again, built with the header of a later crnn.
+    """
+    newer = folder / "newer"
+    newer.mkdir()
+    for name in ("stepper.c", "cython_stepper.pyx"):
+        shutil.copy(SOURCES / name, folder)
+    shutil.copy(SOURCES / "stepper.c", newer)
+    header = (Path(crnn.get_include()) / "crnn.h").read_text()
+    later = header.replace("#define CRNN_API_VERSION 1\n", "#define CRNN_API_VERSION 2\n")
+    assert later != header
+    (newer / "crnn.h").write_text(later)
+    process = subprocess.run(
+        [sys.executable, "-P", "-c", BUILD], cwd=folder, capture_output=True, text=True, timeout=600
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+
+
+def build_counting(folder):
+    """Build the library that counts a thread's calls to allocate and to lock; return its path."""
+    library = folder / "counting.so"
+    command = ["cc", "-O1", "-Wall", "-shared", "-fPIC", SOURCES / "counting.c", "-o", library]
+    subprocess.run([*command, "-ldl"], check=True)
+    return library
