@@ -14,8 +14,11 @@ def switched_on(name):
 
 
 DEBUG = switched_on("CRNN_DEBUG")
+# Sanitizers of GCC or Clang, such as "address,undefined" (tests/proofs/proofs.mk)
+SANITIZERS = os.environ.get("CRNN_SANITIZE", "")
 X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 
+LINK_FLAGS = []
 if sys.platform == "win32":  # MSVC
     FLAGS = ["/Od", "/Zi"] if DEBUG else ["/O2"]
     VARIANTS = {"_avx2": ["/arch:AVX2"], "_avx512": ["/arch:AVX512"]}
@@ -29,6 +32,10 @@ else:  # GCC or Clang
         # From 14 on, GCC leaves some sums of products without FMA for its generic processor, which
         # differ then between tiles. Clang takes the flag and does nothing.
         FLAGS.append("--param=avoid-fma-max-bits=0")
+    if SANITIZERS:
+        FLAGS += ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
+        LINK_FLAGS.append(f"-fsanitize={SANITIZERS}")
+        FLAGS += LINK_FLAGS
     AVX512 = ["-march=x86-64-v4", "-mprefer-vector-width=512"]
     VARIANTS = {"_avx2": ["-march=x86-64-v3"], "_avx512": AVX512}
     INLINE = "inline __attribute__((always_inline))"
@@ -59,13 +66,16 @@ for module, own_flags in MODULES.items():
         # What the loops call inline is inlined, whatever the compiler thinks of the size.
         define_macros=[("CYTHON_INLINE", INLINE), ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=FLAGS + own_flags,
+        extra_link_args=LINK_FLAGS,
     )
     extension.cython_directives = DIRECTIVES
     extension.required = switched_on("CRNN_REQUIRE_NATIVE") or switched_on("CIBUILDWHEEL")
     extensions.append(extension)
 
 NO_EXTENSIONS = switched_on("CRNN_NO_EXTENSIONS") or os.environ.get("CRNN_PURE_WHEEL") == "1"
+# What was compiled with other flags is not used.
+KIND = SANITIZERS.replace(",", "-") or ("debug" if DEBUG else "release")
 setup(
     ext_modules=[] if NO_EXTENSIONS else extensions,
-    options={"build": {"build_base": "build/debug" if DEBUG else "build/release"}},
+    options={"build": {"build_base": f"build/{KIND}"}},
 )

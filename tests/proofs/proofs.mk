@@ -99,3 +99,61 @@ file-faults: $(VENV)/test
 # Threads side by side; best with a free-threaded Python: `make proof-threads PYTHON=python3.14t`.
 proof-threads: $(VENV)/test
 	$(VENV)/bin/python -P tests/proofs/threads.py --rounds $(or $(ROUNDS),20)
+
+.PHONY: sanitize sanitize-threads valgrind realtime interrupts
+
+# Sanitizers. Each has a build of its own (CRNN_SANITIZE in setup.py) in an environment of its own.
+# A report ends the run. The runtime has to be there before Python. Leaks are not looked for: Python
+# itself leaks at exit. Freed memory is kept, so test_memory_stays_flat is left out. The tests
+# marked `loops` sweep over sizes and take much longer: name them in SANITIZE_ARGS.
+SANITIZE_ARGS ?= -m 'not loops and not slow' -k 'not stays_flat' tests/kernels tests/network \
+    tests/embedding tests/applications/test_archive.py tests/applications/test_model_files.py
+SANITIZE_SETS ?= avx512 avx2 baseline
+THREAD_TESTS ?= tests/kernels/test_threads.py tests/kernels/test_interrupts.py \
+    tests/network/test_stream_threads.py tests/embedding/test_threads.py
+ASAN = LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
+    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONSAFEPATH=1
+TSAN = LD_PRELOAD="$$($(CC) -print-file-name=libtsan.so)" PYTHONSAFEPATH=1 \
+    TSAN_OPTIONS="halt_on_error=1 suppressions=$(abspath tests/proofs/sanitizers/threads.supp)"
+
+# Each of these sets that the processor runs: CRNN_CPU is an error for another.
+sanitize: $(VENV)-address-undefined/test
+	for set in $(SANITIZE_SETS); do \
+	    CRNN_CPU=$$set $(VENV)-address-undefined/bin/python -P -c 'import crnn' || continue; \
+	    CRNN_CPU=$$set $(ASAN) $(VENV)-address-undefined/bin/pytest --implementations=native \
+	        -p no:cacheprovider $(SANITIZE_ARGS) || exit 1; \
+	done
+
+# The pool of threads alone, in C, and then the tests about threads.
+sanitize-threads: $(VENV)-thread/test
+	$(CC) -O1 -g -fsanitize=thread -Icrnn/kernels/headers tests/proofs/sanitizers/pool.c \
+	    -o $(VENV)-thread/pool -lpthread
+	TSAN_OPTIONS=halt_on_error=1 $(VENV)-thread/pool $(POOL_CALLS)
+	$(TSAN) $(VENV)-thread/bin/pytest --implementations=native -p no:cacheprovider $(THREAD_TESTS)
+
+# What is read before it is written, which the address sanitizer does not see. Valgrind knows no
+# AVX-512.
+VALGRIND_ARGS ?= tests/kernels/test_predict.py tests/kernels/test_gradient.py \
+    tests/network/test_compiled_stream.py tests/network/test_files.py
+valgrind: $(VENV)/test
+	PYTHONSAFEPATH=1 PYTHONMALLOC=malloc CRNN_CPU=avx2 valgrind --error-exitcode=1 --quiet \
+	    --leak-check=no --suppressions=tests/proofs/sanitizers/valgrind.supp \
+	    $(VENV)/bin/python -m pytest --implementations=native -p no:cacheprovider $(VALGRIND_ARGS)
+
+realtime: $(VENV)/test
+	PYTHONSAFEPATH=1 $(VENV)/bin/python tests/proofs/realtime.py $(REALTIME_ARGS)
+
+interrupts: $(VENV)/test
+	PYTHONSAFEPATH=1 $(VENV)/bin/python tests/proofs/interrupts.py $(INTERRUPTS_ARGS)
+
+$(VENV)-address-undefined/bin/python $(VENV)-thread/bin/python:
+	$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)
+
+$(VENV)-address-undefined/test: EXTRAS = test
+$(VENV)-address-undefined/test: $(VENV)-address-undefined/bin/python $(SOURCES)
+	CRNN_SANITIZE=address,undefined CRNN_REQUIRE_NATIVE=1 $(INSTALL)
+	@$(RECORD) $@
+$(VENV)-thread/test: EXTRAS = test
+$(VENV)-thread/test: $(VENV)-thread/bin/python $(SOURCES)
+	CRNN_SANITIZE=thread CRNN_REQUIRE_NATIVE=1 $(INSTALL)
+	@$(RECORD) $@
