@@ -21,4 +21,5 @@ void WINAPI WakeConditionVariable(CONDITION_VARIABLE *);
 HANDLE WINAPI CreateThread(void *, size_t, LPTHREAD_START_ROUTINE, LPVOID, DWORD, DWORD *);
 BOOL WINAPI CloseHandle(HANDLE);
 BOOL WINAPI SwitchToThread(void);
+unsigned long long WINAPI GetTickCount64(void);
 #endif
