@@ -59,6 +59,9 @@ __all__ = [
 DESCRIPTION = "crnn"
 # Descriptions take some hundred bytes, and one of a text model some kilobytes.
 MAX_DESCRIPTION_BYTES = 1 << 16
+# File systems take names of 255 bytes. In those of temporary files, a longer name than this is
+# replaced by its checksum.
+LONGEST_STEM = 200
 # So many writers of one path at the same time get names that the next writer looks for, if they
 # are killed.
 WRITERS = 8
@@ -404,7 +407,7 @@ def write_file(path: str | os.PathLike[str], fill: Callable[[BinaryIO], object])
     try:
         mode = os.stat(target).st_mode
     except OSError:
-        mode = stat.S_IFREG
+        mode = stat.S_IFREG | 0o666
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         # Renaming would replace it: /dev/null, for one who may do that.
         raise OSError(errno.EINVAL, "expected a path for a file, got a device or a pipe", target)
@@ -412,7 +415,8 @@ def write_file(path: str | os.PathLike[str], fill: Callable[[BinaryIO], object])
     temporary, folder, file = "", -1, -1
     try:
         folder = _open_folder(os.path.dirname(target) or os.curdir)
-        temporary, file = _create_temporary(target)
+        # Whoever may not read the old file may not read the new one.
+        temporary, file = _create_temporary(target, mode & 0o777 | 0o600)
         with open(file, "wb", closefd=False) as content:
             fill(content)
             content.flush()
@@ -474,17 +478,24 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
 
 
 def _temporary_path(target: str, number: int | str) -> str:
-    return f"{target}.crnn-{number}.tmp"
+    folder, name = os.path.split(target)
+    encoded = os.fsencode(name)
+    if len(encoded) > LONGEST_STEM:
+        name = hashlib.sha256(encoded).hexdigest()
+    return os.path.join(folder, f"{name}.crnn-{number}.tmp")
 
 
-def _create_temporary(target: str) -> tuple[str, int]:
-    """Create a file that no other writer uses; return its path and its descriptor, locked."""
+def _create_temporary(target: str, mode: int) -> tuple[str, int]:
+    """Create a file that no other writer uses; return its path and its descriptor, locked.
+
+    The system's umask takes permissions off `mode`.
+    """
     # The last one is for a file system without locks, where leftovers keep their numbers.
     for number in (*range(WRITERS), secrets.token_hex(4)):
         temporary = _temporary_path(target, number)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         try:
-            descriptor = os.open(temporary, flags, 0o666)
+            descriptor = os.open(temporary, flags, mode)
         except FileExistsError:
             continue
         try:

@@ -140,6 +140,10 @@ class Optimizer:
         vectors = dict.fromkeys(self._vectors) | memory
         self._state = _State(theta, vectors, (steps,), steps, (last_lr,))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle keeps: it counts its own steps."""
+        return self.__dict__ | {"_state": self._state._replace(counted=(self.steps,))}
+
     def check_owner(self, theta: Array) -> None:
         """Raise a ValueError if it belongs to another network.
 

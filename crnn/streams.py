@@ -1,6 +1,5 @@
 """Streams: networks whose inputs come one step at a time."""
 
-import threading
 from abc import ABC
 from collections.abc import Callable
 from typing import Any, Generic
@@ -111,8 +110,7 @@ class Stream(ABC, Generic[StateT]):
         ):
             check_out(out, new)
         x_t = x_t.reshape(-1, self.input_size)
-        with self._alone:
-            self._through_layers(x_t, out.reshape(len(x_t), self.output_size))
+        self._alone.call(self._through_layers, x_t, out.reshape(len(x_t), self.output_size))
         return out
 
     def _through_layers(self, x_t: Array, out: Array) -> None:
@@ -157,28 +155,31 @@ class Stream(ABC, Generic[StateT]):
         else:
             steps, ends = self._convert("x", x, "time inputs", lengths)
         batch = steps if steps.ndim == 3 else steps[None]
-        with self._alone:
-            if batch.shape[1] <= SHORT_BLOCK and ends is None:
-                y = np.empty((*batch.shape[:2], self.output_size), self.dtype)
-                before = [h.copy() for h in self._states]
-                try:
-                    for t in range(batch.shape[1]):
-                        self._through_layers(np.ascontiguousarray(batch[:, t]), y[:, t])
-                except BaseException:
-                    # All steps or none, where memory lacks or Ctrl-C comes between two
-                    self._states = before
-                    raise
-            else:
-                states = np.stack(self._states)
-                y = self._network.predict_steps(batch, states, states, ends)
-                self._states = list(states)
+        y: Array = self._alone.call(self._through_steps, batch, ends)
         return y if steps.ndim == 3 else y[0]
+
+    def _through_steps(self, batch: Array, ends: IntArray | None) -> Array:
+        """Read a block (B, T, I), move the states on, return the outputs (B, T, O)."""
+        if batch.shape[1] > SHORT_BLOCK or ends is not None:
+            states = np.stack(self._states)
+            y = self._network.predict_steps(batch, states, states, ends)
+            self._states = list(states)
+            return y
+        y = np.empty((*batch.shape[:2], self.output_size), self.dtype)
+        before = [h.copy() for h in self._states]
+        try:
+            for t in range(batch.shape[1]):
+                self._through_layers(np.ascontiguousarray(batch[:, t]), y[:, t])
+        except BaseException:
+            # All steps or none, where memory lacks or Ctrl-C comes between two
+            self._states = before
+            raise
+        return y
 
     @property
     def state(self) -> StateT:
         """A copy of the last states; may be assigned to."""
-        with self._alone:
-            states = np.stack(self._states)
+        states = self._copied_states()
         state: StateT = self._network.architecture.public_states(
             states, single=self.batch_size is None
         )
@@ -187,9 +188,7 @@ class Stream(ABC, Generic[StateT]):
     @state.setter
     def state(self, value: StateLike) -> None:
         B, single = self.batch_size or 1, self.batch_size is None
-        states = sequences.states(self._network, "state", value, B, single).copy()
-        with self._alone:
-            self._states = list(states)
+        self._set_states(sequences.states(self._network, "state", value, B, single).copy())
 
     @state.deleter
     def state(self) -> None:
@@ -203,8 +202,14 @@ class Stream(ABC, Generic[StateT]):
         RuntimeError
             Another thread is using this stream.
         """
-        with self._alone:
-            self._states = list(self._network.first_states(None, self.batch_size or 1))
+        self._set_states(self._network.first_states(None, self.batch_size or 1))
+
+    def _copied_states(self) -> Array:
+        states: Array = self._alone.call(lambda: np.stack(self._states))
+        return states
+
+    def _set_states(self, states: Array) -> None:
+        self._alone.call(setattr, self, "_states", list(states))
 
     def copy(self) -> "Stream[StateT]":
         """Return a stream that goes on from the same states, independent of this one.
@@ -218,8 +223,7 @@ class Stream(ABC, Generic[StateT]):
         RuntimeError
             Another thread is using this stream.
         """
-        with self._alone:
-            states = np.stack(self._states)
+        states = self._copied_states()
         twin = object.__new__(Stream)
         twin.__dict__.update(self.__dict__)
         twin._start(states)
@@ -239,18 +243,37 @@ class Stream(ABC, Generic[StateT]):
 
 
 class _OneThread:
-    """A `with` block that refuses a second thread."""
+    """Makes calls for one thread at a time, and refuses a second.
+
+    Ctrl-C may come between any two instructions, and right after every call. So this is neither a
+    lock, of which the holder could be unknown then, nor a `with` block, whose end is a call.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Under 0: what the call that is running has put there
+        self._running: dict[int, object] = {}
 
-    def __enter__(self) -> None:
-        if not self._lock.acquire(blocking=False):
-            raise RuntimeError(STREAM_BUSY)
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Return what the function returns.
 
-    # Three arguments, because a tuple of them would take memory, and without it keep the lock
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._lock.release()
+        Raises
+        ------
+        RuntimeError
+            Another call is running.
+        """
+        mine, running = object(), self._running
+        try:
+            if running.setdefault(0, mine) is not mine:
+                raise RuntimeError(STREAM_BUSY)
+            return function(*args)
+        finally:
+            # No call is made here.
+            try:
+                is_mine = running[0] is mine
+            except KeyError:
+                is_mine = False
+            if is_mine:
+                del running[0]
 
 
 # Compiled classes that count as a `Stream`

@@ -44,6 +44,10 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         # it is the memory for a dtype's name.
         blocks.forget()
         return np.empty(shape, dtype)
+    except BaseException:
+        # Ctrl-C may have come between a block and its count.
+        blocks.forget()
+        raise
 
 
 def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -114,6 +118,7 @@ class _Blocks:
     """
 
     def __init__(self) -> None:
+        self._is_lending = False
         self._begin()
 
     def _begin(self) -> None:
@@ -125,13 +130,25 @@ class _Blocks:
     def forget(self) -> None:
         """Let go of all blocks, those in use with their last arrays; they count no longer.
 
-        For after a MemoryError, which may have come between a block and its count.
+        For after an exception, which may have come between a block and its count.
         """
         self._idle.clear()
         self._returned.has_lost = True
 
     def lend(self, size: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _Loan | None:
-        """Return a loan of `size` bytes or more, or None if that were too much memory."""
+        """Return a loan of `size` bytes or more, or None if that were too much memory.
+
+        None, too, for a signal's handler or a finalizer that is called while this runs.
+        """
+        if self._is_lending:
+            return None
+        self._is_lending = True
+        try:
+            return self._lend(size, shape, dtype)
+        finally:
+            self._is_lending = False
+
+    def _lend(self, size: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _Loan | None:
         if self._returned.has_lost:
             self._begin()
         while self._returned:

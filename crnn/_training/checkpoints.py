@@ -49,17 +49,18 @@ class Checkpoint:
     def __init__(self, path: str | os.PathLike[str], every: int, settings: dict[str, Any]) -> None:
         if not isinstance(path, (str, os.PathLike)):
             raise TypeError(f"checkpoint: expected a path, got {path!r}")
-        self._path = Path(path)
+        # Absolute: the working folder may change during the run.
+        self._path = Path(path).absolute()
         self._every = every
         self._settings = json.loads(json.dumps(settings))
         # An error now, not after an epoch
         # Texts: with a path, functions of `os` raise a TypeError where memory lacks.
-        if not os.path.isdir(str(self._path.absolute().parent)):
+        if not os.path.isdir(str(self._path.parent)):
             raise FileNotFoundError(
-                f"checkpoint: expected a path in a folder that exists, got {self._path}"
+                f"checkpoint: expected a path in a folder that exists, got {path}"
             )
         if os.path.isdir(str(self._path)):
-            raise IsADirectoryError(f"checkpoint: expected a file, got the folder {self._path}")
+            raise IsADirectoryError(f"checkpoint: expected a file, got the folder {path}")
 
     def is_due(self, epoch: int) -> bool:
         """Whether it is written after this epoch, the last one aside."""

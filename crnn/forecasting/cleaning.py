@@ -12,6 +12,7 @@ again a season later is none. Where exceptions are frequent, the last numbers ar
 A number is never judged by later ones, so a series may be read row by row.
 """
 
+import copy
 from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -190,6 +191,13 @@ class Cleaner:
         self._run.clear()
         # By row the errors of the exceptions of the last season, or of the last rows
         self._exceptions: dict[int, float] = {}
+
+    def copy(self) -> "Cleaner":
+        """Return one that goes on from here, independent of this one."""
+        twin = copy.copy(self)
+        for changing in ("values", "_run", "_numbers", "_exceptions"):
+            setattr(twin, changing, getattr(self, changing).copy())
+        return twin
 
     def push(self, number: float, inputs: float = 0.0) -> float:
         """Read a number, and return the error of its prediction."""

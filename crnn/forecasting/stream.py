@@ -1,5 +1,7 @@
 """Predictions of a series that comes row by row."""
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,6 +11,17 @@ from crnn.forecasting.fitted import Fitted
 from crnn.forecasting.recipe import Floats, differenced
 
 __all__ = ["Stream"]
+
+
+class _State(NamedTuple):
+    """What a stream keeps from row to row: one object, so that it changes as a whole."""
+
+    rows: int
+    lagged: Floats
+    known: Floats
+    beginning: list[float]
+    """The first numbers, until there is a cleaner."""
+    cleaner: Cleaner | None
 
 
 class Stream:
@@ -23,11 +36,8 @@ class Stream:
         self._num_known = fitted.num_columns - fitted.num_lagged
         # A forecast can depend on the context, and a change of level rewrites the last rows.
         self._kept = fitted.context + SHIFT_AFTER + 2
-        self._rows = 0
-        self._lagged = np.empty((0, fitted.num_lagged))
-        self._known = np.empty((0, self._num_known))
-        self._beginning: list[float] = []
-        self._cleaner: Cleaner | None = None
+        lagged, known = np.empty((0, fitted.num_lagged)), np.empty((0, self._num_known))
+        self._state = _State(0, lagged, known, [], None)
 
     def step(self, value: float, lagged: npt.ArrayLike = (), known: npt.ArrayLike = ()) -> float:
         """Read a row, and predict the number of the next one.
@@ -51,18 +61,24 @@ class Stream:
         ValueError, TypeError
             A shape or value does not fit; the stream is as before.
         """
-        fitted, recipe = self._fitted, self._fitted.recipe
         series = _numbers("value", [value], 1)
-        lagged_row = _numbers("lagged", lagged, fitted.num_lagged)
+        lagged_row = _numbers("lagged", lagged, self._fitted.num_lagged)
         known_row = _numbers("known", known, self._num_known)
-        self._lagged = np.vstack([self._lagged, lagged_row])[-self._kept :]
+        prediction, state = self._read(series, lagged_row, known_row)
+        # The last thing: the stream is as before where anything is raised, such as by Ctrl-C.
+        self._state = state
+        return prediction
+
+    def _read(self, series: Floats, lagged_row: Floats, known_row: Floats) -> tuple[float, _State]:
+        """Return the prediction after a row, and the state."""
+        fitted, recipe, before = self._fitted, self._fitted.recipe, self._state
+        lagged = np.vstack([before.lagged, lagged_row])[-self._kept :]
         # The known columns of the first row were not passed, and are not read: see Fitted.skipped.
-        rows = [self._known, known_row] if self._rows else [known_row, known_row]
-        self._known = np.vstack(rows)[-self._kept - 1 :]
-        self._rows += 1
-        if self._rows <= fitted.skipped:
-            return float("nan")
-        columns, length = Columns(self._lagged, self._known), len(self._lagged)
+        known = np.vstack([before.known if before.rows else known_row, known_row])
+        state = before._replace(rows=before.rows + 1, lagged=lagged, known=known[-self._kept - 1 :])
+        if state.rows <= fitted.skipped:
+            return float("nan"), state
+        columns, length = Columns(state.lagged, state.known), len(lagged)
 
         lost = sum(recipe.differences)
         explained = columns.limited(fitted.column_limits).of_rows(length)[-1 - lost :]
@@ -72,20 +88,23 @@ class Stream:
             number -= float(explained[-1] @ effects)
         elif recipe.effects == "step" and len(explained) > lost:
             on_step = float(differenced(explained @ effects, recipe.differences)[-1])
-        if self._cleaner is not None:
-            self._cleaner.push(number, on_step)
-            del self._cleaner.values[: -self._kept]
+        if before.cleaner is not None:
+            cleaner = before.cleaner.copy()
+            cleaner.push(number, on_step)
+            del cleaner.values[: -self._kept]
         else:
-            self._beginning.append(number)
-            if self._rows < fitted.needed:
-                return float("nan")
-            beginning = np.array(self._beginning)
-            self._cleaner = fitted.cleaner(beginning)
-        values = np.array(self._cleaner.values)
-        cleaned = Cleaned.of(values, self._cleaner.offset).after(length - len(values))
+            beginning = [*before.beginning, number]
+            state = state._replace(beginning=beginning)
+            if state.rows < fitted.needed:
+                return float("nan"), state
+            cleaner = fitted.cleaner(np.array(beginning))
+        values = np.array(cleaner.values)
+        cleaned = Cleaned.of(values, cleaner.offset).after(length - len(values))
         forecast: Floats = fitted.forecast_cleaned(cleaned, columns, np.array([length]), 1)
         prediction = float(forecast[0, 0])
-        return prediction if self._floor is None else max(prediction, self._floor)
+        if self._floor is not None:
+            prediction = max(prediction, self._floor)
+        return prediction, state._replace(cleaner=cleaner)
 
 
 def _numbers(name: str, values: npt.ArrayLike, count: int) -> Floats:

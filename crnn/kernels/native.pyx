@@ -63,6 +63,8 @@ def _choose_instruction_set():
     runs = {"avx512": cpu_supports_avx512(), "avx2": cpu_supports_avx2(), "baseline": True}
     # Some builds have fewer: one for several architectures has the baseline alone.
     supported = [name for name in runs if runs[name] and find_spec(f"crnn.kernels._{name}")]
+    if not supported:
+        raise ImportError("expected compiled loops that this processor runs, got none")
     name = os.environ.get("CRNN_CPU")
     if not name:
         return supported[0], "the best that this processor runs"

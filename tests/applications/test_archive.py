@@ -5,6 +5,7 @@ import io
 import json
 import os
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -176,6 +177,31 @@ def test_leftovers_of_killed_writers_are_removed(tmp_path, content):
     (tmp_path / "good.npz.crnn-7.tmp").touch()
     archive.write(tmp_path / "good.npz", DESCRIPTION, arrays_of())
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted([*others, "good.npz"])
+
+
+def test_a_long_name(tmp_path, content):
+    """As long as file systems take; what killed writers have left is found."""
+    path = tmp_path / ("ö" * 125 + ".npz")
+    Path(archive._temporary_path(str(path), 0)).touch()
+    archive.write(path, DESCRIPTION, arrays_of())
+    assert {file.name for file in tmp_path.iterdir()} == {"good.npz", path.name}
+    assert path.read_bytes() == content
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the permissions of POSIX")
+def test_nobody_gets_permissions_by_a_new_file(tmp_path):
+    path = tmp_path / "private.npz"
+    before = os.umask(0o022)
+    try:
+        modes = []
+        for mode in (None, 0o600, 0o444, 0o660):
+            if mode is not None:
+                path.chmod(mode)
+            archive.write(path, DESCRIPTION, arrays_of())
+            modes.append(path.stat().st_mode & 0o777)
+    finally:
+        os.umask(before)
+    assert modes == [0o644, 0o600, 0o644, 0o640]
 
 
 def test_writers_at_the_same_time(tmp_path):

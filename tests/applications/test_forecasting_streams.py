@@ -92,4 +92,22 @@ def test_a_stream_stays_small():
     for value in np.tile(series, 5):
         prediction = stream.step(value)
     assert prediction == pytest.approx(model.forecast(np.tile(series, 5), 1)[0], rel=1e-9)
-    assert len(stream._cleaner.values) < ROWS
+    assert len(stream._state.cleaner.values) < ROWS
+
+
+def test_a_row_that_is_interrupted_is_not_read(monkeypatch):
+    series, columns = series_with_columns(1, 2)
+    model = Forecaster(hidden_size=2, epochs=1).fit(series, *columns)
+    stream, other = model.stream(), model.stream()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    for number in range(60):
+        row = series[number], columns[0][number], columns[1][number + 1]
+        if number > model.needed:
+            with monkeypatch.context() as patch:
+                patch.setattr(type(model.fitted), "forecast_cleaned", interrupt)
+                with pytest.raises(KeyboardInterrupt):
+                    stream.step(*row)
+        np.testing.assert_equal(stream.step(*row), other.step(*row))

@@ -163,6 +163,17 @@ def test_auto_warns_when_the_loops_behind_the_extension_are_broken(report, copy)
 
 
 @pytest.mark.native
+def test_auto_warns_when_no_loops_are_for_this_processor(report, copy):
+    for path in extensions(copy):
+        if path.name.startswith("_"):
+            path.unlink()
+    implementation, messages = report(copy)
+    assert implementation == "python"
+    assert [category for category, _ in messages] == ["RuntimeWarning"]
+    assert "loops that this processor runs" in messages[0][1]
+
+
+@pytest.mark.native
 def test_python_does_not_touch_a_broken_extension(report, with_broken_extensions):
     outcome = report(with_broken_extensions, CRNN_IMPLEMENTATION="python")
     assert outcome == ("python", [])

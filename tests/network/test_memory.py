@@ -142,3 +142,36 @@ def test_small_arrays_come_from_numpy(blocks):
     array = memory.empty((3, 5), FLOAT)
     assert (array.shape, array.dtype) == ((3, 5), FLOAT)
     assert array.base is None
+
+
+def test_a_handler_of_a_signal_may_come_at_any_moment(blocks):
+    """As a finalizer may: here while a block is taken from the idle ones."""
+
+    class Idle(list):
+        results = ()
+
+        def remove(self, block):
+            self.results = [*self.results, memory.zeros(LARGE, FLOAT)]
+            super().remove(block)
+
+    memory.empty(LARGE, FLOAT)
+    blocks._idle = Idle()
+    array = memory.empty(LARGE, FLOAT)
+    (other,) = blocks._idle.results
+    assert not np.shares_memory(array, other)
+    del array, other
+    assert memory.empty(LARGE, FLOAT).base is not None
+
+
+def test_an_exception_of_a_handler_loses_no_count(blocks, monkeypatch):
+    def interrupted(size):
+        raise KeyboardInterrupt
+
+    kept = memory.empty(LARGE, FLOAT)
+    with monkeypatch.context() as patch:
+        patch.setattr(memory, "_Block", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            memory.empty(LARGE, FLOAT)
+    del kept
+    array = memory.empty(LARGE, FLOAT)
+    assert blocks._lent == blocks._total == array.nbytes

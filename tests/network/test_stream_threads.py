@@ -2,10 +2,12 @@
 
 import contextlib
 import copy
+import signal
 import threading
 import time
 
 import numpy as np
+import pytest
 from network_problems import I, inputs
 from stream_problems import in_steps, state_of
 
@@ -125,3 +127,28 @@ def test_streams_of_several_threads(network_of_family):
     assert len(results) == 6
     for y in results.values():
         assert np.array_equal(y, expected)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no timers")
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_the_stream_is_free_after_an_interrupt(network_of_family, num_layers):
+    """At whatever moment of a step the exception comes."""
+    net = network_of_family(num_layers=num_layers)
+    stream, x = net.stream(), inputs(net, None, 1)[0]
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    def step_until(delay):
+        signal.setitimer(signal.ITIMER_REAL, delay)
+        while True:
+            stream.step(x)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for number in range(200):
+            with pytest.raises(KeyboardInterrupt):
+                step_until(1e-4 + 1e-6 * number)
+            assert np.isfinite(stream.step(x)).all()
+    finally:
+        signal.signal(signal.SIGALRM, before)

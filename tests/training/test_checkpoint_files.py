@@ -223,6 +223,21 @@ def test_a_folder_that_is_missing(tmp_path):
     assert np.array_equal(net.flat_params, before)
 
 
+def test_the_working_folder_may_change(tmp_path, monkeypatch):
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    net, (x, y) = crnn.RNN(I, 4, O, seed=0), data()
+
+    def change(net, history):
+        monkeypatch.chdir(tmp_path / "other")
+
+    net.fit(x, y, epochs=3, checkpoint="run.npz", callbacks=[change])
+    assert not list((tmp_path / "other").iterdir())
+    monkeypatch.chdir(tmp_path)
+    history = crnn.RNN(I, 4, O, seed=0).fit(x, y, epochs=3, checkpoint="run.npz", resume=True)
+    assert len(history.loss) == 3
+
+
 def test_a_folder_is_no_place_for_it(tmp_path):
     net = crnn.RNN(I, 4, O, seed=3)
     before = net.flat_params.copy()

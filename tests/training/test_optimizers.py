@@ -7,6 +7,9 @@ PyTorch's formulas, with the velocity zero at first::
     theta = theta - lr v                  without
 """
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from network_problems import DTYPES
@@ -344,3 +347,20 @@ def test_each_fit_without_optimizer_has_its_own(build_network):
         net = build_network(seed=seed)
         net.fit(x, y, epochs=1)
         net.fit(x, y, epochs=1)
+
+
+def test_copies_of_an_optimizer_count_their_own_steps(build_network):
+    net, (x, y) = build_network(seed=0), problem(seed=0)
+    optimizer = crnn.Adam(0.1)
+    net.train_step(x, y, optimizer)
+    optimizer.lr = 0.05
+    copies = [copy.copy(optimizer), copy.deepcopy(optimizer)]
+    twin, of_twin = pickle.loads(pickle.dumps((net, optimizer)))
+    for _ in range(3):
+        net.train_step(x, y, optimizer)
+    assert [(made.steps, made.last_lr) for made in copies] == [(1, 0.1), (1, 0.1)]
+    # Both together go on as the first ones did.
+    for _ in range(3):
+        twin.train_step(x, y, of_twin)
+    assert (of_twin.steps, of_twin.last_lr) == (optimizer.steps, optimizer.last_lr)
+    assert np.array_equal(twin.flat_params, net.flat_params)

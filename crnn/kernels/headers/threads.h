@@ -89,15 +89,43 @@ typedef struct {
     int is_stopped; /* what all members go by until they meet here again */
 } Barrier;
 
+#if defined(__x86_64__) || defined(_M_X64)
+typedef unsigned int FloatControl; /* the register's width differs by architecture */
+/* Flush-to-zero and denormals-are-zero, bits 15 and 6 of MXCSR. */
+static inline FloatControl flush_denormals(void) {
+    FloatControl before = _mm_getcsr();
+    _mm_setcsr(before | 0x8040);
+    return before;
+}
+static inline void restore_denormals(FloatControl before) { _mm_setcsr(before); }
+#elif defined(__aarch64__) && defined(__GNUC__)
+typedef unsigned long FloatControl;
+/* FZ, bit 24 of FPCR. */
+static inline FloatControl flush_denormals(void) {
+    FloatControl before;
+    __asm__ __volatile__("mrs %0, fpcr" : "=r"(before));
+    __asm__ __volatile__("msr fpcr, %0" : : "r"(before | 1ul << 24));
+    return before;
+}
+static inline void restore_denormals(FloatControl before) {
+    __asm__ __volatile__("msr fpcr, %0" : : "r"(before));
+}
+#else
+typedef int FloatControl;
+static inline FloatControl flush_denormals(void) { return 0; }
+static inline void restore_denormals(FloatControl before) { (void)before; }
+#endif
+
 /* Seconds between two questions: a caller waits for the GIL each time. */
 #define ASK_SECONDS 0.05
 
 /* What may end a call early. The calling thread alone uses what is not atomic. */
 typedef struct {
     crnn_atomic is_stopped;
-    int (*ask)(void); /* whether the call is to end */
-    double work;      /* multiply-adds since the last look at the clock */
-    double due;       /* when to ask next, in seconds */
+    int (*ask)(void);     /* whether the call is to end */
+    double work;          /* multiply-adds since the last look at the clock */
+    double due;           /* when to ask next, in seconds */
+    FloatControl control; /* the caller's register, for code of Python that `ask` runs */
 } Interrupt;
 
 /* A member's place in its team. */
@@ -149,8 +177,10 @@ static void ask_if_due(Interrupt *interrupt) {
     interrupt->work = 0;
     if (seconds_now() < interrupt->due)
         return;
+    restore_denormals(interrupt->control);
     if (!atomic_get(&interrupt->is_stopped) && interrupt->ask())
         atomic_set(&interrupt->is_stopped, 1);
+    flush_denormals();
     interrupt->due = seconds_now() + ASK_SECONDS;
 }
 
@@ -263,37 +293,10 @@ static inline void finish_job(Team team, int pieces) {
     team.mailboxes[team.index].jobs += pieces;
 }
 
-#if defined(__x86_64__) || defined(_M_X64)
-/* Flush-to-zero and denormals-are-zero, bits 15 and 6 of MXCSR. */
-static inline unsigned int flush_denormals(void) {
-    unsigned int before = _mm_getcsr();
-    _mm_setcsr(before | 0x8040);
-    return before;
-}
-static inline void restore_denormals(unsigned int before) { _mm_setcsr(before); }
-#elif defined(__aarch64__) && defined(__GNUC__)
-/* FZ, bit 24 of FPCR. */
-static inline unsigned long flush_denormals(void) {
-    unsigned long before;
-    __asm__ __volatile__("mrs %0, fpcr" : "=r"(before));
-    __asm__ __volatile__("msr fpcr, %0" : : "r"(before | 1ul << 24));
-    return before;
-}
-static inline void restore_denormals(unsigned long before) {
-    __asm__ __volatile__("msr fpcr, %0" : : "r"(before));
-}
-#else
-static inline int flush_denormals(void) { return 0; }
-static inline void restore_denormals(int before) { (void)before; }
-#endif
-
 static inline void run_member(Task task, void *call, Team team) {
-    /* No type of its own: the register's width differs by architecture. */
-#if defined(__aarch64__)
-    unsigned long before = flush_denormals();
-#else
-    unsigned int before = (unsigned int)flush_denormals();
-#endif
+    FloatControl before = flush_denormals();
+    if (team.interrupt && team.is_caller)
+        team.interrupt->control = before;
     task(call, team, NULL);
     restore_denormals(before);
 }
