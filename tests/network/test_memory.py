@@ -148,10 +148,12 @@ def test_a_handler_of_a_signal_may_come_at_any_moment(blocks):
     """As a finalizer may: here while a block is taken from the idle ones."""
 
     class Idle(list):
-        results = ()
+        results = None
 
         def remove(self, block):
-            self.results = [*self.results, memory.zeros(LARGE, FLOAT)]
+            if self.results is None:
+                self.results = []
+                self.results.append(memory.zeros(LARGE, FLOAT))
             super().remove(block)
 
     memory.empty(LARGE, FLOAT)
@@ -163,15 +165,14 @@ def test_a_handler_of_a_signal_may_come_at_any_moment(blocks):
     assert memory.empty(LARGE, FLOAT).base is not None
 
 
-def test_an_exception_of_a_handler_loses_no_count(blocks, monkeypatch):
-    def interrupted(size):
-        raise KeyboardInterrupt
+def test_an_exception_of_a_handler_loses_no_count(blocks):
+    class Idle(list):
+        def append(self, block):
+            raise KeyboardInterrupt
 
-    kept = memory.empty(LARGE, FLOAT)
-    with monkeypatch.context() as patch:
-        patch.setattr(memory, "_Block", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            memory.empty(LARGE, FLOAT)
-    del kept
+    memory.empty(LARGE, FLOAT)
+    blocks._idle = Idle()
+    with pytest.raises(KeyboardInterrupt):
+        memory.empty(LARGE, FLOAT)
     array = memory.empty(LARGE, FLOAT)
     assert blocks._lent == blocks._total == array.nbytes
