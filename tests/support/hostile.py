@@ -109,7 +109,8 @@ def read_forecaster(path):
     if model.needed < 500 and not model.fitted.num_columns:
         with np.errstate(all="ignore"):
             try:
-                model.forecast(np.arange(500.0) + 1, 2)
+                # As short as the model allows: each value takes time to clean.
+                model.forecast(np.arange(model.needed + 1.0) + 1, 2)
             except ValueError as error:
                 # Numbers of the file that overflow are refused where they are used.
                 assert not isinstance(error, crnn.ModelFileError)  # noqa: PT017
@@ -163,7 +164,7 @@ GENERATORS = {
 def _fit(path, generator, *, epochs, resume):
     """Train a network with dropout, whose generator is asked in each step."""
     rng = np.random.Generator(generator(0))
-    net = crnn.RNN(2, 3, 1, num_layers=2, dropout=0.25, dtype="float64", seed=rng)
+    net = crnn.RNN(2, 3, 1, num_layers=2, dropout=0.25, dtype="float64", init="uniform", seed=rng)
     x = np.linspace(-1, 1, 24).reshape(3, 4, 2)
     net.fit(
         x, x[..., :1], epochs=epochs, checkpoint=path, resume=resume, metrics=["mae"],
@@ -248,6 +249,7 @@ def read_table(path):
         "fill": (None, "previous", "linear", "zero")[choice // 7 % 4],
         "combine": (None, "sum", "mean")[choice // 3 % 3],
         "day_first": (None, True, False)[choice // 5 % 3],
+        "date_format": (None, None, None, "epoch", "%d.%m.%Y")[choice // 13 % 5],
     }
     others = [name for name in table.names if name != options["target"]]
     if others and choice % 3 == 0:
@@ -283,9 +285,10 @@ def read_by_command(path):
     """Describe a file, and forecast with it, as the commands do."""
     from crnn.cli.program import crnn as program
 
-    rows = "".join(f"2023-01-{day:02d},{day},1\n" for day in range(1, 29))
     data = path.with_name("rows.csv")
-    data.write_text(f"date,y,x\n{rows}2023-01-29,,1\n")
+    if not data.exists():
+        rows = "".join(f"2023-01-{day:02d},{day},1\n" for day in range(1, 29))
+        data.write_text(f"date,y,x\n{rows}2023-01-29,,1\n")
     nowhere = io.StringIO()
     with redirect_stdout(nowhere), redirect_stderr(nowhere), np.errstate(all="ignore"):
         program.main(["info", str(path)], standalone_mode=False)
