@@ -42,6 +42,7 @@ __all__ = [
     "boolean",
     "check_fields",
     "check_kind",
+    "check_regular",
     "kind",
     "list_of",
     "nested",
@@ -59,6 +60,8 @@ __all__ = [
 DESCRIPTION = "crnn"
 # Descriptions take some hundred bytes, and one of a text model some kilobytes.
 MAX_DESCRIPTION_BYTES = 1 << 16
+# NumPy writes headers of 118 bytes. Python's parser raises a MemoryError for some long ones.
+MAX_HEADER_BYTES = 1000
 # File systems take names of 255 bytes. In those of temporary files, a longer name than this is
 # replaced by its checksum.
 LONGEST_STEM = 200
@@ -384,6 +387,28 @@ def write(
     write_file(path, lambda file: file.write(content.getbuffer()))
 
 
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """Check that a path is not that of a device or a pipe, which may never end, or never begin.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Raises
+    ------
+    OSError
+        It is one, or there is nothing.
+    """
+    target = str(Path(path))
+    _check_mode(os.stat(target).st_mode, target)
+
+
+def _check_mode(mode: int, target: str) -> None:
+    """Raise an OSError if the mode of a path is that of a device or a pipe."""
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "expected a path for a file, got a device or a pipe", target)
+
+
 def write_file(path: str | os.PathLike[str], fill: Callable[[BinaryIO], object]) -> None:
     """Write a temporary file beside the path, then rename it, so that no partial file remains.
 
@@ -408,9 +433,8 @@ def write_file(path: str | os.PathLike[str], fill: Callable[[BinaryIO], object])
         mode = os.stat(target).st_mode
     except OSError:
         mode = stat.S_IFREG | 0o666
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        # Renaming would replace it: /dev/null, for one who may do that.
-        raise OSError(errno.EINVAL, "expected a path for a file, got a device or a pipe", target)
+    # Renaming would replace a device: /dev/null, for one who may do that.
+    _check_mode(mode, target)
     remove_leftovers(target)
     temporary, folder, file = "", -1, -1
     try:
@@ -553,6 +577,7 @@ def _opened(
     path: str | os.PathLike[str],
 ) -> Iterator[tuple[zipfile.ZipFile, Description]]:
     """Open a file and read its description; every error but those of the system names the path."""
+    check_regular(path)
     with open(str(Path(path)), "rb") as file:
         size = os.fstat(file.fileno()).st_size
         try:
@@ -621,7 +646,9 @@ def _array(member: bytes, dtype: np.dtype[Any], shape: tuple[int, ...] | None) -
     version = np.lib.format.read_magic(file)
     if version != (1, 0):
         raise ModelFileError(f"expected arrays in NumPy's format 1.0, got {version}")
-    got_shape, fortran_order, got_dtype = np.lib.format.read_array_header_1_0(file)
+    got_shape, fortran_order, got_dtype = np.lib.format.read_array_header_1_0(
+        file, max_header_size=MAX_HEADER_BYTES
+    )
     if shape is None:
         shape = ((len(member) - file.tell()) // dtype.itemsize,)
     stored = dtype.newbyteorder("<")

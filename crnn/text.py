@@ -388,7 +388,8 @@ def load(path: str | os.PathLike[str], *, implementation: str | None = None) -> 
         It cannot be opened.
     """
     description, arrays = archive.read(path, _shapes)
-    model = TextModel(description["vocabulary"], hidden_size=1)
+    # One mark is left out, and a vocabulary may begin with another.
+    model = TextModel(BOM + description["vocabulary"], hidden_size=1)
     model.net = loading.from_description(
         _network(description), arrays["parameters"], implementation=implementation
     )

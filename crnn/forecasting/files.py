@@ -58,7 +58,7 @@ FIELDS = FIELDS_1 | {
     "num_lagged": whole_number(0),
     "damping": number(0.0),
     "rows": whole_number(0),
-    "errors": nested({"origins": whole_number(0), "steps": whole_number(0)}),
+    "errors": nested({"origins": whole_number(0), "steps": whole_number(0, MAX_STEPS)}),
     "lowest": number(0.0),
     "limits": optional(
         nested(
@@ -132,8 +132,9 @@ def from_parts(
     fitted : Fitted
     said : dict
     """
-    known = _fields(description)["settings"].fields or ()
-    settings = {name: description["settings"].get(name) for name in known}
+    fields = _fields(description)
+    description = _known(description, fields)
+    settings = {name: description["settings"].get(name) for name in fields["settings"].fields or ()}
     columns = len(arrays["means"]) - 1
     anything = np.array([[-np.inf], [np.inf]]).repeat(columns, axis=1)
     limits = description.get("limits")
@@ -222,7 +223,9 @@ def shapes_of(description: archive.Description) -> archive.Shapes:
         It is none that `parts` made.
     """
     archive.check_kind(description, KIND, FILE_VERSION)
-    archive.check_fields(description, _fields(description))
+    fields = _fields(description)
+    archive.check_fields(description, fields)
+    description = _known(description, fields)
     network, recipe = description["network"], _recipe(description)
     if list(recipe.lags) != sorted(set(recipe.lags)):
         raise ModelFileError(f"recipe.lags: expected growing numbers, got {list(recipe.lags)}")
@@ -231,6 +234,8 @@ def shapes_of(description: archive.Description) -> archive.Shapes:
     if (
         columns < description.get("num_lagged", 0)
         or network["output_size"] != 1
+        # Each layer takes a kilobyte, and some bytes in a file of many models.
+        or network["num_layers"] != 1
         or network["bidirectional"]
         or not network["return_sequences"]
         or network.get("categorical")
@@ -242,7 +247,7 @@ def shapes_of(description: archive.Description) -> archive.Shapes:
         "means": (dtype, (columns + 1,)),
         "deviations": (dtype, (columns + 1,)),
     }
-    if description["version"] > 1:
+    if fields is FIELDS:
         errors = description["errors"]
         shapes |= {
             "effects": (dtype, (columns,)),
@@ -255,6 +260,19 @@ def shapes_of(description: archive.Description) -> archive.Shapes:
 def _fields(description: archive.Description) -> dict[str, archive.Field]:
     """Return the fields of a description's version."""
     return FIELDS_1 if description["version"] == 1 else FIELDS
+
+
+def _known(
+    description: archive.Description, fields: dict[str, archive.Field]
+) -> archive.Description:
+    """Return the fields of a checked description; what else it holds has not been checked."""
+    return {
+        name: _known(description[name], field.fields)
+        if field.fields and description[name] is not None
+        else description[name]
+        for name, field in fields.items()
+        if name in description
+    }
 
 
 def _recipe(description: archive.Description) -> Recipe:
