@@ -16,7 +16,11 @@ from crnn.onnx.sequences import changed_sequences
 from crnn.onnx.tensors import FORMATS, Attributes, array_of, attributes_of, is_long_list
 from crnn.onnx.values import LastStates, NetworkParts, RuntimeValue, Sequences, Value
 
-NUMBERS = (AttributeProto.FLOAT, AttributeProto.FLOATS, AttributeProto.INT, AttributeProto.INTS)
+NUMBERS = (AttributeProto.FLOAT, AttributeProto.INT)
+LISTS = {
+    AttributeProto.FLOATS: ("floats", np.dtype(np.float64)),
+    AttributeProto.INTS: ("ints", np.dtype(np.int64)),
+}
 
 
 def read_graph(model: ModelProto) -> NetworkParts:
@@ -63,7 +67,7 @@ def _results(node: NodeProto, known: dict[str, Value], parts: NetworkParts) -> l
     elif node.op_type not in ("Shape", "Size") and any(map(_is_moving, inputs)):
         result = changed_sequences(node.op_type, inputs, attributes, parts)
     else:
-        result = runtime_value(node.op_type, inputs, attributes)
+        result = runtime_value(node.op_type, inputs, attributes, parts)
     if _is_moving(result) and len([name for name in node.output if name]) > 1:
         raise ModelFileError(f"{node.op_type}: expected one result")
     return [result] * len(node.output)
@@ -80,6 +84,10 @@ def _constant(attributes: Attributes, parts: NetworkParts) -> Value:
         parts.size += array.size
         return array
     for attribute in attributes.values():
+        if len(attributes) == 1 and attribute.type in LISTS:
+            # Not by way of a list, which takes many times as much
+            field, dtype = LISTS[attribute.type]
+            return np.fromiter(getattr(attribute, field), dtype)
         if len(attributes) == 1 and attribute.type in NUMBERS:
             return np.array(helper.get_attribute_value(attribute))
     # Texts and the like are not needed.

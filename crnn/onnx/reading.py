@@ -5,7 +5,7 @@ from pathlib import Path
 
 import onnx
 
-from crnn import GRU, LSTM, RNN, ModelFileError, checks
+from crnn import GRU, LSTM, RNN, ModelFileError, archive, checks
 from crnn.onnx.fields import check_fields
 from crnn.onnx.graph import read_graph
 from crnn.onnx.network import build_network
@@ -58,6 +58,7 @@ def load(
         model, where = path_or_model, "model"
     else:
         where = os.fspath(path_or_model)
+        archive.check_regular(where)
         content = Path(where).read_bytes()
         model = onnx.ModelProto()
         try:

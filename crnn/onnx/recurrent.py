@@ -25,6 +25,8 @@ KNOWN_ATTRIBUTES = {
 }
 # As in files of crnn: each layer takes some kilobytes, whatever its weights take.
 MOST_LAYERS = 1000
+# First states of a batch, which are all the same; each of many nodes may read the same ones.
+MOST_NUMBERS, MOST_SEQUENCES = 100_000, 100
 
 
 def recurrent_results(
@@ -167,6 +169,8 @@ def _first_states(
         raise ModelFileError(
             f"{operator}: expected first states that are an input of the model, or constants"
         )
+    if array.size > max(MOST_NUMBERS, MOST_SEQUENCES * D * H):
+        raise ModelFileError(f"{operator}: expected small first states, got {array.size} numbers")
     if not array.any():
         return None
     if array.ndim == 3 and layout == 1:

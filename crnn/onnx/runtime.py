@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from crnn import ModelFileError
-from crnn.onnx.tensors import Attributes, array_of, axes_of
-from crnn.onnx.values import RuntimeValue, Value
+from crnn.onnx.tensors import MOST_AXES, Attributes, array_of, axes_of
+from crnn.onnx.values import MOST_ZEROS, NetworkParts, RuntimeValue, Value
 
 # What models make first states, masks and shapes with
 OPERATORS = {
@@ -18,7 +18,9 @@ OPERATORS = {
 }
 
 
-def runtime_value(operator: str, inputs: list[Value], attributes: Attributes) -> Value:
+def runtime_value(
+    operator: str, inputs: list[Value], attributes: Attributes, parts: NetworkParts
+) -> Value:
     """Return what a node makes of constants and runtime values.
 
     Constants stay constants only if their shape is all that changes.
@@ -30,7 +32,7 @@ def runtime_value(operator: str, inputs: list[Value], attributes: Attributes) ->
         return RuntimeValue(fill)
     first = inputs[0] if inputs else None
     if isinstance(first, np.ndarray) and all(isinstance(i, np.ndarray) for i in inputs):
-        constant = _changed_constant(operator, first, inputs, attributes)
+        constant = _changed_constant(operator, first, inputs, attributes, parts)
         if constant is not None:
             return constant
     part = _mask_part(operator, inputs, attributes)
@@ -48,13 +50,18 @@ def runtime_value(operator: str, inputs: list[Value], attributes: Attributes) ->
         return RuntimeValue(_rows(first.repeated, inputs[1:]))
     if operator in ("Unsqueeze", "Squeeze", "Transpose", "Tile"):
         # Zeros stay the same zeros, whatever the axes.
-        is_zero = first.repeated is not None and not first.repeated.any()
-        return RuntimeValue(first.repeated if is_zero else None)
+        repeated = first.repeated
+        is_zero = repeated is not None and repeated.size <= MOST_ZEROS and not repeated.any()
+        return RuntimeValue(repeated if is_zero else None)
     return RuntimeValue()
 
 
 def _changed_constant(
-    operator: str, array: npt.NDArray[Any], inputs: list[Any], attributes: Attributes
+    operator: str,
+    array: npt.NDArray[Any],
+    inputs: list[Any],
+    attributes: Attributes,
+    parts: NetworkParts,
 ) -> Value:
     """Return an array in another shape, or None if the node does something else."""
     if operator == "Identity":
@@ -66,6 +73,13 @@ def _changed_constant(
     if not array.size:
         return None
     if operator == "Reshape":
+        if inputs[1].size > MOST_AXES:
+            raise ModelFileError(f"Reshape: expected at most {MOST_AXES} axes, got more")
+        if not array.flags.c_contiguous:
+            # NumPy copies it. Many copies would take many times the model's size.
+            parts.size_of_copies += array.size
+            if parts.size_of_copies > parts.size:
+                raise ModelFileError("Reshape: expected each constant to be changed once")
         wanted = [int(size) for size in inputs[1]]
         return array.reshape(
             [array.shape[i] if size == 0 else size for i, size in enumerate(wanted)]

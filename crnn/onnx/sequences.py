@@ -5,6 +5,7 @@ import numpy as np
 from crnn import ModelFileError
 from crnn.onnx.tensors import Attributes, axes_of, integer_attribute
 from crnn.onnx.values import (
+    MOST_ZEROS,
     LastStates,
     Layer,
     NetworkParts,
@@ -64,6 +65,7 @@ def _clears_padding(
         and values is value
         and value.axes == ("B", "T", "F")
         and isinstance(padding, np.ndarray)
+        and padding.size <= MOST_ZEROS
         and not padding.any()
     )
 

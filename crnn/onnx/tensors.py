@@ -9,6 +9,9 @@ from onnx import AttributeProto, NodeProto, TensorProto
 
 from crnn import ModelFileError
 
+# As many as arrays of NumPy have
+MOST_AXES = 64
+
 Attributes: TypeAlias = Mapping[str, AttributeProto]
 
 # By the types of tensors that are read: the dtype, and the field that holds numbers not in raw_data
@@ -26,6 +29,8 @@ def array_of(tensor: TensorProto) -> npt.NDArray[Any]:
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
         raise ModelFileError(f"{name}: expected numbers in the model, got some in another file")
     dtype, field = FORMATS[tensor.data_type]
+    if len(tensor.dims) > MOST_AXES:
+        raise ModelFileError(f"{name}: expected at most {MOST_AXES} axes, got {len(tensor.dims)}")
     shape = tuple(tensor.dims)
     if any(size < 0 for size in shape):
         raise ModelFileError(f"{name}: expected a shape, got {shape}")
@@ -76,10 +81,11 @@ def texts_attribute(attributes: Attributes, name: str) -> list[str] | None:
 def axes_of(inputs: list[Any], attributes: Attributes) -> list[int] | None:
     """Return the axes that a Squeeze or Unsqueeze names, by its second input or an attribute.
 
-    None where it names none, or other nodes compute them.
+    None where it names none or more than arrays have, or other nodes compute them.
     """
     if len(inputs) > 1:
         axes = inputs[1]
-        is_list = isinstance(axes, np.ndarray) and axes.ndim == 1
+        is_list = isinstance(axes, np.ndarray) and axes.ndim == 1 and len(axes) <= MOST_AXES
         return [int(axis) for axis in axes] if is_list else None
-    return list(attributes["axes"].ints) if "axes" in attributes else None
+    has_axes = "axes" in attributes and len(attributes["axes"].ints) <= MOST_AXES
+    return list(attributes["axes"].ints) if has_axes else None

@@ -5,6 +5,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy.typing as npt
 
+# Whether numbers are all zero is asked of no more: each of many nodes may ask it of the same ones.
+MOST_ZEROS = 10_000
+
 
 class RuntimeValue(NamedTuple):
     """A tensor that depends on the inputs, but is neither sequences nor last states."""
@@ -94,6 +97,8 @@ class NetworkParts:
     """How many numbers the constants of the model have."""
     size_of_weights: int = 0
     """How many of them the recurrent nodes have taken, W and R."""
+    size_of_copies: int = 0
+    """How many numbers have been copied, to change their shape."""
     metadata: set[str] = field(default_factory=set)
     """The names of the entries that are true."""
     result: Value = None

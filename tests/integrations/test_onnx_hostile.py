@@ -75,3 +75,71 @@ def test_many_fields(tmp_path):
     refused(path, "expected an ONNX model, got a part of a number")
     path.write_bytes(b"\x0b")
     refused(path, "expected an ONNX model, got a field of form 3")
+
+
+def constant(name, array):
+    return numpy_helper.from_array(array, name)
+
+
+def with_nodes(nodes, constants):
+    """A model that begins with further nodes."""
+    model = recurrent_model("RNN")
+    nodes = [*nodes, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(constants)
+    return model
+
+
+def test_many_axes():
+    """Their product has millions of digits."""
+    tensor = onnx.TensorProto(name="W2", data_type=1, dims=[2**62] * 1000, raw_data=b"abcd")
+    refused(with_nodes([], [tensor]), "W2: expected at most 64 axes, got 1000")
+
+
+@pytest.mark.parametrize(
+    ("field", "numbers"), [("value_ints", [1] * 2**20), ("value", [1] * (2**20 + 1))]
+)
+def test_lists_of_whole_numbers(tmp_path, field, numbers):
+    """Each takes a byte in a file, and eight or more in memory."""
+    if field == "value":
+        value = helper.make_tensor("t", 7, [len(numbers)], numbers)
+        node = helper.make_node("Constant", [], ["c"], value=value)
+        (tmp_path / "net.onnx").write_bytes(with_nodes([node], []).SerializeToString())
+        refused(tmp_path / "net.onnx", "expected an ONNX model, got lists of millions of whole")
+    else:
+        model = with_nodes([helper.make_node("Constant", [], ["c"], value_ints=numbers)], [])
+        assert peak_of(crnn.onnx.load, model) < 10 * len(numbers)
+
+
+def test_a_constant_of_many_floats():
+    node = helper.make_node("Constant", [], ["c"], value_floats=[0.5] * 100_000)
+    assert peak_of(crnn.onnx.load, with_nodes([node], [])) < 1_100_000
+
+
+@pytest.mark.parametrize("operator", ["Reshape", "Squeeze"])
+def test_many_numbers_as_axes(operator):
+    ones = constant("ones", np.ones(100_000, np.float32))
+    node = helper.make_node(operator, ["ones", "ones"], ["y"])
+    refused(with_nodes([node], [ones]), f"{operator}: expected (at most 64 axes|a list of some)")
+
+
+def test_nodes_that_copy_constants():
+    """A transposed array is copied where it gets another shape."""
+    nodes = [helper.make_node("Transpose", ["big"], ["transposed"])]
+    nodes += [helper.make_node("Reshape", ["transposed", "one"], [f"y{n}"]) for n in range(50)]
+    constants = [
+        constant("big", np.zeros((250, 1000), np.float32)),
+        constant("one", np.array([-1])),
+    ]
+    assert peak_of(refused, with_nodes(nodes, constants), "expected each constant to be") < 8 << 20
+
+
+def test_large_first_states():
+    """Each of many nodes could read all of them."""
+    model = recurrent_model("RNN", states="the same")
+    name = next(node.input[5] for node in model.graph.node if node.op_type == "RNN")
+    old = next(tensor for tensor in model.graph.initializer if tensor.name == name)
+    hidden = old.dims[-1]
+    old.CopyFrom(constant(name, np.ones((1, 300_000, hidden), np.float32)))
+    refused(model, "RNN: expected small first states, got")
