@@ -9,8 +9,11 @@ import gzip
 import io
 import json
 import lzma
+import os
 import random
+import threading
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -233,5 +236,162 @@ def test_cells_that_regular_expressions_fit_in_many_ways(tmp_path, cell):
     path = tmp_path / "file"
     for filling in (" " * 20_000, "1" * 20_000):
         path.write_text(f"date,y\n{cell.format(filling)},{cell.format(filling)}\n")
-        with pytest.raises(ValueError, match=r"line 2|expected dates"):
+        with pytest.raises(ValueError, match=r"line 2|expected (a column of )?dates"):
             read_table(path)
+
+
+@needs_tables
+@pytest.mark.parametrize("changes", [{"limits": 1.0}, {"num_lagged": "x"}, {"floor": "x"}])
+def test_fields_of_a_later_version(tmp_path, changes):
+    """A file of version 1 is read as if it had none: they have not been checked."""
+    members = dict(unpacked(READERS["forecaster"].seeds(tmp_path)[-1]))
+    description = decoded(members["crnn.npy"])
+    assert description["version"] == 1
+    description["settings"]["floor"] = changes.pop("floor", None)
+    members["crnn.npy"] = encoded(description | changes)
+    path = tmp_path / "file"
+    path.write_bytes(packed(members.items()))
+    assert READERS["forecaster"].read(path).floor is None
+
+
+@needs_tables
+def test_forecasters_of_many_layers(tmp_path):
+    """Each layer takes a kilobyte, and of a panel twelve bytes in a file."""
+    members = dict(unpacked(READERS["forecaster"].seeds(tmp_path)[0]))
+    description = decoded(members["crnn.npy"])
+    description["network"]["num_layers"] = 1000
+    members["crnn.npy"] = encoded(description)
+    path = tmp_path / "file"
+    path.write_bytes(packed(members.items()))
+    with pytest.raises(crnn.ModelFileError, match="network: expected one that belongs"):
+        READERS["forecaster"].read(path)
+
+
+def test_a_header_that_overflows_a_parser(tmp_path):
+    """Python's parser raises a MemoryError for it."""
+    header = b"-" * 9000 + b"1\n"
+    member = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    path = tmp_path / "file"
+    path.write_bytes(packed([("crnn.npy", member)]))
+    with pytest.raises(crnn.ModelFileError, match=r"Header info length \(9002\) is large"):
+        crnn.load(path)
+
+
+def test_a_vocabulary_that_begins_with_a_byte_order_mark(tmp_path):
+    from crnn.text import TextModel, load
+
+    model = TextModel("\U0001f600\ufeff\U0001f601", hidden_size=2)
+    model.save(tmp_path / "model.npz")
+    assert model.vocabulary == "\ufeff\U0001f600\U0001f601"
+    assert load(tmp_path / "model.npz").vocabulary == model.vocabulary
+
+
+needs_devices = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes, /dev/zero")
+
+
+@needs_devices
+def test_devices_and_pipes(tmp_path):
+    """A device may never end, and a pipe never begin."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(OSError, match="expected a path for a file, got a device or a pipe"):
+            crnn.load(path)
+    with pytest.raises(IsADirectoryError):
+        crnn.load(tmp_path)
+
+
+@needs_tables
+@needs_devices
+def test_a_table_without_an_end():
+    from crnn.forecasting import read_csv
+
+    with pytest.raises(OSError, match="expected a path for a file, got a device"):
+        read_csv("/dev/zero")
+
+
+@needs_tables
+@needs_devices
+def test_a_pipe_of_a_table(tmp_path):
+    """It can be read: an end of one comes from the shell."""
+    from crnn.forecasting import read_csv
+
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=("a,b\n1,2\n",))
+    writer.start()
+    assert read_csv(tmp_path / "pipe").names == ["a", "b"]
+    writer.join()
+
+
+@needs_tables
+def test_memory_that_an_xz_names(tmp_path):
+    """In 100 bytes, 4 GiB to decompress them with."""
+    from crnn.forecasting import read_csv
+
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 16}]
+    data = bytearray(lzma.compress(b"a,b\n1,2\n", filters=filters))
+    # The header of the first block: its size in words less one, flags, filter, 1, dictionary
+    end = 12 + 4 * (data[12] + 1)
+    data[16] = 40
+    data[end - 4 : end] = zlib.crc32(data[12 : end - 4]).to_bytes(4, "little")
+    path = tmp_path / "table.csv.xz"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="expected a compressed file, got Memory usage limit"):
+        read_csv(path)
+
+
+@needs_tables
+def test_streams_of_an_xz(tmp_path):
+    """Several after each other, with zeros between them; a part of one is refused."""
+    from crnn.forecasting import read_csv
+
+    path = tmp_path / "table.csv.xz"
+    data = lzma.compress(b"a,b\n") + bytes(8) + lzma.compress(b"1,2\n")
+    path.write_bytes(data)
+    assert read_csv(path).numbers("b") == [2]
+    path.write_bytes(data[:-5])
+    with pytest.raises(ValueError, match="expected a compressed file, got one that ends too early"):
+        read_csv(path)
+
+
+@needs_tables
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a\n" + "," * 1_000_001, "line 2: expected at most 1000000 separators in a row"),
+        (
+            "a\n" + "," * 400_000 + '"\n' + f'"{"," * 400_000}"\n' * 2,
+            "line 4: expected at most 1000000 separators in a row",
+        ),
+    ],
+    ids=["one line", "several lines"],
+)
+def test_rows_of_many_separators(tmp_path, text, sentence):
+    """A cell of nothing takes some bytes in memory, and one in a file."""
+    from crnn.forecasting import read_csv
+
+    path = tmp_path / "file"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=sentence):
+        read_csv(path, sep=",")
+
+
+@needs_tables
+def test_memory_of_comments(tmp_path):
+    from crnn.forecasting import read_csv
+
+    path = tmp_path / "file"
+    path.write_text("a,b\n1,2\n" + "#\n" * 100_000)
+    assert peak_of(read_csv, path) < 10 * path.stat().st_size
+
+
+@needs_tables
+@pytest.mark.parametrize("date", ["0000-01-01T00:00", "-99999999999", "999999999999"])
+def test_years_without_four_digits(tmp_path, date):
+    """pandas has such dates, and does not write them."""
+    from crnn.forecasting import read_csv
+
+    path = tmp_path / "file"
+    form, other = ("epoch", "0") if date[0] in "-9" else (None, "2023-01-01T00:00")
+    path.write_text(f"date,y\n{date},1\n{other},2\n")
+    with pytest.raises(ValueError, match=f"line 2: expected a date in 'date', got '{date}'"):
+        read_csv(path).series("y", date="date", date_format=form)

@@ -110,7 +110,8 @@ def _frame_of(
     columns: dict[str, Any] = {"place": [table.place(row) for row in range(len(table))]}
     columns["future"] = not with_target
     found = None
-    blank = (table.cells == "").all(axis=1).to_numpy(bool)
+    # As an array: pandas compares column by column.
+    blank = (table.cells.to_numpy() == "").all(axis=1)
     if date is not None:
         found, cells = date_columns.read(
             table,

@@ -24,7 +24,7 @@ __all__ = [
 
 # Units of numbers since 1970, UTC, by the `date_format` that names them
 EPOCHS = {"epoch": "s", "epoch-ms": "ms"}
-# The last year of four digits
+# The last year of four digits. Numbers since 1970 in another unit are in years of five.
 MAX_YEAR = 9999
 NAMES = re.compile(
     "dates?|datetime|time|timestamp|days?|ds|datum|weeks?|months?|quarters?|years?|period|fecha|"
@@ -159,6 +159,20 @@ def read(
     ValueError
         Day and month are not told apart, the year has two digits, or the format is none.
     """
+    found = _read(cells, family, day_first, usual_day_first, date_format)
+    # pandas has others, and does not write them.
+    has_four_digits = (found.dates.year >= 1) & (found.dates.year <= MAX_YEAR)
+    return found._replace(dates=found.dates.where(has_four_digits))
+
+
+def _read(
+    cells: Sequence[str],
+    family: str,
+    day_first: bool | None,
+    usual_day_first: bool | None,
+    date_format: str | None,
+) -> Dates:
+    """Return the dates of a column, of any years."""
     if date_format is not None:
         return _formatted(cells, date_format)
     if family == "two-digit year":
@@ -234,8 +248,7 @@ def _formatted(cells: Sequence[str], date_format: str) -> Dates:
     if date_format in EPOCHS:
         numbers = pd.to_numeric(pd.Series(list(cells), dtype=object), errors="coerce")
         dates = pd.to_datetime(numbers, unit=EPOCHS[date_format], errors="coerce")
-        # Numbers in another unit are in years of five digits.
-        return Dates(pd.DatetimeIndex(dates.where(dates.dt.year <= MAX_YEAR)), "time", "+00:00")
+        return Dates(pd.DatetimeIndex(dates), "time", "+00:00")
     if "%" not in date_format:
         raise ValueError(
             f"date_format: expected a format such as '%d.%m.%Y', epoch or epoch-ms, "

@@ -5,9 +5,12 @@ from __future__ import annotations
 import bz2
 import codecs
 import csv
+import errno
 import gzip
 import lzma
+import os
 import re
+import stat
 import sys
 import zlib
 from collections import Counter
@@ -17,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    import os
+    from array import array
     from collections.abc import Iterator
 
 __all__ = ["Row", "find_separator", "read_text", "separator", "split"]
@@ -42,10 +45,12 @@ OTHER_FILES = (
 SHEET_ERROR = re.compile(r"#(?:N/A|DIV/0!|REF!|VALUE!|NUM!|NAME\?|NULL!)")
 # How the text of other files begins
 OTHER_TEXTS = re.compile(r"\s*(?:\{|\[\s*[\[{]|<(?:html|!doctype|\?xml|table))", re.IGNORECASE)
-COMPRESSED = {".gz": gzip.GzipFile, ".bz2": bz2.BZ2File, ".xz": lzma.LZMAFile}
 # A compressed text may be so many times as long as the file. Numbers and dates are compressed to
 # a fifth or a tenth; a few bytes can stand for gigabytes.
 MOST_TIMES, MOST_BYTES = 30, 8 << 20
+# An .xz file names the memory to decompress it with, up to 4 GiB; `xz -9` names 65 MiB.
+MOST_XZ_MEMORY = 80 << 20
+PIECE = 1 << 13
 # In order of preference where several split a file equally well: text holds commas more often than
 # tabs, and dates and names hold spaces.
 SEPARATORS = ("\t", ";", "|", ",", " ")
@@ -56,6 +61,8 @@ SAMPLE_SIZE = 500
 SAMPLE_LINES = 10 * SAMPLE_SIZE
 # Share of the rows that a separator has to split as the first one
 MIN_SHARE = 0.5
+# A row of more cells takes many times its length. Cells may hold separators, in quotation marks.
+MOST_SEPARATORS = 1_000_000
 EXCEL_HINT = re.compile(r'"?sep=(.)"?\s*')
 
 
@@ -136,7 +143,7 @@ def separator(word: str) -> str:
 
 
 def split(
-    text: str, sep: str, path: str | os.PathLike[str] = "", comments: list[int] | None = None
+    text: str, sep: str, path: str | os.PathLike[str] = "", comments: array[int] | None = None
 ) -> Iterator[Row]:
     """Yield the rows of a text: comment lines are left out, cells are stripped.
 
@@ -146,7 +153,7 @@ def split(
     sep : str
     path : path-like
         For the error.
-    comments : list of int, optional
+    comments : array of int, optional
         The lines of comments are appended to it.
 
     Raises
@@ -157,12 +164,19 @@ def split(
     lines: list[tuple[int, str]] = []
 
     def feed() -> Iterator[str]:
+        width = 0
         for number, line in enumerate(_lines(text), 1):
             # Within quotation marks, where the row is not complete, there are no comments.
             if not lines and _is_comment(line, sep):
                 if comments is not None:
                     comments.append(number)
                 continue
+            width = line.count(sep) + (width if lines else 0)
+            if width > MOST_SEPARATORS:
+                raise ValueError(
+                    f"{path}, line {number}: expected at most {MOST_SEPARATORS} separators in a "
+                    f"row, got {width}"
+                )
             lines.append((number, line))
             # A row in which spaces are the separator begins and ends without.
             yield f"{' '.join(line.split()) if sep == ' ' else line}\n"
@@ -267,13 +281,12 @@ def _bytes(path: str | os.PathLike[str]) -> bytes:
         buffer = getattr(sys.stdin, "buffer", None)
         from_standard_input: bytes = sys.stdin.read().encode() if buffer is None else buffer.read()
         return from_standard_input
-    decompressed = COMPRESSED.get(Path(path).suffix.lower())
-    if decompressed is None:
-        return Path(path).read_bytes()
+    decompress = COMPRESSED.get(Path(path).suffix.lower())
+    if decompress is None:
+        return _whole(Path(path))
     most = MOST_BYTES + MOST_TIMES * Path(path).stat().st_size
     try:
-        with decompressed(path) as file:
-            content: bytes = file.read(most + 1)
+        content = decompress(path, most + 1)
     except (EOFError, OSError, ValueError, lzma.LZMAError, zlib.error) as error:
         raise ValueError(f"{path}: expected a compressed file, got {error}") from error
     if len(content) > most:
@@ -282,6 +295,47 @@ def _bytes(path: str | os.PathLike[str]) -> bytes:
             "got a longer one (decompress it first)"
         )
     return content
+
+
+def _whole(path: Path) -> bytes:
+    """Return what a file or a pipe holds; other devices than terminals may never end."""
+    with path.open("rb") as file:
+        if stat.S_ISCHR(os.fstat(file.fileno()).st_mode) and not file.isatty():
+            raise OSError(errno.EINVAL, "expected a path for a file, got a device", str(path))
+        return file.read()
+
+
+def _gunzipped(path: str | os.PathLike[str], count: int) -> bytes:
+    with gzip.GzipFile(path) as file:
+        return file.read(count)
+
+
+def _bunzipped(path: str | os.PathLike[str], count: int) -> bytes:
+    with bz2.BZ2File(path) as file:
+        return file.read(count)
+
+
+def _unxzipped(path: str | os.PathLike[str], count: int) -> bytes:
+    """Return the first bytes of what an .xz holds: `lzma.LZMAFile` takes what memory it names."""
+    content, rest, stream = bytearray(), b"", None
+    with Path(path).open("rb") as file:
+        while len(content) < count and (piece := rest or file.read(PIECE)):
+            rest = b""
+            if stream is None:
+                # Between streams there may be zeros.
+                piece = piece.lstrip(b"\0")
+                if not piece:
+                    continue
+                stream = lzma.LZMADecompressor(memlimit=MOST_XZ_MEMORY)
+            content += stream.decompress(piece, count - len(content))
+            if stream.eof:
+                rest, stream = stream.unused_data, None
+    if stream is not None and len(content) < count:
+        raise EOFError("one that ends too early")
+    return bytes(content)
+
+
+COMPRESSED = {".gz": _gunzipped, ".bz2": _bunzipped, ".xz": _unxzipped}
 
 
 def _decoded(content: bytes, encoding: str | None, path: str | os.PathLike[str]) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,7 +86,7 @@ def read_csv(
     decimal, thousands = _signs(decimal, thousands)
     text, encoding = dialects.read_text(path, encoding)
     sep = dialects.find_separator(text) if sep is None else dialects.separator(sep)
-    comments: list[int] = []
+    comments = array("q")
     rows = dialects.split(text, sep, path, comments)
     if dialects.EXCEL_HINT.fullmatch(text.partition("\n")[0]):
         rows = (row for row in rows if row.line > 1)
@@ -115,11 +116,11 @@ def read_csv(
     table = Table(
         str(path), cells, lines, Dialect(sep, encoding, header is not False, decimal, thousands)
     )
-    later = [line for line in comments if line > lines[0]]
-    if later:
+    later = bisect_right(comments, lines[0])
+    if later < len(comments):
         table.note(
-            f"{path}: comment lines between or after the rows are left out: {len(later)}, the "
-            f"first in line {later[0]}"
+            f"{path}: comment lines between or after the rows are left out: "
+            f"{len(comments) - later}, the first in line {comments[later]}"
         )
     return table
 
