@@ -203,8 +203,8 @@ class Optimizer:
             How many steps are to be taken.
         train : function
             Gets the name of the kernel of a step, its vectors and its numbers by name, the number
-            of steps taken so far, (1,), and the learning rates, (count,). It calls `rnn_train`,
-            which counts the steps that it takes.
+            of steps taken so far, (1,), and the learning rates: (count,), or fewer where the next
+            one cannot be had. It calls `rnn_train`, which counts the steps that it takes.
         theta : array (n,)
             The parameters that it changes.
 
@@ -214,11 +214,23 @@ class Optimizer:
             How many steps were taken: fewer if the next one would not be finite.
         """
         memory, before = self._memory_of(theta), self.steps
-        lrs = [self._lr_of(step) for step in range(before, before + count)]
+        lrs: list[float] = []
+        error = None
+        for step in range(before, before + count):
+            try:
+                lrs.append(self._lr_of(step))
+            except Exception as raised:
+                # The steps before are taken, as one by one.
+                if not lrs:
+                    raise
+                error = raised
+                break
         steps, rates = np.array([before], np.intp), np.array(lrs)
         # As in `step`
         self._state = _State(theta, memory, steps, before, [self.last_lr, *lrs])
         train(self._kernel, memory, self._numbers, steps, rates)
+        if error is not None and self.steps - before == len(lrs):
+            raise error
         return self.steps - before
 
     def _memory_of(self, theta: Array) -> dict[str, Array | None]:

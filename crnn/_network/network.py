@@ -429,6 +429,9 @@ class Network:
         """
         T, I = x.shape[1:]
         H, O, cell = self.architecture.hidden_size, self._output_size, self.architecture.cell
+        # Fewer steps than batches, where the optimizer has no learning rate for one
+        rows = rows[: len(lrs) * batch_size]
+        losses, norms = losses[: len(lrs)], norms[: len(lrs)]
         n = len(rows)
         size = max(
             self.kernels.train_workspace_size(cell, T, B, I, H, O, self.flat.dtype)

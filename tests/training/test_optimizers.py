@@ -364,3 +364,23 @@ def test_copies_of_an_optimizer_count_their_own_steps(build_network):
         twin.train_step(x, y, of_twin)
     assert (of_twin.steps, of_twin.last_lr) == (optimizer.steps, optimizer.last_lr)
     assert np.array_equal(twin.flat_params, net.flat_params)
+
+
+def test_all_steps_before_a_learning_rate_that_cannot_be_had(build_network):
+    """As many and the same, whether `fit` takes several in a kernel call or not."""
+
+    def rate(step):
+        if step == 7:
+            raise LookupError("no rate")
+        return 0.1 / (step + 1)
+
+    x, y = problem(seed=0)
+    x, y = np.concatenate([x] * 3), np.concatenate([y] * 3)
+    net, optimizer = build_network(seed=0), crnn.SGD(rate, momentum=0.9)
+    with pytest.raises(LookupError, match="no rate"):
+        net.fit(x, y, epochs=9, batch_size=len(x) // 3, optimizer=optimizer, shuffle=False)
+    assert (optimizer.steps, optimizer.last_lr) == (7, rate(6))
+    twin, of_twin = build_network(seed=0), crnn.SGD(rate, momentum=0.9)
+    for _ in range(7):
+        twin.train_step(x[: len(x) // 3], y[: len(x) // 3], of_twin)
+    assert np.array_equal(net.flat_params, twin.flat_params)
