@@ -127,7 +127,8 @@ cdef struct Call:
     double* losses          # (B,), written: the sum over each sequence's steps
 
 # Sums over rows of outputs; the gradients go to dy unless that is NULL. `weights` has a number for
-# each row, or is NULL: all are 1. The rows' gradients are divided by `total`.
+# each row, or is NULL: all are 1. The rows' gradients are divided by `total`. `value` is the sum
+# over the rows before.
 ctypedef double (*squared_error_function)(
     Py_ssize_t n, const void* y_hat, const void* y, double scale, void* dy) noexcept nogil
 ctypedef double (*weighted_squared_error_function)(
@@ -137,10 +138,10 @@ ctypedef double (*huber_function)(
     Py_ssize_t rows, Py_ssize_t outputs, const void* y_hat, const void* y, const double* weights,
     double total, double delta, void* dy) noexcept nogil
 ctypedef double (*binary_cross_entropy_function)(
-    Py_ssize_t rows, Py_ssize_t outputs, const void* y_hat, const void* y, const double* weights,
-    double total, void* dy) noexcept nogil
+    double value, Py_ssize_t rows, Py_ssize_t outputs, const void* y_hat, const void* y,
+    const double* weights, double total, void* dy) noexcept nogil
 ctypedef double (*cross_entropy_function)(
-    Py_ssize_t rows, Py_ssize_t classes, const void* y_hat, const Py_ssize_t* y,
+    double value, Py_ssize_t rows, Py_ssize_t classes, const void* y_hat, const Py_ssize_t* y,
     const double* weights, double total, void* dy) noexcept nogil
 
 ctypedef bint (*all_finite_function)(Py_ssize_t n, const void* values) noexcept nogil

@@ -120,6 +120,35 @@ def test_gradient(native, cell, sizes):
     check_next_call(native, cell)
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
+def test_entropies(native, loss):
+    rng = np.random.default_rng(0)
+    y_hat = rng.standard_normal((1, 3_000_000, 4), np.float32)
+    classes = loss == "cross_entropy"
+    y = rng.integers(4, size=(1, 3_000_000)) if classes else rng.random(y_hat.shape, np.float32)
+    dy = np.empty_like(y_hat)
+
+    def call():
+        dy.fill(np.nan)
+        getattr(native, loss)(y_hat, y, None, dy)
+
+    interrupt(call, lambda: np.isfinite(dy[0, 0]).all())
+    assert np.isnan(dy[0, -1]).all()
+
+
+def test_looking_changes_no_bit(native):
+    """Only the main thread looks for signals, between parts of a loss and of sums."""
+    p = Problem("gru", "float32", T=70_001, B=1, I=2, H=5, O=3, loss="cross_entropy")
+    results = []
+    thread = threading.Thread(target=lambda: results.append(problems.gradient(native, p)))
+    thread.start()
+    thread.join()
+    results.append(problems.gradient(native, p))
+    (loss, norm, dtheta), (other_loss, other_norm, other_dtheta) = results
+    assert (loss, norm) == (other_loss, other_norm)
+    assert dtheta.tobytes() == other_dtheta.tobytes()
+
+
 @pytest.mark.parametrize("sizes", [ROW | {"T": 400_000}, ROWS | {"T": 5000}], ids=["row", "rows"])
 @pytest.mark.usefixtures("two_threads")
 def test_layers(native, sizes):

@@ -185,6 +185,19 @@ def test_twins_agree(native, reference, assert_close, dtype, loss):
         assert_close(ours, theirs, dtype=dtype)
 
 
+@pytest.mark.native
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
+def test_entropies_of_many_rows(native, reference, assert_close, loss):
+    """Native takes them a million elements at a time, between which it looks for signals."""
+    y_hat, y, weights = example(loss, "float64", B=2, T=200_003, O=3, weighted=True)
+    for w in (None, weights):
+        ours, theirs = np.empty_like(y_hat), np.empty_like(y_hat)
+        value = call(native, loss, y_hat, y, w, ours)
+        assert value == pytest.approx(call(reference, loss, y_hat, y, w, theirs), rel=1e-12)
+        # Gradients are divided by 400 000 steps.
+        assert_close(4e5 * ours, 4e5 * theirs, dtype="float64")
+
+
 @dtypes
 @losses
 def test_arguments_are_left_alone(kernels, dtype, loss):

@@ -13,6 +13,11 @@ cdef struct Rows:
     void* dy                # NULL: not wanted
 
 
+cdef enum:
+    # Elements of an entropy between two questions whether a signal has come: some 30 milliseconds
+    ELEMENTS_OF_A_LOOK = 1 << 20
+
+
 cdef Rows rows_of(kernel, y_hat, y, weights, dy, bint of_classes, bint is_mean) except *:
     """The arrays of a loss, checked. `is_mean`: the weights need a sum to divide by."""
     cdef int dtype = float_type(y_hat), read = READ | np.NPY_ARRAY_C_CONTIGUOUS
@@ -69,22 +74,49 @@ def sse(y_hat, y, weights, dy):
     return value / 2
 
 
+cdef void take_off(Rows* r, Py_ssize_t count, Py_ssize_t size_of_y) noexcept:
+    """Go on to the rows after the first `count`. `size_of_y`: the bytes of a row's targets."""
+    cdef Py_ssize_t bytes_of_rows = count * r.outputs * itemsize(r.dtype)
+    r.count -= count
+    r.y_hat, r.y = <char*> r.y_hat + bytes_of_rows, <char*> r.y + count * size_of_y
+    if r.weights:
+        r.weights += count
+    if r.dy:
+        r.dy = <char*> r.dy + bytes_of_rows
+
+
+cdef Py_ssize_t next_count(const Rows* r) except -1:
+    """How many rows to take now. Raises what the handler of a signal that has come raises."""
+    if PyErr_CheckSignals():
+        return -1
+    return min(r.count, max(1, ELEMENTS_OF_A_LOOK // r.outputs))
+
+
 def cross_entropy(y_hat, y, weights, dy):
     cdef Rows r = rows_of("cross_entropy", y_hat, y, weights, dy, True, True)
     cdef Table* f = table(r.dtype)
-    cdef double value
-    with nogil:
-        value = f.cross_entropy(r.count, r.outputs, r.y_hat, <const Py_ssize_t*> r.y, r.weights,
-                                r.total, r.dy)
+    cdef double value = 0
+    cdef Py_ssize_t count
+    while r.count:
+        count = next_count(&r)
+        with nogil:
+            value = f.cross_entropy(value, count, r.outputs, r.y_hat, <const Py_ssize_t*> r.y,
+                                    r.weights, r.total, r.dy)
+        take_off(&r, count, sizeof(Py_ssize_t))
     return value / r.total
 
 
 def binary_cross_entropy(y_hat, y, weights, dy):
     cdef Rows r = rows_of("binary_cross_entropy", y_hat, y, weights, dy, False, True)
     cdef Table* f = table(r.dtype)
-    cdef double value
-    with nogil:
-        value = f.binary_cross_entropy(r.count, r.outputs, r.y_hat, r.y, r.weights, r.total, r.dy)
+    cdef double value = 0
+    cdef Py_ssize_t count
+    while r.count:
+        count = next_count(&r)
+        with nogil:
+            value = f.binary_cross_entropy(value, count, r.outputs, r.y_hat, r.y, r.weights,
+                                           r.total, r.dy)
+        take_off(&r, count, r.outputs * itemsize(r.dtype))
     return value / (r.outputs * r.total)
 
 

@@ -104,28 +104,34 @@ cdef Py_ssize_t gradient_workspace_size(const vec* dtype, Sizes s) noexcept nogi
 
 
 cdef inline double loss_of_steps(Call* c, Py_ssize_t b, Py_ssize_t first, Py_ssize_t steps,
-                                 real* y_hat) noexcept nogil:
+                                 Team team, real* y_hat) noexcept nogil:
     """The sum over these steps of sequence b; dL/dy replaces y_hat."""
     cdef Sizes s = c.sizes
     cdef Py_ssize_t row = b * s.T + first
-    cdef double scale = 2.0 / (s.B * s.T * s.O) if c.loss == MSE else 1.0
+    cdef double value = 0, scale = 2.0 / (s.B * s.T * s.O) if c.loss == MSE else 1.0
+    cdef Share left, next
     if c.loss == CROSS_ENTROPY:
-        return cross_entropy(steps, s.O, y_hat, <const Py_ssize_t*> c.targets + row, NULL,
-                             s.B * s.T, y_hat)
+        left.first, left.last = 0, steps
+        while left.first < left.last:
+            next = next_steps(team, &left, <double> s.O * EXPONENTIAL)
+            value = cross_entropy(value, next.last - next.first, s.O, y_hat + next.first * s.O,
+                                  <const Py_ssize_t*> c.targets + row + next.first, NULL,
+                                  s.B * s.T, y_hat + next.first * s.O)
+        return value
     return squared_error(steps * s.O, y_hat, <const real*> c.targets + row * s.O, scale, y_hat)
 
 
 cdef inline void add_losses(Call* c, Sequences y, Py_ssize_t first, Py_ssize_t last, Share mine,
-                            const vec* dtype) noexcept nogil:
+                            Team team, const vec* dtype) noexcept nogil:
     """Steps [first, last) of this member's sequences: their loss, and dL/dy in place of y_hat."""
     cdef Py_ssize_t b
     cdef vec* y_hat
     for b in range(mine.first, mine.last):
         y_hat = step_of(dtype, y, b, 0)
         if vec is vec_f32:
-            c.losses[b] += loss_of_steps(c, b, first, last - first, <float*> y_hat)
+            c.losses[b] += loss_of_steps(c, b, first, last - first, team, <float*> y_hat)
         else:
-            c.losses[b] += loss_of_steps(c, b, first, last - first, <double*> y_hat)
+            c.losses[b] += loss_of_steps(c, b, first, last - first, team, <double*> y_hat)
 
 
 cdef inline void place_tape(Call* c, const Plan* plan, vec* start) noexcept nogil:
@@ -187,7 +193,7 @@ cdef inline void write_states_gradient(Call* c, Py_ssize_t first, Py_ssize_t las
         for t in range(first, last):
             copy_scalars(step_of(dtype, c.dh, b, t - first), 1, step_of(dtype, states, b, t), 1,
                          s.H)
-    add_losses(c, c.dh, first, last, rows, dtype)
+    add_losses(c, c.dh, first, last, rows, part.team, dtype)
 
 
 cdef void backward_chunks(Call* c, const Plan* plan, vec* start, const vec* recurrent,
@@ -215,7 +221,7 @@ cdef void forward_losses(Call* c, const vec* dtype, bint is_padded, Part* part) 
     run_forward(c, &c.packed, dtype, is_padded, part)
     if c.sizes.has_output_layer and not is_over(part, 0):
         wait_for_units(part)
-        add_losses(c, c.y, 0, c.sizes.T, sequences_of(part, c.sizes.B), dtype)
+        add_losses(c, c.y, 0, c.sizes.T, sequences_of(part, c.sizes.B), part.team, dtype)
 
 
 cdef inline Share rows_of_group(const Plan* plan, Sizes s, Py_ssize_t k) noexcept nogil:

@@ -4,7 +4,8 @@
 #     weights        (rows,): w, the weight of each row. NULL: 1
 #     total          the divisor of the rows' gradients: the sum of the weights, or 1
 #
-# The value is the sum of w times each element's loss; the caller divides it.
+# The value is the sum of w times each element's loss; the caller divides it. Both entropies, which
+# take long, add it to `value`: a caller can give them some of the rows at a time.
 
 from libc.math cimport NAN, exp, log, log1p
 
@@ -77,14 +78,14 @@ cdef double huber(Py_ssize_t rows, Py_ssize_t outputs, const real* y_hat, const 
     return value
 
 
-cdef double binary_cross_entropy(Py_ssize_t rows, Py_ssize_t outputs, const real* y_hat,
-                                 const real* y, const double* weights, double total,
-                                 real* dy) noexcept nogil:
-    """Sum of w (-y log p - (1 - y) log(1 - p)), p = 1 / (1 + exp(-y_hat)).
+cdef double binary_cross_entropy(double value, Py_ssize_t rows, Py_ssize_t outputs,
+                                 const real* y_hat, const real* y, const double* weights,
+                                 double total, real* dy) noexcept nogil:
+    """`value` and the sum of w (-y log p - (1 - y) log(1 - p)), p = 1 / (1 + exp(-y_hat)).
 
     dy = w (p - y) / (outputs total).
     """
-    cdef double value = 0, row_value, weight, z, target, small, p, other
+    cdef double row_value, weight, z, target, small, p, other
     cdef Py_ssize_t row, i
     for row in range(rows):
         weight = 1 if weights == NULL else weights[row]
@@ -103,11 +104,14 @@ cdef double binary_cross_entropy(Py_ssize_t rows, Py_ssize_t outputs, const real
     return value
 
 
-cdef double cross_entropy(Py_ssize_t rows, Py_ssize_t classes, const real* y_hat,
-                          const Py_ssize_t* y, const double* weights, double total,
-                          real* dy) noexcept nogil:
-    """Sum of -w log softmax(y_hat)[y]; dy = (softmax(y_hat) - one_hot(y)) w / total."""
-    cdef double value = 0, weight, divisor, highest, normalizer, target_logit
+cdef double cross_entropy(double value, Py_ssize_t rows, Py_ssize_t classes,
+                          const real* y_hat, const Py_ssize_t* y, const double* weights,
+                          double total, real* dy) noexcept nogil:
+    """`value` and the sum of -w log softmax(y_hat)[y].
+
+    dy = (softmax(y_hat) - one_hot(y)) w / total.
+    """
+    cdef double weight, divisor, highest, normalizer, target_logit
     cdef Py_ssize_t row, c, target
     for row in range(rows):
         # Read once and checked again: another thread may have changed it since the first check.

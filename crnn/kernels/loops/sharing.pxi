@@ -16,6 +16,8 @@ cdef enum:
     GROUP_PANELS = 4
     # What does not recur is computed for at least so many steps at a time, to fill tiles of rows.
     STEPS_OF_A_LOOK = 24
+    # An exponential of the standard library takes as long as so many multiply-adds.
+    EXPONENTIAL = 64
 
 
 cdef struct Share:
