@@ -116,13 +116,14 @@ ASAN = LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-na
 TSAN = LD_PRELOAD="$$($(CC) -print-file-name=libtsan.so)" PYTHONSAFEPATH=1 \
     TSAN_OPTIONS="halt_on_error=1 suppressions=$(abspath tests/proofs/sanitizers/threads.supp)"
 
-# Each of these sets that the processor runs: CRNN_CPU is an error for another.
+# Each of these sets that the processor runs: CRNN_CPU is an error for another. One has to.
 sanitize: $(VENV)-address-undefined/test
-	for set in $(SANITIZE_SETS); do \
-	    CRNN_CPU=$$set $(VENV)-address-undefined/bin/python -P -c 'import crnn' || continue; \
+	ran=; for set in $(SANITIZE_SETS); do \
+	    CRNN_CPU=$$set $(ASAN) $(VENV)-address-undefined/bin/python -P -c 'import crnn' || continue; \
 	    CRNN_CPU=$$set $(ASAN) $(VENV)-address-undefined/bin/pytest --implementations=native \
 	        -p no:cacheprovider $(SANITIZE_ARGS) || exit 1; \
-	done
+	    ran=$$set; \
+	done; test -n "$$ran"
 
 # The pool of threads alone, in C, and then the tests about threads.
 sanitize-threads: $(VENV)-thread/test
@@ -140,6 +141,7 @@ valgrind: $(VENV)/test
 	    --leak-check=no --suppressions=tests/proofs/sanitizers/valgrind.supp \
 	    $(VENV)/bin/python -m pytest --implementations=native -p no:cacheprovider $(VALGRIND_ARGS)
 
+# REALTIME_ARGS="--sanitizer clang": under RealtimeSanitizer, which Clang has from version 20 on.
 realtime: $(VENV)/test
 	PYTHONSAFEPATH=1 $(VENV)/bin/python tests/proofs/realtime.py $(REALTIME_ARGS)
 

@@ -5,7 +5,7 @@ instruction set that this processor runs. A preloaded library counts the calls t
 lock in one step and in many: the numbers have to be equal. Then a child process, to which the
 kernel of the system allows nothing but to read, to write and to leave, takes as many steps. What
 the compiled modules call at all is listed, and what a step can reach of it is followed through the
-machine code.
+machine code. With --sanitizer CLANG the steps from C are taken under its RealtimeSanitizer instead.
 
 From Python this holds for steps of less than 32 768 multiply-adds. Longer ones release the GIL,
 which locks a mutex, and may use several threads. Python's own objects may come from its
@@ -19,6 +19,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -57,11 +58,14 @@ def from_python(stream, x, y, steps):
         stream.step(x, out=y)
 
 
-def prove_steps(steps, stepper, cython_stepper):
-    """Take the steps on the instruction set of this process; return how many cases failed."""
-    counter = ctypes.cast(ctypes.CDLL(None).calls_counted, ctypes.c_void_p).value
-    failed = count = 0
-    assert stepper.calls_in(lambda: np.empty(100_000), counter) > 0, "nothing is counted"
+def one_then(call, steps):
+    """Return a function that takes one step when it is first called, and then so many."""
+    counts = iter((1, steps))
+    return lambda: call(next(counts))
+
+
+def streams():
+    """Yield name, network, stream, inputs and outputs of each cell, dtype and shape."""
     for (name, (family, options)), dtype, shape in itertools.product(
         CELLS.items(), ("float32", "float64"), SHAPES
     ):
@@ -70,34 +74,87 @@ def prove_steps(steps, stepper, cython_stepper):
         rng = np.random.default_rng(0)
         x = rng.standard_normal((I,) if batch is None else (batch, I)).astype(dtype)
         stream = net.stream(batch)
-        y = stream.step(x)
+        yield f"{name} {dtype} {shape}", net, stream, x, stream.step(x)
+
+
+def number_of_steps(net, steps):
+    """Return fewer steps for many units, of which one takes as long as 100 others."""
+    return steps if net.hidden_size < 256 else max(1, steps // 100)
+
+
+def prove_steps(steps, stepper, cython_stepper):
+    """Take the steps on the instruction set of this process; return how many cases failed."""
+    counter = ctypes.cast(ctypes.CDLL(None).calls_counted, ctypes.c_void_p).value
+    failed = count = 0
+    assert stepper.calls_in(lambda: np.empty(100_000), counter) > 0, "nothing is counted"
+    for name, net, stream, x, y in streams():
         from_cython = cython_stepper.repeat_float
-        if dtype == "float64":
+        if net.dtype == "float64":
             from_cython = cython_stepper.repeat_double
         calls = {
             "C": partial(stepper.repeat, stream, x, y),
             "Cython": partial(from_cython, stream, x.ravel(), y.ravel()),
         }
-        weights = net.params["W_hh"].size + net.params["W_xh"].size + (O or 0) * H
-        if weights * (batch or 1) < LONG_STEP:
+        weights = net.params["W_hh"].size + net.params["W_xh"].size
+        weights += (net.output_size or 0) * net.hidden_size
+        if weights * (x.size // net.input_size) < LONG_STEP:
             calls["Python"] = partial(from_python, stream, x, y)
-        n = max(1, steps if H < 256 else steps // 100)
+        n = number_of_steps(net, steps)
         for language, call in calls.items():
             one, many = partial(call, 1), partial(call, n)
             one()
             moved = [stepper.calls_in(function, counter) for function in (one, many)]
             # The planted fault: the same call with a system call after it has to be noticed.
             noticed = stepper.confined(one, True) is False
-            passed = moved[0] == moved[1] and noticed and stepper.confined(many, False) is True
+            confined = stepper.confined(one_then(call, n), False)
+            passed = moved[0] == moved[1] and noticed and confined is True
             count += 1
             if not passed:
                 failed += 1
-                print(f"FAILED: {name} {dtype} {shape} from {language}: {moved} calls, {noticed=}")
+                print(f"FAILED: {name} from {language}: {moved} calls, {noticed=}")
     print(
         f"{native.instruction_set}: {count - failed} of {count} cases, {steps} steps each "
         f"({steps // 100} of 256 units)",
         flush=True,
     )
+    return failed
+
+
+def take_marked_steps(steps, trespass):
+    """Take the steps in the program that RealtimeSanitizer ends where one may block."""
+    import marked
+
+    count = 0
+    for _, net, stream, x, y in streams():
+        assert marked.repeat(stream, x, y, number_of_steps(net, steps), trespass) == 0
+        count += 1
+    print(f"{native.instruction_set}: {count} cases under RealtimeSanitizer, {steps} steps each")
+
+
+def prove_under_sanitizer(steps, instruction_sets, clang):
+    """Return on how many of them the sanitizer reports something, or misses what is planted."""
+    variable, failed = sysconfig.get_config_var, 0
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder, "python")
+        source = Path(__file__).parent / "sanitizers/realtime.c"
+        command = [clang, "-O1", "-g", "-fsanitize=realtime", "-rdynamic", source, "-o", program]
+        command += [f"-I{sysconfig.get_path('include')}", f"-I{crnn.get_include()}"]
+        command += [f"-L{variable('LIBDIR')}", f"-Wl,-rpath,{variable('LIBDIR')}"]
+        command += [f"-lpython{variable('LDVERSION')}", "-lm"]
+        subprocess.run(command, check=True)
+        for name in instruction_sets:
+            environment = os.environ | {"CRNN_CPU": name, "PYTHONHOME": sys.base_prefix}
+            environment["PYTHONPATH"] = str(Path(np.__file__).parents[1])
+            environment["PYTHONPATH"] += f":{Path(crnn.__file__).parents[1]}"
+            run = partial(subprocess.run, env=environment, capture_output=True, text=True)
+            marked = [program, "-P", __file__, "--steps", str(steps), "--marked"]
+            planted = run([*marked, "planted"])
+            if planted.returncode == 0 or "unsafe-library-call" not in planted.stderr:
+                failed += 1
+                print(f"FAILED: the planted call is not seen: {planted.stderr}")
+            process = run([*marked, "steps"])
+            failed += process.returncode != 0
+            print(process.stdout + process.stderr, end="", flush=True)
     return failed
 
 
@@ -159,7 +216,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=1_000_000)
     parser.add_argument("--instruction-sets", default="", help="of these, separated by commas")
+    parser.add_argument("--sanitizer", metavar="CLANG", help="20 or later")
     parser.add_argument("--built", help=argparse.SUPPRESS)
+    parser.add_argument("--marked", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.built:
         sys.path.insert(0, arguments.built)
@@ -167,6 +226,9 @@ def main():
         import stepper
 
         sys.exit(prove_steps(arguments.steps, stepper, cython_stepper) > 0)
+    if arguments.marked:
+        take_marked_steps(arguments.steps, arguments.marked == "planted")
+        sys.exit()
     wanted = arguments.instruction_sets.split(",") if arguments.instruction_sets else None
     folder = Path(native.__file__).parent
     best = INSTRUCTION_SETS.index(native.instruction_set)
@@ -174,6 +236,8 @@ def main():
         name for name in INSTRUCTION_SETS[: best + 1]
         if any(folder.glob(f"_{name}.*.so")) and (wanted is None or name in wanted)
     ]  # fmt: skip
+    if arguments.sanitizer:
+        sys.exit(prove_under_sanitizer(arguments.steps, runs, arguments.sanitizer) > 0)
     failed = prove_symbols(runs)
     with tempfile.TemporaryDirectory() as built:
         build_steppers(Path(built))
