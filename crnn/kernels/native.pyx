@@ -189,6 +189,15 @@ cdef int raise_if_stopped(const Interrupt* interrupt) except -1:
     return -1 if interrupt != NULL and interrupt.is_stopped else 0
 
 
+cdef int run(Task task, Call* c) except -1:
+    """Run a task on a call, without the GIL; raise the exception for which it has ended early."""
+    cdef Interrupt memory
+    cdef Interrupt* interrupt = interrupt_of(c.sizes, &memory)
+    with nogil:
+        run_team(team_size(c.sizes), task, c, interrupt)
+    return raise_if_stopped(interrupt)
+
+
 include "binding/arguments.pxi"
 include "binding/workspaces.pxi"
 include "binding/order.pxi"

@@ -26,8 +26,6 @@ def rnn_forward(cell, x, W_xh, W_hh, b_h, h, gates, lengths, bint reverse, works
     cdef const Py_ssize_t* ends = NULL
     cdef Order order
     cdef Call c
-    cdef Interrupt memory
-    cdef Interrupt* interrupt
     memset(&c, 0, sizeof(c))
     c.sizes, c.to_c = s, s.H
     c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
@@ -49,10 +47,7 @@ def rnn_forward(cell, x, W_xh, W_hh, b_h, h, gates, lengths, bint reverse, works
     put_in_order(&c.x, &order, reverse)
     put_in_order(&c.h, &order, False)
     put_in_order(&c.gates, &order, False)
-    interrupt = interrupt_of(s, &memory)
-    with nogil:
-        run_team(team_size(s), table(dtype).rnn_forward, &c, interrupt)
-    raise_if_stopped(interrupt)
+    run(table(dtype).rnn_forward, &c)
 
 
 def rnn_backward(cell, x, h, gates, W_xh, W_hh, dh, da, dstate, dW_xh, dW_hh, db_h, dx, lengths,
@@ -64,8 +59,6 @@ def rnn_backward(cell, x, h, gates, W_xh, W_hh, dh, da, dstate, dW_xh, dW_hh, db
     cdef const Py_ssize_t* ends = NULL
     cdef Order order
     cdef Call c
-    cdef Interrupt memory
-    cdef Interrupt* interrupt
     memset(&c, 0, sizeof(c))
     c.sizes, c.to_c = s, s.H
     c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
@@ -103,10 +96,7 @@ def rnn_backward(cell, x, h, gates, W_xh, W_hh, dh, da, dstate, dW_xh, dW_hh, db
     else:
         put_in_order(&c.dh, &order, reverse)
     c.dh0 = states_in_order(&order, c.dh0)
-    interrupt = interrupt_of(s, &memory)
-    with nogil:
-        run_team(team_size(s), table(dtype).rnn_backward, &c, interrupt)
-    raise_if_stopped(interrupt)
+    run(table(dtype).rnn_backward, &c)
     if ends != NULL:
         states_of_caller(&order, np.PyArray_DATA(<np.ndarray> dstate))
 
@@ -118,8 +108,6 @@ def output_forward(h, W_hy, b_y, y, lengths, workspace):
     cdef const Py_ssize_t* ends = NULL
     cdef Order order
     cdef Call c
-    cdef Interrupt memory
-    cdef Interrupt* interrupt
     s.H, s.O = width(h), length(b_y)
     memset(&c, 0, sizeof(c))
     c.sizes = s
@@ -137,10 +125,7 @@ def output_forward(h, W_hy, b_y, y, lengths, workspace):
     order = order_of(&c, dtype, ends, table(dtype).output_workspace_size(NULL, s))
     put_in_order(&c.h, &order, False)
     put_in_order(&c.y, &order, False)
-    interrupt = interrupt_of(s, &memory)
-    with nogil:
-        run_team(team_size(s), table(dtype).output_forward, &c, interrupt)
-    raise_if_stopped(interrupt)
+    run(table(dtype).output_forward, &c)
 
 
 def output_backward(h, W_hy, dy, dW_hy, db_y, dh, lengths, workspace):
@@ -150,8 +135,6 @@ def output_backward(h, W_hy, dy, dW_hy, db_y, dh, lengths, workspace):
     cdef const Py_ssize_t* ends = NULL
     cdef Order order
     cdef Call c
-    cdef Interrupt memory
-    cdef Interrupt* interrupt
     s.H, s.O = width(h), length(db_y)
     memset(&c, 0, sizeof(c))
     c.sizes = s
@@ -172,7 +155,4 @@ def output_backward(h, W_hy, dy, dW_hy, db_y, dh, lengths, workspace):
     put_in_order(&c.h, &order, False)
     put_in_order(&c.y, &order, False)
     put_in_order(&c.dh, &order, False)
-    interrupt = interrupt_of(s, &memory)
-    with nogil:
-        run_team(team_size(s), table(dtype).output_backward, &c, interrupt)
-    raise_if_stopped(interrupt)
+    run(table(dtype).output_backward, &c)

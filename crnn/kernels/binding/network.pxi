@@ -135,8 +135,6 @@ def rnn_predict(
     cdef const Py_ssize_t* ends = NULL
     cdef Order order
     cdef Call c
-    cdef Interrupt memory
-    cdef Interrupt* interrupt
     memset(&c, 0, sizeof(c))
     c.sizes = s
     c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
@@ -160,9 +158,6 @@ def rnn_predict(
         c.h0 = states_in_order(&order, <void*> c.h0)
     if c.h_n != NULL and ends != NULL:
         c.h_n = order.states
-    interrupt = interrupt_of(s, &memory)
-    with nogil:
-        run_team(team_size(s), f.predict, &c, interrupt)
-    raise_if_stopped(interrupt)
+    run(f.predict, &c)
     if c.h_n != NULL and ends != NULL:
         states_of_caller(&order, np.PyArray_DATA(<np.ndarray> h_n))
