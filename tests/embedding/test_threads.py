@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from steppers import build_counting
+from preloading import shared_library
+from steppers import SOURCES
 
 pytestmark = pytest.mark.xdist_group("embedding")
 
@@ -96,7 +97,7 @@ def counting(native, tmp_path_factory):
         pytest.skip("counts the calls of glibc, by a library that cc builds")
     if "LD_PRELOAD" in os.environ:
         pytest.skip("another library, such as a sanitizer's, has to come before all others")
-    return build_counting(tmp_path_factory.mktemp("counting"))
+    return shared_library(SOURCES / "counting.c", tmp_path_factory.mktemp("counting"))
 
 
 def test_a_step_neither_allocates_nor_locks(steppers, counting, run_python):

@@ -14,6 +14,14 @@ def native():
     return crnn._backend.load("native")
 
 
+@pytest.fixture
+def set_num_threads(native):
+    """The function of the compiled kernels; the number from before comes back after the test."""
+    before = native.get_num_threads()
+    yield native.set_num_threads
+    native.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def reference():
     """The NumPy kernels."""

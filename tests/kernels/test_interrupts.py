@@ -62,22 +62,17 @@ def interrupt(call, has_begun):
 
 
 def check_next_call(native, cell):
-    """The threads are free, and numbers are those of one thread."""
+    """The threads are free, and numbers are those of one thread, which the test is left with."""
     p = Problem(cell, "float32", T=60, B=40, I=8, H=96, O=4)
     several = problems.gradient(native, p)[2]
-    before = native.get_num_threads()
     native.set_num_threads(1)
     alone = problems.gradient(native, p)[2]
-    native.set_num_threads(before)
     assert several.tobytes() == alone.tobytes()
 
 
 @pytest.fixture
-def two_threads(native):
-    before = native.get_num_threads()
-    native.set_num_threads(2)
-    yield
-    native.set_num_threads(before)
+def two_threads(set_num_threads):
+    set_num_threads(2)
 
 
 sizes = pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)

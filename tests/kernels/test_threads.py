@@ -42,13 +42,6 @@ LARGE = {
 large = pytest.mark.parametrize("sizes", LARGE.values(), ids=LARGE)
 
 
-@pytest.fixture
-def set_num_threads(native):
-    before = native.get_num_threads()
-    yield native.set_num_threads
-    native.set_num_threads(before)
-
-
 def worth_threads(p):
     most = p.H // 64 if p.B <= 8 and p.H >= 256 else (p.B + 1) // 2
     return min(most, p.T * p.B * p.H * (p.I + p.H + p.O) // 2**20)

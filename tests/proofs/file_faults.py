@@ -31,16 +31,15 @@ import tempfile
 import time
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "support"))
+import numpy as np
 
-import numpy as np  # noqa: E402
-from preloading import run_preloaded  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+from preloading import run_preloaded
 
-import crnn  # noqa: E402
-import crnn.onnx  # noqa: E402
-import crnn.text  # noqa: E402
-from crnn.forecasting import Forecaster, Panel  # noqa: E402
+import crnn
+import crnn.onnx
+import crnn.text
+from crnn.forecasting import Forecaster, Panel
 
 # As in file_faults.c
 NOTHING, FAIL, FAIL_FROM_HERE, SHORT, KILL_BEFORE, KILL_AFTER, KILL_HALFWAY = range(7)
@@ -164,19 +163,17 @@ def check(interposer, save_old, save, path, old, new, fault, number):
         failed = interposer.failed()
         if not failed:
             return "", wrong
-        system = isinstance(error, OSError)
-        if call_of_zipfile(failed, error):
-            system = True
-        elif error is not None and not system:
+        if isinstance(error, OSError):
+            if error.errno != code:
+                wrong.append(f"raised {error!r}")
+        elif error is not None and not is_failed_seek(failed, error):
             wrong.append(f"{type(error).__name__}: {error}")
-        if isinstance(error, OSError) and error.errno != code:
-            wrong.append(f"raised {error!r}")
     content = path.read_bytes() if path.exists() else None
     found = {old: "old", new: "new"}.get(content, "neither")
     allowed = ("old", "new") if fault in KILLS else ("new",) if error is None else ("old",)
     if found not in allowed:
         wrong.append(f"the file is {found} after {error!r}")
-    if error is None and system_error_expected(fault, failed):
+    if error is None and has_to_raise(fault, failed):
         wrong.append("no error")
     names = [left.name for left in path.parent.iterdir()]
     if fault not in (*KILLS, *LASTING) and names != [path.name]:
@@ -190,13 +187,13 @@ def check(interposer, save_old, save, path, old, new, fault, number):
     return failed, wrong
 
 
-def call_of_zipfile(call, error):
-    """Whether a failing seek, which no file on a disk has, was taken for a damaged archive."""
+def is_failed_seek(call, error):
+    """Whether zipfile took a failing seek, which no file on a disk has, for a damaged archive."""
     return call == "lseek64" and isinstance(error, crnn.ModelFileError)
 
 
-def system_error_expected(fault, call):
-    """Whether to save without an error would hide that the file may not be stored."""
+def has_to_raise(fault, call):
+    """Whether saving without an error would hide that the file may not be stored."""
     return fault in ("ENOSPC", "EIO") and call in ("write", "rename")
 
 
@@ -243,6 +240,19 @@ def write_forever(path, kind, size):
         crnn.RNN(3, size, 3, seed=0).fit(x, x, epochs=2, checkpoint=path)
 
 
+def start_writer(path, kind, size):
+    """Let a child process write; return its number."""
+    child = os.fork()
+    if not child:
+        try:
+            write_forever(path, kind, size)
+        except BaseException as error:
+            print(f"    refused: {error!r}", flush=True)
+        finally:
+            os._exit(1)
+    return child
+
+
 def together(folder, seconds):
     """Four processes write to one path, of which some are killed; return what is wrong."""
     wrong = 0
@@ -259,18 +269,7 @@ def together(folder, seconds):
                     crnn.RNN(3, size, 3, seed=0).fit(x, x, epochs=epochs, checkpoint=path)
                     known.add(path.read_bytes())
 
-        def start(size, kind=kind, path=path):
-            child = os.fork()
-            if not child:
-                try:
-                    write_forever(path, kind, size)
-                except BaseException as error:
-                    print(f"    refused: {error!r}", flush=True)
-                finally:
-                    os._exit(1)
-            return child
-
-        children = {start(size): size for size in sizes}
+        children = {start_writer(path, kind, size): size for size in sizes}
         reads, kills, seen = 0, 0, set()
         end, next_kill = time.monotonic() + seconds, 0.0
         chance = random.Random(0)
@@ -289,7 +288,7 @@ def together(folder, seconds):
                 status = os.waitpid(child, 0)[1]
                 refused += not os.WIFSIGNALED(status)
                 kills += 1
-                children[start(size)] = size
+                children[start_writer(path, kind, size)] = size
         for child in children:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
@@ -314,7 +313,7 @@ def main():
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--together", type=float, metavar="SECONDS")
     options = parser.parse_args()
-    run_preloaded(HERE / "file_faults.c")
+    run_preloaded(Path(__file__).with_suffix(".c"))
     with tempfile.TemporaryDirectory(dir=options.folder) as place:
         folder = Path(place)
         if options.together is not None:

@@ -51,7 +51,7 @@ def interrupted(call, delay):
         os.kill(os.getppid(), signal.SIGINT)
         os.write(sent[1], " ".join(map(repr, now)).encode())
         os._exit(0)
-    answered = None
+    over = answered = None
     try:
         try:
             os.write(ready[1], b"!")
@@ -65,7 +65,7 @@ def interrupted(call, delay):
         os.waitpid(child, 0)
         for end in (*ready, *sent):
             os.close(end)
-    if "over" in locals() and over < moment[0]:
+    if over is not None and over < moment[0]:
         return None
     return answered[0] - moment[0], answered[1] - moment[1]
 
@@ -249,13 +249,13 @@ def fit_sklearn(model):
     copy.deepcopy(model).set_params(max_iter=100_000).fit(x, y)
 
 
-def big_row():
-    """Return the issue's prediction: ten million steps."""
+def long_sequence():
+    """Return the inputs of ten million steps."""
     return values(10_000_000, 1)
 
 
 CALLS = {
-    "predict, RNN, 1e7 steps": lambda: Prediction(crnn.RNN(1, 32, 1, seed=0), big_row()),
+    "predict, RNN, 1e7 steps": lambda: Prediction(crnn.RNN(1, 32, 1, seed=0), long_sequence()),
     "predict, LSTM, 64 x 20000 steps, 128 units": lambda: Prediction(
         crnn.LSTM(4, 128, 1, seed=0), values(64, 20_000, 4)
     ),
@@ -273,7 +273,7 @@ CALLS = {
     ),
     "backward, GRU": backward,
     "loss, RNN": loss,
-    "stream.run, RNN, 1e7 steps": lambda: Run(crnn.RNN(1, 32, 1, seed=0), big_row()),
+    "stream.run, RNN, 1e7 steps": lambda: Run(crnn.RNN(1, 32, 1, seed=0), long_sequence()),
     "stream.run, GRU, 2 layers": lambda: Run(
         crnn.GRU(1, 32, 1, num_layers=2, seed=0), values(1_000_000, 1)
     ),

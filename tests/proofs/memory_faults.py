@@ -15,7 +15,7 @@ the first allocation fails, then the second, until none is left. Each time:
 
 Sizes are small, so small blocks are kept too (`memory.SMALLEST_BLOCK`). A crash or a hang of the
 process is a finding like the others; the run goes on behind it. What NumPy or Python do wrong
-themselves is in `OF_OTHERS`, each with its evidence.
+themselves is in `not_of_crnn`.
 """
 
 import abc
@@ -34,15 +34,14 @@ import traceback
 from pathlib import Path
 from typing import ClassVar
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "support"))
+import numpy as np
 
-import numpy as np  # noqa: E402
-from network_problems import CELLS, inputs, network, targets  # noqa: E402
-from preloading import run_preloaded  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+from network_problems import CELLS, inputs, network, targets
+from preloading import run_preloaded
 
-import crnn  # noqa: E402
-from crnn._network import memory  # noqa: E402
+import crnn
+from crnn._network import memory
 
 # Sequences, steps and sizes: small, because every allocation costs a run
 B, T, SIZES = 4, 5, {"input_size": 3, "hidden_size": 5, "output_size": 2, "dtype": "float32"}
@@ -344,9 +343,6 @@ class SetState(Step):
     def act(self, net, stream, x, h):
         stream.state = h
         return b""
-
-    def state(self, world):
-        return super().state(world)
 
 
 class Save(Problem):
@@ -674,7 +670,7 @@ def main():
     parser.add_argument("--implementations", nargs="*", default=["native", "python"])
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
-    run_preloaded(HERE / "memory_faults.c")
+    run_preloaded(Path(__file__).with_suffix(".c"))
     fault = LibcFault() if options.allocators == "libc" else PythonFault()
     memory.SMALLEST_BLOCK = 0
     started = time.time()

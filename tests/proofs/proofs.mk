@@ -17,6 +17,7 @@ numbers: $(VENV)/test
 
 # The vectors of MODULE, a _baseline module built for AArch64, are multiplied and added in one
 # instruction: at least 1000 times in each dtype.
+MODULE ?= $(error MODULE: expected the path of a module)
 OBJDUMP ?= aarch64-linux-gnu-objdump
 neon:
 	$(OBJDUMP) -d $(MODULE) | awk '/fmla.*\.4s/ {s++} /fmla.*\.2d/ {d++} \
@@ -46,7 +47,9 @@ pyodide: pure-wheel
 # The suite in ROOT, a folder with a Debian for another processor that has Python and what the tests
 # need, and in which chroot can run programs (binfmt_misc and qemu-user-static). TESTS are its
 # arguments. NumPy kernels alone: TESTS='--implementations=python -m "not native"'; what
-# was built for the processor comes from MODULES.
+# was built for the processor comes from MODULES. ROOT_ENV sets variables there, and ROOT_PATH is a
+# folder there with further packages.
+ROOT ?= $(error ROOT: expected the path of a folder)
 emulated:
 	rm -rf $(ROOT)/crnn && mkdir -p $(ROOT)/crnn/site
 	git ls-files -z crnn tests pyproject.toml docs README.md | tar -c --null -T - | tar -x -C $(ROOT)/crnn
@@ -87,18 +90,18 @@ $(VENV)-fuzz/fuzz: $(VENV)-fuzz/bin/python $(SOURCES)
 # FILE_FAULTS_ARGS choose a part, such as `--cells lstm` or `--saves network`.
 .PHONY: memory-faults file-faults
 memory-faults: $(VENV)/test
-	$(VENV)/bin/python -P tests/proofs/memory_faults.py libc $(MEMORY_FAULTS_ARGS)
-	$(VENV)/bin/python -P tests/proofs/memory_faults.py python $(MEMORY_FAULTS_ARGS)
+	PYTHONSAFEPATH=1 $(VENV)/bin/python tests/proofs/memory_faults.py libc $(MEMORY_FAULTS_ARGS)
+	PYTHONSAFEPATH=1 $(VENV)/bin/python tests/proofs/memory_faults.py python $(MEMORY_FAULTS_ARGS)
 
 file-faults: $(VENV)/test
-	$(VENV)/bin/python -P tests/proofs/file_faults.py $(FILE_FAULTS_ARGS)
-	$(VENV)/bin/python -P tests/proofs/file_faults.py --together 30
+	PYTHONSAFEPATH=1 $(VENV)/bin/python tests/proofs/file_faults.py $(FILE_FAULTS_ARGS)
+	PYTHONSAFEPATH=1 $(VENV)/bin/python tests/proofs/file_faults.py --together 30
 
-.PHONY: proof-threads
+.PHONY: threads
 
-# Threads side by side; best with a free-threaded Python: `make proof-threads PYTHON=python3.14t`.
-proof-threads: $(VENV)/test
-	$(VENV)/bin/python -P tests/proofs/threads.py --rounds $(or $(ROUNDS),20)
+# Threads side by side; best with a free-threaded Python: `make threads PYTHON=python3.14t`.
+threads: $(VENV)/test
+	PYTHONSAFEPATH=1 $(VENV)/bin/python tests/proofs/threads.py $(THREADS_ARGS)
 
 .PHONY: sanitize sanitize-threads valgrind realtime interrupts
 
@@ -126,6 +129,7 @@ sanitize: $(VENV)-address-undefined/test
 	done; test -n "$$ran"
 
 # The pool of threads alone, in C, and then the tests about threads.
+POOL_CALLS ?= 3000
 sanitize-threads: $(VENV)-thread/test
 	$(CC) -O1 -g -fsanitize=thread -Icrnn/kernels/headers tests/proofs/sanitizers/pool.c \
 	    -o $(VENV)-thread/pool -lpthread
@@ -142,10 +146,12 @@ valgrind: $(VENV)/test
 	    --leak-check=no --suppressions=tests/proofs/sanitizers/valgrind.supp \
 	    $(VENV)/bin/python -m pytest --implementations=native -p no:cacheprovider $(VALGRIND_ARGS)
 
+# A step of a stream calls no allocator, takes no lock and makes no system call.
 # REALTIME_ARGS="--sanitizer clang": under RealtimeSanitizer, which Clang has from version 20 on.
 realtime: $(VENV)/test
 	PYTHONSAFEPATH=1 $(VENV)/bin/python tests/proofs/realtime.py $(REALTIME_ARGS)
 
+# Ctrl-C is answered within 0.2 s, and leaves a network at its last whole step.
 interrupts: $(VENV)/test
 	PYTHONSAFEPATH=1 $(VENV)/bin/python tests/proofs/interrupts.py $(INTERRUPTS_ARGS)
 

@@ -27,7 +27,8 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-from steppers import build_counting, build_steppers
+from preloading import shared_library
+from steppers import SOURCES, build_steppers
 
 import crnn
 from crnn.kernels import native
@@ -215,7 +216,9 @@ def main():
     """Prove it on each instruction set, in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=1_000_000)
-    parser.add_argument("--instruction-sets", default="", help="of these, separated by commas")
+    parser.add_argument(
+        "--instruction-sets", nargs="+", default=INSTRUCTION_SETS, choices=INSTRUCTION_SETS
+    )
     parser.add_argument("--sanitizer", metavar="CLANG", help="20 or later")
     parser.add_argument("--built", help=argparse.SUPPRESS)
     parser.add_argument("--marked", help=argparse.SUPPRESS)
@@ -229,19 +232,18 @@ def main():
     if arguments.marked:
         take_marked_steps(arguments.steps, arguments.marked == "planted")
         sys.exit()
-    wanted = arguments.instruction_sets.split(",") if arguments.instruction_sets else None
     folder = Path(native.__file__).parent
     best = INSTRUCTION_SETS.index(native.instruction_set)
     runs = [
         name for name in INSTRUCTION_SETS[: best + 1]
-        if any(folder.glob(f"_{name}.*.so")) and (wanted is None or name in wanted)
+        if any(folder.glob(f"_{name}.*.so")) and name in arguments.instruction_sets
     ]  # fmt: skip
     if arguments.sanitizer:
         sys.exit(prove_under_sanitizer(arguments.steps, runs, arguments.sanitizer) > 0)
     failed = prove_symbols(runs)
     with tempfile.TemporaryDirectory() as built:
         build_steppers(Path(built))
-        library = build_counting(Path(built))
+        library = shared_library(SOURCES / "counting.c", built)
         for name in runs:
             environment = os.environ | {"CRNN_CPU": name, "LD_PRELOAD": str(library)}
             command = [sys.executable, "-P", __file__, "--built", built]

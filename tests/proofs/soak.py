@@ -1,6 +1,6 @@
 """Long runs of streams, training and files: flat memory, finite numbers, outputs as afresh.
 
-python tests/proofs/soak.py {stream,train,files} COUNT
+    python tests/proofs/soak.py {stream,train,files} COUNT
 
 Each cell, in both dtypes, takes its share of COUNT: steps of a stream, training steps, or cycles of
 saving and loading. A share is run in parts. After the first tenth of the parts the memory of the
@@ -8,6 +8,7 @@ process is noted; at the end it may be larger by LIMIT. After each part the numb
 with those computed afresh.
 """
 
+import argparse
 import os
 import sys
 import tempfile
@@ -142,10 +143,13 @@ def soak(kind, count, name, dtype):
 
 def main():
     """Soak every cell and dtype."""
-    kind, count = sys.argv[1], int(float(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("kind", choices=list(KINDS))
+    parser.add_argument("count", type=int, help="of all cells and dtypes together")
+    arguments = parser.parse_args()
     cases = [(name, dtype) for name in CELLS for dtype in ("float32", "float64")]
     for name, dtype in cases:
-        soak(kind, -(-count // len(cases)), name, dtype)
+        soak(arguments.kind, -(-arguments.count // len(cases)), name, dtype)
 
 
 if __name__ == "__main__":

@@ -33,16 +33,20 @@ KINDS = {
     "categories": {"categorical": True},
     "no output layer": {"output_size": None},
 }
+CHOICES = {
+    "implementations": ("native", "python"),
+    "dtypes": ("float32", "float64"),
+    "cells": CELLS,
+    "kinds": KINDS,
+    "jobs": thread_problems.JOBS,
+}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20, help="of each thread (default: 20)")
-    parser.add_argument("--implementations", default="native,python")
-    parser.add_argument("--dtypes", default="float32,float64")
-    parser.add_argument("--cells", default=",".join(CELLS))
-    parser.add_argument("--kinds", default=",".join(KINDS))
-    parser.add_argument("--jobs", default=",".join(thread_problems.JOBS))
+    for name, choices in CHOICES.items():
+        parser.add_argument(f"--{name}", nargs="+", default=list(choices), choices=list(choices))
     arguments = parser.parse_args()
     faulthandler.enable()
     is_free = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
@@ -51,12 +55,9 @@ def main():
     print(f"crnn {crnn.implementation}, {crnn.get_num_threads()} threads", flush=True)
     if is_free and has_gil:
         sys.exit("the GIL of this free-threaded Python is on")
-    counts = dict.fromkeys(arguments.jobs.split(","), 0)
+    counts = dict.fromkeys(arguments.jobs, 0)
     for implementation, dtype, cell, kind in itertools.product(
-        *(
-            getattr(arguments, name).split(",")
-            for name in ("implementations", "dtypes", "cells", "kinds")
-        )
+        arguments.implementations, arguments.dtypes, arguments.cells, arguments.kinds
     ):
         settings = thread_problems.SIZES | CELLS[cell] | KINDS[kind]
         settings |= {"dtype": dtype, "implementation": implementation}

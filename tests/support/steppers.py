@@ -1,4 +1,4 @@
-"""Builds the extensions of tests/embedding as a user's own package would; and `counting.c`."""
+"""Builds the extensions of tests/embedding as a user's own package would."""
 
 import shutil
 import subprocess
@@ -51,11 +51,3 @@ def build_steppers(folder):
         [sys.executable, "-P", "-c", BUILD], cwd=folder, capture_output=True, text=True, timeout=600
     )
     assert process.returncode == 0, process.stdout + process.stderr
-
-
-def build_counting(folder):
-    """Build the library that counts a thread's calls to allocate and to lock; return its path."""
-    library = folder / "counting.so"
-    command = ["cc", "-O1", "-Wall", "-shared", "-fPIC", SOURCES / "counting.c", "-o", library]
-    subprocess.run([*command, "-ldl"], check=True)
-    return library

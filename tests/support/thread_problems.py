@@ -18,8 +18,10 @@ from network_problems import inputs, packed, targets
 import crnn
 
 THREADS = 4
-# Sequences and steps: arrays large enough for kept memory, and work enough for a team
+# Sequences, steps and sizes: arrays large enough for kept memory, and some millions of
+# multiply-adds a call, work enough for a team
 B, T = 16, 60
+SIZES = {"input_size": 24, "hidden_size": 48, "output_size": 20, "dtype": "float32"}
 BUSY = "stream: expected one thread at a time, got a call while another thread is in it"
 
 
@@ -214,5 +216,3 @@ JOBS = {
         change_the_number_of_threads,
     )
 }
-SIZES = {"input_size": 24, "hidden_size": 48, "output_size": 20, "dtype": "float32"}
-"""Of the networks: a few megaflops a call."""

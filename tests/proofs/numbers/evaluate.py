@@ -13,12 +13,14 @@ import argparse
 import ctypes
 import decimal
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
+from preloading import shared_library
 
 from crnn.kernels import native
 
@@ -47,10 +49,8 @@ def compiled_reference():
     """Return reference.c as a library."""
     source = Path(__file__).with_name("reference.c")
     with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder, "reference.so")
-        command = ["cc", "-std=c99", "-O2", "-ffp-contract=off", "-fno-math-errno", "-shared"]
-        subprocess.run([*command, "-fPIC", source, "-o", library, "-lm"], check=True)
-        return ctypes.CDLL(str(library))
+        options = ("-std=c99", "-ffp-contract=off", "-fno-math-errno")
+        return ctypes.CDLL(str(shared_library(source, folder, *options)))
 
 
 def states(cell, x, gates=None):
