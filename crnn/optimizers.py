@@ -21,11 +21,11 @@ class _State(NamedTuple):
     memory: dict[str, Array | None] = {}  # noqa: RUF012 (never changed)
     """All vectors; None: the kernel does without."""
     counted: Sequence[int] | IntArray = (0,)
-    """How many steps it has taken, in an array of one number where a kernel counts."""
+    """How many steps it has taken: one number, in an array where a kernel counts them."""
     first: int = 0
-    """After so many steps, `lrs` begins."""
+    """The number of the step whose learning rate is the first of `lrs`."""
     lrs: Sequence[float | None] = (None,)
-    """The learning rate of the step before, and of those that follow."""
+    """The learning rates of this step and of those after it; None before the first step."""
 
 
 class Optimizer:
@@ -43,14 +43,14 @@ class Optimizer:
 
     # The kernel that takes a step
     _kernel: str
-    # The vectors that it takes behind parameters and gradient, by name in its order
+    # The vectors that it takes after parameters and gradient, by name in its order
     _vectors: tuple[str, ...]
-    # Whether it takes the step's number behind them
+    # Whether it takes the step's number after them
     _counts_steps = False
 
     def __init__(self, lr: LearningRate, **numbers: float) -> None:
         self.lr = lr
-        # What the kernel takes behind the learning rate, by name in its order
+        # What the kernel takes after the learning rate, by name in its order
         self._numbers: dict[str, float] = numbers
         self._state = _State()
 
@@ -184,8 +184,8 @@ class Optimizer:
             counted = np.array([before], np.intp)
         lr, last_lr = self._lr_of(before), state.lrs[before - state.first]
         number = (before + 1,) if self._counts_steps else ()
-        # Before the call: whatever is raised behind the kernel, such as Ctrl-C's exception, the
-        # kernel has counted its step here. Nothing behind it lacks memory.
+        # Before the call, because an exception such as Ctrl-C's may be raised right after the
+        # kernel, which has counted its step here by then. After it nothing is allocated.
         self._state = _State(theta, memory, counted, before, (last_lr, lr))
         taken: bool = getattr(kernels, self._kernel)(
             theta, dtheta, *memory.values(), *number, lr, *self._numbers.values(), counted

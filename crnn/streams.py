@@ -171,7 +171,7 @@ class Stream(ABC, Generic[StateT]):
             for t in range(batch.shape[1]):
                 self._through_layers(np.ascontiguousarray(batch[:, t]), y[:, t])
         except BaseException:
-            # All steps or none, where memory lacks or Ctrl-C comes between two
+            # All steps or none, also where there is no memory or Ctrl-C comes between two
             self._states = before
             raise
         return y

@@ -413,5 +413,5 @@ def _add_by_category(dW_xh: Array, numbers: Array, da: Array) -> None:
             ends = [*starts[1:].tolist(), len(rows)]
             for of_number, start, end in zip(sums, starts.tolist(), ends, strict=True):
                 np.add.reduce(rows[start:end], axis=0, out=of_number)
-        # NumPy casts numbers of another type, and where it lacks memory for that, takes any others.
+        # As intp: NumPy would cast them, and without memory for that it would read other numbers.
         dW_xh[:, ordered[starts].astype(np.intp)] += sums.T

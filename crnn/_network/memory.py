@@ -71,7 +71,7 @@ class _Block:
 
     def __init__(self, size: int) -> None:
         self._memory = np.empty(size + ALIGNMENT, np.uint8)
-        # Not of ctypes, whose types CPython 3.13 does not protect from threads.
+        # Not `ctypes.data`: CPython 3.13 does not protect the types of ctypes from threads.
         start = self._memory.__array_interface__["data"][0]
         self.address = start + -start % ALIGNMENT
         self.size = size
@@ -85,7 +85,7 @@ class _Loan:
     def __init__(
         self, block: _Block, queue: "_Queue", shape: tuple[int, ...], dtype: np.dtype[Any]
     ) -> None:
-        # First, for `__del__` is called even if memory lacks for the dictionary
+        # First, because `__del__` is called even where there is no memory for the dictionary
         self._block, self._queue = block, queue
         self.__array_interface__ = {
             "version": 3,
@@ -102,7 +102,7 @@ class _Loan:
 
 
 class _Queue(deque[_Block]):
-    """Blocks that are no longer in use, and whether memory lacked to take in one more."""
+    """Blocks that are no longer in use; `has_lost`: there was no memory to take in one more."""
 
     __slots__ = ("has_lost",)
 
@@ -128,9 +128,9 @@ class _Blocks:
         self._total = self._lent = self._most_lent = 0
 
     def forget(self) -> None:
-        """Let go of all blocks, those in use with their last arrays; they count no longer.
+        """Give up all blocks, idle ones now, those in use when their last arrays go; count anew.
 
-        For after an exception, which may have come between a block and its count.
+        Counts may be wrong after an exception, which may come between a block and its count.
         """
         self._idle.clear()
         self._returned.has_lost = True

@@ -54,7 +54,7 @@ class Checkpoint:
         self._every = every
         self._settings = json.loads(json.dumps(settings))
         # An error now, not after an epoch
-        # Texts: with a path, functions of `os` raise a TypeError where memory lacks.
+        # As texts: given a Path, functions of `os` raise a TypeError where there is no memory.
         if not os.path.isdir(str(self._path.parent)):
             raise FileNotFoundError(
                 f"checkpoint: expected a path in a folder that exists, got {path}"

@@ -61,9 +61,9 @@ def train_step(
     DivergenceError
         The loss, the gradient's norm or a new parameter is not finite.
     """
-    before = None  # the generator, and how many steps were taken
+    generator_before, steps_before = None, 0
     if network.architecture.dropout:
-        before = rng.bit_generator.state, optimizer.steps
+        generator_before, steps_before = rng.bit_generator.state, optimizer.steps
     states = None
     try:
         if len(parts) == 1:
@@ -72,14 +72,14 @@ def train_step(
             )
         else:
             value, norm, gradient = gradient_of_parts(network, parts, loss, clipping, rng)
-        # Made before the step, so that behind it nothing lacks memory
+        # Made before the step: after it nothing may fail for want of memory.
         result = value, norm, states
         is_finite = math.isfinite(value) and math.isfinite(norm)
         if not (is_finite and optimizer.step(network.kernels, network.flat, gradient)):
             raise _divergence(value, norm, epoch, optimizer)
     except BaseException:
-        if before is not None and before[1] == optimizer.steps:
-            rng.bit_generator.state = before[0]
+        if generator_before is not None and optimizer.steps == steps_before:
+            rng.bit_generator.state = generator_before
         raise
     return result
 

@@ -14,7 +14,7 @@ the first allocation fails, then the second, until none is left. Each time:
 - nothing is written to stderr by an ignored exception, and NumPy's error settings are the same.
 
 Sizes are small, so small blocks are kept too (`memory.SMALLEST_BLOCK`). A crash or a hang of the
-process is a finding like the others; the run goes on behind it. What NumPy or Python do wrong
+process is a finding like the others; the run goes on after it. What NumPy or Python do wrong
 themselves is in `not_of_crnn`.
 """
 
@@ -51,7 +51,7 @@ LENGTHS = np.array([5, 2, 1, 4])
 QUIET_CALLS = 40
 # Failures that are repeated to see what they leave in memory, what all of them may leave, and in
 # how many rounds: Python and NumPy fill their caches at first.
-# Python 3.11 keeps the frame of a function for whose cells it lacks memory.
+# Python 3.11 keeps the frame of a function where there is no memory for its cells.
 LEAK_CALLS, LEAK_BYTES, LEAK_ROUNDS = 30, 1 << 14, 8
 # A call takes milliseconds.
 HANG_SECONDS = 120

@@ -1,4 +1,4 @@
-"""Where memory lacks, a step of training or of a stream is taken as a whole or not at all."""
+"""Without memory, a step of training or of a stream is taken as a whole or not at all."""
 
 import copy
 import gc
@@ -65,13 +65,13 @@ def test_a_step_of_a_stream_whose_outputs_have_no_place(network_of_family):
 
 
 @pytest.mark.parametrize("make", [lambda: crnn.SGD(0.1, momentum=0.9), lambda: crnn.Adam(0.01)])
-def test_steps_are_counted_whatever_fails_behind_them(build_network, monkeypatch, make):
+def test_steps_are_counted_whatever_fails_after_them(build_network, monkeypatch, make):
     """In a kernel call of several steps."""
     x, y = inputs(net := build_network(), 6), targets(net, 6)
     twin = build_network()
     optimizer, other = make(), make()
     with monkeypatch.context() as patch:
-        # What is called behind the kernel
+        # What is called after the kernel
         patch.setattr(net._network._workspaces, "give", failing(lambda _: None, 2))
         with pytest.raises(MemoryError):
             net.fit(x, y, epochs=2, batch_size=6, optimizer=optimizer, shuffle=False)

@@ -53,7 +53,7 @@ cdef Py_ssize_t* counter_of(steps) noexcept:
     return <Py_ssize_t*> vector(steps, np.NPY_INTP, 1, WRITTEN)
 
 
-# A step is counted before the GIL is taken again, and with it an interrupt, such as by Ctrl-C.
+# A step is counted before the GIL is taken again: then Ctrl-C's exception may come.
 
 def sgd_step(theta, dtheta, velocity, double lr, double momentum, bint nesterov,
              double weight_decay, steps):

@@ -64,7 +64,8 @@ enum {
        held by another process. */
     LATE_SPINS = SPINS + (1 << 9),
     MOST_THREADS = 64,
-    /* Multiply-adds after which a caller reads the clock: some 10 microseconds to a millisecond. */
+    /* Multiply-adds after which the calling thread reads the clock: some 10 microseconds to a
+       millisecond. */
     WORK_PER_LOOK = 1 << 20
 };
 
@@ -116,7 +117,7 @@ static inline FloatControl flush_denormals(void) { return 0; }
 static inline void restore_denormals(FloatControl before) { (void)before; }
 #endif
 
-/* Seconds between two questions: a caller waits for the GIL each time. */
+/* Seconds between two questions to `Interrupt.ask`, each of which waits for the GIL. */
 #define ASK_SECONDS 0.05
 
 /* What may end a call early. The calling thread alone uses what is not atomic. */

@@ -14,7 +14,8 @@ cdef enum:
     GIVEN_PART = 16
     # The sums of a group of so many panels of units are completed before they become states.
     GROUP_PANELS = 4
-    # What does not recur is computed for at least so many steps at a time, to fill tiles of rows.
+    # What does not recur is computed for at least so many steps between two looks at the clock, to
+    # fill tiles of rows.
     STEPS_OF_A_LOOK = 24
     # An exponential of the standard library takes as long as so many multiply-adds.
     EXPONENTIAL = 64
@@ -159,15 +160,18 @@ cdef inline Share live_at(const Call* c, Share rows, Py_ssize_t t) noexcept nogi
     return rows
 
 
-# Where a call may be interrupted (threads.h), it looks after so many multiply-adds of a member.
+# A call that may be interrupted (threads.h) counts multiply-adds, to look at the clock now and then.
+
 cdef inline double work_of_step(Sizes s, Py_ssize_t rows) noexcept nogil:
-    """Multiply-adds of a step of so many sequences; a step of a few units takes longer than they.
-    """
+    """Multiply-adds of a step of so many sequences. 64 more are for what else a small step does."""
     return <double> rows * s.H * (s.cell.weight_blocks * (s.I + s.H) + s.O) + 64
 
 
 cdef inline bint is_over(const Part* part, double work) noexcept nogil:
-    """Whether the call ends early, in the loop over steps. `work`: done since the last question."""
+    """Whether the call ends early, asked in the loop over steps.
+
+    `work`: the member's multiply-adds since it asked last.
+    """
     if part.team.interrupt == NULL:
         return False
     did_work(part.team, work)
@@ -175,10 +179,10 @@ cdef inline bint is_over(const Part* part, double work) noexcept nogil:
 
 
 cdef inline Share next_steps(Team team, Share* steps, double work) noexcept nogil:
-    """The first of these steps, each of so much work: all, or as many as come before a look.
+    """Take the first of these steps off: all, or as many as come before a look at the clock.
 
-    They are taken off. Where the call ends early none is left. For what does not recur: members do
-    not wait for one another between these steps.
+    Each step is so much work. Where the call ends early, it takes none, and none is left. This is
+    for what does not recur: members do not wait for one another between these steps.
     """
     cdef Share next = steps[0]
     if team.interrupt != NULL and steps.first < steps.last:

@@ -74,8 +74,8 @@ def sgd_step(
     nesterov : bool
     weight_decay : float
     steps : array (1,) of intp or None
-        How many steps have been taken; this step adds one. What is returned is lost to an
-        interrupt between this call and the caller's next instruction, and this is not.
+        How many steps have been taken; this step adds one. The count stays where an exception
+        such as Ctrl-C's comes right after this call, and what the call returns is lost.
 
     Returns
     -------
@@ -199,8 +199,7 @@ def adam_step(
 def _replace(changes: list[tuple[Array, Any]], steps: IntArray | None) -> bool:
     """Write an optimizer's new memory and parameters, all or none; return whether it was all.
 
-    The last that a step does: behind it nothing can fail, such as the end of `np.errstate`, which
-    takes memory.
+    A step does this last, after the end of `np.errstate`, which needs memory and may fail.
 
     Parameters
     ----------
