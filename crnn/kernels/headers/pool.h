@@ -127,7 +127,7 @@ static int start_worker(Worker *worker) {
 
 /* Run a task on the calling thread: no lock, no system call. */
 static void run_alone(Task task, void *call) {
-    Team team = {0, 1, NULL, NULL, 0, NULL, NULL, 1}; /* one member waits for none */
+    Team team = {.count = 1, .is_caller = 1}; /* one member waits for none */
     run_member(task, call, team);
 }
 
@@ -214,7 +214,8 @@ static void run_own(int threads, Task task, void *call, Team team) {
    interrupt, the task may end early. */
 static void run_team(int threads, Task task, void *call, Interrupt *interrupt) {
     Barrier barrier = {0, 0, 0};
-    Team team = {0, 1, &barrier, mailboxes, 0, &late, interrupt, 1};
+    Team team = {.count = 1, .barrier = &barrier, .mailboxes = mailboxes, .late = &late,
+                 .interrupt = interrupt, .is_caller = 1};
     threads -= atomic_add(&callers, 1) - 1;
     if (threads > MOST_THREADS)
         threads = MOST_THREADS;
