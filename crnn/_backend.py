@@ -187,6 +187,8 @@ def use_openmp(library: str | os.PathLike[str] | None) -> None:
         The library cannot be loaded.
     ValueError
         It has no OpenMP functions, or not under GCC's names.
+    RuntimeError
+        A handler of a signal calls it, which has interrupted another call.
     """
     addresses = None
     if library is not None:

@@ -52,6 +52,10 @@ cdef extern from *:
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() noexcept  # -1: a handler has raised
+    ctypedef struct PyInterpreterState:
+        pass
+    PyInterpreterState* PyInterpreterState_Get() noexcept
+    PyInterpreterState* PyInterpreterState_Main() noexcept
 
 cdef extern from "cpu.h":
     bint cpu_supports_avx2()
@@ -147,6 +151,12 @@ def use_openmp(addresses):
     functions.parallel, functions.thread_number = <void*> parallel, <void*> number
     functions.thread_count = <void*> count
     cdef bint is_set
+    if threading.get_ident() == threading.main_thread().ident and questions:
+        # It would wait for a call that waits for it.
+        raise RuntimeError(
+            "use_openmp: expected no running call of this thread, got one that a handler of a "
+            "signal has interrupted"
+        )
     with nogil:  # A running call that is waited for may want the GIL.
         is_set = set_openmp(&functions)
     if not is_set:
@@ -166,17 +176,28 @@ cdef inline int team_size(Sizes s) noexcept nogil:
     return <int> max(1, min(atomic_get(&num_threads), min(most, multiply_adds(s) / WORTH_A_THREAD)))
 
 
+# Of calls in the main thread that handlers of signals have interrupted
+cdef int questions = 0
+
+
 cdef int caller_is_interrupted() noexcept with gil:
     """Call the handlers of signals that have come; whether one of them has raised an exception."""
-    return PyErr_CheckSignals() != 0
+    global questions
+    questions += 1
+    cdef bint has_raised = PyErr_CheckSignals() != 0
+    questions -= 1
+    return has_raised
 
 
 cdef Interrupt* interrupt_of(Sizes s, Interrupt* memory) except? NULL:
     """What ends a call of these sizes early, in this memory.
 
-    NULL: the call is short, or in a thread to which Python does not deliver signals.
+    NULL: the call is short, or in an interpreter or a thread to which Python does not deliver
+    signals.
     """
     if multiply_adds(s) < LONG_CALL and s.T * s.B < LONG_CALL_STEPS:
+        return NULL
+    if PyInterpreterState_Get() != PyInterpreterState_Main():
         return NULL
     if threading.get_ident() != threading.main_thread().ident:
         return NULL

@@ -214,6 +214,25 @@ def test_a_handler_that_returns(native):
     assert seen == [denormal]
 
 
+def test_a_handler_does_not_wait_for_its_own_call(native):
+    """`use_openmp` waits for running calls."""
+    p = large_problem("tanh", **(ROW | {"T": 500_000}))
+    signal.signal(signal.SIGINT, lambda *_: native.use_openmp(None))
+    for delay in (0.02, 0.1, 0.5, 2.0):  # as often as needed to meet the call
+        timer = threading.Timer(delay, _thread.interrupt_main)
+        timer.start()
+        try:
+            problems.predict(native, p)
+        except RuntimeError as error:
+            refusal = str(error)
+            break
+        finally:
+            timer.join()
+    else:
+        pytest.fail("no signal came during the call")
+    assert "a handler of a signal" in refusal
+
+
 def test_another_thread_runs_to_the_end(native):
     """Python delivers signals to the main thread alone."""
     p = large_problem("tanh", **(ROW | {"T": 80_000}))

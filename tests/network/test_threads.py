@@ -1,5 +1,6 @@
 """Networks and streams in several threads at a time; in a free-threaded Python without the GIL."""
 
+import os
 import sysconfig
 
 import pytest
@@ -73,3 +74,43 @@ if {first!r} == "main":
     there, *here = process.stdout.splitlines()
     assert there in {"(1, 1)", refusal}
     assert here == (["(1, 1)"] if first == "main" else [])
+
+
+INTERRUPTED_SUBINTERPRETER = """
+import os, signal, warnings
+warnings.simplefilter("ignore")
+try:
+    import crnn
+    import numpy as np
+except ImportError:
+    print("refused", flush=True)
+else:
+    T = 2_000_000 if crnn.implementation == "native" else 20
+    os.kill(os.getpid(), signal.SIGINT)
+    y = crnn.RNN(1, 32, 1, seed=0).predict(np.ones((T, 1), np.float32))
+    print(len(y) == T, flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="os.kill sends no signal to handlers elsewhere")
+def test_ctrl_c_waits_for_the_end_of_a_subinterpreter(run_python):
+    process = run_python(
+        f"""
+import signal
+try:
+    import _interpreters as interpreters
+    created = interpreters.create("legacy")
+except ImportError:
+    import _xxsubinterpreters as interpreters
+    created = interpreters.create(isolated=False)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+try:
+    interpreters.run_string(created, {INTERRUPTED_SUBINTERPRETER!r})
+    for _ in range(1000):
+        pass
+    print("not interrupted")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    )
+    assert process.stdout in {"True\ninterrupted\n", "refused\nnot interrupted\n"}, process
