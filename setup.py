@@ -1,6 +1,7 @@
 """The extension modules of crnn and their compiler flags; everything else is in pyproject.toml."""
 
 import os
+import re
 import sys
 import sysconfig
 from pathlib import Path
@@ -16,7 +17,10 @@ def switched_on(name):
 DEBUG = switched_on("CRNN_DEBUG")
 # Sanitizers of GCC or Clang, such as "address,undefined" (tests/proofs/proofs.mk)
 SANITIZERS = os.environ.get("CRNN_SANITIZE", "")
-X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
+# On a 64-bit system `get_platform` says so of a 32-bit Python too.
+X86 = sysconfig.get_platform().endswith(("x86_64", "amd64", "86"))
+X86_64 = X86 and sys.maxsize > 2**32
+COMPILER = os.environ.get("CC", "")
 
 LINK_FLAGS = []
 if sys.platform == "win32":  # MSVC
@@ -26,12 +30,15 @@ if sys.platform == "win32":  # MSVC
 else:  # GCC or Clang
     FLAGS = ["-O0", "-g3"] if DEBUG else ["-O3", "-g0"]
     FLAGS += ["-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
-    if sys.platform != "darwin":  # Clang does not know it.
+    if sys.platform != "darwin" and "clang" not in COMPILER:  # flags of GCC alone
         # A tile stays a function of its own: inlined, it is several times as slow to start.
         FLAGS.append("-fno-inline-functions-called-once")
         # From 14 on, GCC leaves some sums of products without FMA for its generic processor, which
-        # differ then between tiles. Clang takes the flag and does nothing.
+        # differ then between tiles.
         FLAGS.append("--param=avoid-fma-max-bits=0")
+    if X86 and not X86_64:
+        # The x87 rounds to 64 bits of mantissa, and the exponential takes it that sums round to 53.
+        FLAGS += ["-msse2", "-mfpmath=sse"]
     if SANITIZERS:
         FLAGS += ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
         LINK_FLAGS.append(f"-fsanitize={SANITIZERS}")
@@ -73,8 +80,9 @@ for module, own_flags in MODULES.items():
     extensions.append(extension)
 
 NO_EXTENSIONS = switched_on("CRNN_NO_EXTENSIONS") or os.environ.get("CRNN_PURE_WHEEL") == "1"
-# What was compiled with other flags is not used.
+# What was compiled with other flags, or by another compiler, is not used.
 KIND = SANITIZERS.replace(",", "-") or ("debug" if DEBUG else "release")
+KIND = "-".join([KIND, *re.findall(r"\w+", COMPILER)])
 setup(
     ext_modules=[] if NO_EXTENSIONS else extensions,
     options={"build": {"build_base": f"build/{KIND}"}},
