@@ -11,6 +11,7 @@ import importlib
 import os
 import sys
 import warnings
+from importlib import machinery
 from types import ModuleType
 from typing import SupportsIndex
 
@@ -107,12 +108,12 @@ def _unintended(error: ImportError) -> str | None:
         return str(error)
     # Only the wheel for all other systems has this file; see build_kernels.py.
     if os.path.isfile(os.path.join(_FOLDER, "pure_python_wheel.txt")):
-        import sysconfig  # takes time to import
-
+        # What the interpreter loads: `sysconfig.get_platform` names a 64-bit system where a 32-bit
+        # Python runs on it, and neither musl nor free threading.
+        build = machinery.EXTENSION_SUFFIXES[0].split(".")[1]
         return (
-            f"no wheel of crnn has compiled kernels for {sysconfig.get_platform()} and Python "
-            f"{sys.version.split()[0]}; build them from the source distribution, with pip's "
-            "--no-binary crnn"
+            f"no wheel of crnn has compiled kernels for Python {sys.version.split()[0]} ({build}); "
+            "build them from the source distribution, with pip's --no-binary crnn"
         )
     if os.path.isfile(os.path.join(_FOLDER, "native.pyx")):
         return (

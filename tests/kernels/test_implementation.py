@@ -203,7 +203,8 @@ def test_auto_warns_once_where_no_wheel_has_compiled_kernels(report, without_ext
     implementation, messages = report(without_extensions, code=TRAIN)
     assert implementation == "python"
     assert [category for category, _ in messages] == ["RuntimeWarning"]
-    assert sysconfig.get_platform() in messages[0][1]
+    build = sysconfig.get_config_var("EXT_SUFFIX").split(".")[1]  # such as cp313-win_amd64
+    assert f"({build})" in messages[0][1]
     assert "--no-binary crnn" in messages[0][1]
     assert report(without_extensions, CRNN_IMPLEMENTATION="python") == ("python", [])
 
