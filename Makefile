@@ -59,7 +59,8 @@ pictures: $(VENV)-docs/docs
 	$(VENV)-docs/bin/python docs/pictures.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-bench-jax $(VENV)-docs $(VENV)-fuzz build dist crnn.egg-info
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-bench-jax $(VENV)-clang $(VENV)-docs $(VENV)-fuzz
+	rm -rf build dist crnn.egg-info
 
 $(VENV)/bin/python $(VENV)-bench/bin/python $(VENV)-bench-jax/bin/python $(VENV)-docs/bin/python:
 	$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)

@@ -1,7 +1,7 @@
 # The long proofs: targets of their own, because each takes minutes or tools that few machines have.
 # docs/evidence.rst has what they showed. They use the environment of `make test` unless they say so.
 
-.PHONY: numbers neon msvc pure-wheel emulated pyodide
+.PHONY: numbers neon msvc clang pure-wheel emulated pyodide
 
 # tanh and the sigmoid at every float32 and FLOAT64 float64, on each of INSTRUCTION_SETS, such
 # as "baseline avx2". NUMBERS_RUN goes before the command of each of the 8 parts.
@@ -26,12 +26,24 @@ neon:
 # MSVC's branches of the headers, parsed by Clang's front end for MSVC without the Windows SDK.
 # Clang's immintrin.h leaves out mm_malloc.h with this macro; some functions are not called.
 CLANG ?= clang
+MSVC_TARGETS = x86_64/arch:SSE2 x86_64/arch:AVX2 x86_64/arch:AVX512 aarch64
 msvc:
-	set -e; for arch in /arch:SSE2 /arch:AVX2 /arch:AVX512; do $(CLANG) --driver-mode=cl \
-	    --target=x86_64-pc-windows-msvc /W4 /WX -Wno-unused-function -Wno-unused-command-line-argument \
-	    /D__MM_MALLOC_H $$arch -fsyntax-only /X -imsvc tests/proofs/msvc \
-	    -imsvc $$($(CLANG) -print-resource-dir)/include -I crnn/kernels/headers \
-	    tests/proofs/msvc/headers.c; done
+	set -e; for target in $(MSVC_TARGETS); do $(CLANG) --driver-mode=cl \
+	    --target=$${target%%/*}-pc-windows-msvc $${target#$${target%%/*}} /W4 /WX \
+	    -Wno-unused-function -Wno-unused-command-line-argument /D__MM_MALLOC_H -fsyntax-only \
+	    /X -imsvc tests/proofs/msvc -imsvc $$($(CLANG) -print-resource-dir)/include \
+	    -I crnn/kernels/headers tests/proofs/msvc/headers.c; done
+
+# The kernels of CLANG, built without a warning in an environment of their own, and CLANG_TESTS.
+# Cython writes functions that some modules do not call. Each module names its compiler.
+CLANG_TESTS ?= tests/kernels tests/network tests/embedding
+clang: export CC = $(CLANG)
+clang:
+	CFLAGS='-Werror -Wno-unused-function' CRNN_REQUIRE_NATIVE=1 \
+	    $(MAKE) $(VENV)-clang/test VENV=$(VENV)-clang
+	set -e; for module in $(VENV)-clang/lib/python*/site-packages/crnn/kernels/*.so; do \
+	    grep -q 'clang version' $$module; done
+	$(MAKE) test VENV=$(VENV)-clang PYTEST_ARGS='--implementations=native $(CLANG_TESTS)'
 
 # The wheel for systems that no other wheel serves, into dist/
 pure-wheel: $(VENV)/bin/python
@@ -48,7 +60,8 @@ pyodide: pure-wheel
 # need, and in which chroot can run programs (binfmt_misc and qemu-user-static). TESTS are its
 # arguments. NumPy kernels alone: TESTS='--implementations=python -m "not native"'; what
 # was built for the processor comes from MODULES. ROOT_ENV sets variables there, and ROOT_PATH is a
-# folder there with further packages.
+# folder there with further packages. For AArch64 ROOT_ENV=QEMU_CPU=cortex-a57: of a processor with
+# SVE and SME, QEMU 7.2 gets the products of NumPy's OpenBLAS wrong.
 ROOT ?= $(error ROOT: expected the path of a folder)
 emulated:
 	rm -rf $(ROOT)/crnn && mkdir -p $(ROOT)/crnn/site

@@ -83,7 +83,7 @@ cdef inline void gru_row_after(bint two, Py_ssize_t u, Py_ssize_t I, Py_ssize_t 
                                const vec* x_t, vec* gates, const vec* h, vec* h_t) noexcept nogil:
     """After: a panel of units from u on, or `two`, of a step of one sequence."""
     cdef Py_ssize_t L = lanes(h), n = min(L, H - u), v = u + L
-    cdef const vec* start = gates if x_t == NULL else <const vec*> p.b_h
+    cdef const vec* start = gates if x_t == NULL else <vec*> p.b_h
     cdef const vec* b_hn = at(<const vec*> p.b_h, 3 * H)
     cdef vec[6] z       # r, z and n of each panel
     cdef vec[2] n_x
@@ -106,7 +106,7 @@ cdef inline void gru_row_before(Sizes s, const Packed* p, const vec* x_t, vec* g
                                 vec* h_t) noexcept nogil:
     """Before: a step of one sequence."""
     cdef Py_ssize_t L = lanes(h), H = s.H, j, u, count
-    cdef const vec* start = gates if x_t == NULL else <const vec*> p.b_h
+    cdef const vec* start = gates if x_t == NULL else <vec*> p.b_h
     cdef const vec* W_rz = <const vec*> p.W_hh
     cdef const vec* W_hn = at(W_rz, rz_size(h, s, True))
     cdef vec[3] z
@@ -147,7 +147,7 @@ cdef inline void gru_steps(bint after, Py_ssize_t H, Call* c, const Packed* p, c
                            Py_ssize_t first, Py_ssize_t steps, bint reads_x) noexcept nogil:
     cdef Py_ssize_t t
     for t in range(first, first + steps):
-        gru_row(after, H, c.sizes, p, step_of(dtype, c.x, 0, t) if reads_x else <const vec*> NULL,
+        gru_row(after, H, c.sizes, p, step_of(dtype, c.x, 0, t) if reads_x else <vec*> NULL,
                 step_of(dtype, c.gates, 0, t), step_of(dtype, c.h, 0, t),
                 step_of(dtype, c.h, 0, t + 1), starts_from_end(H, c, t))
         if reads_x:

@@ -47,7 +47,7 @@ cdef inline void lstm_row_units(bint two, Py_ssize_t u, Py_ssize_t I, Py_ssize_t
                                 vec* h_t, Py_ssize_t to_c) noexcept nogil:
     """A panel of units from u on, or `two`, of a step of one sequence."""
     cdef Py_ssize_t L = lanes(h), n = min(L, H - u), v = u + L
-    cdef const vec* start = gates if x_t == NULL else <const vec*> p.b_h
+    cdef const vec* start = gates if x_t == NULL else <vec*> p.b_h
     cdef vec[8] z
     load_units_4(z, at(start, u), H, n)
     if two:
@@ -78,7 +78,7 @@ cdef inline void lstm_steps(Py_ssize_t H, Call* c, const Packed* p, const vec* d
                             Py_ssize_t first, Py_ssize_t steps, bint reads_x) noexcept nogil:
     cdef Py_ssize_t t
     for t in range(first, first + steps):
-        lstm_row(c.sizes.I, H, p, step_of(dtype, c.x, 0, t) if reads_x else <const vec*> NULL,
+        lstm_row(c.sizes.I, H, p, step_of(dtype, c.x, 0, t) if reads_x else <vec*> NULL,
                  step_of(dtype, c.gates, 0, t), step_of(dtype, c.h, 0, t),
                  step_of(dtype, c.h, 0, t + 1), c.to_c, starts_from_end(H, c, t))
         if reads_x:
