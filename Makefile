@@ -60,7 +60,7 @@ pictures: $(VENV)-docs/docs
 
 clean:
 	rm -rf $(VENV) $(VENV)-bench $(VENV)-bench-jax $(VENV)-clang $(VENV)-docs $(VENV)-fuzz
-	rm -rf build dist crnn.egg-info
+	rm -rf $(VENV)-address-undefined $(VENV)-thread build dist crnn.egg-info
 
 $(VENV)/bin/python $(VENV)-bench/bin/python $(VENV)-bench-jax/bin/python $(VENV)-docs/bin/python:
 	$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)
