@@ -15,6 +15,9 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reas
 # gradient and packed W_hh, each as large as the parameters, weigh more: up to 2.1. The gradient has
 # to be whole before the first parameter moves, because its norm may be clipped.
 PEAK = 1.5
+# Beside that, where members of a team have to wait for one another because of other processes, they
+# keep the gradients of several chunks of steps: `REACH_BYTES` of `gradient.pxi`.
+REACH = 1 << 23
 
 
 # How far the resident memory of the process grows above what it is at `start`
@@ -60,7 +63,7 @@ net, measured = step(T, B, I, H, O)
 start()
 measured()
 tape = B * (T + 1) * blocks * H + B * T * O
-print(growth() / ((tape + net.flat_params.size) * np.dtype(dtype).itemsize))
+print(growth(), (tape + net.flat_params.size) * np.dtype(dtype).itemsize)
 """
 
 
@@ -90,11 +93,11 @@ def test_memory_of_truncated_bptt_does_not_grow(native, run_python):
 
 SIZES = {
     "500 16 4 256 4": ("float32", "1"),
-    "100 32 32 512 256": ("float32", "2"),
+    "100 32 32 512 256": ("float32", "1"),
     "8000 8 1 64 64": ("float64", "1"),
     "30000 1 8 64 200": ("float32", "1"),
     # No output layer
-    "500 16 4 256 0": ("float32", "2"),
+    "500 16 4 256 0": ("float32", "1"),
     "8000 8 1 64 0": ("float64", "2"),
     # States of a sequence alone that would be padded, were they shorter
     "500000 1 1 8 1": ("float64", "1"),
@@ -114,7 +117,8 @@ def test_peak_memory_of_a_training_step(native, run_python, sizes, dtype, thread
     # glibc's own threshold grows, and arrays set free are then kept and used again, uncounted.
     process = run_python(code, MALLOC_MMAP_THRESHOLD_="65536")
     assert process.returncode == 0, process.stderr
-    assert float(process.stdout) <= PEAK
+    grown, arrays = map(int, process.stdout.split())
+    assert grown <= PEAK * arrays + (REACH if threads != "1" else 0)
 
 
 PREDICTED = """
