@@ -4,8 +4,10 @@
 #     weights        (rows,): w, the weight of each row. NULL: 1
 #     total          the divisor of the rows' gradients: the sum of the weights, or 1
 #
-# The value is the sum of w times each element's loss; the caller divides it. Both entropies, which
-# take long, add it to `value`: a caller can give them some of the rows at a time.
+# The value is the sum of w times each element's loss; the caller divides it. It has the same bits
+# with and without dy: the loops that sum products do not mention dy, for a compiler may make two
+# versions of those that do, and contract the products of one alone. Both entropies, which take
+# long, add it to `value`: a caller can give them some of the rows at a time.
 
 from libc.math cimport NAN, exp, log, log1p
 
@@ -45,9 +47,10 @@ cdef double weighted_squared_error(Py_ssize_t rows, Py_ssize_t outputs, const re
         for i in range(row * outputs, (row + 1) * outputs):
             difference = y_hat[i] - y[i]
             squares += <double> difference * <double> difference
-            if dy != NULL:
-                dy[i] = difference * factor * share
         value += weights[row] * squares
+        if dy != NULL:
+            for i in range(row * outputs, (row + 1) * outputs):
+                dy[i] = (y_hat[i] - y[i]) * factor * share
     return value
 
 
@@ -70,11 +73,13 @@ cdef double huber(Py_ssize_t rows, Py_ssize_t outputs, const real* y_hat, const 
             # A NaN passes all comparisons and stays.
             limited = delta if error > delta else error
             row_value += limited * (error - limited / 2)
-            if dy != NULL:
+        value += weight * row_value
+        if dy != NULL:
+            for i in range(row * outputs, (row + 1) * outputs):
+                difference = y_hat[i] - y[i]
                 difference = upper if difference > upper else difference
                 difference = -upper if difference < -upper else difference
                 dy[i] = difference / <real> outputs * share
-        value += weight * row_value
     return value
 
 
