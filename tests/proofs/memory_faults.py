@@ -5,7 +5,8 @@
 
 `libc` fails malloc, calloc, realloc, memalign and mmap, by a preloaded library that this program
 compiles; `python` fails Python's own allocators, by `_testcapi.set_nomemory`. Of each call, first
-the first allocation fails, then the second, until none is left. Each time:
+the first allocation fails, then the second, until none is left; or, with `--every N`, each Nth.
+Each time:
 
 - the call raises MemoryError, or does without that memory and returns the right numbers;
 - network, optimizer, generator, stream and file are as before: after `fit`, as after one of its
@@ -55,6 +56,8 @@ QUIET_CALLS = 40
 LEAK_CALLS, LEAK_BYTES, LEAK_ROUNDS = 30, 1 << 14, 8
 # A call takes milliseconds.
 HANG_SECONDS = 120
+# NumPy crashes at some dozens of the allocations of a call.
+MOST_CRASHES = 500
 
 
 class LibcFault:
@@ -555,8 +558,8 @@ def check_memory():
     return wrong
 
 
-def search(problem, fault, pipe, start):
-    """Fail allocation after allocation from a number on, and write what is found to the pipe."""
+def search(problem, fault, pipe, start, every):
+    """Fail one in `every` allocations from a number on, and write what is found to the pipe."""
 
     def tell(*message):
         os.write(pipe, pickle.dumps(message) + b"\0END\0")
@@ -586,8 +589,7 @@ def search(problem, fault, pipe, start):
             break
         if failed and not wrong:
             failing.append(number)
-        number += 1
-    last = number - quiet
+        number += every
     # What a failure leaves in memory would be there again for each of these.
     again = failing[:: -(-len(failing) // LEAK_CALLS) or 1]
     grown = []
@@ -601,12 +603,15 @@ def search(problem, fault, pipe, start):
     grown = grown[-1]
     if grown > LEAK_BYTES:
         tell("finding", 0, f"memory: {grown} bytes more after {len(again)} failures", [])
-    tell("done", last)
+    tell("done", number - quiet * every)
 
 
-def in_children(problem, fault, log):
-    """Search in a child process, and after a crash in another from the next number on."""
-    start, findings, allocations = 1, [], 0
+def in_children(problem, fault, log, every):
+    """Search in a child process, and after a crash in another from the next number on.
+
+    Return what was found and how many allocations have failed.
+    """
+    start, findings, crashes = 1, [], 0
     while True:
         reader, writer = os.pipe()
         child = os.fork()
@@ -617,7 +622,7 @@ def in_children(problem, fault, log):
             fault.note_crashes()
             status = 1
             try:
-                search(problem, fault, writer, start)
+                search(problem, fault, writer, start, every)
                 status = 0
             except BaseException:
                 traceback.print_exc(file=log)
@@ -638,9 +643,9 @@ def in_children(problem, fault, log):
             if kind == "finding":
                 findings.append((number, *rest))
             elif kind == "done":
-                is_done, allocations = True, number
+                is_done = True
         if is_done:
-            return findings, allocations
+            return findings, (at - 1) // every + 1
         log.flush()
         how = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "exit"
         log.seek(0)
@@ -649,9 +654,11 @@ def in_children(problem, fault, log):
         log.seek(0)
         place = [line.strip() for line in said if line.strip().startswith("File ")][:2]
         findings.append((at, f"{how}: {' < '.join(place) or said[-1:]}", fault.callers()))
-        start = at + 1
-        if len(findings) > 200:
-            return findings, allocations
+        start = at + every
+        crashes += 1
+        if crashes > MOST_CRASHES:
+            findings.append((at, f"given up after {crashes} crashes", []))
+            return findings, (at - 1) // every + 1
 
 
 def origin(callers):
@@ -668,7 +675,7 @@ def main():
     parser.add_argument("--cells", nargs="*", default=list(ARCHITECTURES))
     parser.add_argument("--calls", nargs="*", default=list(CALLS))
     parser.add_argument("--implementations", nargs="*", default=["native", "python"])
-    parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--every", type=int, default=1, help="fail each Nth alone (default: 1)")
     options = parser.parse_args()
     run_preloaded(Path(__file__).with_suffix(".c"))
     fault = LibcFault() if options.allocators == "libc" else PythonFault()
@@ -690,7 +697,7 @@ def main():
                     if cell in IN_BLOCKS and "blocks" in name:
                         continue
                     problem = CALLS[name](implementation, ARCHITECTURES[cell], Path(folder))
-                    findings, allocations = in_children(problem, fault, log)
+                    findings, allocations = in_children(problem, fault, log, options.every)
                     total += allocations
                     groups = collections.defaultdict(list)
                     for number, text, callers in findings:
