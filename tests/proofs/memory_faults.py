@@ -590,6 +590,7 @@ def search(problem, fault, pipe, start, every):
         if failed and not wrong:
             failing.append(number)
         number += every
+    last = number - quiet * every
     # What a failure leaves in memory would be there again for each of these.
     again = failing[:: -(-len(failing) // LEAK_CALLS) or 1]
     grown = []
@@ -603,7 +604,7 @@ def search(problem, fault, pipe, start, every):
     grown = grown[-1]
     if grown > LEAK_BYTES:
         tell("finding", 0, f"memory: {grown} bytes more after {len(again)} failures", [])
-    tell("done", number - quiet * every)
+    tell("done", last)
 
 
 def in_children(problem, fault, log, every):
@@ -654,6 +655,8 @@ def in_children(problem, fault, log, every):
         log.seek(0)
         place = [line.strip() for line in said if line.strip().startswith("File ")][:2]
         findings.append((at, f"{how}: {' < '.join(place) or said[-1:]}", fault.callers()))
+        if not content:
+            return findings, 0  # not even begun
         start = at + every
         crashes += 1
         if crashes > MOST_CRASHES:

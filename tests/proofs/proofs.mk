@@ -100,7 +100,8 @@ $(VENV)-fuzz/fuzz: $(VENV)-fuzz/bin/python $(SOURCES)
 	@$(RECORD) $@
 
 # Every allocation of a call fails in turn, and every system call of saving. MEMORY_FAULTS_ARGS and
-# FILE_FAULTS_ARGS choose a part, such as `--cells lstm` or `--saves network`.
+# FILE_FAULTS_ARGS choose a part, such as `--cells lstm --every 10` or `--saves network`. Several
+# processes save to one path for SECONDS_TOGETHER.
 .PHONY: memory-faults file-faults
 memory-faults: $(VENV)/test
 	PYTHONSAFEPATH=1 $(VENV)/bin/python tests/proofs/memory_faults.py libc $(MEMORY_FAULTS_ARGS)
@@ -108,7 +109,7 @@ memory-faults: $(VENV)/test
 
 file-faults: $(VENV)/test
 	PYTHONSAFEPATH=1 $(VENV)/bin/python tests/proofs/file_faults.py $(FILE_FAULTS_ARGS)
-	PYTHONSAFEPATH=1 $(VENV)/bin/python tests/proofs/file_faults.py --together 30
+	PYTHONSAFEPATH=1 $(VENV)/bin/python tests/proofs/file_faults.py --together $(or $(SECONDS_TOGETHER),30)
 
 .PHONY: threads
 
