@@ -128,7 +128,7 @@ SANITIZE_ARGS ?= -m 'not loops and not slow' -k 'not stays_flat and not page_fau
     tests/kernels tests/network tests/embedding tests/applications/test_archive.py \
     tests/applications/test_model_files.py
 SANITIZE_SETS ?= avx512 avx2 baseline
-# The thread sanitizer makes system calls within a step.
+# Confined to few system calls, the thread sanitizer does not end within the time of that test.
 THREAD_TESTS ?= -k 'not calls_no_operating_system' \
     tests/kernels/test_threads.py tests/kernels/test_interrupts.py \
     tests/network/test_stream_threads.py tests/embedding/test_threads.py
