@@ -1,2 +1,2 @@
 # What Cython code may cimport from crnn.
-from crnn.kernels.native cimport Stream
+from crnn.kernels.native cimport Stream, Trainer

@@ -28,6 +28,7 @@ from crnn.loading import load
 from crnn.networks import GRU, LSTM, RNN, from_architecture
 from crnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from crnn.streams import Stream
+from crnn.trainers import Trainer
 
 __all__ = [
     "GRU",
@@ -45,6 +46,7 @@ __all__ = [
     "RMSprop",
     "Stream",
     "Tape",
+    "Trainer",
     "__version__",
     "from_architecture",
     "get_include",

@@ -26,6 +26,7 @@ from crnn.losses import CustomLoss, Loss, get_loss
 from crnn.metrics import better_values, get_metrics
 from crnn.optimizers import SGD, Optimizer
 from crnn.streams import Stream, make_stream
+from crnn.trainers import Trainer
 
 Seed: TypeAlias = "int | np.random.Generator | None"
 Sequences: TypeAlias = npt.ArrayLike | Sequence[npt.ArrayLike]
@@ -453,6 +454,74 @@ class RecurrentNetwork(Generic[StateT]):
             batch_size = checks.integer("batch_size", batch_size, at_least=1)
         stream: Stream[StateT] = make_stream(self._network, batch_size)
         return stream
+
+    def trainer(
+        self,
+        optimizer: Optimizer,
+        loss: LossLike = "mse",
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        *,
+        steps: int,
+        batch_size: int = 1,
+    ) -> Trainer:
+        """Return a trainer: a copy of the network that learns from batches of one size.
+
+        C and Cython step it without the GIL and without allocations, such as for a controller that
+        predicts, acts and learns. `Trainer.sync` writes what it has learned to this network.
+
+        Parameters
+        ----------
+        optimizer : Optimizer
+            As in `train_step`, with a number as its learning rate. Its state is copied.
+        loss : {"mse", "sse", "cross_entropy"}
+            "cross_entropy" takes classes (batch, time).
+        clip_norm, clip_value : float, optional
+            As in `train_step`.
+        steps : int
+            Time steps of a batch, whose sequences start from zero.
+        batch_size : int, default 1
+            Sequences of a batch.
+
+        Returns
+        -------
+        Trainer
+            With ``train_step(x, y)``, ``predict(x)``, ``flat_params``, ``lr`` and ``sync()``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            An argument does not fit, or the network has several layers or directions, trained first
+            states, categories as inputs or return_sequences=False.
+
+        Examples
+        --------
+        >>> import crnn, numpy as np
+        >>> net = crnn.RNN(input_size=2, hidden_size=8, output_size=1, seed=0)
+        >>> trainer = net.trainer(crnn.SGD(0.1), steps=20)
+        >>> x, y = np.ones((20, 2)), np.zeros((20, 1))
+        >>> losses = [trainer.train_step(x, y) for _ in range(50)]
+        >>> trainer.sync()
+        >>> bool(net.loss(x, y) < losses[0])
+        True
+        """
+        checked_loss = get_loss(loss)
+        clipping = Clipping.checked(clip_norm, clip_value)
+        self._check_optimizer(optimizer)
+        steps = checks.integer("steps", steps, at_least=1)
+        batch_size = checks.integer("batch_size", batch_size, at_least=1)
+        if not step.can_train_in_one_call(self._network, optimizer, checked_loss):
+            raise ValueError(
+                "trainer: expected a network of one layer in one direction with an output for each "
+                'step, first states of zero and no categories, the loss "mse", "sse" or '
+                f'"cross_entropy", and an optimizer of crnn; got {self!r}, {loss!r}, {optimizer!r}'
+            )
+        if callable(optimizer.lr):
+            raise TypeError(
+                "optimizer: expected one with a number as its learning rate, got one with a "
+                "function; the trainer's lr may be assigned to between steps"
+            )
+        return Trainer(self._network, optimizer, checked_loss, clipping, steps, batch_size)
 
     def forecast(self, x: npt.ArrayLike, steps: int) -> Array:
         """Read sequences, then go on alone: each output is the next input.

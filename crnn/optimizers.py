@@ -233,6 +233,24 @@ class Optimizer:
             raise error
         return self.steps - before
 
+    def kernel_arguments(
+        self, theta: Array, vectors: dict[str, Array]
+    ) -> tuple[str, dict[str, Array | None], dict[str, float]]:
+        """Return the name of its kernel, and what that takes by name: vectors, and numbers.
+
+        Parameters
+        ----------
+        theta : array (n,)
+            The parameters.
+        vectors : dict of array (n,)
+            Those that it has kept; zeros for the others.
+        """
+        memory = {
+            name: vectors.get(name, np.zeros_like(theta)) if self._keeps(name) else None
+            for name in self._vectors
+        }
+        return self._kernel, memory, self._numbers
+
     def _memory_of(self, theta: Array) -> dict[str, Array | None]:
         """Return the vectors that the kernel takes; new ones before the first step."""
         if self._state.theta is theta:

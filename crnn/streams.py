@@ -10,11 +10,20 @@ import numpy.typing as npt
 from crnn._inputs import arrays, sequences
 from crnn._inputs.excluded import whole_numbers
 from crnn._network import memory
+from crnn._network.blocks import block_steps
 from crnn._network.lengths import clear_padding
 from crnn._network.network import Network
 from crnn._typing import Array, IntArray, StateLike, StateT
 from crnn.conversion import as_numbers
-from crnn.kernels.streams import STATE_DELETED, STREAM_BUSY, STREAM_PICKLED, check_out, stream_repr
+from crnn.kernels.streams import (
+    STATE_DELETED,
+    STREAM_BUSY,
+    STREAM_PICKLED,
+    OneThread,
+    check_out,
+    check_parameters,
+    stream_repr,
+)
 
 # Blocks of no more steps go through `stream_step`: a prediction packs the parameters at each call,
 # which takes about as long as so many steps.
@@ -28,8 +37,8 @@ class Stream(ABC, Generic[StateT]):
     they are cut into steps and blocks (categories with NumPy kernels: the same but for rounding).
     One thread at a time may use a stream.
 
-    For one layer that starts from zero, with compiled kernels, `RNN.stream` returns the compiled
-    class `crnn.kernels.native.Stream`, which has the same methods and attributes.
+    With compiled kernels, `RNN.stream` returns the compiled class `crnn.kernels.native.Stream`,
+    which has the same methods and attributes.
 
     Parameters
     ----------
@@ -58,15 +67,23 @@ class Stream(ABC, Generic[StateT]):
         self.dtype: np.dtype[Any] = network.flat.dtype
         self._convert = converter(network, batch_size)
         H, cell = architecture.hidden_size, architecture.cell
-        layers = list(self._network.layer_parameters())
-        # Each layer's parameters as `stream_step` takes them, and its outputs: 0 for its states
-        self._layers = [
-            (kernels.stream_parameters(cell, theta, I, H, O, B), O) for theta, I, O in layers
-        ]
+        self._layers = self._packed(self._network)
         self._workspace_size = max(
-            kernels.stream_workspace_size(cell, B, I, H, O, self.dtype) for _, I, O in layers
+            kernels.stream_workspace_size(cell, B, I, H, O, self.dtype)
+            for _, I, O in self._network.layer_parameters()
         )
         self._start(self._network.first_states(None, B))
+
+    def _packed(self, network: Network) -> list[tuple[Array, int]]:
+        """Return each layer's parameters as `stream_step` takes them, and its outputs.
+
+        These are 0 where they are its states.
+        """
+        H, cell, B = self.hidden_size, network.architecture.cell, self.batch_size or 1
+        return [
+            (network.kernels.stream_parameters(cell, theta, I, H, O, B), O)
+            for theta, I, O in network.layer_parameters()
+        ]
 
     def _start(self, states: Array) -> None:
         """Take these states (layers, B, S), and make the memory that steps need."""
@@ -76,7 +93,7 @@ class Stream(ABC, Generic[StateT]):
         self._next_states = list(np.empty_like(states))
         self._outputs = [np.empty((B, O or self.hidden_size), self.dtype) for _, O in self._layers]
         self._workspace = np.empty(self._workspace_size, self.dtype)
-        self._alone = _OneThread()
+        self._alone = OneThread(STREAM_BUSY)
 
     def step(self, x: npt.ArrayLike, out: Array | None = None) -> Array:
         """Read the inputs of one step, move the states on, return the outputs.
@@ -187,12 +204,34 @@ class Stream(ABC, Generic[StateT]):
 
     @state.setter
     def state(self, value: StateLike) -> None:
-        B, single = self.batch_size or 1, self.batch_size is None
-        self._set_states(sequences.states(self._network, "state", value, B, single).copy())
+        self._set_states(self._convert("state", value, "hidden"))
 
     @state.deleter
     def state(self) -> None:
         raise AttributeError(STATE_DELETED)
+
+    def take_parameters(self, theta: Array) -> None:
+        """Go on with other parameters of the same network; the state stays.
+
+        Parameters
+        ----------
+        theta : array (P,)
+            A network's `flat_params`; they are copied.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The shape or dtype does not fit; the stream is as before.
+        RuntimeError
+            Another thread is using this stream.
+        """
+        network = self._network.snapshot()
+        check_parameters(theta, len(network.flat), self.dtype)
+        network.flat[...] = theta
+        self._alone.call(self._replace, network, self._packed(network))
+
+    def _replace(self, network: Network, layers: list[tuple[Array, int]]) -> None:
+        self._network, self._layers = network, layers
 
     def reset(self) -> None:
         """Return to the states that sequences start from: zero, or the trained h0.
@@ -242,40 +281,6 @@ class Stream(ABC, Generic[StateT]):
         return stream_repr(self)
 
 
-class _OneThread:
-    """Makes calls for one thread at a time, and refuses a second.
-
-    Ctrl-C may come between any two instructions, and right after every call. So this is neither a
-    lock, of which the holder could be unknown then, nor a `with` block, whose end is a call.
-    """
-
-    def __init__(self) -> None:
-        # Under 0: what the call that is running has put there
-        self._running: dict[int, object] = {}
-
-    def call(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Return what the function returns.
-
-        Raises
-        ------
-        RuntimeError
-            Another call is running.
-        """
-        mine, running = object(), self._running
-        try:
-            if running.setdefault(0, mine) is not mine:
-                raise RuntimeError(STREAM_BUSY)
-            return function(*args)
-        finally:
-            # No call is made here.
-            try:
-                is_mine = running[0] is mine
-            except KeyError:
-                is_mine = False
-            if is_mine:
-                del running[0]
-
-
 # Compiled classes that count as a `Stream`
 _registered: set[type] = set()
 
@@ -283,20 +288,24 @@ _registered: set[type] = set()
 def make_stream(network: Network, batch_size: int | None) -> Any:
     """Return a stream of a network that reads in one direction.
 
-    The compiled class serves networks of one layer that start from zero; `Stream` all others.
+    The compiled class where there is one, else `Stream`.
     """
     architecture = network.architecture
     compiled = getattr(network.kernels, "Stream", None)
-    if compiled is not None and compiled not in _registered:
+    if compiled is None:
+        return Stream(network, batch_size)
+    if compiled not in _registered:
         # For isinstance: the compiled class has the same methods and attributes.
         Stream.register(compiled)
         _registered.add(compiled)
-    if compiled is None or architecture.num_states > 1 or architecture.trainable_h0:
-        return Stream(network, batch_size)
+    first_states = None
+    if architecture.trainable_h0:
+        first_states = np.ascontiguousarray(network.first_states(None, 1)[:, 0])
     return compiled(
-        architecture.cell, network.flat, architecture.input_size, architecture.hidden_size,
-        architecture.output_size or 0, batch_size, converter(network, batch_size),
-        architecture.categorical,
+        architecture.cell, [theta for theta, _, _ in network.layer_parameters()],
+        architecture.input_size, architecture.hidden_size, architecture.output_size or 0,
+        batch_size, converter(network, batch_size), architecture.categorical, first_states,
+        block_steps(batch_size or 1, architecture.features) if architecture.num_layers > 1 else 0,
     )  # fmt: skip
 
 
@@ -305,13 +314,13 @@ def converter(network: Network, batch_size: int | None) -> Callable[..., Any]:
 
     It takes the argument's name, its value and the names of its axes without the batch axis, such
     as "time inputs", and perhaps the lengths of sequences. Category numbers come back as one-hot
-    vectors. With lengths it returns these, too: the pair of an array that is finite past
-    sequences' ends, and an intp array.
+    vectors, states ("hidden") as (layers, B, S). With lengths it returns these, too: the pair of an
+    array that is finite past sequences' ends, and an intp array.
     """
     architecture, kernels = network.architecture, network.kernels
     like = np.empty(0, network.flat.dtype)
     I = architecture.input_size
-    sizes = {"inputs": I, "hidden": architecture.hidden_size, "batch": batch_size or 1}
+    sizes = {"inputs": I, "batch": batch_size or 1}
     batch = () if batch_size is None else (batch_size,)
     ready_shapes = {"inputs": (*batch, I), "time inputs": (*batch, -1, I)}
     if architecture.categorical:
@@ -336,12 +345,17 @@ def converter(network: Network, batch_size: int | None) -> Callable[..., Any]:
     def convert(name: str, value: Any, axes: str, lengths: npt.ArrayLike | None = None) -> Any:
         if lengths is not None:
             return convert_with_lengths(name, value, axes, lengths)
+        if axes == "hidden":
+            single = batch_size is None
+            return sequences.states_of(
+                architecture, like, kernels, name, value, batch_size or 1, single
+            )
         # The usual case first: it costs less than the arithmetic of a small network.
         if axes in ready_shapes and kernels.is_kernel_ready(value, like, ready_shapes[axes]):
             ready: Array = value
             return ready
         shape = axes if batch_size is None else f"batch {axes}"
-        if not architecture.categorical or "inputs" not in axes:
+        if not architecture.categorical:
             return arrays.floats(
                 name, value, (shape,), sizes, like, kernels, may_be_empty=("time",)
             )

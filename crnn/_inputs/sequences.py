@@ -1,5 +1,6 @@
 """Sequences, states, targets and masks that users pass, converted for a network."""
 
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from crnn import checks
 from crnn._inputs import arrays
 from crnn._inputs.excluded import cleared, whole_numbers
 from crnn._network import memory
+from crnn._network.architecture import Architecture
 from crnn._network.lengths import clear_padding
 from crnn._network.network import Network
 from crnn._training.data import Batch, Dataset
@@ -166,7 +168,19 @@ def floats(
 
 def states(network: Network, name: str, value: Any, B: int, single: bool) -> Array:
     """Return states (layers * directions, B, S) from their public form."""
-    architecture = network.architecture
+    return states_of(network.architecture, network.flat, network.kernels, name, value, B, single)
+
+
+def states_of(
+    architecture: Architecture,
+    like: Array,
+    kernels: ModuleType,
+    name: str,
+    value: Any,
+    B: int,
+    single: bool,
+) -> Array:
+    """Return states as `states` does, of `like`'s dtype."""
     axes = (
         ("" if architecture.num_states == 1 else "states ")
         + ("" if single else "batch ")
@@ -174,14 +188,15 @@ def states(network: Network, name: str, value: Any, B: int, single: bool) -> Arr
     )
     H = architecture.hidden_size
     sizes = {"states": architecture.num_states, "batch": B, "hidden": H}
-    shape = (architecture.num_states, B, H)
-    if architecture.cell_row.state_blocks == 1:
-        return floats(network, name, value, axes, sizes, ("batch",)).reshape(shape)
+    names, values = [name], [value]
+    if architecture.cell_row.state_blocks > 1:
+        names, values = [f"{name}[0]", f"{name}[1]"], list(pair(name, value))
     parts = [
-        floats(network, f"{name}[{number}]", part, axes, sizes, ("batch",)).reshape(shape)
-        for number, part in enumerate(pair(name, value))
+        arrays.floats(part_name, part, (axes,), sizes, like, kernels, may_be_empty=("batch",))
+        for part_name, part in zip(names, values, strict=True)
     ]
-    return np.concatenate(parts, axis=-1)
+    shape = (architecture.num_states, B, H)
+    return np.concatenate([part.reshape(shape) for part in parts], axis=-1)
 
 
 def is_ragged(x: Any) -> bool:

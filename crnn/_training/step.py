@@ -76,7 +76,7 @@ def train_step(
         result = value, norm, states
         is_finite = math.isfinite(value) and math.isfinite(norm)
         if not (is_finite and optimizer.step(network.kernels, network.flat, gradient)):
-            raise _divergence(value, norm, epoch, optimizer)
+            raise divergence(value, norm, epoch, optimizer.steps + 1)
     except BaseException:
         if generator_before is not None and optimizer.steps == steps_before:
             rng.bit_generator.state = generator_before
@@ -84,16 +84,14 @@ def train_step(
     return result
 
 
-def _divergence(
-    value: float, norm: float, epoch: int | None, optimizer: "Optimizer"
-) -> DivergenceError:
-    """Return the error of a step that was not taken."""
+def divergence(value: float, norm: float, epoch: int | None, step: int) -> DivergenceError:
+    """Return the error of a step that was not taken, whose number this is."""
     reason = "the new parameters are not finite"
     if not math.isfinite(value):
         reason = f"the loss is {value}"
     elif not math.isfinite(norm):
         reason = f"the gradient's norm is {norm}"
-    return DivergenceError(reason, epoch, optimizer.steps + 1)
+    return DivergenceError(reason, epoch, step)
 
 
 def can_train_in_one_call(network: Network, optimizer: "Optimizer", loss: "Loss") -> bool:
@@ -139,7 +137,7 @@ def train_in_one_call(
     train = partial(network.train, x, y, rows, batch_size, loss.kernel, *clipping, losses, norms)
     taken = optimizer.take_steps(len(losses), train, network.flat)
     if taken < len(losses):
-        raise _divergence(float(losses[taken]), float(norms[taken]), epoch, optimizer)
+        raise divergence(float(losses[taken]), float(norms[taken]), epoch, optimizer.steps + 1)
 
 
 def gradient_of_parts(

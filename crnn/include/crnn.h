@@ -12,9 +12,17 @@
    x has batch * inputs scalars and y batch * outputs, one sequence after another; y may be x.
    Numbers are not checked: a NaN in x stays in the state.
 
-   No function of the table but get_stream needs the GIL, and none allocates, locks or calls the
-   operating system. One thread at a time may use a stream: while it does, calls of others return
-   CRNN_BUSY and do nothing. Different streams are independent. */
+   A trainer is what net.trainer(...) returned: it has parameters of its own, and trains them on
+   batches of one size.
+
+       crnn_trainer *trainer = crnn->get_trainer(object);
+       error = crnn->train_float(trainer, x, y, &loss);         // a step of the optimizer
+       error = crnn->update_stream(trainer, stream);            // the stream has learned, too
+
+   No function of the table but get_stream and get_trainer needs the GIL, and none allocates, locks
+   or calls the operating system. One thread at a time may use a stream or a trainer: while it does,
+   calls of others return CRNN_BUSY and do nothing. What returns an error has changed nothing.
+   Different streams and trainers are independent. */
 #ifndef CRNN_H
 #define CRNN_H
 
@@ -25,23 +33,35 @@ extern "C" {
 #endif
 
 /* Later versions add members to the end of the table and change none. */
-#define CRNN_API_VERSION 1
+#define CRNN_API_VERSION 2
 #define CRNN_API_MODULE "crnn.kernels.native"
 #define CRNN_API_NAME CRNN_API_MODULE ".c_api"
 
 enum {
     CRNN_OK = 0,
-    CRNN_BUSY = -1,       /* another thread uses this stream */
-    CRNN_WRONG_DTYPE = -2 /* the stream's network has the other dtype */
+    CRNN_BUSY = -1,        /* another thread uses this stream or trainer */
+    CRNN_WRONG_DTYPE = -2, /* its network has the other dtype */
+    CRNN_WRONG_VALUE = -3, /* a category, a class, a number of steps or a rate is out of range;
+                              a trainer's targets are classes, or are none */
+    CRNN_WRONG_SIZES = -4, /* the stream is of another network, or it has copies */
+    CRNN_NOT_FINITE = -5   /* the loss, its gradient or a new parameter: no step was taken */
 };
 
 typedef struct crnn_stream crnn_stream;
+typedef struct crnn_trainer crnn_trainer;
 
 typedef struct {
     ptrdiff_t batch, inputs, hidden, outputs;
-    ptrdiff_t state;    /* scalars of one sequence's state: hidden; for an LSTM twice as many */
+    ptrdiff_t state;    /* scalars of one sequence's states of all layers: layers * hidden; for
+                           an LSTM twice as many */
     ptrdiff_t itemsize; /* bytes of a scalar: 4, use the _float functions; 8, the _double ones */
 } crnn_sizes;
+
+typedef struct {
+    ptrdiff_t batch, steps, inputs, outputs; /* of the batches that a trainer takes */
+    ptrdiff_t itemsize;
+    ptrdiff_t reads_classes; /* whether targets are classes, for the loss "cross_entropy" */
+} crnn_block_sizes;
 
 typedef struct {
     int version;
@@ -54,12 +74,50 @@ typedef struct {
     int (*step_float)(crnn_stream *stream, const float *x, float *y);
     int (*step_double)(crnn_stream *stream, const double *x, double *y);
 
-    /* The state, batch * state scalars; for an LSTM each sequence's h and then its c. Setting it
-       from NULL makes it zero. */
+    /* The state, batch * state scalars: for each layer each sequence's h, for an LSTM h and then c.
+       Setting it from NULL makes it the one that sequences start from: zero, or the trained h0. */
     int (*get_state_float)(crnn_stream *stream, float *h);
     int (*get_state_double)(crnn_stream *stream, double *h);
     int (*set_state_float)(crnn_stream *stream, const float *h);
     int (*set_state_double)(crnn_stream *stream, const double *h);
+
+    /* From version 2 on */
+
+    ptrdiff_t (*get_layers)(const crnn_stream *stream);
+
+    /* A step whose inputs are categories: x has batch numbers from 0 to inputs - 1, each read as
+       the vector that is 1 there and 0 elsewhere. */
+    int (*step_categories_float)(crnn_stream *stream, const ptrdiff_t *x, float *y);
+    int (*step_categories_double)(crnn_stream *stream, const ptrdiff_t *x, double *y);
+
+    /* So many steps, from 0 up: x (batch, steps, inputs), y (batch, steps, outputs). y may be x
+       where there are as many outputs as inputs. */
+    int (*run_float)(crnn_stream *stream, ptrdiff_t steps, const float *x, float *y);
+    int (*run_double)(crnn_stream *stream, ptrdiff_t steps, const double *x, double *y);
+
+    /* The trainer of a Python object, a PyObject*; NULL and a TypeError if it is none. */
+    crnn_trainer *(*get_trainer)(void *object);
+    crnn_block_sizes (*get_block_sizes)(const crnn_trainer *trainer);
+
+    /* A step of the optimizer on x (batch, steps, inputs) and y (batch, steps, outputs), or classes
+       (batch, steps) from 0 to outputs - 1. The loss before the step is written. */
+    int (*train_float)(crnn_trainer *trainer, const float *x, const float *y, double *loss);
+    int (*train_double)(crnn_trainer *trainer, const double *x, const double *y, double *loss);
+    int (*train_classes_float)(crnn_trainer *trainer, const float *x, const ptrdiff_t *y,
+                               double *loss);
+    int (*train_classes_double)(crnn_trainer *trainer, const double *x, const ptrdiff_t *y,
+                                double *loss);
+
+    /* The outputs y (batch, steps, outputs) of x (batch, steps, inputs), by the parameters of the
+       moment; sequences start from zero. */
+    int (*predict_float)(crnn_trainer *trainer, const float *x, float *y);
+    int (*predict_double)(crnn_trainer *trainer, const double *x, double *y);
+
+    /* The learning rate of the steps that follow, from 0 up. */
+    int (*set_learning_rate)(crnn_trainer *trainer, double rate);
+
+    /* Give a stream of the same network the trainer's parameters; its state stays. */
+    int (*update_stream)(crnn_trainer *trainer, crnn_stream *stream);
 } crnn_api;
 
 #ifdef Py_PYTHON_H

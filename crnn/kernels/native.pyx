@@ -91,6 +91,7 @@ cdef inline Table* table(int dtype) noexcept nogil:
 
 cdef Cell[CELL_COUNT] cells
 cdef dict CELL_KINDS = {}
+cdef list CELLS_BY_KIND = list(CELLS)
 if len(CELLS) != CELL_COUNT:
     raise ImportError(f"CellKind: expected {len(CELLS)} kinds of cells, got {CELL_COUNT}")
 for _kind, (_name, _cell) in enumerate(CELLS.items()):
@@ -229,5 +230,8 @@ include "binding/updates.pxi"
 include "binding/optimizer.pxi"
 include "binding/training.pxi"
 include "binding/stream_step.pxi"
+include "binding/stream_data.pxi"
+include "binding/stream_block.pxi"
 include "binding/stream.pxi"
+include "binding/trainer.pxi"
 include "binding/c_api.pxi"

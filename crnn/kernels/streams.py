@@ -1,4 +1,4 @@
-"""What the Python stream and the compiled one share: the form of states, and error messages."""
+"""What streams of both implementations share: the form of states, messages, and one thread."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,19 +19,6 @@ def public_state(array: Array, hidden_size: int) -> Any:
     h, c = array[..., :hidden_size].copy(), array[..., hidden_size:].copy()
     h.flags.writeable = c.flags.writeable = array.flags.writeable
     return h, c
-
-
-def state_from(value: Any, states: int, convert: Callable[[str, Any, str], Array] | None) -> Array:
-    """Return the array (..., states * H) of a state in its public form, checked by `convert`."""
-    if convert is None:
-        return np.concatenate(value, axis=-1) if states > 1 else np.ascontiguousarray(value)
-    if states == 1:
-        return convert("state", value, "hidden")
-    parts = pair("state", value)
-    names = ("state[0]", "state[1]")
-    return np.concatenate(
-        [convert(name, part, "hidden") for name, part in zip(names, parts, strict=True)], axis=-1
-    )
 
 
 def pair(name: str, value: Any) -> tuple[Any, Any]:
@@ -56,6 +43,16 @@ def check_out(out: Any, like: Array) -> None:
     raise ValueError(f"out: expected {expected}, got {kind}")
 
 
+def check_parameters(theta: Any, n: int, dtype: np.dtype[Any]) -> None:
+    """Raise a TypeError or ValueError unless these are so many parameters of that dtype."""
+    expected = f"a {dtype} array of shape ({n},)"
+    if not isinstance(theta, np.ndarray) or theta.dtype != dtype:
+        got = theta.dtype if isinstance(theta, np.ndarray) else type(theta).__name__
+        raise TypeError(f"theta: expected {expected}, got {got}")
+    if theta.shape != (n,):
+        raise ValueError(f"theta: expected {expected}, got shape {theta.shape}")
+
+
 def stream_repr(stream: Any) -> str:
     """Return the repr of a stream of either class."""
     return (
@@ -63,3 +60,38 @@ def stream_repr(stream: Any) -> str:
         f"output_size={stream.output_size}, batch_size={stream.batch_size}, "
         f"dtype='{stream.dtype}')"
     )
+
+
+class OneThread:
+    """Makes calls for one thread at a time, and refuses a second.
+
+    Ctrl-C may come between any two instructions, and right after every call. So this is neither a
+    lock, of which the holder could be unknown then, nor a `with` block, whose end is a call.
+    """
+
+    def __init__(self, refusal: str) -> None:
+        self._refusal = refusal
+        # Under 0: what the call that is running has put there
+        self._running: dict[int, object] = {}
+
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Return what the function returns.
+
+        Raises
+        ------
+        RuntimeError
+            Another call is running: `refusal`, which the instance was made with.
+        """
+        mine, running = object(), self._running
+        try:
+            if running.setdefault(0, mine) is not mine:
+                raise RuntimeError(self._refusal)
+            return function(*args)
+        finally:
+            # No call is made here.
+            try:
+                is_mine = running[0] is mine
+            except KeyError:
+                is_mine = False
+            if is_mine:
+                del running[0]

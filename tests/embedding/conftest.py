@@ -5,6 +5,7 @@ The tests here are one group of pytest-xdist, so one process builds them (`--dis
 
 import importlib
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,12 +19,27 @@ def steppers(native, tmp_path_factory):
     """(C extension, Cython extension), in a folder of their own; see `build_steppers`."""
     folder = tmp_path_factory.mktemp("embedding")
     build_steppers(folder)
+    return tuple(import_from(folder, name) for name in ("stepper", "cython_stepper"))
+
+
+def import_from(folder, name):
     sys.path.insert(0, str(folder))
     try:
-        modules = tuple(map(importlib.import_module, ("stepper", "cython_stepper")))
+        return importlib.import_module(name)
     finally:
         sys.path.remove(str(folder))
-    return modules
+
+
+@pytest.fixture(scope="session")
+def learner(steppers):
+    """The C extension that trains."""
+    return import_from(Path(steppers[0].__file__).parent, "learner")
+
+
+@pytest.fixture(scope="session")
+def older(steppers):
+    """A C extension that was written for version 1 of the header."""
+    return import_from(Path(steppers[0].__file__).parent, "older")
 
 
 @pytest.fixture(scope="session")

@@ -182,7 +182,7 @@ def test_layers(native, sizes):
 @pytest.mark.usefixtures("two_threads")
 def test_stream_keeps_its_state(native):
     p = large_problem("lstm", **ROW)
-    stream = native.Stream("lstm", p.theta, p.I, p.H, p.O, None, None)
+    stream = native.Stream("lstm", [p.theta], p.I, p.H, p.O, None, None)
     stream.step(p.x[0, 0])
     before, x = stream.state, p.x[0]
     started = threading.Event()

@@ -44,7 +44,7 @@ def test_objects_without_init_do_not_crash(compiled):
         lambda: empty.dtype,
         lambda: repr(empty),
         lambda: compiled(),
-        lambda: compiled("tanh", np.zeros(9), 3, 5),
+        lambda: compiled("tanh", [np.zeros(9)], 3, 5),
     ):
         with pytest.raises((TypeError, AttributeError, ValueError)):
             use()
@@ -52,28 +52,28 @@ def test_objects_without_init_do_not_crash(compiled):
     assert empty.batch_size is None
     # A failed __init__ leaves as much, and the next one may succeed.
     with pytest.raises(ValueError, match="theta"):
-        empty.__init__("tanh", np.zeros(9), 3, 5, 2, None, None)
+        empty.__init__("tanh", [np.zeros(9)], 3, 5, 2, None, None)
     with pytest.raises((TypeError, AttributeError)):
         empty.step(np.ones(3))
-    empty.__init__("tanh", THETA, 3, 5, 2, None, None)
+    empty.__init__("tanh", [THETA], 3, 5, 2, None, None)
     assert np.array_equal(empty.step(np.zeros(3)), np.full(2, 1 + 5 * np.tanh(1)))
 
 
 def test_native_refuses_what_would_crash_it(compiled):
     theta = THETA.astype(np.float32)
-    stream = compiled("tanh", theta, 3, 5, 2, None, None)
+    stream = compiled("tanh", [theta], 3, 5, 2, None, None)
     with pytest.raises(RuntimeError, match="second __init__"):
-        stream.__init__("tanh", theta, 3, 5, 2, None, None)
+        stream.__init__("tanh", [theta], 3, 5, 2, None, None)
     for sizes in ((3, 5, 1), (0, 5, 2), (3, -5, 2)):
         with pytest.raises(ValueError, match="expected"):
-            compiled("tanh", theta, *sizes, None, None)
+            compiled("tanh", [theta], *sizes, None, None)
     with pytest.raises(ValueError, match=r"^cell: expected one of tanh, "):
-        compiled("LSTM", theta, 3, 5, 2, None, None)
+        compiled("LSTM", [theta], 3, 5, 2, None, None)
     with pytest.raises((TypeError, ValueError), match="theta"):
-        compiled("tanh", theta.astype(int), 3, 5, 2, None, None)
+        compiled("tanh", [theta.astype(int)], 3, 5, 2, None, None)
     # A converter that returns nonsense
     for nonsense in (None, np.ones(2, np.float32), np.ones(3, np.float64), "x"):
-        bad = compiled("tanh", theta, 3, 5, 2, None, lambda *_, value=nonsense: value)
+        bad = compiled("tanh", [theta], 3, 5, 2, None, lambda *_, value=nonsense: value)
         with pytest.raises((TypeError, ValueError)):
             bad.step([1.0])
         with pytest.raises((TypeError, ValueError)):

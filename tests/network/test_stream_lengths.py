@@ -91,10 +91,10 @@ def test_refused_lengths(network_of_family, num_layers):
 @pytest.mark.native
 def test_a_compiled_stream_without_a_converter(native):
     theta = crnn.RNN(3, 5, 2, seed=0).flat_params.copy()
-    stream = native.Stream("tanh", theta, 3, 5, 2, B, None)
+    stream = native.Stream("tanh", [theta], 3, 5, 2, B, None)
     x = np.random.default_rng(0).standard_normal((B, 7, 3)).astype(theta.dtype)
     lengths = np.array([7, 0, 3, 3, 1])
-    y, all_steps = stream.run(x, lengths), native.Stream("tanh", theta, 3, 5, 2, B, None).run(x)
+    y, all_steps = stream.run(x, lengths), native.Stream("tanh", [theta], 3, 5, 2, B, None).run(x)
     for b, length in enumerate(lengths):
         assert np.array_equal(y[b, :length], all_steps[b, :length])
         assert not y[b, length:].any()

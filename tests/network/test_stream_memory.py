@@ -96,7 +96,7 @@ for family, dtype in [(f, d) for f in (crnn.RNN, crnn.GRU, crnn.LSTM) for d in (
             x = rng.standard_normal((*axes, 4, I)).astype(dtype)
             expected = net.predict(x)
             for at_end in (False, True):
-                stream = Stream(cell, beside(net.flat_params, at_end), I, H, O, batch, None)
+                stream = Stream(cell, [beside(net.flat_params, at_end)], I, H, O, batch, None)
                 x_t = beside(x[..., 0, :], at_end)
                 y_t = beside(expected[..., 0, :], at_end)
                 for t in range(4):

@@ -24,6 +24,8 @@ setuptools.setup(
     ext_modules=[
         stepper("stepper", crnn.get_include()),
         stepper("newer.stepper", "newer"),
+        stepper("learner", crnn.get_include()),
+        stepper("older", "."),
         # -O1 takes two thirds of the time to compile.
         *cythonize(setuptools.Extension("cython_stepper", ["cython_stepper.pyx"],
                                         extra_compile_args=["-O1"]), quiet=True),
@@ -34,17 +36,19 @@ setuptools.setup(
 
 
 def build_steppers(folder):
-    """Build `stepper` and `cython_stepper` in this folder.
+    """Build `stepper`, `learner`, `cython_stepper`, and `older` for version 1, in this folder.
 
-    In its folder `newer` stands the C extension again, built with the header of a later crnn.
+    In its folder `newer` stands `stepper` again, built with the header of a later crnn.
     """
     newer = folder / "newer"
     newer.mkdir()
-    for name in ("stepper.c", "cython_stepper.pyx"):
+    for name in (
+        "stepper.c", "learner.c", "cython_stepper.pyx", "version1/older.c", "version1/crnn.h"
+    ):  # fmt: skip
         shutil.copy(SOURCES / name, folder)
     shutil.copy(SOURCES / "stepper.c", newer)
     header = (Path(crnn.get_include()) / "crnn.h").read_text()
-    later = header.replace("#define CRNN_API_VERSION 1\n", "#define CRNN_API_VERSION 2\n")
+    later = header.replace("#define CRNN_API_VERSION 2\n", "#define CRNN_API_VERSION 3\n")
     assert later != header
     (newer / "crnn.h").write_text(later)
     process = subprocess.run(

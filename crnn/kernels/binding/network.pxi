@@ -36,7 +36,8 @@ cdef inline void place_gradients(Call* c, int dtype, void* theta, void* dtheta) 
 
 
 cdef double clipped_gradient(Call* c, int dtype, void* gradients, double max_norm,
-                             double max_value, double* norm, Interrupt* interrupt) noexcept nogil:
+                             double max_value, double* norm, int threads,
+                             Interrupt* interrupt) noexcept nogil:
     """Write a flat vector of gradients, clipped, and their norm before; return the loss.
 
     All are unspecified where the call was interrupted.
@@ -46,7 +47,7 @@ cdef double clipped_gradient(Call* c, int dtype, void* gradients, double max_nor
     cdef Py_ssize_t n = parameter_count(s), b
     cdef double value = 0
     memset(gradients, 0, n * itemsize(dtype))
-    run_team(team_size(s), f.gradient, c, interrupt)
+    run_team(threads, f.gradient, c, interrupt)
     for b in range(s.B):
         value += c.losses[b]
     norm[0] = f.global_norm(n, gradients)
@@ -117,7 +118,8 @@ def rnn_gradient(
     place_gradients(&c, dtype, parameters, gradients)
     interrupt = interrupt_of(s, &memory)
     with nogil:
-        value = clipped_gradient(&c, dtype, gradients, norm_limit, value_limit, &norm, interrupt)
+        value = clipped_gradient(&c, dtype, gradients, norm_limit, value_limit, &norm, team_size(s),
+                                 interrupt)
     raise_if_stopped(interrupt)
     return value, norm
 

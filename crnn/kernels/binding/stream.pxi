@@ -1,88 +1,8 @@
 # `Stream`: a network whose inputs come one step at a time, for Python, Cython and C. Its parameters
-# and its state are laid out as the loops read them, so that a step costs little more than its
-# arithmetic. c_api.pxi has the functions for C.
+# and its states are laid out as the loops read them, so that a step costs little more than its
+# arithmetic.
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
-from cpython.pycapsule cimport PyCapsule_New
-from libc.stddef cimport ptrdiff_t
-from libc.string cimport memcpy
-
-cdef extern from "crnn.h":
-    enum: CRNN_API_VERSION, CRNN_OK, CRNN_BUSY, CRNN_WRONG_DTYPE
-    const char* CRNN_API_NAME
-    ctypedef struct crnn_stream:
-        pass
-    ctypedef struct crnn_sizes:
-        ptrdiff_t batch, inputs, hidden, outputs, state, itemsize
-    ctypedef struct crnn_api:
-        int version
-        crnn_stream* (*get_stream)(void*) noexcept
-        crnn_sizes (*get_sizes)(const crnn_stream*) noexcept nogil
-        int (*step_float)(crnn_stream*, const float*, float*) noexcept nogil
-        int (*step_double)(crnn_stream*, const double*, double*) noexcept nogil
-        int (*get_state_float)(crnn_stream*, float*) noexcept nogil
-        int (*get_state_double)(crnn_stream*, double*) noexcept nogil
-        int (*set_state_float)(crnn_stream*, const float*) noexcept nogil
-        int (*set_state_double)(crnn_stream*, const double*) noexcept nogil
-
-
-# What a crnn_stream is
-cdef struct StreamData:
-    crnn_atomic busy
-    int dtype               # of NumPy; NO_DTYPE before __init__, when everything else is zero
-    Table* table
-    Call call               # of one step, without x and y
-    bint releases_gil
-
-cdef enum:
-    NO_DTYPE = -1
-
-
-cdef inline void exchange_states(StreamData* data) noexcept nogil:
-    """Make the state that a step has written the one that the next step reads."""
-    data.call.h.data = <char*> data.call.h.data + data.call.h.per_step * itemsize(data.dtype)
-    data.call.h.per_step = -data.call.h.per_step
-
-
-cdef inline int step_alone(StreamData* data, int dtype, const void* x, void* y) noexcept nogil:
-    if data.dtype != dtype:
-        return CRNN_WRONG_DTYPE
-    if atomic_swap(&data.busy, 1):
-        return CRNN_BUSY
-    data.call.x.data, data.call.y.data = <void*> x, y
-    run_alone(data.table.stream_step, &data.call)
-    exchange_states(data)
-    atomic_set(&data.busy, 0)
-    return CRNN_OK
-
-
-cdef void move_state(StreamData* data, const void* source, void* target) noexcept nogil:
-    """Copy the state to (B, states * H) scalars, or from them; from neither, make it zero."""
-    cdef Py_ssize_t b, k, size = itemsize(data.dtype), row = data.call.sizes.H * size, offset
-    cdef Py_ssize_t states = data.call.sizes.cell.state_blocks
-    cdef char* h
-    for b in range(data.call.sizes.B):
-        for k in range(states):
-            offset = b * data.call.h.per_sequence + k * data.call.to_c
-            h = <char*> data.call.h.data + offset * size
-            if target:
-                memcpy(<char*> target + (b * states + k) * row, h, row)
-            elif source:
-                memcpy(h, <const char*> source + (b * states + k) * row, row)
-            else:
-                memset(h, 0, row)
-
-
-cdef int move_state_alone(StreamData* data, int dtype, const void* source,
-                          void* target) noexcept nogil:
-    if data.dtype != dtype:
-        return CRNN_WRONG_DTYPE
-    if atomic_swap(&data.busy, 1):
-        return CRNN_BUSY
-    move_state(data, source, target)
-    atomic_set(&data.busy, 0)
-    return CRNN_OK
-
 
 cdef inline StreamData* data_of(Stream self) except NULL:
     if (<StreamData*> self.data).dtype == NO_DTYPE:
@@ -101,31 +21,71 @@ cdef void release(StreamData* data) noexcept:
     atomic_set(&data.busy, 0)
 
 
-cdef Call call_of(const StreamData* data) noexcept nogil:
-    """A call with the sizes and parameters: steps of other threads change the rest."""
-    cdef Call c
-    memset(&c, 0, sizeof(c))
-    c.sizes, c.packed = data.call.sizes, data.call.packed
-    return c
+cdef void step_by_teams(StreamData* data, void* x, void* y) noexcept nogil:
+    """As `step_layers`, with as many threads as pay."""
+    cdef Py_ssize_t layer
+    cdef Call* c
+    data.layers[0].x.data, data.layers[data.count - 1].y.data = x, y
+    for layer in range(data.count):
+        c = &data.layers[layer]
+        run_team(team_size(c.sizes), data.table.stream_step, c, NULL)
+        exchange_states(c, data.dtype)
 
 
-cdef start(Stream self, int dtype, const Call* call):
-    """Take over a call with packed parameters; the state is zero."""
+cdef list packed_layers(cell, parameters, Call* layers):
+    """The parameters of layers of these sizes, packed; the calls are pointed at them."""
+    cdef Sizes s
+    cdef Call* c
+    packed = []
+    for layer, theta in enumerate(parameters):
+        if float_type(theta) != float_type(parameters[0]):
+            raise TypeError("parameters: expected arrays of one dtype")
+        c = &layers[<Py_ssize_t> layer]
+        s = c.sizes
+        own = stream_parameters(cell, theta, s.I, s.H, s.O if s.has_output_layer else 0, s.B)
+        table(float_type(theta)).place_packed(NULL, s, np.PyArray_DATA(<np.ndarray> own), &c.packed)
+        packed.append(own)
+    return packed
+
+
+cdef start(Stream self, int dtype, const Call* layers, Py_ssize_t count, first_states):
+    """Take over the calls of layers with packed parameters; the states are the first ones."""
     cdef StreamData* data = <StreamData*> self.data
-    cdef Sizes one = call.sizes
-    # Memory for one sequence more than there are. NumPy refuses a product of sizes that overflows;
-    # `stream_workspace_size` would not.
-    one.B = 1
-    self.states = numpy.zeros(
-        (call.sizes.B + 1, table(dtype).stream_workspace_size(NULL, one)), self.parameters.dtype
-    )
-    data.call = call[0]
-    data.table = table(dtype)
-    data.table.place_stream(NULL, &data.call, np.PyArray_DATA(<np.ndarray> self.states))
-    data.call.x.per_sequence = data.call.x.per_step = call.sizes.I
-    data.call.y.per_sequence = data.call.y.per_step = call.sizes.O
-    data.releases_gil = multiply_adds(call.sizes) >= LONG_STEP
-    data.dtype = dtype
+    cdef Sizes s, top = layers[count - 1].sizes
+    cdef Py_ssize_t layer
+    cdef Call* c
+    cdef double work = 0
+    like = self.parameters[0].dtype
+    self.memory = [first_states, numpy.zeros((top.B, layers[0].sizes.I), like)]
+    PyMem_Free(data.layers)  # of an __init__ that lacked memory
+    data.layers = <Call*> PyMem_Calloc(count, sizeof(Call))
+    if not data.layers:
+        raise MemoryError
+    data.table, data.first_states = table(dtype), NULL
+    if first_states is not None:
+        data.first_states = np.PyArray_BYTES(<np.ndarray> first_states)
+    data.one_hot = np.PyArray_BYTES(<np.ndarray> self.memory[1])
+    for layer in range(count):
+        data.layers[layer] = call_of(&layers[layer])
+        c = &data.layers[layer]
+        s = c.sizes
+        # Memory for one sequence more than there are. NumPy refuses a product of sizes that
+        # overflows; `stream_workspace_size` would not.
+        s.B = 1
+        memory = numpy.zeros((top.B + 1, data.table.stream_workspace_size(NULL, s)), like)
+        data.table.place_stream(NULL, c, np.PyArray_DATA(<np.ndarray> memory))
+        c.x.per_sequence = c.x.per_step = s.I
+        c.y.per_sequence = c.y.per_step = s.O
+        self.memory.append(memory)
+        if layer:
+            outputs = numpy.empty((top.B, s.I), like)
+            c.x.data = np.PyArray_DATA(<np.ndarray> outputs)
+            data.layers[layer - 1].y.data = c.x.data
+            self.memory.append(outputs)
+        work += multiply_adds(c.sizes)
+    data.releases_gil = work >= LONG_STEP
+    data.count, data.dtype = count, dtype
+    move_states(data, NULL, NULL)
 
 
 cdef inline void* inputs_of(Stream self, StreamData* data, x, Py_ssize_t* T) noexcept:
@@ -133,7 +93,7 @@ cdef inline void* inputs_of(Stream self, StreamData* data, x, Py_ssize_t* T) noe
 
     The number of steps is written to T.
     """
-    cdef Sizes s = data.call.sizes
+    cdef Sizes s = sizes_of(data)
     cdef int batch_axes = self.batch_size is not None, axes = batch_axes + (T != NULL) + 1
     cdef np.npy_intp* shape
     cdef Py_ssize_t n = s.B * s.I
@@ -156,7 +116,7 @@ cdef inline void* inputs_of(Stream self, StreamData* data, x, Py_ssize_t* T) noe
 
 cdef inline outputs_for(Stream self, StreamData* data, Py_ssize_t T):
     """A new array for the outputs of T steps, without a time axis where T is 0."""
-    cdef Sizes s = data.call.sizes
+    cdef Sizes s = sizes_of(data)
     cdef np.npy_intp[3] shape
     cdef int axes = 0
     if self.batch_size is not None:
@@ -174,10 +134,10 @@ _LENGTHS = "lengths: expected an intp array of a number from 0 to the steps of x
 _UNCONVERTED = "x: expected an array that the stream can take as it is, for it has no `convert`"
 
 
-cdef state_for(Stream self, StreamData* data):
-    """A new array (batch, states * hidden) for the state."""
-    return numpy.empty((data.call.sizes.B, data.call.sizes.cell.state_blocks * data.call.sizes.H),
-                       self.parameters.dtype)
+cdef states_for(Stream self, StreamData* data):
+    """A new array (layers, batch, states * hidden) for the states."""
+    cdef Sizes s = sizes_of(data)
+    return numpy.empty((data.count, s.B, s.cell.state_blocks * s.H), self.parameters[0].dtype)
 
 
 cdef converted(Stream self, x, str axes):
@@ -195,17 +155,23 @@ cdef class Stream:
     Parameters
     ----------
     cell : str
-    theta : array (P,)
-        The parameters.
+    parameters : list of array (n,)
+        Those of each layer, from the first to the last, whose end with the output layer's.
     input_size, hidden_size, output_size : int
         An output_size of 0 means no output layer.
     batch_size : int or None
     convert : callable or None
-        Called with "x" or "state", what was passed, and the names of the array's axes after the
-        batch; returns an array that fits, or raises. With lengths it gets these as well, and
-        returns the pair of both arrays. None: the caller passes arrays that fit.
+        Called with "x", what was passed, and the names of the array's axes after the batch;
+        returns an array that fits, or raises. With lengths it gets these as well, and returns the
+        pair of both arrays. Called with "state", a state and "hidden", it returns an array
+        (layers, batch, states * hidden). None: the caller passes arrays that fit, and states in
+        that form.
     always_convert : bool
         Inputs go through `convert` even where they are arrays that fit.
+    first_states : array (layers, states * hidden) or None
+        The states that sequences start from; None: zero.
+    block_steps : int
+        `run` takes so many steps through all layers at a time; 0: all.
 
     Attributes
     ----------
@@ -213,8 +179,9 @@ cdef class Stream:
     batch_size : int or None
         None: one sequence, whose arrays have no batch axis.
     dtype : numpy dtype
-    state : array (batch, hidden) or (hidden,); for an LSTM: the pair (h, c)
-        A copy of the last state; may be assigned to.
+    state : array (layers, batch, hidden), or for an LSTM a pair of such
+        A copy of the last states, without the axis of a single layer or of a single sequence. It
+        may be assigned to.
     """
 
     def __cinit__(self):
@@ -222,29 +189,42 @@ cdef class Stream:
         if not self.data:
             raise MemoryError
         (<StreamData*> self.data).dtype = NO_DTYPE
-        (<StreamData*> self.data).call.sizes.cell = &cells[0]
 
     def __dealloc__(self):
+        if self.data:
+            PyMem_Free((<StreamData*> self.data).layers)
         PyMem_Free(self.data)
 
-    def __init__(self, cell, theta, Py_ssize_t input_size, Py_ssize_t hidden_size,
-                 Py_ssize_t output_size, batch_size, convert, bint always_convert=False):
+    def __init__(self, cell, parameters, Py_ssize_t input_size, Py_ssize_t hidden_size,
+                 Py_ssize_t output_size, batch_size, convert, bint always_convert=False,
+                 first_states=None, Py_ssize_t block_steps=0):
         cdef StreamData* data = <StreamData*> self.data
-        cdef Call c
-        cdef int dtype = float_type(theta)
+        cdef Py_ssize_t count = len(parameters), layer, I, O
+        cdef int dtype
+        cdef Call* layers
+        if count == 0:
+            raise ValueError("parameters: expected those of a layer or more, got none")
+        dtype = float_type(parameters[0])
         batch = 1 if batch_size is None else batch_size
-        parameters = stream_parameters(cell, theta, input_size, hidden_size, output_size, batch)
-        memset(&c, 0, sizeof(c))
-        c.sizes = as_sizes(cell, 1, batch, input_size, hidden_size, output_size)
-        table(dtype).place_packed(NULL, c.sizes, np.PyArray_DATA(<np.ndarray> parameters),
-                                  &c.packed)
+        calls = numpy.zeros(count * sizeof(Call), numpy.uint8)
+        layers = <Call*> np.PyArray_DATA(<np.ndarray> calls)
+        for layer in range(count):
+            I = hidden_size if layer else input_size
+            O = output_size if layer == count - 1 else 0
+            layers[layer].sizes = as_sizes(cell, 1, batch, I, hidden_size, O)
+        packed = packed_layers(cell, parameters, layers)
+        if first_states is not None and not matrix(
+            first_states, dtype, count, layers[0].sizes.cell.state_blocks * hidden_size, READ
+        ):
+            raise TypeError("first_states: expected an array that the stream can take")
         acquire(data)
         try:
             if data.dtype != NO_DTYPE:
                 raise RuntimeError("stream: expected to be made once, got a second __init__")
-            self.parameters, self.convert, self.batch_size = parameters, convert, batch_size
+            self.parameters, self.convert, self.batch_size = packed, convert, batch_size
             self.always_convert = always_convert
-            start(self, dtype, &c)
+            data.steps_of_block = max(0, block_steps)
+            start(self, dtype, layers, count, first_states)
         finally:
             release(data)
 
@@ -283,19 +263,17 @@ cdef class Stream:
             out = outputs_for(self, data, 0)
             y_t = np.PyArray_DATA(<np.ndarray> out)
         elif self.batch_size is None:
-            y_t = vector(out, data.dtype, data.call.sizes.O, WRITTEN)
+            y_t = vector(out, data.dtype, sizes_of(data).O, WRITTEN)
         else:
-            y_t = matrix(out, data.dtype, data.call.sizes.B, data.call.sizes.O, WRITTEN)
+            y_t = matrix(out, data.dtype, sizes_of(data).B, sizes_of(data).O, WRITTEN)
         if not y_t:
             streams.check_out(out, outputs_for(self, data, 0))
         acquire(data)
-        data.call.x.data, data.call.y.data = x_t, y_t
         if data.releases_gil:
             with nogil:
-                run_team(team_size(data.call.sizes), data.table.stream_step, &data.call, NULL)
+                step_by_teams(data, x_t, y_t)
         else:
-            run_alone(data.table.stream_step, &data.call)
-        exchange_states(data)
+            step_layers(data, x_t, y_t)
         release(data)
         return out
 
@@ -322,56 +300,40 @@ cdef class Stream:
             Another thread is using this stream.
         """
         cdef StreamData* data = data_of(self)
-        cdef Call c = call_of(data)
-        cdef Py_ssize_t T = 0, size, b
-        cdef const Py_ssize_t* ends = NULL
+        cdef Sizes s = sizes_of(data)
+        cdef Block block
         cdef void* inputs = NULL
-        cdef void* last
-        cdef bint is_whole
-        cdef Order order
         cdef Interrupt memory
         cdef Interrupt* interrupt
+        memset(&block, 0, sizeof(block))
         if lengths is not None and self.convert is not None:
             x, lengths = self.convert("x", x, "time inputs", lengths)
         elif not self.always_convert:
-            inputs = inputs_of(self, data, x, &T)
+            inputs = inputs_of(self, data, x, &block.T)
         if not inputs:
             if lengths is None or self.convert is None:
                 x = converted(self, x, "time inputs")
             axes = () if self.batch_size is None else (self.batch_size,)
-            if type(x) is np.ndarray and (<object> x).shape == (*axes, 0, c.sizes.I):
-                return numpy.empty((*axes, 0, c.sizes.O), self.parameters.dtype)
-            inputs = inputs_of(self, data, x, &T)
+            if type(x) is np.ndarray and (<object> x).shape == (*axes, 0, s.I):
+                return numpy.empty((*axes, 0, s.O), self.parameters[0].dtype)
+            inputs = inputs_of(self, data, x, &block.T)
             if not inputs:
                 raise TypeError(_CONVERT)
-        c.sizes.T = T
-        if not read_lengths(lengths, c.sizes, &ends):
+        s.T = block.T
+        if not read_lengths(lengths, s, &block.lengths):
             raise TypeError(_LENGTHS)
-        y = outputs_for(self, data, T)
-        h = state_for(self, data)
-        last = np.PyArray_DATA(<np.ndarray> h)
-        c.x.data, c.x.per_sequence, c.x.per_step = inputs, T * c.sizes.I, c.sizes.I
-        c.y.data, c.y.per_step = np.PyArray_DATA(<np.ndarray> y), c.sizes.O
-        c.y.per_sequence = T * c.sizes.O
-        workspace = numpy.empty(predict_size(data.dtype, c.sizes), y.dtype)
-        c.workspace = np.PyArray_DATA(<np.ndarray> workspace)
-        order = order_of(&c, data.dtype, ends, data.table.predict_workspace_size(NULL, c.sizes))
-        put_in_order(&c.x, &order, False)
-        put_in_order(&c.y, &order, False)
-        interrupt = interrupt_of(c.sizes, &memory)
+        y = outputs_for(self, data, block.T)
+        states = states_for(self, data)
+        block.steps = min(block.T, data.steps_of_block or block.T)
+        block.x, block.y = <char*> inputs, np.PyArray_BYTES(<np.ndarray> y)
+        block.states = np.PyArray_BYTES(<np.ndarray> states)
+        scratch_memory = memory_of_block(data, &block, self.parameters[0].dtype)
+        interrupt = interrupt_of(s, &memory)
         acquire(data)
         with nogil:
-            move_state(data, NULL, last)
-            c.h0 = c.h_n = states_in_order(&order, last)
-            run_team(team_size(c.sizes), data.table.predict, &c, interrupt)
-            is_whole = interrupt == NULL or not interrupt.is_stopped
-            if is_whole and ends != NULL:
-                states_of_caller(&order, last)
-                size = c.sizes.O * itemsize(data.dtype)
-                for b in range(c.sizes.B):
-                    memset(<char*> c.y.data + (b * T + ends[b]) * size, 0, (T - ends[b]) * size)
-            if is_whole:
-                move_state(data, last, NULL)
+            move_states(data, NULL, block.states)
+            if run_block(data, &block, interrupt):
+                move_states(data, block.states, NULL)
         release(data)
         raise_if_stopped(interrupt)
         return y
@@ -380,34 +342,82 @@ cdef class Stream:
     def state(self):
         """A copy of the last state (batch, hidden) or (hidden,), or a pair; may be assigned to."""
         cdef StreamData* data = data_of(self)
-        state = state_for(self, data)
+        states = states_for(self, data)
         acquire(data)
-        move_state(data, NULL, np.PyArray_DATA(<np.ndarray> state))
+        move_states(data, NULL, np.PyArray_DATA(<np.ndarray> states))
         release(data)
+        layers, batch = 0 if data.count == 1 else slice(None), slice(None)
         return streams.public_state(
-            state[0] if self.batch_size is None else state, data.call.sizes.H
+            states[layers, 0 if self.batch_size is None else batch], sizes_of(data).H
         )
 
     @state.setter
     def state(self, value):
         cdef StreamData* data = data_of(self)
-        cdef Sizes s = data.call.sizes
-        state = streams.state_from(value, s.cell.state_blocks, self.convert)
-        if self.batch_size is None:
-            state = state[None]
-        cdef void* source = matrix(state, data.dtype, s.B, s.cell.state_blocks * s.H, READ)
+        cdef Sizes s = sizes_of(data)
+        cdef Py_ssize_t state = s.cell.state_blocks * s.H
+        if self.convert is not None:
+            value = self.convert("state", value, "hidden")
+        cdef void* source = NULL
+        if type(value) is np.ndarray and (<object> value).shape == (data.count, s.B, state):
+            source = matrix(value.reshape(-1, state), data.dtype, data.count * s.B, state, READ)
         if not source:
             raise TypeError(_CONVERT)
         acquire(data)
-        move_state(data, source, NULL)
+        move_states(data, source, NULL)
         release(data)
 
     @state.deleter
     def state(self):
         raise AttributeError(streams.STATE_DELETED)
 
+    def take_parameters(self, theta):
+        """Go on with other parameters of the same network; the state stays.
+
+        Parameters
+        ----------
+        theta : array (P,)
+            A network's `flat_params`; they are copied.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The shape or dtype does not fit; the stream is as before.
+        RuntimeError
+            Another thread is using this stream.
+        """
+        cdef StreamData* data = data_of(self)
+        cdef Py_ssize_t layer, n, first = 0, states = 0
+        cdef Sizes s = sizes_of(data)
+        calls = numpy.empty(data.count * sizeof(Call), numpy.uint8)
+        cdef Call* layers = <Call*> np.PyArray_DATA(<np.ndarray> calls)
+        parts = []
+        for layer in range(data.count):
+            layers[layer] = call_of(&data.layers[layer])
+            n = parameter_count(layers[layer].sizes)
+            parts.append(slice(first, first + n))
+            first += n
+        if data.first_states:
+            states = data.count * s.cell.state_blocks * s.H
+        streams.check_parameters(theta, first + states, self.dtype)
+        first_states = None
+        if states:
+            # h of all layers, then c
+            trained = theta[first:].reshape(s.cell.state_blocks, data.count, s.H)
+            first_states = trained.swapaxes(0, 1).reshape(data.count, -1).copy()
+        cell = CELLS_BY_KIND[<int> s.cell.kind]
+        packed = packed_layers(cell, [theta[part] for part in parts], layers)
+        memory = [first_states, *self.memory[1:]]
+        acquire(data)
+        for layer in range(data.count):
+            data.layers[layer].packed = layers[layer].packed
+        if states:
+            data.first_states = np.PyArray_BYTES(<np.ndarray> first_states)
+        self.parameters, self.memory, data.shares_parameters = packed, memory, False
+        release(data)
+
     def reset(self):
-        """Return to the state that sequences start from: zero.
+        """Return to the states that sequences start from: zero, or the trained h0.
 
         Raises
         ------
@@ -416,7 +426,7 @@ cdef class Stream:
         """
         cdef StreamData* data = data_of(self)
         acquire(data)
-        move_state(data, NULL, NULL)
+        move_states(data, NULL, NULL)
         release(data)
 
     def copy(self):
@@ -433,15 +443,16 @@ cdef class Stream:
         """
         cdef Stream twin = Stream.__new__(Stream)
         cdef StreamData* data = data_of(self)
-        cdef Call c = call_of(data)
-        state = state_for(self, data)
+        states = states_for(self, data)
         acquire(data)
-        move_state(data, NULL, np.PyArray_DATA(<np.ndarray> state))
+        move_states(data, NULL, np.PyArray_DATA(<np.ndarray> states))
         release(data)
         twin.parameters, twin.convert = self.parameters, self.convert
         twin.batch_size, twin.always_convert = self.batch_size, self.always_convert
-        start(twin, data.dtype, &c)
-        move_state(<StreamData*> twin.data, np.PyArray_DATA(<np.ndarray> state), NULL)
+        (<StreamData*> twin.data).steps_of_block = data.steps_of_block
+        data.shares_parameters = (<StreamData*> twin.data).shares_parameters = True
+        start(twin, data.dtype, data.layers, data.count, self.memory[0])
+        move_states(<StreamData*> twin.data, np.PyArray_DATA(<np.ndarray> states), NULL)
         return twin
 
     def __copy__(self):
@@ -455,20 +466,20 @@ cdef class Stream:
 
     @property
     def input_size(self):
-        return (<StreamData*> self.data).call.sizes.I
+        return sizes_of(<StreamData*> self.data).I
 
     @property
     def hidden_size(self):
-        return (<StreamData*> self.data).call.sizes.H
+        return sizes_of(<StreamData*> self.data).H
 
     @property
     def output_size(self):
-        return (<StreamData*> self.data).call.sizes.O
+        return sizes_of(<StreamData*> self.data).O
 
     @property
     def dtype(self):
         data_of(self)
-        return self.parameters.dtype
+        return self.parameters[0].dtype
 
     def __repr__(self):
         return streams.stream_repr(self)
@@ -478,3 +489,15 @@ cdef class Stream:
 
     cdef int step_double(self, const double* x, double* y) noexcept nogil:
         return step_alone(<StreamData*> self.data, np.NPY_DOUBLE, x, y)
+
+    cdef int step_categories_float(self, const Py_ssize_t* x, float* y) noexcept nogil:
+        return step_categories_alone(<StreamData*> self.data, np.NPY_FLOAT, x, y)
+
+    cdef int step_categories_double(self, const Py_ssize_t* x, double* y) noexcept nogil:
+        return step_categories_alone(<StreamData*> self.data, np.NPY_DOUBLE, x, y)
+
+    cdef int run_float(self, Py_ssize_t steps, const float* x, float* y) noexcept nogil:
+        return run_steps_alone(<StreamData*> self.data, np.NPY_FLOAT, steps, x, y)
+
+    cdef int run_double(self, Py_ssize_t steps, const double* x, double* y) noexcept nogil:
+        return run_steps_alone(<StreamData*> self.data, np.NPY_DOUBLE, steps, x, y)

@@ -133,7 +133,7 @@ def rnn_train(
             place_batch(&c, dtype, &data, first, min(batch_size, data.count - first), parameters,
                         start)
             value[number] = clipped_gradient(&c, dtype, start, norm_limit, value_limit,
-                                             &norm[number], interrupt)
+                                             &norm[number], team_size(c.sizes), interrupt)
             if interrupt != NULL and interrupt.is_stopped:
                 break
             if not (isfinite(value[number]) and isfinite(norm[number])):

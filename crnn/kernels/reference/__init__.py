@@ -10,6 +10,8 @@ Functions on arrays, of one dtype a call (float32 or float64), that keep no stat
     A network of one layer in one call: gradient, prediction, a stream's step.
 `training`
     Such a network's training in one call.
+`trainer`
+    Such a network's training on batches that come one by one.
 `losses`
     Losses and their gradients.
 `updates`
@@ -43,6 +45,7 @@ from crnn.kernels.reference.queries import (
     train_workspace_size,
     use_openmp,
 )
+from crnn.kernels.reference.trainer import Trainer
 
 # Quiet themselves, except for their last line
 adam_step, rmsprop_step, sgd_step = updates.adam_step, updates.rmsprop_step, updates.sgd_step
@@ -87,6 +90,7 @@ stream_parameters = _quiet(passes.stream_parameters)
 stream_step = _quiet(passes.stream_step)
 
 __all__ = [
+    "Trainer",
     "adam_step",
     "all_finite",
     "binary_cross_entropy",

@@ -1,0 +1,147 @@
+# What a stream is made of, and what is done with it without the GIL. stream.pxi has the class that
+# owns it, c_api.pxi the functions for C.
+
+# What a crnn_stream is
+cdef struct StreamData:
+    crnn_atomic busy
+    int dtype                   # of NumPy; NO_DTYPE before __init__, when everything else is zero
+    Table* table
+    Py_ssize_t count            # of layers
+    # A call of one step for each layer. x of the first and y of the last are those of the caller.
+    Call* layers
+    const char* first_states    # (layers, S); NULL: zero
+    char* one_hot               # (B, I) of scalars, zero between two calls
+    Py_ssize_t steps_of_block   # that `run` takes through all layers; 0: all
+    bint releases_gil
+    bint shares_parameters      # with copies
+
+cdef enum:
+    NO_DTYPE = -1
+
+
+cdef inline Sizes sizes_of(const StreamData* data) noexcept nogil:
+    """B, I and H of the stream, and O of its last layer; zeros before __init__."""
+    cdef Sizes s
+    memset(&s, 0, sizeof(s))
+    if data.count:
+        s = data.layers[data.count - 1].sizes
+        s.I = data.layers[0].sizes.I
+    return s
+
+
+cdef Call call_of(const Call* layer) noexcept nogil:
+    """A call with a layer's sizes and parameters: steps of other threads change the rest."""
+    cdef Call c
+    memset(&c, 0, sizeof(c))
+    c.sizes, c.packed = layer.sizes, layer.packed
+    return c
+
+
+cdef inline void exchange_states(Call* c, int dtype) noexcept nogil:
+    """Make the state that a step has written the one that the next step reads."""
+    c.h.data = <char*> c.h.data + c.h.per_step * itemsize(dtype)
+    c.h.per_step = -c.h.per_step
+
+
+cdef inline void step_layers(StreamData* data, const void* x, void* y) noexcept nogil:
+    """A step of all layers by the calling thread, without a lock or a system call."""
+    cdef Py_ssize_t layer
+    data.layers[0].x.data, data.layers[data.count - 1].y.data = <void*> x, y
+    for layer in range(data.count):
+        run_alone(data.table.stream_step, &data.layers[layer])
+        exchange_states(&data.layers[layer], data.dtype)
+
+
+cdef inline int enter(StreamData* data, int dtype) noexcept nogil:
+    """Keep other threads out of the stream, or return what is wrong."""
+    if data.dtype != dtype:
+        return CRNN_WRONG_DTYPE
+    return CRNN_BUSY if atomic_swap(&data.busy, 1) else CRNN_OK
+
+
+cdef inline int leave(StreamData* data) noexcept nogil:
+    atomic_set(&data.busy, 0)
+    return CRNN_OK
+
+
+cdef inline int step_alone(StreamData* data, int dtype, const void* x, void* y) noexcept nogil:
+    cdef int error = enter(data, dtype)
+    if error:
+        return error
+    step_layers(data, x, y)
+    return leave(data)
+
+
+cdef int step_categories_alone(StreamData* data, int dtype, const Py_ssize_t* x,
+                               void* y) noexcept nogil:
+    """A step whose inputs are the one-hot vectors of these numbers (B,)."""
+    cdef int error = enter(data, dtype)
+    cdef Py_ssize_t B, I, b
+    if error:
+        return error
+    B, I = data.layers[0].sizes.B, data.layers[0].sizes.I
+    if not all_below(x, B, I):
+        leave(data)
+        return CRNN_WRONG_VALUE
+    for b in range(B):
+        if dtype == np.NPY_FLOAT:
+            (<float*> data.one_hot)[b * I + x[b]] = 1
+        else:
+            (<double*> data.one_hot)[b * I + x[b]] = 1
+    step_layers(data, data.one_hot, y)
+    for b in range(B):
+        memset(data.one_hot + (b * I + x[b]) * itemsize(dtype), 0, itemsize(dtype))
+    return leave(data)
+
+
+cdef int run_steps_alone(StreamData* data, int dtype, Py_ssize_t steps, const void* x,
+                         void* y) noexcept nogil:
+    """Steps of x (B, steps, I), with their outputs (B, steps, O)."""
+    cdef int error = enter(data, dtype)
+    cdef Call* first
+    cdef Call* last
+    cdef Py_ssize_t t, size = itemsize(dtype)
+    if error:
+        return error
+    if steps < 0:
+        leave(data)
+        return CRNN_WRONG_VALUE
+    first, last = data.layers, data.layers + data.count - 1
+    first.x.per_sequence, last.y.per_sequence = steps * first.sizes.I, steps * last.sizes.O
+    for t in range(steps):
+        step_layers(data, <const char*> x + t * first.sizes.I * size,
+                    <char*> y + t * last.sizes.O * size)
+    first.x.per_sequence, last.y.per_sequence = first.sizes.I, last.sizes.O
+    return leave(data)
+
+
+cdef void move_states(StreamData* data, const void* source, void* target) noexcept nogil:
+    """Copy the states to (layers, B, S) scalars, or from them; from neither, make them the first.
+    """
+    cdef Call* c
+    cdef Py_ssize_t layer, b, k, B, states, size = itemsize(data.dtype), row, place
+    cdef char* h
+    for layer in range(data.count):
+        c = &data.layers[layer]
+        B, states, row = c.sizes.B, c.sizes.cell.state_blocks, c.sizes.H * size
+        for b in range(B):
+            for k in range(states):
+                h = <char*> c.h.data + (b * c.h.per_sequence + k * c.to_c) * size
+                place = ((layer * B + b) * states + k) * row
+                if target:
+                    memcpy(<char*> target + place, h, row)
+                elif source:
+                    memcpy(h, <const char*> source + place, row)
+                elif data.first_states:
+                    memcpy(h, data.first_states + (layer * states + k) * row, row)
+                else:
+                    memset(h, 0, row)
+
+
+cdef int move_states_alone(StreamData* data, int dtype, const void* source,
+                           void* target) noexcept nogil:
+    cdef int error = enter(data, dtype)
+    if error:
+        return error
+    move_states(data, source, target)
+    return leave(data)
