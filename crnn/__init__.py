@@ -24,6 +24,7 @@ from crnn._network.tape import Tape
 from crnn._training.history import History
 from crnn._version import __version__
 from crnn.errors import DivergenceError, ModelFileError
+from crnn.export import export_c
 from crnn.loading import load
 from crnn.networks import GRU, LSTM, RNN, from_architecture
 from crnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
@@ -48,6 +49,7 @@ __all__ = [
     "Tape",
     "Trainer",
     "__version__",
+    "export_c",
     "from_architecture",
     "get_include",
     "get_num_threads",

@@ -1,0 +1,284 @@
+"""The text of the header and of its test, made of the pieces in the folder `c`.
+
+In the pieces, `net_` and `NET_` are the beginnings of names, `real` is the network's dtype, and
+what is inside SCALED() is there for weights with scales alone.
+"""
+
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crnn._version import __version__
+from crnn.export.comparison import Comparison
+from crnn.export.files import MARK
+from crnn.export.layout import Layout
+
+__all__ = ["header", "test"]
+
+PIECES = Path(__file__).parent / "c"
+DIGITS = {"float": 9, "double": 17}
+# How far outputs may be from the expected ones, as a share of the largest, where the compiler
+# contracts products and sums.
+TOLERANCES = {"float": 1e-5, "double": 1e-13}
+
+
+def header(layout: Layout, prefix: str, comparison: Comparison | None) -> str:
+    """Return the header's text; with the error of a comparison."""
+    parts = [
+        _about(layout, comparison),
+        _piece("head.h"),
+        _sizes(layout),
+        _state(layout),
+        *_constants(layout),
+        *_arithmetic(layout),
+        *_functions(layout),
+        "#ifdef __cplusplus\n}\n#endif\n#endif\n",
+    ]
+    return _finished("\n".join(parts), layout, prefix)
+
+
+def test(layout: Layout, prefix: str, path: str, comparison: Comparison) -> str:
+    """Return the text of the test, which includes the header at the path."""
+    architecture, c_type = layout.architecture, layout.c_type
+    real = c_type
+    outputs = _array(f"static const {real} expected[STEPS][NET_OUTPUTS]", comparison.y, c_type)
+    if architecture.categorical:
+        inputs = _array("static const int inputs[STEPS]", comparison.x, "int")
+        step = (
+            "if (net_step(&state, -1, y) != -1 || net_step(&state, NET_CATEGORIES, y) != -1)\n"
+            "                return 1;\n"
+            "            if (net_step(&state, inputs[t], y) != 0)\n"
+            "                return 1;"
+        )
+    else:
+        inputs = _array(f"static const {real} inputs[STEPS][NET_INPUTS]", comparison.x, c_type)
+        step = "net_step(&state, inputs[t], y);"
+    largest = float(np.abs(comparison.y).max())
+    tolerance = max(largest * TOLERANCES[c_type], float(np.finfo(layout.dtype).tiny))
+    replaced = {
+        "FILE": Path(path).name,
+        "N_STEPS": str(len(comparison.x)),
+        "INPUTS": inputs,
+        "OUTPUTS": outputs,
+        "STEP": step,
+        "TOLERANCE": _number(tolerance, c_type),
+        "ABOVE_ONE": {"float": "1.000244140625f", "double": "1.000000007450580597"}[c_type],
+    }
+    text = f"{MARK}, crnn {__version__}: the test of {Path(path).name} */\n" + _piece("test.c")
+    text = re.sub(rf"\b({'|'.join(replaced)})\b", lambda match: replaced[match[1]], text)
+    return _finished(text, layout, prefix)
+
+
+def _piece(name: str) -> str:
+    return (PIECES / name).read_text(encoding="ascii")
+
+
+def _finished(text: str, layout: Layout, prefix: str) -> str:
+    """Return a text with the names and types of a header."""
+    with_scales = layout.kind == "int8"
+    text = re.sub(r"SCALED\(([^()]*)\) ?", lambda m: m[1] + " " if with_scales else "", text)
+    text = re.sub(r"\bnet_", f"{prefix}_", text)
+    text = re.sub(r"\bNET_", f"{prefix.upper()}_", text)
+    return re.sub(r"\breal\b", layout.c_type, text)
+
+
+def _about(layout: Layout, comparison: Comparison | None) -> str:
+    """Return the comment at the head."""
+    kind = {None: f"{layout.c_type} numbers", "bfloat16": "bfloat16", "int8": "int8"}[layout.kind]
+    description = re.sub(r", implementation='\w+'", "", layout.description)
+    categorical = layout.architecture.categorical
+    inputs = "int x" if categorical else "real x[NET_INPUTS]"
+    paragraphs = [
+        description,
+        f"    net_state state;\n       net_reset(&state);\n"
+        f"       net_step(&state, x, y);    ({inputs}, y[NET_OUTPUTS])",
+    ]
+    if categorical:
+        paragraphs.append(
+            "x is the number of a category, from 0 to NET_CATEGORIES - 1. For another number "
+            "net_step returns -1 and changes nothing, otherwise 0."
+        )
+    else:
+        paragraphs.append("x and y may be the same memory.")
+    paragraphs += [
+        f"Flash: {layout.flash} bytes of constants, beside the code. RAM: {layout.ram} bytes of "
+        f"net_state, and during a step {layout.stack} bytes of arrays on the stack. Each source "
+        "file that includes this header has the constants: include it in one.",
+        "Compiled with contraction off (GCC and Clang: -ffp-contract=off), the outputs have the "
+        "same bits on every machine with IEEE 754 numbers. Options such as -ffast-math must be "
+        "off.",
+    ]
+    weights = f"Weights are kept as {kind}."
+    if comparison is not None:
+        weights += (
+            f" On the given data, {comparison.steps} steps, outputs differ from those of the "
+            f"network by at most {comparison.error:.2g} of the largest output."
+        )
+    paragraphs.append(weights)
+    lines = []
+    for text in paragraphs:
+        is_code = text.startswith("    ")
+        lines.append(text if is_code else textwrap.fill(text, 96, break_on_hyphens=False))
+    body = "\n\n".join(lines).replace("\n", "\n   ").replace("   \n", "\n")
+    return f"{MARK}, crnn {__version__}.\n\n   {body} */"
+
+
+def _sizes(layout: Layout) -> str:
+    architecture = layout.architecture
+    first = "NET_CATEGORIES" if architecture.categorical else "NET_INPUTS"
+    sizes = {
+        first: architecture.input_size,
+        "NET_OUTPUTS": architecture.outputs,
+        "NET_HIDDEN": architecture.hidden_size,
+        "NET_LAYERS": architecture.num_layers,
+    }
+    defined = "".join(f"#define {name} {size}\n" for name, size in sizes.items())
+    own = f"#define NET_UNITS {layout.units}\n"
+    if layout.output_units:
+        own += f"#define NET_OUTPUT_UNITS {layout.output_units}\n"
+    own += f"#define NET_WIDTH {layout.width}\n"
+    return f"{defined}\n/* Units, outputs and sums of a panel: what is added up side by side */\n{own}"
+
+
+def _state(layout: Layout) -> str:
+    meaning = "; c: their memories" if "c" in layout.states else ""
+    members = ", ".join(f"{name}[NET_LAYERS][NET_HIDDEN]" for name in layout.states)
+    return (
+        f"/* h: the states of the units{meaning} */\n"
+        f"typedef struct {{\n    real {members};\n}} net_state;\n\n"
+        f"typedef {layout.stored_type} net_weight;\n"
+    )
+
+
+def _constants(layout: Layout) -> list[str]:
+    """Return the definitions of all constant arrays."""
+    parts = []
+    for c_type, name, numbers in layout.arrays():
+        sizes = "".join(f"[{size}]" for size in numbers.shape)
+        is_weight = c_type == layout.stored_type and "_W_" in name and "scales" not in name
+        declared = "net_weight" if is_weight else "real"
+        parts.append(_array(f"static const {declared} {name}{sizes} NET_ALIGNED", numbers, c_type))
+    return parts
+
+
+def _arithmetic(layout: Layout) -> list[str]:
+    """Return the functions that all layers use."""
+    parts = []
+    needs_u32 = layout.c_type == "float" or layout.kind == "bfloat16"
+    activation = layout.architecture.cell != "relu"
+    if layout.kind == "bfloat16" or (needs_u32 and activation):
+        parts.append(_piece("u32.h"))
+    if layout.c_type == "double" and activation:
+        parts.append(_piece("u64.h"))
+    if activation:
+        parts.append(_piece(f"{layout.c_type}.h"))
+    widened = r"\1"
+    if layout.kind == "bfloat16":
+        parts.append(_piece("bfloat16.h"))
+        widened = r"net_widened(\1)" if layout.c_type == "float" else r"(double)net_widened(\1)"
+    elif layout.kind == "int8":
+        widened = r"(real)\1"
+    sums = _piece("scaled_sums.h" if layout.kind == "int8" else "sums.h")
+    parts.append(re.sub(r"WIDENED\(([^()]*)\)", widened, sums))
+    return parts
+
+
+def _functions(layout: Layout) -> list[str]:
+    """Return the steps of units and layers, and the functions for users."""
+    cell, parts = layout.architecture.cell, []
+    blocks, biases = len(layout.cell.of_x), len(layout.cell.biases)
+    if cell in ("tanh", "relu"):
+        activation = {"tanh": "net_tanh(sums[u])", "relu": "sums[u] < 0 ? 0 : sums[u]"}[cell]
+        parts.append(_piece("plain.h").replace("ACTIVATION", activation).replace("CELL", cell))
+    else:
+        parts.append(_piece(f"{cell}.h"))
+    if cell != "gru_reset_before":
+        states = ", ".join(f"real *{name}" for name in layout.states)
+        own = {"lstm": "c + u, ", "gru": "h + u, "}.get(cell, "")
+        replaced = {"STATES": states, "OWN ": own, "BLOCKS": str(blocks), "BIASES": str(biases)}
+        layer = _piece("layer.h")
+        for word, text in replaced.items():
+            layer = layer.replace(word, text)
+        parts.append(layer.replace("1 * ", ""))
+    if layout.W_hy is not None:
+        parts.append(_piece("output.h"))
+    parts.append(_reset(layout))
+    parts.append(_step(layout))
+    return parts
+
+
+def _reset(layout: Layout) -> str:
+    lines = [
+        f"    memcpy(state->{name}, net_{name}0, sizeof state->{name});\n"
+        for name in layout.first_states
+    ]
+    body = "".join(lines) or "    memset(state, 0, sizeof *state);\n"
+    return (
+        "/* The state that sequences start from */\n"
+        f"static inline void net_reset(net_state *state) {{\n{body}}}\n"
+    )
+
+
+def _step(layout: Layout) -> str:
+    architecture = layout.architecture
+    categorical, last = architecture.categorical, architecture.num_layers - 1
+    lines = []
+    if categorical:
+        lines += [
+            "    static const real one = 1;\n",
+            "    if (x < 0 || x >= NET_CATEGORIES)\n        return -1;\n",
+        ]
+    for number in range(architecture.num_layers):
+        scales = f"net_scales_{number}, " if layout.kind == "int8" else ""
+        if number:
+            read = f"NET_HIDDEN, 0, NET_HIDDEN, {{}}, state->h[{number - 1}], "
+        elif categorical:
+            read = "NET_CATEGORIES, x, 1, {}, &one, "
+        else:
+            read = "NET_INPUTS, 0, NET_INPUTS, {}, x, "
+        arrays = f"net_W_{number}, net_b_{number}, {scales}".rstrip(", ")
+        states = ", ".join(f"state->{name}[{number}]" for name in layout.states)
+        lines.append(f"    net_layer({read.format(arrays)}{states});\n")
+    if layout.W_hy is not None:
+        lines.append(f"    net_output(state->h[{last}], y);\n")
+    else:
+        lines.append(f"    memcpy(y, state->h[{last}], sizeof state->h[{last}]);\n")
+    x = "int x" if categorical else "const real *x"
+    returned = "int" if categorical else "void"
+    if categorical:
+        lines.append("    return 0;\n")
+    body = "".join(lines)
+    return (
+        "/* Read the inputs of a step, move the state on, write the outputs */\n"
+        f"static inline {returned} net_step(net_state *state, {x}, real *y) {{\n{body}}}\n"
+    )
+
+
+def _number(value: Any, c_type: str) -> str:
+    """Return a constant in C that is exactly this number."""
+    if c_type not in DIGITS:
+        return str(int(value))
+    text = f"{float(value):.{DIGITS[c_type]}g}"
+    if not set(text) & set(".e"):
+        text += ".0"
+    return text + ("f" if c_type == "float" else "")
+
+
+def _array(declared: str, numbers: npt.NDArray[Any], c_type: str) -> str:
+    """Return the definition of an array of one or two axes."""
+    if numbers.ndim == 2:
+        rows = ",\n".join(f"    {{\n{_lines(row, c_type, 8)}}}" for row in numbers)
+        return f"{declared} = {{\n{rows}}};\n"
+    return f"{declared} = {{\n{_lines(numbers, c_type, 4)}}};\n"
+
+
+def _lines(numbers: npt.NDArray[Any], c_type: str, indent: int) -> str:
+    words = [_number(value, c_type) for value in numbers.tolist()]
+    width = max(map(len, words)) + 2
+    count = (100 - indent) // width
+    rows = [", ".join(words[start : start + count]) for start in range(0, len(words), count)]
+    return ",\n".join(" " * indent + row for row in rows)
