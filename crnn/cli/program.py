@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from crnn import DivergenceError, ModelFileError, __version__
-from crnn.cli import demo, fit, forecast, info, predict, stream, text
+from crnn.cli import demo, export_c, fit, forecast, info, predict, stream, text
 
 __all__ = ["crnn"]
 
@@ -57,6 +57,7 @@ for _command in (
     text.text,
     text.generate,
     info.info,
+    export_c.export_c,
     demo.demo,
 ):
     crnn.add_command(_command)

@@ -45,6 +45,12 @@ CELLS = {
 PANEL_BYTES = 256
 
 
+def _even_share(total: int, best: int) -> int:
+    """Return the size of equal parts, of which the last may be smaller; near to the best size."""
+    count = max(1, (total + best // 2) // best)
+    return -(-total // count)
+
+
 class Weights(NamedTuple):
     """A matrix as it is kept: rows are sums, columns are what is multiplied."""
 
@@ -106,14 +112,14 @@ class Layout:
         self.cell = CELLS[architecture.cell]
         self.states = ("h", "c")[: architecture.cell_row.state_blocks]
         panel = PANEL_BYTES // self.dtype.itemsize
-        self.units = min(net.hidden_size, panel // len(self.cell.biases) // 2 * 2)
+        self.units = _even_share(net.hidden_size, panel // len(self.cell.biases))
         self.layers = [self._layer(net, layer) for layer in range(net.num_layers)]
         self.W_hy = self.b_y = None
         self.output_units = 0
         if net.output_size is not None:
             self.W_hy = self._weights("W_hy", net.params["W_hy"])
             self.b_y = net.params["b_y"].copy()
-            self.output_units = min(net.output_size, panel)
+            self.output_units = _even_share(net.output_size, panel)
         self.width = max(len(self.cell.biases) * self.units, self.output_units)
         self.first_states = {}
         if net.trainable_h0:

@@ -44,8 +44,7 @@ def header(layout: Layout, prefix: str, comparison: Comparison | None) -> str:
 def test(layout: Layout, prefix: str, path: str, comparison: Comparison) -> str:
     """Return the text of the test, which includes the header at the path."""
     architecture, c_type = layout.architecture, layout.c_type
-    real = c_type
-    outputs = _array(f"static const {real} expected[STEPS][NET_OUTPUTS]", comparison.y, c_type)
+    outputs = _array(f"static const {c_type} expected[STEPS][NET_OUTPUTS]", comparison.y, c_type)
     if architecture.categorical:
         inputs = _array("static const int inputs[STEPS]", comparison.x, "int")
         step = (
@@ -55,34 +54,39 @@ def test(layout: Layout, prefix: str, path: str, comparison: Comparison) -> str:
             "                return 1;"
         )
     else:
-        inputs = _array(f"static const {real} inputs[STEPS][NET_INPUTS]", comparison.x, c_type)
+        inputs = _array(f"static const {c_type} inputs[STEPS][NET_INPUTS]", comparison.x, c_type)
         step = "net_step(&state, inputs[t], y);"
     largest = float(np.abs(comparison.y).max())
     tolerance = max(largest * TOLERANCES[c_type], float(np.finfo(layout.dtype).tiny))
     replaced = {
-        "FILE": Path(path).name,
         "N_STEPS": str(len(comparison.x)),
-        "INPUTS": inputs,
-        "OUTPUTS": outputs,
+        "INPUTS": inputs.rstrip(),
+        "EXPECTED": outputs.rstrip(),
         "STEP": step,
         "TOLERANCE": _number(tolerance, c_type),
         "ABOVE_ONE": {"float": "1.000244140625f", "double": "1.000000007450580597"}[c_type],
     }
-    text = f"{MARK}, crnn {__version__}: the test of {Path(path).name} */\n" + _piece("test.c")
-    text = re.sub(rf"\b({'|'.join(replaced)})\b", lambda match: replaced[match[1]], text)
-    return _finished(text, layout, prefix)
+    text = _with_words(_piece("test.c"), replaced)
+    # Last, so that these names stay as they are
+    text = _with_words(_finished(text, layout, prefix), {"FILE": Path(path).name, "PREFIX": prefix})
+    return f"{MARK}, crnn {__version__}: the test of {Path(path).name} */\n{text}"
 
 
 def _piece(name: str) -> str:
     return (PIECES / name).read_text(encoding="ascii")
 
 
+def _with_words(text: str, words: dict[str, str]) -> str:
+    """Return a text with words in place of others."""
+    return re.sub(rf"\b({'|'.join(words)})\b", lambda match: words[match[1]], text)
+
+
 def _finished(text: str, layout: Layout, prefix: str) -> str:
     """Return a text with the names and types of a header."""
     with_scales = layout.kind == "int8"
-    text = re.sub(r"SCALED\(([^()]*)\) ?", lambda m: m[1] + " " if with_scales else "", text)
-    text = re.sub(r"\bnet_", f"{prefix}_", text)
-    text = re.sub(r"\bNET_", f"{prefix.upper()}_", text)
+    text = re.sub(r"SCALED\(([^()]*)\) ?", lambda m: f"{m[1]} " if with_scales else "", text)
+    names = {"net_": f"{prefix}_", "NET_": f"{prefix.upper()}_"}
+    text = re.sub(r"\b(net_|NET_)", lambda match: names[match[1]], text)
     return re.sub(r"\breal\b", layout.c_type, text)
 
 
@@ -94,8 +98,9 @@ def _about(layout: Layout, comparison: Comparison | None) -> str:
     inputs = "int x" if categorical else "real x[NET_INPUTS]"
     paragraphs = [
         description,
-        f"    net_state state;\n       net_reset(&state);\n"
-        f"       net_step(&state, x, y);    ({inputs}, y[NET_OUTPUTS])",
+        f"    net_state state;    {inputs}; real y[NET_OUTPUTS];\n"
+        "    net_reset(&state);\n"
+        "    net_step(&state, x, y);",
     ]
     if categorical:
         paragraphs.append(
@@ -123,8 +128,8 @@ def _about(layout: Layout, comparison: Comparison | None) -> str:
     for text in paragraphs:
         is_code = text.startswith("    ")
         lines.append(text if is_code else textwrap.fill(text, 96, break_on_hyphens=False))
-    body = "\n\n".join(lines).replace("\n", "\n   ").replace("   \n", "\n")
-    return f"{MARK}, crnn {__version__}.\n\n   {body} */"
+    body = textwrap.indent("\n\n".join(lines), "   ")
+    return f"{MARK}, crnn {__version__}.\n\n{body} */"
 
 
 def _sizes(layout: Layout) -> str:
@@ -271,8 +276,11 @@ def _number(value: Any, c_type: str) -> str:
 def _array(declared: str, numbers: npt.NDArray[Any], c_type: str) -> str:
     """Return the definition of an array of one or two axes."""
     if numbers.ndim == 2:
-        rows = ",\n".join(f"    {{\n{_lines(row, c_type, 8)}}}" for row in numbers)
-        return f"{declared} = {{\n{rows}}};\n"
+        rows = [_lines(row, c_type, 8) for row in numbers]
+        inner = ",\n".join(
+            f"    {{\n{row}}}" if "\n" in row else f"    {{{row.strip()}}}" for row in rows
+        )
+        return f"{declared} = {{\n{inner}}};\n"
     return f"{declared} = {{\n{_lines(numbers, c_type, 4)}}};\n"
 
 

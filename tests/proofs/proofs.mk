@@ -191,3 +191,12 @@ $(VENV)-thread/test: EXTRAS = test
 $(VENV)-thread/test: $(VENV)-thread/bin/python $(SOURCES)
 	CRNN_SANITIZE=thread CRNN_REQUIRE_NATIVE=1 $(INSTALL)
 	@$(RECORD) $@
+
+# Headers of export_c on x86-64, AArch64, s390x, a Cortex-M4F and WebAssembly: the same bits, and no
+# warning. Needs GCC for each, Clang, QEMU (user mode and qemu-system-arm), Node.js, and ziglang,
+# which the environment gets. EXPORTED_ARGS chooses a part: `--targets s390x`, or plants a fault:
+# `--plant`.
+.PHONY: exported-bits exported-numbers
+exported-bits: $(VENV)/test
+	$(VENV)/bin/python -m pip --disable-pip-version-check --quiet install ziglang
+	PYTHONSAFEPATH=1 $(VENV)/bin/python tests/proofs/exported/bits.py build/exported $(EXPORTED_ARGS)

@@ -1,0 +1,228 @@
+"""Networks as C headers: warnings, outputs, bits, sizes, and what is refused."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from network_problems import CELLS, inputs, network
+
+import crnn
+from crnn.export import emulation
+
+WARNINGS = "-Wall -Wextra -Wpedantic -Wconversion -Wdouble-promotion -Werror".split()
+LANGUAGES = {"C99": ["-xc", "-std=c99"], "C++11": ["-xc++", "-std=c++11"]}
+EXAMPLES = Path(__file__).parents[2] / "examples" / "exported"
+
+cells = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
+kinds = pytest.mark.parametrize("weights", [None, "bfloat16", "int8"])
+# What is close to predict: sums in another order are off by some units in the last place.
+CLOSE = {"float32": 1e-6, "float64": 1e-14}
+
+
+def compile_c(folder, source, *flags, compiler="gcc", language="C99", optimize="-O1"):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"no {compiler} here")
+    command = [compiler, *LANGUAGES[language], *WARNINGS, optimize, *flags, source, "-o", "program"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder / "program"
+
+
+def run(program, said=None):
+    return subprocess.run([program], input=said, capture_output=True, text=True)
+
+
+@cells
+@dtypes
+@kinds
+def test_emulation_is_close_to_predict(cell, dtype, weights, tmp_path):
+    """In float32 and float64 to the last digits; rounded weights by what rounding costs."""
+    net = network(3, 21, 2, dtype=dtype, num_layers=2, trainable_h0=True, **cell)
+    exported = crnn.export_c(net, tmp_path / "net.h", weights=weights, x=inputs(net, 3, 40))
+    bounds = {None: CLOSE[dtype], "bfloat16": 0.02, "int8": 0.05}
+    assert 0 < exported.error < bounds[weights]
+    if weights is not None:
+        assert exported.error > 100 * CLOSE["float32"]
+    assert f"at most {exported.error:.2g} of" in " ".join((tmp_path / "net.h").read_text().split())
+
+
+# Each cell with something else: layers, no output layer, several panels, categories
+PROGRAMS = [
+    ("tanh", "float32", "gcc", "C99", {"num_layers": 2, "trainable_h0": True}, (3, 13, 2), None),
+    ("tanh", "float64", "clang", "C++11", {"categorical": True}, (5, 70, 65), "bfloat16"),
+    ("relu", "float64", "gcc", "C++11", {}, (1, 1, 1), None),
+    ("relu", "float32", "clang", "C99", {"return_sequences": False}, (4, 100, 3), "int8"),
+    ("gru", "float32", "clang", "C++11", {"categorical": True}, (5, 37, 3), "int8"),
+    ("gru", "float64", "gcc", "C99", {}, (2, 9, None), None),
+    ("gru reset before", "float64", "clang", "C99", {"num_layers": 3}, (2, 11, 4), "int8"),
+    ("gru reset before", "float32", "gcc", "C++11", {"trainable_h0": True}, (2, 43, 4), "bfloat16"),
+    ("lstm", "float32", "gcc", "C99", {"num_layers": 2, "categorical": True}, (3, 26, 2), None),
+    ("lstm", "float64", "clang", "C++11", {"trainable_h0": True}, (3, 8, None), None),
+]
+
+
+@pytest.mark.parametrize(
+    ("cell", "dtype", "compiler", "language", "settings", "sizes", "weights"), PROGRAMS
+)
+def test_programs_have_the_bits_of_the_emulation(
+    tmp_path, cell, dtype, compiler, language, settings, sizes, weights
+):
+    net = network(*sizes, dtype=dtype, **CELLS[cell], **settings)
+    # Names and a file with words in them that the pieces of headers use
+    header = tmp_path / "net_real.h"
+    exported = crnn.export_c(net, header, name="NET_a", weights=weights, test=True)
+    assert exported.test_path == str(tmp_path / "NET_a_test.c")
+    program = compile_c(
+        tmp_path, "NET_a_test.c", "-ffp-contract=off", compiler=compiler, language=language
+    )
+    done = run(program)
+    expected = f"NET_a: {128 * net.architecture.outputs} outputs, 0 with other bits, 0 beyond"
+    assert done.stdout.startswith(expected), done.stdout
+    assert done.stdout.endswith("contraction off\n")
+    assert done.returncode == 0
+
+
+def test_the_test_finds_another_weight(tmp_path):
+    net = network(2, 4, 1, family="GRU", dtype="float32")
+    crnn.export_c(net, tmp_path / "net.h", test=True)
+    net.W_hh[7, 2] += 1e-6
+    crnn.export_c(net, tmp_path / "net.h")
+    done = run(compile_c(tmp_path, "net_test.c", "-ffp-contract=off"))
+    assert done.returncode == 1
+    assert " 0 with other bits" not in done.stdout
+
+
+def test_vectors_do_not_change_bits(tmp_path):
+    net = network(3, 40, 2, family="LSTM", dtype="float32")
+    crnn.export_c(net, tmp_path / "net.h", test=True)
+    flags = ["-ffp-contract=off", "-march=native"]
+    assert run(compile_c(tmp_path, "net_test.c", *flags, optimize="-O3")).returncode == 0
+
+
+@dtypes
+def test_activations(dtype):
+    """Within 2 and 4 units in the last place, as the kernels; the emulation has the C's bits."""
+    values = np.random.default_rng(0).uniform(-20, 20, 100_000).astype(dtype)
+    values = np.concatenate([values, values / 1000, values * 4])
+    wide = values.astype(np.longdouble)
+    for function, expected, most in (
+        (emulation.tanh, np.tanh(wide), 2),
+        (emulation.sigmoid, 1 / (1 + np.exp(-wide)), 4),
+    ):
+        with np.errstate(all="ignore"):
+            error = np.abs(function(values) - expected) / np.spacing(expected.astype(dtype))
+            special = function(np.array([np.inf, -np.inf, np.nan, 0.0], dtype))
+        assert error.max() <= most
+        assert special[0] == 1
+        assert np.isnan(special[2])
+    assert emulation.tanh(np.array([-np.inf], dtype))[0] == -1
+
+
+def test_sizes(tmp_path):
+    net = crnn.LSTM(8, 32, 4, num_layers=2, seed=0)
+    whole = crnn.export_c(net, tmp_path / "net.h")
+    assert whole.flash == 4 * net.flat_params.size
+    assert whole.ram == 2 * 2 * 32 * 4
+    text = (tmp_path / "net.h").read_text()
+    assert f"Flash: {whole.flash} bytes" in text
+    assert f"RAM: {whole.ram} bytes" in text
+    half, quarter = (
+        crnn.export_c(net, tmp_path / "net.h", weights=kind).flash for kind in ("bfloat16", "int8")
+    )
+    biases = 4 * (2 * 4 * 32 + 4)
+    assert half - biases == (whole.flash - biases) / 2
+    scales = 4 * (2 * 2 * 4 * 32 + 4)
+    assert quarter - biases - scales == (whole.flash - biases) / 4
+
+
+def test_only_string_h_is_included(tmp_path):
+    crnn.export_c(crnn.GRU(2, 3, 1, seed=0), tmp_path / "net.h", weights="bfloat16")
+    lines = (tmp_path / "net.h").read_text().splitlines()
+    assert [line for line in lines if "#include" in line] == ["#include <string.h>"]
+    assert max(map(len, lines)) <= 110
+
+
+@pytest.mark.parametrize("name", ["int", "_net", "a__b", "2x", "größe", "a-b", "class", ""])
+def test_names_that_c_does_not_take(name, tmp_path):
+    with pytest.raises(ValueError, match=r"^name: expected an identifier of C and C\+\+"):
+        crnn.export_c(crnn.RNN(1, 2, 1), tmp_path / "net.h", name=name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_refusals_write_nothing(tmp_path):
+    path = tmp_path / "net.h"
+    net = crnn.RNN(1, 2, 1)
+    for arguments, error, message in (
+        ((crnn.RNN(1, 2, 1, bidirectional=True), path), ValueError, "^net: .*one direction"),
+        (("net", path), TypeError, "^net: expected an RNN, GRU or LSTM"),
+        ((net, tmp_path / "2.h"), ValueError, r"2\.h: name: expected an identifier"),
+        ((net, tmp_path / 'a".h'), ValueError, "expected an identifier"),
+    ):
+        with pytest.raises(error, match=message):
+            crnn.export_c(*arguments)
+    for settings, error, message in (
+        ({"weights": "int4"}, ValueError, "^weights: expected 'bfloat16' or 'int8', got 'int4'"),
+        ({"name": 3}, TypeError, "^name: expected a text, got int"),
+        ({"x": np.ones((3, 2))}, ValueError, "^x: "),
+        ({"x": np.ones((0, 1))}, ValueError, "^x: expected data of one step at least"),
+        ({"test": 1}, TypeError, "^test: "),
+    ):
+        with pytest.raises(error, match=message):
+            crnn.export_c(net, path, **settings)
+    net.W_hh[1, 0] = 3.4e38
+    with pytest.raises(ValueError, match=r"^weights: .*bfloat16 can hold, got 3\.4e\+38 in W_hh"):
+        crnn.export_c(net, path, weights="bfloat16")
+    net.W_hh[1, 0] = np.nan
+    with pytest.raises(ValueError, match=r"^net: expected finite parameters.* W_hh"):
+        crnn.export_c(net, path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_files_stay(tmp_path):
+    net, header, test = crnn.RNN(1, 2, 1), tmp_path / "net.h", tmp_path / "net_test.c"
+    test.write_text("mine")
+    with pytest.raises(FileExistsError, match=r"net_test\.c: expected no file or one that"):
+        crnn.export_c(net, header, test=True)
+    assert not header.exists()
+    crnn.export_c(net, header)
+    before = header.read_text()
+    crnn.export_c(net, header, name="other")
+    assert header.read_text() != before
+    header.write_text("mine")
+    with pytest.raises(FileExistsError, match=r"net\.h: expected no file"):
+        crnn.export_c(net, header)
+    assert header.read_text() == test.read_text() == "mine"
+    crnn.export_c(net, header, test=True, overwrite=True)
+    assert header.read_text() == before
+
+
+@pytest.fixture
+def pump(tmp_path):
+    """A network and the folder with its header and the examples."""
+    net = network(2, 12, 1, family="GRU", dtype="float32")
+    crnn.export_c(net, tmp_path / "pump.h")
+    for source in EXAMPLES.iterdir():
+        shutil.copy(source, tmp_path)
+    return net, tmp_path
+
+
+def test_example_in_cpp(pump):
+    net, folder = pump
+    program = compile_c(folder, "controller.cpp", compiler="g++", language="C++11")
+    x = inputs(net, None, 20)
+    done = run(program, "\n".join(f"{a:.9g} {b:.9g}" for a, b in x))
+    y = np.array(done.stdout.split(), np.float32).reshape(20, 1)
+    assert np.abs(y - net.predict(x)).max() < 1e-6 * np.abs(y).max()
+
+
+def test_example_of_a_sensor(pump):
+    net, folder = pump
+    done = run(compile_c(folder, "sensor.c"))
+    t, i = np.arange(40)[:, None], np.arange(2)
+    y = net.predict(((t * (i + 3)) % 17 - 8) / 4)
+    expected = "".join("01"[int(value > -0.5)] for value in y[:, 0])
+    assert done.stdout == expected + "\n"
+    assert len(set(expected)) == 2

@@ -1,0 +1,132 @@
+"""Headers of `export_c` on several processors: the same bits, and the sensor of examples/.
+
+    python bits.py FOLDER [--targets s390x,AArch64] [--plant]
+
+For each target the tests of some networks are compiled without a warning, with contraction off, and
+run: every output has to have the bits that the emulation in NumPy has. A target whose tools are
+missing is an error. `--plant` changes the sign of one bias in each header: then every test has to fail.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import crnn
+
+HERE = Path(__file__).parent
+EXAMPLES = HERE.parents[2] / "examples" / "exported"
+sys.path.insert(0, str(HERE.parents[1] / "support"))
+from network_problems import CELLS, network  # noqa: E402 (the folder is known only now)
+
+FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wdouble-promotion"]
+FLAGS += ["-Werror", "-ffp-contract=off"]
+
+CORTEX = ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"]
+CORTEX += ["--specs=rdimon.specs", "-T", str(HERE / "cortex_m.ld")]
+BOARD = ["-M", "mps2-an386", "-nographic", "-semihosting-config", "enable=on,target=native"]
+# The compiler, and what runs a program
+TARGETS = {
+    "x86-64, GCC -O2": (["gcc", "-O2"], []),
+    "x86-64, GCC -O3 -march=native": (["gcc", "-O3", "-march=native"], []),
+    "x86-64, Clang -O3 -march=native": (["clang", "-O3", "-march=native"], []),
+    "AArch64": (["aarch64-linux-gnu-gcc", "-O3", "-static"], ["qemu-aarch64"]),
+    "s390x": (["s390x-linux-gnu-gcc", "-O3", "-static"], ["qemu-s390x"]),
+    "Cortex-M4F": (
+        ["arm-none-eabi-gcc", "-O2", *CORTEX, str(HERE / "cortex_m.c")],
+        ["qemu-system-arm", *BOARD, "-kernel"],
+    ),
+    "WebAssembly": (
+        [sys.executable, "-m", "ziglang", "cc", "-O2", "-target", "wasm32-wasi"],
+        ["node", "--no-warnings", str(HERE / "webassembly.mjs")],
+    ),
+}
+
+# Of each cell and dtype one with several layers, and some others
+NETWORKS = [
+    ((3, 21, 2), {"cell": cell, "dtype": dtype, "num_layers": 2, "trainable_h0": True})
+    for cell in CELLS
+    for dtype in ("float32", "float64")
+]
+NETWORKS += [
+    ((5, 40, 3), {"cell": "lstm", "dtype": "float32", "weights": "int8"}),
+    ((5, 40, 3), {"cell": "gru", "dtype": "float32", "weights": "bfloat16", "categorical": True}),
+    ((4, 9, None), {"cell": "gru reset before", "dtype": "float64", "weights": "int8"}),
+]
+
+
+def export(folder, plant):
+    """Write all headers and tests, and return the paths of the tests and the number of outputs."""
+    tests, outputs = [], 0
+    for number, (sizes, settings) in enumerate(NETWORKS):
+        settings = dict(settings)
+        cell, weights = settings.pop("cell"), settings.pop("weights", None)
+        net = network(*sizes, **CELLS[cell], **settings)
+        header = folder / f"net_{number}.h"
+        tests.append(crnn.export_c(net, header, weights=weights, test=True).test_path)
+        outputs += 128 * net.architecture.outputs
+        if plant:
+            # The sign of the first bias
+            before, array, after = header.read_text().partition(f"net_{number}_b_0[")
+            opening, brace, numbers = after.partition("{\n    ")
+            changed = before + array + opening + brace + "-" + numbers
+            changed = changed.replace("{\n    --", "{\n    ", 1)
+            header.write_text(changed)
+    return tests, outputs
+
+
+def build_and_run(target, source, folder, include):
+    """Compile a program for a target and run it; return its exit status and what it prints."""
+    compiler, runner = TARGETS[target]
+    program = folder / "program"
+    subprocess.run([*compiler, *FLAGS, f"-I{include}", source, "-o", program], check=True)
+    done = subprocess.run([*runner, program], capture_output=True, text=True, timeout=120)
+    return done.returncode, done.stdout + done.stderr
+
+
+def sensor_expected(folder):
+    """Write the header of the sensor, and return what the sensor prints."""
+    net = network(2, 12, 1, family="GRU", dtype="float32")
+    crnn.export_c(net, folder / "pump.h", overwrite=True)
+    t, i = np.arange(40)[:, None], np.arange(2)
+    y = net.predict(((t * (i + 3)) % 17 - 8) / 4)
+    return "".join("01"[int(value > -0.5)] for value in y[:, 0])
+
+
+def main():
+    """Print a line for each target; exit with 1 if one is not as it should be."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--targets", help="parts of their names, separated by commas")
+    parser.add_argument("--plant", action="store_true", help="a fault in each header")
+    arguments = parser.parse_args()
+    shutil.rmtree(arguments.folder, ignore_errors=True)
+    arguments.folder.mkdir(parents=True)
+    tests, outputs = export(arguments.folder, arguments.plant)
+    printed = sensor_expected(arguments.folder)
+    wanted = (arguments.targets or "").split(",")
+    all_good = True
+    for target in TARGETS:
+        if not any(part in target for part in wanted):
+            continue
+        results = [build_and_run(target, test, arguments.folder, ".") for test in tests]
+        same = [status == 0 and " 0 with other bits" in said for status, said in results]
+        sensor = build_and_run(target, EXAMPLES / "sensor.c", arguments.folder, arguments.folder)
+        sensor_is_right = sensor[1].strip() == printed
+        print(
+            f"{target}: {sum(same)} of {len(same)} networks, {outputs} outputs, with the same bits; "
+            f"sensor {'right' if sensor_is_right else 'WRONG'}",
+            flush=True,
+        )
+        for (_, said), is_same in zip(results, same, strict=True):
+            if is_same == arguments.plant:
+                print("   ", said.strip(), flush=True)
+        all_good &= sensor_is_right and (not any(same) if arguments.plant else all(same))
+    sys.exit(not all_good)
+
+
+if __name__ == "__main__":
+    main()
