@@ -34,9 +34,7 @@ def export_c(
 
     check_output(output, inputs=(model,), is_model=True)
     net = crnn.load(model)
-    written = crnn.export_c(
-        net, output, name=name, weights=weights, test=test, overwrite=force
-    )
+    written = crnn.export_c(net, output, name=name, weights=weights, test=test, overwrite=force)
     click.echo(
         f"{written.path}: {written.flash} bytes of constants, {written.ram} of state, "
         f"{written.stack} on the stack"

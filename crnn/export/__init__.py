@@ -8,7 +8,8 @@
 """
 
 import os
-from typing import Any, NamedTuple
+from functools import partial
+from typing import BinaryIO, NamedTuple
 
 import numpy.typing as npt
 
@@ -140,8 +141,7 @@ def export_c(
     for target in contents:
         files.check_free(target, replaces=replaces)
     for target, content in contents.items():
-        encoded: Any = content.encode("ascii")
-        archive.write_file(target, lambda file, encoded=encoded: file.write(encoded))
+        archive.write_file(target, partial(_fill, content.encode("ascii")))
     return ExportedC(
         header,
         test_path if with_test else None,
@@ -150,3 +150,7 @@ def export_c(
         layout.stack,
         None if x is None or comparison is None else comparison.error,
     )
+
+
+def _fill(content: bytes, file: BinaryIO) -> None:
+    file.write(content)

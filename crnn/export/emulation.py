@@ -64,7 +64,8 @@ def _sigmoid_float(x: Array) -> Array:
     power = _power_float(shifted)
     r = t + n * f(0.693359375) + n * f(-2.12194442e-4)
     rr = r * r
-    return f(1) / (power * (rr * _exp_tail(-r, rr) - r) + (power + f(1)))
+    result: Array = f(1) / (power * (rr * _exp_tail(-r, rr) - r) + (power + f(1)))
+    return result
 
 
 def _reduced(t: Array) -> tuple[Array, Array]:
@@ -106,7 +107,8 @@ def _tanh_double(x: Array) -> Array:
 def _sigmoid_double(x: Array) -> Array:
     r, power = _reduced(-np.copysign(_at_most(np.abs(x), 700), x))
     P, Q = _exp_rational(r)
-    return (Q - P) / (power * (Q + P) + (Q - P))
+    result: Array = (Q - P) / (power * (Q + P) + (Q - P))
+    return result
 
 
 def tanh(x: Array) -> Array:

@@ -10,16 +10,16 @@ MARK = "/* Written by crnn.export_c"
 """What each file begins with; a file that does not is not replaced."""
 
 # C23 and C++23: the compiler may read the header as either.
-KEYWORDS = frozenset(
-    "alignas alignof and and_eq asm auto bitand bitor bool break case catch char char8_t char16_t "
-    "char32_t class co_await co_return co_yield compl concept const const_cast consteval constexpr "
-    "constinit continue decltype default delete do double dynamic_cast else enum explicit export "
-    "extern false float for friend goto if inline int long mutable namespace new noexcept not "
-    "not_eq nullptr operator or or_eq private protected public register reinterpret_cast requires "
-    "restrict return short signed sizeof static static_assert static_cast struct switch template "
-    "this thread_local throw true try typedef typeid typename typeof typeof_unqual union unsigned "
-    "using virtual void volatile wchar_t while xor xor_eq".split()
-)
+KEYWORDS = """
+    alignas alignof and and_eq asm auto bitand bitor bool break case catch char char8_t char16_t
+    char32_t class co_await co_return co_yield compl concept const const_cast consteval constexpr
+    constinit continue decltype default delete do double dynamic_cast else enum explicit export
+    extern false float for friend goto if inline int long mutable namespace new noexcept not not_eq
+    nullptr operator or or_eq private protected public register reinterpret_cast requires restrict
+    return short signed sizeof static static_assert static_cast struct switch template this
+    thread_local throw true try typedef typeid typename typeof typeof_unqual union unsigned using
+    virtual void volatile wchar_t while xor xor_eq
+"""
 
 
 def paths(path: str | os.PathLike[str], name: str | None) -> tuple[str, str, str]:
@@ -29,7 +29,7 @@ def paths(path: str | os.PathLike[str], name: str | None) -> tuple[str, str, str
     name = header.stem if name is None else name
     if not isinstance(name, str):
         raise TypeError(f"name: expected a text, got {type(name).__name__}")
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or "__" in name or name in KEYWORDS:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or "__" in name or name in KEYWORDS.split():
         raise ValueError(
             f"{source}: expected an identifier of C and C++ that begins with a letter and is no "
             f"keyword, got {name!r}"
@@ -46,7 +46,7 @@ def check_free(path: str, *, replaces: bool) -> None:
     if replaces:
         return
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             start = file.read(len(MARK))
     except FileNotFoundError:
         return

@@ -25,7 +25,7 @@ class Cell(NamedTuple):
     of_h: tuple[int, ...]
     """Blocks of W_hh."""
     biases: tuple[int, ...]
-    """Blocks of b_h. Sums over x begin with the first of them, and sums over h end with the last."""
+    """Blocks of b_h. Sums over x begin with the first of them, those over h end with the last."""
     vectors: int
     """Vectors of all units on the stack in a step."""
     of_q: tuple[int, ...] = ()

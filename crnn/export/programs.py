@@ -30,7 +30,7 @@ def header(layout: Layout, prefix: str, comparison: Comparison | None) -> str:
     """Return the header's text; with the error of a comparison."""
     parts = [
         _about(layout, comparison),
-        _piece("head.h"),
+        _piece("head.h").replace("WIDER", {"float": "1", "double": "2"}[layout.c_type]),
         _sizes(layout),
         _state(layout),
         *_constants(layout),
@@ -95,13 +95,10 @@ def _about(layout: Layout, comparison: Comparison | None) -> str:
     kind = {None: f"{layout.c_type} numbers", "bfloat16": "bfloat16", "int8": "int8"}[layout.kind]
     description = re.sub(r", implementation='\w+'", "", layout.description)
     categorical = layout.architecture.categorical
-    inputs = "int x" if categorical else "real x[NET_INPUTS]"
-    paragraphs = [
-        description,
-        f"    net_state state;    {inputs}; real y[NET_OUTPUTS];\n"
-        "    net_reset(&state);\n"
-        "    net_step(&state, x, y);",
-    ]
+    inputs = "int x; real" if categorical else "real x[NET_INPUTS],"
+    use = ["net_state state;", f"{inputs} y[NET_OUTPUTS];", "net_reset(&state);"]
+    use.append("net_step(&state, x, y);")
+    paragraphs = [description, "\n".join(f"    {line}" for line in use)]
     if categorical:
         paragraphs.append(
             "x is the number of a category, from 0 to NET_CATEGORIES - 1. For another number "
@@ -109,14 +106,16 @@ def _about(layout: Layout, comparison: Comparison | None) -> str:
         )
     else:
         paragraphs.append("x and y may be the same memory.")
-    paragraphs += [
+    memory = (
         f"Flash: {layout.flash} bytes of constants, beside the code. RAM: {layout.ram} bytes of "
         f"net_state, and during a step {layout.stack} bytes of arrays on the stack. Each source "
-        "file that includes this header has the constants: include it in one.",
+        "file that includes this header has the constants: include it in one."
+    )
+    bits = (
         "Compiled with contraction off (GCC and Clang: -ffp-contract=off), the outputs have the "
-        "same bits on every machine with IEEE 754 numbers. Options such as -ffast-math must be "
-        "off.",
-    ]
+        "same bits on every machine with IEEE 754 numbers. Options such as -ffast-math must be off."
+    )
+    paragraphs += [memory, bits]
     weights = f"Weights are kept as {kind}."
     if comparison is not None:
         weights += (
@@ -146,7 +145,9 @@ def _sizes(layout: Layout) -> str:
     if layout.output_units:
         own += f"#define NET_OUTPUT_UNITS {layout.output_units}\n"
     own += f"#define NET_WIDTH {layout.width}\n"
-    return f"{defined}\n/* Units, outputs and sums of a panel: what is added up side by side */\n{own}"
+    return (
+        f"{defined}\n/* Units, outputs and sums of a panel: what is added up side by side */\n{own}"
+    )
 
 
 def _state(layout: Layout) -> str:

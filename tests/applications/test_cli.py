@@ -7,7 +7,17 @@ import crnn
 
 def test_help_names_every_command(invoke):
     shown = invoke("--help").stdout
-    commands = ["fit", "forecast", "predict", "stream", "text", "generate", "info", "demo", "export-c"]
+    commands = [
+        "fit",
+        "forecast",
+        "predict",
+        "stream",
+        "text",
+        "generate",
+        "info",
+        "demo",
+        "export-c",
+    ]
     for name in commands:
         assert f"\n  {name} " in shown
         assert invoke(name, "-h").stdout.startswith(f"Usage: crnn {name} [OPTIONS]")

@@ -11,7 +11,7 @@ from network_problems import CELLS, inputs, network
 import crnn
 from crnn.export import emulation
 
-WARNINGS = "-Wall -Wextra -Wpedantic -Wconversion -Wdouble-promotion -Werror".split()
+WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wdouble-promotion", "-Werror"]
 LANGUAGES = {"C99": ["-xc", "-std=c99"], "C++11": ["-xc++", "-std=c++11"]}
 EXAMPLES = Path(__file__).parents[2] / "examples" / "exported"
 

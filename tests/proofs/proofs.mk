@@ -200,3 +200,13 @@ $(VENV)-thread/test: $(VENV)-thread/bin/python $(SOURCES)
 exported-bits: $(VENV)/test
 	$(VENV)/bin/python -m pip --disable-pip-version-check --quiet install ziglang
 	PYTHONSAFEPATH=1 $(VENV)/bin/python tests/proofs/exported/bits.py build/exported $(EXPORTED_ARGS)
+
+# tanh and the sigmoid of these headers, as `numbers` does. Parts of EXPORTED_PARTS; all are 64.
+EXPORTED_PARTS ?= $(shell seq 0 63)
+exported-numbers: $(VENV)/test
+	rm -rf build/exported-numbers
+	set -e; for part in $(EXPORTED_PARTS); do PYTHONSAFEPATH=1 $(VENV)/bin/python \
+	    tests/proofs/numbers/evaluate.py build/exported-numbers --exported --part $$part/64 \
+	        --float64 $(FLOAT64); \
+	done
+	PYTHONSAFEPATH=1 $(VENV)/bin/python tests/proofs/numbers/evaluate.py build/exported-numbers

@@ -3,8 +3,11 @@
 
 #include <string.h>
 
-#if defined(__FLT_EVAL_METHOD__) && (__FLT_EVAL_METHOD__ < 0 || __FLT_EVAL_METHOD__ > 1)
-#error "Sums have to be rounded to their type: on 32-bit x86, compile with -msse2 -mfpmath=sse."
+/* Method 16 widens other types only. */
+#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ != 16
+#if __FLT_EVAL_METHOD__ < 0 || __FLT_EVAL_METHOD__ >= WIDER
+#error "Sums are rounded late: use -fexcess-precision=fast (s390x) or -mfpmath=sse (32-bit x86)."
+#endif
 #endif
 
 /* Clang contracts a product and a sum of one expression by default. GCC knows no such pragma. */

@@ -7,11 +7,14 @@ networks call, as inputs of a layer whose weights are an identity matrix: their 
 
     python evaluate.py FOLDER --part K/N       # evaluates a part
     python evaluate.py FOLDER                  # prints the table of all parts
+
+With `--exported` the functions are those of the headers of `export_c`, with contraction off.
 """
 
 import argparse
 import ctypes
 import decimal
+import functools
 import json
 import sys
 import tempfile
@@ -22,6 +25,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
 from preloading import shared_library
 
+import crnn
 from crnn.kernels import native
 
 # Errors that a value may have, in units in the last place; the suite's tests state the same.
@@ -98,6 +102,31 @@ def wide_tanh(x):
 
 
 FUNCTIONS = {"tanh": tanh, "sigmoid": sigmoid}
+
+
+def exported_functions():
+    """Return the functions of the headers of `export_c` by name."""
+    loops = "".join(
+        f"void all_{name}(long n, const REAL *x, REAL *y) {{ long i; "
+        f"for (i = 0; i < n; ++i) y[i] = net_{name}(x[i]); }}\n"
+        for name in FUNCTIONS
+    )
+    libraries = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for dtype, real in (("float32", "float"), ("float64", "double")):
+            crnn.export_c(crnn.LSTM(1, 1, dtype=dtype), Path(folder, "net.h"))
+            source = Path(folder, f"{dtype}.c")
+            source.write_text('#include "net.h"\n' + loops.replace("REAL", real))
+            library = shared_library(source, folder, "-std=c99", "-O3", "-ffp-contract=off")
+            libraries[dtype] = ctypes.CDLL(str(library))
+
+    def function(name, x):
+        x, y = np.ascontiguousarray(x), np.empty_like(x)
+        pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in (x, y)]
+        getattr(libraries[x.dtype.name], f"all_{name}")(ctypes.c_long(len(x)), *pointers)
+        return y
+
+    return {name: functools.partial(function, name) for name in FUNCTIONS}
 
 
 def exact(name, x):
@@ -194,7 +223,7 @@ def check_special(name, dtype):
     assert np.isnan(function(one * dtype(np.nan))).all(), name
 
 
-def row(library, name, dtype, part, parts, count):
+def row(library, name, dtype, part, parts, count, set_name):
     """Return what was found of one function in one dtype, by the names of the table."""
     pieces = (
         every_float32(part, parts) if dtype is np.float32
@@ -205,7 +234,7 @@ def row(library, name, dtype, part, parts, count):
     worst = error_of(name, FUNCTIONS[name], dtype(findings.worst_at)) if findings.counted else 0.0
     assert abs(worst - findings.worst) < 0.01, f"the reference is wrong at {findings.worst_at}"
     return {
-        "set": native.instruction_set, "function": name, "dtype": dtype.__name__,
+        "set": set_name, "function": name, "dtype": dtype.__name__,
         "values": findings.counted + findings.tiny, "worst": round(worst, 3),
         "at": findings.worst_at, "out of order": findings.drops, "by": findings.drop,
         "not odd": findings.not_odd, "beyond": findings.beyond,
@@ -244,20 +273,26 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path, help="where each part writes what it found")
     parser.add_argument("--part", help="K/N: the K-th of N parts, from 0; else print the table")
+    parser.add_argument("--exported", action="store_true", help="the functions of headers in C")
     parser.add_argument("--float64", type=int, default=10**8, help="how many float64 in all")
     arguments = parser.parse_args()
     if arguments.part:
         part, parts = (int(number) for number in arguments.part.split("/"))
         native.set_num_threads(1)
-        library = compiled_reference()
+        library, set_name = compiled_reference(), native.instruction_set
+        if arguments.exported:
+            FUNCTIONS.update(exported_functions())
+            set_name = "exported"
         rows = []
         for dtype in (np.float32, np.float64):
-            check_same_bits(dtype)
+            if not arguments.exported:
+                check_same_bits(dtype)
             rows += [
-                row(library, name, dtype, part, parts, arguments.float64) for name in FUNCTIONS
+                row(library, name, dtype, part, parts, arguments.float64, set_name)
+                for name in FUNCTIONS
             ]
         arguments.folder.mkdir(parents=True, exist_ok=True)
-        file = arguments.folder / f"{native.instruction_set}-{part}.json"
+        file = arguments.folder / f"{set_name}-{part}.json"
         file.write_text(json.dumps(rows), encoding="utf-8")
     else:
         rows = merged(sorted(arguments.folder.glob("*.json")))
