@@ -1,11 +1,13 @@
 """The time of one step of a stream from C, Cython and Python: `python -m benchmarks.speed.steps`.
 
 The networks are in float32, with an output and no batch. From C and Cython a sample is the mean of
-100 steps; from Python it is one step, with the time of the clock in it. Needs Cython, setuptools
-and a C compiler.
+100 steps; from Python it is one step, with the time of the clock in it. "header" is a header of
+`crnn.export_c`, compiled with ``-O3 -march=native -ffp-contract=off``. Needs Cython, setuptools and
+a C compiler.
 """
 
 import argparse
+import ctypes
 import functools
 import importlib.util
 import itertools
@@ -53,6 +55,50 @@ def compiled_steps() -> Any:
     return module
 
 
+HEADER_STEPS = """
+#define _POSIX_C_SOURCE 200809L
+#include <time.h>
+#include "net.h"
+
+/* Not inlined: as from a program that calls it for each sample */
+__attribute__((noinline)) static void step(net_state *state, const float *x, float *y) {
+    net_step(state, x, y);
+}
+
+void fill(const float *x, float *y, double *samples, long count) {
+    net_state state;
+    net_reset(&state);
+    for (long k = 0; k < count; ++k) {
+        struct timespec start, end;
+        clock_gettime(CLOCK_MONOTONIC, &start);
+        for (int i = 0; i < 100; ++i)
+            step(&state, x, y);
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        samples[k] = (double)(end.tv_sec - start.tv_sec) * 1e7
+            + (double)(end.tv_nsec - start.tv_nsec) / 100;
+    }
+}
+"""
+
+
+def exported_steps(net: crnn.RNN | crnn.GRU | crnn.LSTM) -> Callable[..., None]:
+    """Return what fills samples, as `steps.from_c`, with steps of the network's C header."""
+    with tempfile.TemporaryDirectory() as folder:
+        crnn.export_c(net, Path(folder, "net.h"))
+        source, library = Path(folder, "net.c"), Path(folder, "net.so")
+        source.write_text(HEADER_STEPS)
+        command = ["cc", "-O3", "-march=native", "-ffp-contract=off", "-shared", "-fPIC"]
+        subprocess.run([*command, source, "-o", library], check=True)
+        fill = ctypes.CDLL(str(library)).fill
+    fill.restype = None
+
+    def from_header(x: np.ndarray, y: np.ndarray, samples: np.ndarray) -> None:
+        pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in (x, y, samples)]
+        fill(*pointers, ctypes.c_long(len(samples)))
+
+    return from_header
+
+
 def from_python(step: Callable[[], object], samples: np.ndarray) -> None:
     """Fill `samples` with nanoseconds per step."""
     clock = time.perf_counter_ns
@@ -71,14 +117,16 @@ def main() -> None:
     crnn.show_config()
     print("\nnanoseconds per step: median, 99th and 99.9th percentile\n")
     print(f"{'network':<8}{'I, H, O':>10}" + "".join(
-        f"{name:>24}" for name in ("C", "Cython", "step(x, out=y)", "step(x)")
+        f"{name:>24}" for name in ("C", "header", "Cython", "step(x, out=y)", "step(x)")
     ))  # fmt: skip
     for (name, family), (I, H, O) in itertools.product(FAMILIES.items(), SIZES):
-        stream = family(I, H, O, seed=0, implementation="native").stream()
+        net = family(I, H, O, seed=0, implementation="native")
+        stream = net.stream()
         x, y = np.ones(I, np.float32), np.empty(O, np.float32)
         columns = []
         for fill, *arguments in (
             (steps.from_c, stream, x, y),
+            (exported_steps(net), x, y),
             (steps.from_cython, stream, x, y),
             (from_python, functools.partial(stream.step, x, out=y)),
             (from_python, functools.partial(stream.step, x)),

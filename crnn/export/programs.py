@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crnn._version import __version__
+from crnn import __version__
 from crnn.export.comparison import Comparison
 from crnn.export.files import MARK
 from crnn.export.layout import Layout

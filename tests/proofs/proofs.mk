@@ -65,7 +65,7 @@ pyodide: pure-wheel
 ROOT ?= $(error ROOT: expected the path of a folder)
 emulated:
 	rm -rf $(ROOT)/crnn && mkdir -p $(ROOT)/crnn/site
-	git ls-files -z crnn tests pyproject.toml docs README.md | tar -c --null -T - | tar -x -C $(ROOT)/crnn
+	git ls-files -z crnn tests examples pyproject.toml docs README.md | tar -c --null -T - | tar -x -C $(ROOT)/crnn
 	mv $(ROOT)/crnn/crnn $(ROOT)/crnn/site # tests and the package apart, as where it is installed
 	rm $(ROOT)/crnn/site/crnn/kernels/native.pyx # else it would be taken for a source folder
 	if [ -n "$(MODULES)" ]; then cp $(MODULES) $(ROOT)/crnn/site/crnn/kernels; fi

@@ -1,4 +1,4 @@
-/* A step of a layer of `inputs` inputs, of which `count` are read, from the one numbered `first`. */
+/* A step of a layer of `inputs` inputs, of which `count` are read, from number `first` on. */
 static inline void net_layer(int inputs, int first, int count, const net_weight *weights,
                              const real *biases, SCALED(const real *scales,) const real *x,
                              STATES) {
