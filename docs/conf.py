@@ -60,6 +60,6 @@ numpydoc_validation_checks = {
 # the summary of a field's constructor says all there is to say.
 numpydoc_validation_exclude = {
     r"\.archive\.(Field|boolean|list_of|nested|number|one_of|optional|text|whole_number)$",
-    r"\.(Backtest|DivergenceError|Gradients|LayersTape|Optimizer|Recipe|Stream|Tape)$",
+    r"\.(Backtest|DivergenceError|ExportedC|Gradients|LayersTape|Optimizer|Recipe|Stream|Tape)$",
     r"\.torch\.(RNN|GRU|LSTM)$",
 }

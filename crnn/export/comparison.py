@@ -63,8 +63,8 @@ def compare(net: RNN | GRU | LSTM, layout: Layout, x: npt.ArrayLike | None) -> C
         x = rng.integers(net.input_size, size=STEPS)
     elif x is None:
         x = rng.standard_normal((STEPS, net.input_size))
-    expected = net.predict(np.asarray(as_array("x", x)))
-    data = np.asarray(as_array("x", x))
+    data = as_array("x", x)
+    expected = net.predict(data)
     data = data.astype(np.intp if net.categorical else net.dtype)
     if data.ndim == (1 if net.categorical else 2):
         data, expected = data[None], expected[None]

@@ -95,6 +95,21 @@ def test_the_test_finds_another_weight(tmp_path):
     assert " 0 with other bits" not in done.stdout
 
 
+def test_two_networks_in_one_program(tmp_path):
+    """All names of a header begin with its own."""
+    for name, family in (("pump", "GRU"), ("valve", "LSTM")):
+        crnn.export_c(network(2, 3, 1, family=family, dtype="float32"), tmp_path / f"{name}.h")
+    (tmp_path / "both.c").write_text(
+        '#include "pump.h"\n#include "valve.h"\n#include "pump.h"\n'
+        "int main(void) {\n"
+        "    pump_state pump;\n    valve_state valve;\n    float x[2] = {0, 1}, y[1];\n"
+        "    pump_reset(&pump);\n    valve_reset(&valve);\n"
+        "    pump_step(&pump, x, y);\n    valve_step(&valve, x, y);\n"
+        "    return !(y[0] != 0);\n}\n"
+    )
+    assert run(compile_c(tmp_path, "both.c")).returncode == 0
+
+
 def test_vectors_do_not_change_bits(tmp_path):
     net = network(3, 40, 2, family="LSTM", dtype="float32")
     crnn.export_c(net, tmp_path / "net.h", test=True)
