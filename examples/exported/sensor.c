@@ -1,6 +1,6 @@
 /* A sensor on a Cortex-M4F: a network reads each sample, and an alarm is kept while its output is
    above a limit. On a device a timer calls `sample`; here the loop does, and prints by
-   semihosting, so that QEMU can run it (`make sensor`). */
+   semihosting, so that QEMU can run it (`make exported-bits`). */
 #include <stdio.h>
 
 #include "pump.h"
