@@ -1,5 +1,6 @@
 """Networks as C headers: warnings, outputs, bits, sizes, and what is refused."""
 
+import importlib.util
 import shutil
 import subprocess
 from pathlib import Path
@@ -73,7 +74,9 @@ def test_programs_have_the_bits_of_the_emulation(
     net = network(*sizes, dtype=dtype, **CELLS[cell], **settings)
     # Names and a file with words in them that the pieces of headers use
     header = tmp_path / "net_real.h"
-    exported = crnn.export_c(net, header, name="NET_a", weights=weights, test=True)
+    x = inputs(net, 2, 70)
+    exported = crnn.export_c(net, header, name="NET_a", weights=weights, test=True, x=x)
+    assert exported.error < {None: CLOSE[dtype], "bfloat16": 0.02, "int8": 0.05}[weights]
     assert exported.test_path == str(tmp_path / "NET_a_test.c")
     program = compile_c(
         tmp_path, "NET_a_test.c", "-ffp-contract=off", compiler=compiler, language=language
@@ -241,3 +244,15 @@ def test_example_of_a_sensor(pump):
     expected = "".join("01"[int(value > -0.5)] for value in y[:, 0])
     assert done.stdout == expected + "\n"
     assert len(set(expected)) == 2
+
+
+def test_example_of_a_sensor_on_a_cortex_m(tmp_path):
+    if not all(map(shutil.which, ("arm-none-eabi-gcc", "qemu-system-arm"))):
+        pytest.skip("no compiler for Cortex-M, or no QEMU that runs its programs")
+    path = Path(__file__).parents[1] / "proofs" / "exported" / "bits.py"
+    spec = importlib.util.spec_from_file_location("exported_bits", path)
+    bits = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bits)
+    expected = bits.sensor_expected(tmp_path)
+    status, said = bits.build_and_run("Cortex-M4F", EXAMPLES / "sensor.c", tmp_path, tmp_path)
+    assert (status, said.strip()) == (0, expected)
