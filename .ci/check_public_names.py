@@ -12,7 +12,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-PACKAGES = ("torch", "keras", "onnx", "sklearn", "export", "forecasting", "text", "cli", "demos")
+PACKAGES = (
+    *("torch", "keras", "onnx", "sklearn", "audio", "export"),
+    *("forecasting", "text", "cli", "demos"),
+)
 
 
 def is_private(name: str) -> bool:

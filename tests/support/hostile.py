@@ -1,6 +1,7 @@
 """Every reader of files: what it reads of honest files, of mutated ones, and what it may raise."""
 
 import io
+import json
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -11,7 +12,7 @@ import hostile_tables
 import numpy as np
 
 import crnn
-from crnn import loading
+from crnn import audio, loading
 
 # An optional library may be missing: its readers are then left out.
 try:
@@ -219,6 +220,38 @@ def read_onnx(path):
     return crnn.onnx.load(path)
 
 
+def _audio_seeds(folder):
+    nets = [
+        crnn.LSTM(1, 2, 1, trainable_h0=True, seed=0),
+        crnn.LSTM(1, 2, 1, num_layers=2, seed=0),
+        crnn.GRU(1, 2, 1, seed=0),
+    ]
+    files = []
+    for net, form in zip(nets, ("nam", "keras", "torch"), strict=True):
+        audio.save(net, folder / "seed", form=form)
+        files.append((folder / "seed").read_bytes())
+    return files
+
+
+def _mutated_audio(data, rng, raw):
+    if rng.random() < 0.2:
+        return raw(data)
+    try:
+        content = json.loads(data)
+        if isinstance(content, (dict, list)):
+            return json.dumps(hostile_archives.mutated_json(content, rng)).encode()
+    except (ValueError, RecursionError, OverflowError):
+        # What an earlier mutation made no JSON, or a number that is no float
+        pass
+    return raw(data)
+
+
+def read_audio(path):
+    """Read a network of a plug-in, and what its file says."""
+    audio.describe(path)
+    return audio.load(path)
+
+
 SUFFIXES = {b"\x1f\x8b": ".gz", b"BZ": ".bz2", b"\xfd7": ".xz"}
 
 
@@ -317,6 +350,7 @@ READERS = {
         read_checkpoint,
         (crnn.ModelFileError, crnn.DivergenceError),
     ),
+    "audio": Reader(_audio_seeds, _mutated_audio, read_audio),
     "text-model": Reader(_text_seeds, _archive_mutations(_text_shapes), read_text_model),
     "text": Reader(
         lambda _: ["ab\n".encode(e) for e in hostile_tables.ENCODINGS],
