@@ -22,13 +22,15 @@ __all__ = ["demo"]
 
 
 @click.command(context_settings=SHOW_DEFAULT)
-@click.argument("name", type=click.Choice(["sunspots", "digits", "text"]), default="sunspots")
+@click.argument(
+    "name", type=click.Choice(["sunspots", "digits", "text", "amp"]), default="sunspots"
+)
 @click.option(
     "--output",
     "-o",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     default=Path("crnn-demo.png"),
-    help="File for the picture of sunspots; its suffix (.png, .pdf, .svg) decides the format.",
+    help="File for the picture of sunspots and amp; its suffix (.png, .pdf, .svg) is the format.",
 )
 @click.option(
     "--epochs", type=AT_LEAST_1, show_default="the demonstration's", help="Passes over the data."
@@ -53,17 +55,22 @@ def demo(
     digits: read scikit-learn's images of digits row by row, and classify them.
 
     text: read the texts of Python's help() character by character, and continue them.
+
+    amp: learn a guitar amplifier sample by sample, say how much faster than real time a stream is,
+    and write crnn-demo.wav, crnn-demo.nam and a picture of the signals and their spectra.
     """
     module = importlib.import_module(f"crnn.demos.{name}")
     settings: dict[str, Any] = {"seed": seed, "progress": progress, "echo": click.echo}
     if epochs is not None:
         settings["epochs"] = epochs
-    if name == "sunspots":
+    if name in ("sunspots", "amp"):
         try:
             check_output(output, PICTURES)
+            for suffix in (".wav", ".nam") if name == "amp" else ():
+                check_output(output.with_suffix(suffix), is_model=True)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="-o") from None
         settings["output"] = output
-        if rounds is not None:
-            settings["timed_rounds"] = rounds
+    if name == "sunspots" and rounds is not None:
+        settings["timed_rounds"] = rounds
     module.run(**settings)

@@ -1,14 +1,16 @@
 """The demonstrations: what they report, draw and measure."""
 
+import importlib.util
 import re
 import sys
+import wave
 
 import numpy as np
 import pytest
 
 import crnn
-from crnn import datasets
-from crnn.demos import digits, sunspots, text
+from crnn import audio, datasets
+from crnn.demos import amp, digits, sunspots, text
 
 RHYME = (
     "one for the master, one for the dame, and one for the little boy who lives down the lane.\n"
@@ -162,3 +164,53 @@ def test_a_text_is_continued(monkeypatch):
     assert 0 < bits["trigrams"] < bits["crnn"] < 4
     assert f"  crnn       {bits['crnn']:.2f}" in lines
     assert any(line.startswith("  one") for line in lines)
+
+
+@pytest.fixture
+def short_amp(monkeypatch):
+    """Less of everything, so that learning takes a second."""
+    monkeypatch.setattr(amp, "TRAINING_SECONDS", 1.0)
+    monkeypatch.setattr(amp, "HELD_OUT_SECONDS", 0.5)
+    monkeypatch.setattr(amp, "TIMED_SAMPLES", 128)
+    monkeypatch.setattr(amp, "TIMED_ROUNDS", 1)
+
+
+def test_an_amplifier_is_learned(invoke, tmp_path, short_amp):
+    path = tmp_path / "amp.png"
+    has_matplotlib = importlib.util.find_spec("matplotlib") is not None
+    result = invoke("demo", "amp", "-o", path, "--epochs", 10, "--no-progress")
+    linear, network = re.findall(r"(\d+\.\d\d) %", result.stdout)
+    assert float(network) < 0.75 * float(linear)
+    assert len(re.findall(r"^  (?:a sample|64 samples) a call +\d+$", result.stdout, re.M)) == 2
+    assert path.exists() == has_matplotlib
+    # What was written is what was reported.
+    with wave.open(str(path.with_suffix(".wav"))) as file:
+        assert (file.getnchannels(), file.getframerate()) == (2, 48000)
+        sound = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2) / 32767
+    guitar = amp.guitar(0.5, 1)
+    np.testing.assert_allclose(sound[:, 0], amp.amplifier(guitar), atol=1 / 32767)
+    net = audio.load(path.with_suffix(".nam"))
+    predicted = net.predict(guitar[:, None])[:, 0]
+    np.testing.assert_allclose(sound[:, 1], predicted.clip(-1, 1), atol=1 / 32767)
+    expected = amp.amplifier(guitar)
+    error = ((predicted - expected) ** 2).sum() / (expected**2).sum()
+    assert 100 * error == pytest.approx(float(network), abs=0.01)
+
+
+def test_sound_that_cannot_be_written_is_refused_at_once(invoke, tmp_path):
+    (tmp_path / "amp.wav").mkdir()
+    result = invoke("demo", "amp", "-o", tmp_path / "amp.png", exit_code=2)
+    assert "amp.wav" in result.stderr
+
+
+def test_the_amplifier_is_the_recursion_of_its_filters():
+    x = amp.guitar(0.05, 3)
+    low, out, expected = 0.0, 0.0, []
+    a, b = (np.exp(-2 * np.pi * frequency / 48000) for frequency in (150, 3500))
+    for value in x:
+        low = a * low + (1 - a) * value
+        driven = np.tanh(amp.DRIVE * (value - low) + 0.4) - np.tanh(0.4)
+        out = b * out + (1 - b) * driven
+        expected.append(0.6 * out)
+    np.testing.assert_allclose(amp.amplifier(x), expected, atol=1e-6)
+    assert np.abs(x).max() > 0.1
