@@ -57,7 +57,8 @@ def demo(
     text: read the texts of Python's help() character by character, and continue them.
 
     amp: learn a guitar amplifier sample by sample, say how much faster than real time a stream is,
-    and write crnn-demo.wav, crnn-demo.nam and a picture of the signals and their spectra.
+    and write crnn-demo.wav, crnn-demo.nam, the network in C as crnn-demo.h, and a picture of the
+    signals and their spectra.
     """
     module = importlib.import_module(f"crnn.demos.{name}")
     settings: dict[str, Any] = {"seed": seed, "progress": progress, "echo": click.echo}
@@ -66,7 +67,7 @@ def demo(
     if name in ("sunspots", "amp"):
         try:
             check_output(output, PICTURES)
-            for suffix in (".wav", ".nam") if name == "amp" else ():
+            for suffix in (".wav", ".nam", ".h") if name == "amp" else ():
                 check_output(output.with_suffix(suffix), is_model=True)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="-o") from None

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from crnn import LSTM, Adam, audio, plots, schedules
+from crnn import LSTM, Adam, audio, export_c, plots, schedules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +45,8 @@ EPOCHS = 30
 # Samples that plug-ins get at once
 BLOCK = 64
 TIMED_SAMPLES, TIMED_ROUNDS = 4800, 9
+# On which the C header is compared with the network
+EXPORTED_SAMPLES = 4800
 # Taps of the linear filter that the network is compared with
 TAPS = 128
 
@@ -150,7 +152,8 @@ def run(
     ----------
     output : str or Path
         File for the picture; its suffix decides the format. Files of the same name with other
-        suffixes are written beside it: .wav (left the amplifier, right the network) and .nam.
+        suffixes are written beside it: .wav (left the amplifier, right the network), .nam, and .h,
+        the network in C.
         Without matplotlib there is no picture, and the report says so.
     epochs : int
         Passes over the training windows.
@@ -205,6 +208,13 @@ def run(
     echo(f"Sound: {output.with_suffix('.wav')} (left the amplifier, right the network)")
     audio.save(net, output.with_suffix(".nam"), sample_rate=RATE)
     echo(f"Model for Neural Amp Modeler: {output.with_suffix('.nam')}")
+    header = export_c(
+        net, output.with_suffix(".h"), name="amp", x=unheard[:EXPORTED_SAMPLES, np.newaxis]
+    )
+    echo(
+        f"C header: {header.path} ({header.flash} bytes of weights, {header.ram} of state; its "
+        f"outputs differ from the network's by {header.error:.0e})"
+    )
     try:
         _draw(output, unheard, expected, predicted)
     except ModuleNotFoundError as error:

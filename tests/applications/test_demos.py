@@ -171,6 +171,7 @@ def short_amp(monkeypatch):
     """Less of everything, so that learning takes a second."""
     monkeypatch.setattr(amp, "TRAINING_SECONDS", 1.0)
     monkeypatch.setattr(amp, "HELD_OUT_SECONDS", 0.5)
+    monkeypatch.setattr(amp, "EXPORTED_SAMPLES", 64)
     monkeypatch.setattr(amp, "TIMED_SAMPLES", 128)
     monkeypatch.setattr(amp, "TIMED_ROUNDS", 1)
 
@@ -183,6 +184,7 @@ def test_an_amplifier_is_learned(invoke, tmp_path, short_amp):
     assert float(network) < 0.75 * float(linear)
     assert len(re.findall(r"^  (?:a sample|64 samples) a call +\d+$", result.stdout, re.M)) == 2
     assert path.exists() == has_matplotlib
+    assert "amp_step(amp_state *" in path.with_suffix(".h").read_text()
     # What was written is what was reported.
     with wave.open(str(path.with_suffix(".wav"))) as file:
         assert (file.getnchannels(), file.getframerate()) == (2, 48000)
