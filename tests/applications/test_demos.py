@@ -169,8 +169,8 @@ def test_a_text_is_continued(monkeypatch):
 @pytest.fixture
 def short_amp(monkeypatch):
     """Less of everything, so that learning takes a second."""
-    monkeypatch.setattr(amp, "TRAINING_SECONDS", 1.0)
-    monkeypatch.setattr(amp, "HELD_OUT_SECONDS", 0.5)
+    monkeypatch.setattr(amp, "TRAINING_SECONDS", 0.5)
+    monkeypatch.setattr(amp, "HELD_OUT_SECONDS", 0.25)
     monkeypatch.setattr(amp, "EXPORTED_SAMPLES", 64)
     monkeypatch.setattr(amp, "TIMED_SAMPLES", 128)
     monkeypatch.setattr(amp, "TIMED_ROUNDS", 1)
@@ -181,7 +181,7 @@ def test_an_amplifier_is_learned(invoke, tmp_path, short_amp):
     has_matplotlib = importlib.util.find_spec("matplotlib") is not None
     result = invoke("demo", "amp", "-o", path, "--epochs", 10, "--no-progress")
     linear, network = re.findall(r"(\d+\.\d\d) %", result.stdout)
-    assert float(network) < 0.75 * float(linear)
+    assert float(network) < 0.8 * float(linear)
     assert len(re.findall(r"^  (?:a sample|64 samples) a call +\d+$", result.stdout, re.M)) == 2
     assert path.exists() == has_matplotlib
     assert "amp_step(amp_state *" in path.with_suffix(".h").read_text()
@@ -189,7 +189,7 @@ def test_an_amplifier_is_learned(invoke, tmp_path, short_amp):
     with wave.open(str(path.with_suffix(".wav"))) as file:
         assert (file.getnchannels(), file.getframerate()) == (2, 48000)
         sound = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2) / 32767
-    guitar = amp.guitar(0.5, 1)
+    guitar = amp.guitar(0.25, 1)
     np.testing.assert_allclose(sound[:, 0], amp.amplifier(guitar), atol=1 / 32767)
     net = audio.load(path.with_suffix(".nam"))
     predicted = net.predict(guitar[:, None])[:, 0]
