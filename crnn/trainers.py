@@ -34,6 +34,10 @@ class Trainer:
 
     Attributes
     ----------
+    steps : int
+        How many steps the optimizer has taken, those before the trainer included.
+    lr : float
+        The learning rate of the next step; it may be assigned to.
     core : object
         The compiled trainer, which C and Cython step; with NumPy kernels one of Python.
     """

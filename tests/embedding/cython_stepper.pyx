@@ -24,19 +24,19 @@ def run_double(Stream stream, const double[:, ::1] x, double[:, ::1] y):
 
 def repeat_float(Stream stream, const float[::1] x, float[::1] y, Py_ssize_t steps):
     """The same inputs in each step, and outputs in one place."""
-    cdef Py_ssize_t t
+    cdef Py_ssize_t _
     cdef int error = 0
     with nogil:
-        for t in range(steps):
+        for _ in range(steps):
             error |= stream.step_float(&x[0], &y[0])
     return error
 
 
 def repeat_double(Stream stream, const double[::1] x, double[::1] y, Py_ssize_t steps):
-    cdef Py_ssize_t t
+    cdef Py_ssize_t _
     cdef int error = 0
     with nogil:
-        for t in range(steps):
+        for _ in range(steps):
             error |= stream.step_double(&x[0], &y[0])
     return error
 
