@@ -160,7 +160,7 @@ cdef inline Share live_at(const Call* c, Share rows, Py_ssize_t t) noexcept nogi
     return rows
 
 
-# A call that may be interrupted (threads.h) counts multiply-adds, to look at the clock now and then.
+# A call that may be interrupted (threads.h) counts multiply-adds, to look at the clock at times.
 
 cdef inline double work_of_step(Sizes s, Py_ssize_t rows) noexcept nogil:
     """Multiply-adds of a step of so many sequences. 64 more are for what else a small step does."""
