@@ -305,8 +305,8 @@ def _said_seeds(folder):
     """Models as `crnn fit` writes them: the files say how their tables were read."""
     from crnn.cli.program import crnn as program
 
-    rows = "".join(f"{np.datetime64('2023-01-01') + n},{n % 7 + n / 9:.3f},{n % 3}\n"
-                   for n in range(84))  # fmt: skip
+    days = np.arange("2023-01-01", "2023-03-26", dtype="datetime64[D]")
+    rows = "".join(f"{day},{n % 7 + n / 9:.3f},{n % 3}\n" for n, day in enumerate(days))
     (folder / "data.csv").write_text(f"date,y,x\n{rows}")
     command = ["fit", str(folder / "data.csv"), "--target", "y", "--known", "x", "--epochs", "1",
                "--no-progress", "-o", str(folder / "model.npz")]  # fmt: skip
