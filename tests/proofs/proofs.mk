@@ -61,7 +61,8 @@ pyodide: pure-wheel
 # arguments. NumPy kernels alone: TESTS='--implementations=python -m "not native"'; what
 # was built for the processor comes from MODULES. ROOT_ENV sets variables there, and ROOT_PATH is a
 # folder there with further packages. For AArch64 ROOT_ENV=QEMU_CPU=cortex-a57: of a processor with
-# SVE and SME, QEMU 7.2 gets the products of NumPy's OpenBLAS wrong.
+# SVE and SME, QEMU 7.2 gets the products of NumPy's OpenBLAS wrong. For test_implementation.py
+# NumPy has to be in site-packages there; tests/training/test_memory.py measures QEMU's memory too.
 ROOT ?= $(error ROOT: expected the path of a folder)
 emulated:
 	rm -rf $(ROOT)/crnn && mkdir -p $(ROOT)/crnn/site
