@@ -66,7 +66,7 @@ def test(layout: Layout, prefix: str, path: str, comparison: Comparison) -> str:
         "TOLERANCE": _number(tolerance, c_type),
         "ABOVE_ONE": {"float": "1.000244140625f", "double": "1.000000007450580597"}[c_type],
     }
-    text = _with_words(_piece("test.c"), replaced)
+    text = _with_words(_piece("test.h"), replaced)
     # Last, so that these names stay as they are
     text = _with_words(_finished(text, layout, prefix), {"FILE": Path(path).name, "PREFIX": prefix})
     return f"{MARK}, crnn {__version__}: the test of {Path(path).name} */\n{text}"

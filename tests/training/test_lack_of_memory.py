@@ -5,7 +5,7 @@ import gc
 
 import numpy as np
 import pytest
-from network_problems import inputs, packed, targets
+from network_problems import FAMILIES, inputs, network, packed, targets
 
 import crnn
 from crnn._network import memory
@@ -30,10 +30,12 @@ def failing(function, number, before=True):
     return call
 
 
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("settings", [{}, {"num_layers": 3}], ids=["one layer", "layers"])
 @pytest.mark.parametrize("steps", [1, 6, 40])
-def test_a_stream_has_read_all_steps_or_none(network_of_family, monkeypatch, settings, steps):
-    net = network_of_family(trainable_h0=True, **settings)
+def test_a_stream_has_read_all_steps_or_none(family, monkeypatch, settings, steps):
+    """That of the NumPy kernels."""
+    net = network(family=family, trainable_h0=True, implementation="python", **settings)
     x, kernels = inputs(net, 4, steps), net._network.kernels
     expected = net.stream(4).run(x)
     name = "rnn_predict" if steps == 40 else "stream_step"
@@ -49,8 +51,27 @@ def test_a_stream_has_read_all_steps_or_none(network_of_family, monkeypatch, set
             assert np.array_equal(stream.run(x), expected)
 
 
-def test_a_step_of_a_stream_whose_outputs_have_no_place(network_of_family):
-    net = network_of_family(num_layers=2)
+@pytest.mark.parametrize("settings", [{}, {"num_layers": 3}], ids=["one layer", "layers"])
+def test_a_compiled_stream_has_read_all_steps_or_none(native, monkeypatch, settings):
+    """It takes all memory of a block before it reads the first step."""
+    net = network(family="LSTM", trainable_h0=True, implementation="native", **settings)
+    x = inputs(net, 4, 40)
+    expected = net.stream(4).run(x)
+    for number in (1, 2, 3, 4):
+        stream = net.stream(4)
+        state = packed(stream.state)
+        with monkeypatch.context() as patch:
+            patch.setattr(np, "empty", failing(np.empty, number, True))
+            with pytest.raises(MemoryError):
+                stream.run(x)
+        assert np.array_equal(packed(stream.state), state)
+        assert np.array_equal(stream.run(x), expected)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_step_of_a_stream_whose_outputs_have_no_place(family):
+    """That of the NumPy kernels."""
+    net = network(family=family, num_layers=2, implementation="python")
     stream = net.stream(4)
 
     class Refused(np.ndarray):
