@@ -249,10 +249,10 @@ def save(
 
 def _content(path: Path) -> Content:
     """Return the JSON object of a file, or raise a ModelFileError that does not name the file."""
+    archive.check_regular(path)
     with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        # Memory for so many bytes is taken before they are read. The size of a pipe is 0.
-        data = file.read(min(size or MAX_BYTES, MAX_BYTES) + 1)
+        # Memory for so many bytes is taken before they are read.
+        data = file.read(min(os.fstat(file.fileno()).st_size, MAX_BYTES) + 1)
     if len(data) > MAX_BYTES:
         raise ModelFileError(f"expected a file of at most {MAX_BYTES} bytes, got more")
     if data.count(b"[") + data.count(b"{") > MOST_LISTS:

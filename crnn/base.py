@@ -462,7 +462,7 @@ class RecurrentNetwork(Generic[StateT]):
         clip_norm: float | None = None,
         clip_value: float | None = None,
         *,
-        steps: int,
+        time: int,
         batch_size: int = 1,
     ) -> Trainer:
         """Return a trainer: a copy of the network that learns from batches of one size.
@@ -478,7 +478,7 @@ class RecurrentNetwork(Generic[StateT]):
             "cross_entropy" takes classes (batch, time).
         clip_norm, clip_value : float, optional
             As in `train_step`.
-        steps : int
+        time : int
             Time steps of a batch, whose sequences start from zero.
         batch_size : int, default 1
             Sequences of a batch.
@@ -498,7 +498,7 @@ class RecurrentNetwork(Generic[StateT]):
         --------
         >>> import crnn, numpy as np
         >>> net = crnn.RNN(input_size=2, hidden_size=8, output_size=1, seed=0)
-        >>> trainer = net.trainer(crnn.SGD(0.1), steps=20)
+        >>> trainer = net.trainer(crnn.SGD(0.1), time=20)
         >>> x, y = np.ones((20, 2)), np.zeros((20, 1))
         >>> losses = [trainer.train_step(x, y) for _ in range(50)]
         >>> trainer.sync()
@@ -508,7 +508,7 @@ class RecurrentNetwork(Generic[StateT]):
         checked_loss = get_loss(loss)
         clipping = Clipping.checked(clip_norm, clip_value)
         self._check_optimizer(optimizer)
-        steps = checks.integer("steps", steps, at_least=1)
+        time = checks.integer("time", time, at_least=1)
         batch_size = checks.integer("batch_size", batch_size, at_least=1)
         if not step.can_train_in_one_call(self._network, optimizer, checked_loss):
             raise ValueError(
@@ -521,7 +521,7 @@ class RecurrentNetwork(Generic[StateT]):
                 "optimizer: expected one with a number as its learning rate, got one with a "
                 "function; the trainer's lr may be assigned to between steps"
             )
-        return Trainer(self._network, optimizer, checked_loss, clipping, steps, batch_size)
+        return Trainer(self._network, optimizer, checked_loss, clipping, time, batch_size)
 
     def forecast(self, x: npt.ArrayLike, steps: int) -> Array:
         """Read sequences, then go on alone: each output is the next input.

@@ -245,16 +245,17 @@ class Optimizer:
         vectors : dict of array (n,)
             Those that it has kept; zeros for the others.
         """
-        memory = {
-            name: vectors.get(name, np.zeros_like(theta)) if self._keeps(name) else None
-            for name in self._vectors
-        }
+        memory = self._new_memory(theta) | vectors
         return self._kernel, memory, self._numbers
 
     def _memory_of(self, theta: Array) -> dict[str, Array | None]:
         """Return the vectors that the kernel takes; new ones before the first step."""
         if self._state.theta is theta:
             return self._state.memory
+        return self._new_memory(theta)
+
+    def _new_memory(self, theta: Array) -> dict[str, Array | None]:
+        """Return the vectors that the kernel takes before the first step."""
         return {name: np.zeros_like(theta) if self._keeps(name) else None for name in self._vectors}
 
 

@@ -15,11 +15,11 @@ from crnn._network.lengths import clear_padding
 from crnn._network.network import Network
 from crnn._typing import Array, IntArray, StateLike, StateT
 from crnn.conversion import as_numbers
+from crnn.kernels.one_thread import OneThread
 from crnn.kernels.streams import (
     STATE_DELETED,
     STREAM_BUSY,
     STREAM_PICKLED,
-    OneThread,
     check_out,
     check_parameters,
     stream_repr,

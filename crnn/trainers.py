@@ -29,7 +29,7 @@ class Trainer:
         Its state is copied; `sync` writes it back.
     loss : Loss
     clipping : Clipping
-    steps, batch_size : int
+    time, batch_size : int
         Time steps and sequences of a batch.
 
     Attributes
@@ -48,16 +48,16 @@ class Trainer:
         optimizer: Optimizer,
         loss: Loss,
         clipping: Clipping,
-        steps: int,
+        time: int,
         batch_size: int,
     ) -> None:
         self._network, self._optimizer, self._loss = network, optimizer, loss
-        self._shape = batch_size, steps
+        self._shape = batch_size, time
         architecture = network.architecture
         theta = network.flat.copy()
         vectors = {name: vector.copy() for name, vector in optimizer.memory.items()}
         self.core: Any = network.kernels.Trainer(
-            architecture.cell, theta, steps, batch_size, architecture.input_size,
+            architecture.cell, theta, time, batch_size, architecture.input_size,
             architecture.hidden_size, architecture.output_size or 0, loss.kernel, *clipping,
             *optimizer.kernel_arguments(theta, vectors), np.array([optimizer.steps], np.intp),
             optimizer.current_lr,
@@ -142,9 +142,12 @@ class Trainer:
 
         Raises
         ------
+        ValueError
+            The optimizer has served another network since; nothing has changed.
         RuntimeError
             Another thread is using this trainer.
         """
+        self._optimizer.check_owner(self._network.flat)
         theta, memory, steps = self.core.copied()
         kept = {name: vector for name, vector in memory.items() if vector is not None}
         self._network.flat[...] = theta

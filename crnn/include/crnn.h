@@ -58,7 +58,7 @@ typedef struct {
 } crnn_sizes;
 
 typedef struct {
-    ptrdiff_t batch, steps, inputs, outputs; /* of the batches that a trainer takes */
+    ptrdiff_t batch, time, inputs, outputs; /* of the batches that a trainer takes */
     ptrdiff_t itemsize;
     ptrdiff_t reads_classes; /* whether targets are classes, for the loss "cross_entropy" */
 } crnn_block_sizes;
@@ -99,8 +99,8 @@ typedef struct {
     crnn_trainer *(*get_trainer)(void *object);
     crnn_block_sizes (*get_block_sizes)(const crnn_trainer *trainer);
 
-    /* A step of the optimizer on x (batch, steps, inputs) and y (batch, steps, outputs), or classes
-       (batch, steps) from 0 to outputs - 1. The loss before the step is written. */
+    /* A step of the optimizer on x (batch, time, inputs) and y (batch, time, outputs), or classes
+       (batch, time) from 0 to outputs - 1. The loss before the step is written. */
     int (*train_float)(crnn_trainer *trainer, const float *x, const float *y, double *loss);
     int (*train_double)(crnn_trainer *trainer, const double *x, const double *y, double *loss);
     int (*train_classes_float)(crnn_trainer *trainer, const float *x, const ptrdiff_t *y,
@@ -108,7 +108,7 @@ typedef struct {
     int (*train_classes_double)(crnn_trainer *trainer, const double *x, const ptrdiff_t *y,
                                 double *loss);
 
-    /* The outputs y (batch, steps, outputs) of x (batch, steps, inputs), by the parameters of the
+    /* The outputs y (batch, time, outputs) of x (batch, time, inputs), by the parameters of the
        moment; sequences start from zero. */
     int (*predict_float)(crnn_trainer *trainer, const float *x, float *y);
     int (*predict_double)(crnn_trainer *trainer, const double *x, double *y);

@@ -164,10 +164,7 @@ GRADIENT_LOSSES = ("mse", "sse", "cross_entropy")
 STEP_KERNELS = ("sgd_step", "rmsprop_step", "adam_step")
 """The optimizers that `rnn_train` knows, by their kernels."""
 
-TRAINER_BUSY = (
-    "trainer: expected one thread at a time, got a call while another thread is in it or in the "
-    "stream"
-)
+TRAINER_BUSY = "trainer: expected one thread at a time, got a call while another thread is in it"
 VELOCITY_MISSING = "velocity: expected an array because momentum is not 0, got None"
 NO_WEIGHT = "weights: expected a sum above 0, got 0"
 

@@ -144,7 +144,7 @@ static PyObject *sizes(PyObject *self, PyObject *object) {
     if (!trainer)
         return NULL;
     s = crnn->get_block_sizes(trainer);
-    return Py_BuildValue("nnnnnn", s.batch, s.steps, s.inputs, s.outputs, s.itemsize,
+    return Py_BuildValue("nnnnnn", s.batch, s.time, s.inputs, s.outputs, s.itemsize,
                          s.reads_classes);
 }
 

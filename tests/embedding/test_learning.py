@@ -100,7 +100,7 @@ def test_training(learner, family, dtype, batch):
     net, twin = build(family, dtype), build(family, dtype)
     x, y = numbers(dtype, batch, 7, 3), numbers(dtype, batch, 7, 2, seed=2)
     optimizer = crnn.Adam(0.01)
-    trainer = net.trainer(crnn.Adam(0.01), clip_norm=0.5, steps=7, batch_size=batch)
+    trainer = net.trainer(crnn.Adam(0.01), clip_norm=0.5, time=7, batch_size=batch)
     assert learner.sizes(trainer) == (batch, 7, 3, 2, np.dtype(dtype).itemsize, 0)
     losses = [twin.train_step(x, y, optimizer, clip_norm=0.5) for _ in range(5)]
     assert learner.train(trainer, x, y, 5) == (OK, losses[-1])
@@ -121,7 +121,7 @@ def test_training(learner, family, dtype, batch):
 def test_training_on_classes(learner, dtype):
     net, twin = build(dtype=dtype), build(dtype=dtype)
     x, classes = numbers(dtype, 2, 4, 3), np.array([[0, 1, 1, 0], [1, 0, 0, 1]], np.intp)
-    trainer = net.trainer(crnn.SGD(0.1), "cross_entropy", steps=4, batch_size=2)
+    trainer = net.trainer(crnn.SGD(0.1), "cross_entropy", time=4, batch_size=2)
     assert learner.sizes(trainer)[-1] == 1
     expected = twin.train_step(x, classes, crnn.SGD(0.1), "cross_entropy")
     assert learner.train(trainer, x, classes, 1) == (OK, expected)
@@ -135,7 +135,7 @@ def test_training_on_classes(learner, dtype):
 @dtypes
 def test_what_does_not_fit_changes_nothing(learner, dtype):
     net = build(dtype=dtype)
-    trainer = net.trainer(crnn.SGD(0.1), steps=4)
+    trainer = net.trainer(crnn.SGD(0.1), time=4)
     before, scratch = trainer.flat_params.tobytes(), np.zeros(100)
     assert learner.other(trainer, scratch) == (WRONG_DTYPE, WRONG_DTYPE, WRONG_VALUE)
     assert not scratch.any()
@@ -170,7 +170,7 @@ def test_no_trainer(learner, native):
     for thing in (None, net, net.stream()):
         with pytest.raises(TypeError, match=r"^trainer: expected what trainer\(\) of a network wi"):
             learner.sizes(thing)
-    python = network(implementation="python").trainer(crnn.SGD(0.1), steps=3)
+    python = network(implementation="python").trainer(crnn.SGD(0.1), time=3)
     with pytest.raises(TypeError, match=r"^trainer: expected what trainer\(\) of a network wi"):
         learner.sizes(python)
     empty, scratch = native.Trainer.__new__(native.Trainer), np.zeros(64)
@@ -207,7 +207,7 @@ def test_a_control_loop_in_cython(steppers):
     """It predicts, learns and goes on as the same loop in Python does."""
     net, twin = build("GRU"), build("GRU")
     x, targets = numbers("float32", 12, 3), numbers("float32", 12, 2, seed=2)
-    trainer = net.trainer(crnn.SGD(0.2, momentum=0.5), steps=5)
+    trainer = net.trainer(crnn.SGD(0.2, momentum=0.5), time=5)
     optimizer = crnn.SGD(0.2, momentum=0.5)
     y = np.full((12, 2), np.nan, "f")
     error, loss = steppers[1].control(net.stream(), trainer.core, x, targets, y, 5)

@@ -6,6 +6,7 @@ with crnn. All sizes are different, and all numbers random.
 
 import copy
 import json
+import os
 
 import network_problems
 import numpy as np
@@ -468,3 +469,13 @@ def test_numbers_that_are_not_finite_are_not_saved(tmp_path):
     with pytest.raises(ValueError, match="net: expected finite parameters"):
         crnn.audio.save(net, tmp_path / "a.nam")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes, /dev/zero")
+def test_devices_and_pipes(tmp_path):
+    """A device may never end, and a pipe never begin."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        for read in (crnn.audio.load, crnn.audio.describe):
+            with pytest.raises(OSError, match="expected a path for a file, got a device or a pipe"):
+                read(path)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from network_problems import inputs, packed, unpacked
+from network_problems import inputs, network, packed, unpacked
 
 import crnn
 
@@ -101,3 +101,21 @@ def test_a_compiled_stream_without_a_converter(native):
     for wrong in ([7, 0, 3, 3, 1], lengths.astype(float), lengths[:4], lengths + 1, lengths - 1):
         with pytest.raises(TypeError, match=r"^lengths: expected an intp array"):
             stream.run(x, wrong)
+
+
+@pytest.mark.native
+@pytest.mark.parametrize("block_steps", [1, 2, 3, 4, 7, 20])
+def test_layers_in_blocks_of_steps(native, block_steps):
+    """The last block of all steps, and sequences that end within a block or before one."""
+    net = network(3, 6, 2, num_layers=3, family="LSTM", implementation="native")
+    parameters = [theta for theta, _, _ in net._network.layer_parameters()]
+    stream = native.Stream("lstm", parameters, 3, 6, 2, B, None, block_steps=block_steps)
+    x = np.random.default_rng(0).standard_normal((B, 7, 3))
+    for lengths in ([7, 0, 3, 5, 1], [2, 0, 0, 1, 2], [0] * B, [4] * B):
+        stream.reset()
+        expected = net.stream(B)
+        y = stream.run(x, np.array(lengths, np.intp))
+        assert np.array_equal(y, expected.run(x, lengths))
+        assert np.array_equal(packed(stream.state), packed(expected.state))
+    stream.reset()
+    assert np.array_equal(stream.run(x), net.predict(x))

@@ -11,6 +11,8 @@ import pytest
 from network_problems import I, inputs
 from stream_problems import in_steps, state_of
 
+import crnn
+
 BUSY = "stream: expected one thread at a time, got a call while another thread is in it"
 
 
@@ -127,6 +129,29 @@ def test_streams_of_several_threads(network_of_family):
     assert len(results) == 6
     for y in results.values():
         assert np.array_equal(y, expected)
+
+
+@pytest.mark.native
+def test_copies_while_another_thread_gives_parameters(native):
+    """Each copy has all of the old ones or all of the new ones."""
+    nets = [
+        crnn.LSTM(3, 40, 2, num_layers=2, seed=seed, implementation="native") for seed in (0, 1)
+    ]
+    x = np.random.default_rng(0).standard_normal((4, 3)).astype("f")
+    stream, results = nets[0].stream(), []
+
+    def give():
+        for number in range(200):
+            with contextlib.suppress(RuntimeError):  # the other thread is copying
+                stream.take_parameters(nets[number % 2].flat_params)
+
+    giver = threading.Thread(target=give)
+    giver.start()
+    while giver.is_alive():
+        with contextlib.suppress(RuntimeError):
+            results.append(stream.copy().run(x).tobytes())
+    giver.join()
+    assert {net.predict(x).tobytes() for net in nets} >= set(results)
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no timers")

@@ -35,7 +35,7 @@ def build(kernels_name, dtype="float64", **settings):
 def test_steps_are_those_of_train_step(implementation, cell, dtype):
     net, twin = (build(implementation, dtype, **CELLS[cell]) for _ in range(2))
     optimizer, other = crnn.Adam(0.02), crnn.Adam(0.02)
-    trainer = net.trainer(optimizer, clip_norm=0.1, steps=T, batch_size=B)
+    trainer = net.trainer(optimizer, clip_norm=0.1, time=T, batch_size=B)
     before = net.flat_params.copy()
     for x, y in data(dtype):
         assert trainer.train_step(x, y) == twin.train_step(x, y, other, clip_norm=0.1)
@@ -59,7 +59,7 @@ def test_optimizers_that_have_taken_steps(implementation, make):
     (x, y), *rest = data()
     net.train_step(x, y, optimizer)
     twin.train_step(x, y, other)
-    trainer = net.trainer(optimizer, "sse", clip_value=0.05, steps=T, batch_size=B)
+    trainer = net.trainer(optimizer, "sse", clip_value=0.05, time=T, batch_size=B)
     assert trainer.steps == 1
     for x, y in rest:
         assert trainer.train_step(x, y) == twin.train_step(x, y, other, "sse", clip_value=0.05)
@@ -71,7 +71,7 @@ def test_classes_and_no_output_layer(implementation):
     rng = np.random.default_rng(2)
     x = rng.standard_normal((B, T, I))
     net, twin = (build(implementation, family="GRU") for _ in range(2))
-    trainer = net.trainer(crnn.SGD(0.1), "cross_entropy", steps=T, batch_size=B)
+    trainer = net.trainer(crnn.SGD(0.1), "cross_entropy", time=T, batch_size=B)
     optimizer = crnn.SGD(0.1)
     classes = rng.integers(0, O, (B, T))
     assert trainer.train_step(x, classes) == twin.train_step(x, classes, optimizer, "cross_entropy")
@@ -81,7 +81,7 @@ def test_classes_and_no_output_layer(implementation):
         trainer.train_step(x, classes + 1)
     assert trainer.flat_params.tobytes() == before
     bare = network(I, 5, None, implementation=implementation)
-    trainer = bare.trainer(crnn.SGD(0.1), steps=T, batch_size=B)
+    trainer = bare.trainer(crnn.SGD(0.1), time=T, batch_size=B)
     trainer.train_step(x, np.zeros((B, T, 5)))
     trainer.sync()
     assert np.array_equal(trainer.predict(x), bare.predict(x))
@@ -89,7 +89,7 @@ def test_classes_and_no_output_layer(implementation):
 
 def test_one_sequence_and_the_learning_rate(implementation):
     net, twin = (build(implementation) for _ in range(2))
-    trainer, optimizer = net.trainer(crnn.SGD(0.1), steps=T), crnn.SGD(0.1)
+    trainer, optimizer = net.trainer(crnn.SGD(0.1), time=T), crnn.SGD(0.1)
     x, y = (a[0] for a in data()[0])
     assert trainer.train_step(x, y) == twin.train_step(x, y, optimizer)
     trainer.lr = optimizer.lr = 0.025
@@ -103,7 +103,7 @@ def test_one_sequence_and_the_learning_rate(implementation):
 
 def test_a_stream_learns_with_it(implementation):
     net = build(implementation, family="LSTM")
-    trainer = net.trainer(crnn.SGD(0.1), steps=T, batch_size=B)
+    trainer = net.trainer(crnn.SGD(0.1), time=T, batch_size=B)
     stream, rows = net.stream(), np.random.default_rng(3).standard_normal((8, I))
     twin = stream.copy()
     first = stream.run(rows[:4])
@@ -129,18 +129,18 @@ def test_a_stream_learns_with_it(implementation):
 def test_networks_that_it_cannot_train(implementation, settings):
     net = build(implementation, **settings)
     with pytest.raises(ValueError, match=r"^trainer: expected a network of one layer in one dir"):
-        net.trainer(crnn.SGD(0.1), steps=T)
+        net.trainer(crnn.SGD(0.1), time=T)
 
 
 def test_refusals(implementation):
     net = build(implementation)
     with pytest.raises(ValueError, match=r"^trainer: expected .* the loss .* got RNN\(.*'huber'"):
-        net.trainer(crnn.SGD(0.1), "huber", steps=T)
+        net.trainer(crnn.SGD(0.1), "huber", time=T)
     with pytest.raises(TypeError, match=r"^optimizer: expected one with a number as its learning"):
-        net.trainer(crnn.SGD(lambda step: 0.1), steps=T)
-    with pytest.raises(ValueError, match=r"^steps: expected at least 1, got 0"):
-        net.trainer(crnn.SGD(0.1), steps=0)
-    trainer = net.trainer(crnn.SGD(0.1), steps=T, batch_size=B)
+        net.trainer(crnn.SGD(lambda step: 0.1), time=T)
+    with pytest.raises(ValueError, match=r"^time: expected at least 1, got 0"):
+        net.trainer(crnn.SGD(0.1), time=0)
+    trainer = net.trainer(crnn.SGD(0.1), time=T, batch_size=B)
     x, y = data()[0]
     before = trainer.flat_params.tobytes()
     with pytest.raises(ValueError, match=r"^x: expected the trainer's batch=3 and time=6, got 3 a"):
@@ -155,10 +155,24 @@ def test_refusals(implementation):
     assert trainer.lr == 0.1
 
 
+def test_an_optimizer_that_has_gone_to_another_network(implementation):
+    net, other = (build(implementation) for _ in range(2))
+    optimizer = crnn.SGD(0.1)
+    trainer = net.trainer(optimizer, time=T, batch_size=B)
+    x, y = data()[0]
+    trainer.train_step(x, y)
+    other.train_step(x, y, optimizer)
+    before = net.flat_params.tobytes()
+    with pytest.raises(ValueError, match=r"^optimizer: expected one that is new or belongs to th"):
+        trainer.sync()
+    assert net.flat_params.tobytes() == before
+    assert optimizer.steps == 1
+
+
 @pytest.mark.parametrize("scale", [1e200, 1e307])
 def test_divergence_takes_no_step(implementation, scale):
     net = build(implementation)
-    trainer = net.trainer(crnn.SGD(1e10), steps=T, batch_size=B)
+    trainer = net.trainer(crnn.SGD(1e10), time=T, batch_size=B)
     x, y = data()[0]
     before = trainer.flat_params.tobytes()
     with pytest.raises(crnn.DivergenceError):

@@ -14,7 +14,7 @@ cdef extern from "crnn.h":
     ctypedef struct crnn_sizes:
         ptrdiff_t batch, inputs, hidden, outputs, state, itemsize
     ctypedef struct crnn_block_sizes:
-        ptrdiff_t batch, steps, inputs, outputs, itemsize, reads_classes
+        ptrdiff_t batch, time, inputs, outputs, itemsize, reads_classes
     ctypedef struct crnn_api:
         int version
         crnn_stream* (*get_stream)(void*) noexcept
@@ -129,7 +129,7 @@ cdef crnn_block_sizes get_block_sizes(const crnn_trainer* trainer) noexcept nogi
     cdef crnn_block_sizes sizes
     memset(&sizes, 0, sizeof(sizes))
     if data.dtype != NO_DTYPE:
-        sizes.batch, sizes.steps, sizes.inputs, sizes.outputs = s.B, s.T, s.I, s.O
+        sizes.batch, sizes.time, sizes.inputs, sizes.outputs = s.B, s.T, s.I, s.O
         sizes.itemsize = itemsize(data.dtype)
         sizes.reads_classes = data.call.loss == CROSS_ENTROPY
     return sizes

@@ -340,7 +340,7 @@ cdef class Stream:
 
     @property
     def state(self):
-        """A copy of the last state (batch, hidden) or (hidden,), or a pair; may be assigned to."""
+        """A copy of the last states; may be assigned to."""
         cdef StreamData* data = data_of(self)
         states = states_for(self, data)
         acquire(data)
@@ -444,14 +444,19 @@ cdef class Stream:
         cdef Stream twin = Stream.__new__(Stream)
         cdef StreamData* data = data_of(self)
         states = states_for(self, data)
+        calls = numpy.empty(data.count * sizeof(Call), numpy.uint8)
+        cdef Call* layers = <Call*> np.PyArray_DATA(<np.ndarray> calls)
+        # Together, and marked as shared: another thread may give the stream other parameters.
         acquire(data)
         move_states(data, NULL, np.PyArray_DATA(<np.ndarray> states))
+        memcpy(layers, data.layers, data.count * sizeof(Call))
+        twin.parameters, memory = self.parameters, self.memory
+        data.shares_parameters = (<StreamData*> twin.data).shares_parameters = True
         release(data)
-        twin.parameters, twin.convert = self.parameters, self.convert
+        twin.convert = self.convert
         twin.batch_size, twin.always_convert = self.batch_size, self.always_convert
         (<StreamData*> twin.data).steps_of_block = data.steps_of_block
-        data.shares_parameters = (<StreamData*> twin.data).shares_parameters = True
-        start(twin, data.dtype, data.layers, data.count, self.memory[0])
+        start(twin, data.dtype, layers, data.count, memory[0])
         move_states(<StreamData*> twin.data, np.PyArray_DATA(<np.ndarray> states), NULL)
         return twin
 

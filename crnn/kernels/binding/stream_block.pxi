@@ -73,7 +73,8 @@ cdef bint run_block(const StreamData* data, Block* block, Interrupt* interrupt) 
         for b in range(s.B):
             longest = max(longest, block.lengths[b])
     while first < longest:
-        steps = min(block.steps, longest - first)
+        # Not fewer in the last part: the memory is for these numbers of steps.
+        steps = min(block.steps, block.T - first)
         for b in range(s.B if block.lengths != NULL else 0):
             block.ends[b] = max(0, min(block.lengths[b] - first, steps))
         for layer in range(data.count):

@@ -52,37 +52,37 @@ cdef inline void step_layers(StreamData* data, const void* x, void* y) noexcept 
         exchange_states(&data.layers[layer], data.dtype)
 
 
-cdef inline int enter(StreamData* data, int dtype) noexcept nogil:
-    """Keep other threads out of the stream, or return what is wrong."""
-    if data.dtype != dtype:
+cdef inline int enter(crnn_atomic* busy, int own_dtype, int dtype) noexcept nogil:
+    """Keep other threads out of a stream or a trainer, or return what is wrong."""
+    if own_dtype != dtype:
         return CRNN_WRONG_DTYPE
-    return CRNN_BUSY if atomic_swap(&data.busy, 1) else CRNN_OK
+    return CRNN_BUSY if atomic_swap(busy, 1) else CRNN_OK
 
 
-cdef inline int leave(StreamData* data) noexcept nogil:
-    atomic_set(&data.busy, 0)
-    return CRNN_OK
+cdef inline int leave(crnn_atomic* busy, int error) noexcept nogil:
+    """Let other threads in again, and return the error."""
+    atomic_set(busy, 0)
+    return error
 
 
 cdef inline int step_alone(StreamData* data, int dtype, const void* x, void* y) noexcept nogil:
-    cdef int error = enter(data, dtype)
+    cdef int error = enter(&data.busy, data.dtype, dtype)
     if error:
         return error
     step_layers(data, x, y)
-    return leave(data)
+    return leave(&data.busy, CRNN_OK)
 
 
 cdef int step_categories_alone(StreamData* data, int dtype, const Py_ssize_t* x,
                                void* y) noexcept nogil:
     """A step whose inputs are the one-hot vectors of these numbers (B,)."""
-    cdef int error = enter(data, dtype)
+    cdef int error = enter(&data.busy, data.dtype, dtype)
     cdef Py_ssize_t B, I, b
     if error:
         return error
     B, I = data.layers[0].sizes.B, data.layers[0].sizes.I
     if not all_below(x, B, I):
-        leave(data)
-        return CRNN_WRONG_VALUE
+        return leave(&data.busy, CRNN_WRONG_VALUE)
     for b in range(B):
         if dtype == np.NPY_FLOAT:
             (<float*> data.one_hot)[b * I + x[b]] = 1
@@ -91,28 +91,27 @@ cdef int step_categories_alone(StreamData* data, int dtype, const Py_ssize_t* x,
     step_layers(data, data.one_hot, y)
     for b in range(B):
         memset(data.one_hot + (b * I + x[b]) * itemsize(dtype), 0, itemsize(dtype))
-    return leave(data)
+    return leave(&data.busy, CRNN_OK)
 
 
 cdef int run_steps_alone(StreamData* data, int dtype, Py_ssize_t steps, const void* x,
                          void* y) noexcept nogil:
     """Steps of x (B, steps, I), with their outputs (B, steps, O)."""
-    cdef int error = enter(data, dtype)
+    cdef int error = enter(&data.busy, data.dtype, dtype)
     cdef Call* first
     cdef Call* last
     cdef Py_ssize_t t, size = itemsize(dtype)
     if error:
         return error
     if steps < 0:
-        leave(data)
-        return CRNN_WRONG_VALUE
+        return leave(&data.busy, CRNN_WRONG_VALUE)
     first, last = data.layers, data.layers + data.count - 1
     first.x.per_sequence, last.y.per_sequence = steps * first.sizes.I, steps * last.sizes.O
     for t in range(steps):
         step_layers(data, <const char*> x + t * first.sizes.I * size,
                     <char*> y + t * last.sizes.O * size)
     first.x.per_sequence, last.y.per_sequence = first.sizes.I, last.sizes.O
-    return leave(data)
+    return leave(&data.busy, CRNN_OK)
 
 
 cdef void move_states(StreamData* data, const void* source, void* target) noexcept nogil:
@@ -140,8 +139,8 @@ cdef void move_states(StreamData* data, const void* source, void* target) noexce
 
 cdef int move_states_alone(StreamData* data, int dtype, const void* source,
                            void* target) noexcept nogil:
-    cdef int error = enter(data, dtype)
+    cdef int error = enter(&data.busy, data.dtype, dtype)
     if error:
         return error
     move_states(data, source, target)
-    return leave(data)
+    return leave(&data.busy, CRNN_OK)

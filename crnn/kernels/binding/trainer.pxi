@@ -20,48 +20,36 @@ cdef struct TrainerData:
     void* gradient
 
 
-cdef inline int enter_trainer(TrainerData* data, int dtype) noexcept nogil:
-    """Keep other threads out of the trainer, or return what is wrong."""
-    if data.dtype != dtype:
-        return CRNN_WRONG_DTYPE
-    return CRNN_BUSY if atomic_swap(&data.busy, 1) else CRNN_OK
-
-
-cdef inline int leave_trainer(TrainerData* data, int error) noexcept nogil:
-    atomic_set(&data.busy, 0)
-    return error
-
-
 cdef int train_alone(TrainerData* data, int dtype, bint is_classes, const void* x, const void* y,
                      double* loss, double* norm) noexcept nogil:
     """Take a step by the calling thread on x (B, T, I) and y (B, T, O), or classes (B, T).
 
     The loss before the step and the norm of its gradient are written.
     """
-    cdef int error = enter_trainer(data, dtype)
+    cdef int error = enter(&data.busy, data.dtype, dtype)
     cdef Sizes s
     if error:
         return error
     s = data.call.sizes
     if is_classes != (data.call.loss == CROSS_ENTROPY):
-        return leave_trainer(data, CRNN_WRONG_VALUE)
+        return leave(&data.busy, CRNN_WRONG_VALUE)
     if is_classes and not all_below(<const Py_ssize_t*> y, s.B * s.T, s.O):
-        return leave_trainer(data, CRNN_WRONG_VALUE)
+        return leave(&data.busy, CRNN_WRONG_VALUE)
     data.call.x.data, data.call.targets = <void*> x, y
     loss[0] = clipped_gradient(&data.call, dtype, data.gradient, data.max_norm, data.max_value,
                                norm, 1, NULL)
     if not (isfinite(loss[0]) and isfinite(norm[0])):
-        return leave_trainer(data, CRNN_NOT_FINITE)
+        return leave(&data.busy, CRNN_NOT_FINITE)
     if not take_step(&data.optimizer, dtype, parameter_count(s), data.parameters, data.gradient,
                      data.steps[0] + 1, data.lr):
-        return leave_trainer(data, CRNN_NOT_FINITE)
+        return leave(&data.busy, CRNN_NOT_FINITE)
     data.steps[0] += 1
-    return leave_trainer(data, CRNN_OK)
+    return leave(&data.busy, CRNN_OK)
 
 
 cdef int predict_alone(TrainerData* data, int dtype, const void* x, void* y) noexcept nogil:
     """Write the outputs (B, T, O) of x (B, T, I) with the parameters of the moment."""
-    cdef int error = enter_trainer(data, dtype)
+    cdef int error = enter(&data.busy, data.dtype, dtype)
     cdef Call c
     if error:
         return error
@@ -71,7 +59,7 @@ cdef int predict_alone(TrainerData* data, int dtype, const void* x, void* y) noe
     c.y.per_sequence, c.y.per_step = c.sizes.T * c.sizes.O, c.sizes.O
     place_parameters(&c, dtype, data.parameters)
     run_team(1, table(dtype).predict, &c, NULL)
-    return leave_trainer(data, CRNN_OK)
+    return leave(&data.busy, CRNN_OK)
 
 
 cdef int set_rate_alone(TrainerData* data, double lr) noexcept nogil:
@@ -79,10 +67,11 @@ cdef int set_rate_alone(TrainerData* data, double lr) noexcept nogil:
         return CRNN_WRONG_VALUE
     if data.dtype == NO_DTYPE:
         return CRNN_WRONG_DTYPE
-    if atomic_swap(&data.busy, 1):
-        return CRNN_BUSY
+    cdef int error = enter(&data.busy, data.dtype, data.dtype)
+    if error:
+        return error
     data.lr = lr
-    return leave_trainer(data, CRNN_OK)
+    return leave(&data.busy, CRNN_OK)
 
 
 cdef bint is_of_sizes(const StreamData* stream, Sizes s) noexcept nogil:
@@ -97,22 +86,21 @@ cdef bint is_of_sizes(const StreamData* stream, Sizes s) noexcept nogil:
 
 cdef int update_stream_alone(TrainerData* data, StreamData* stream) noexcept nogil:
     """Give a stream the parameters of the moment; its state stays."""
-    cdef int error = enter(stream, data.dtype)
+    cdef int error = enter(&stream.busy, stream.dtype, data.dtype)
     cdef Call c
-    if not error:
-        error = enter_trainer(data, stream.dtype)
-        if error:
-            leave(stream)
     if error:
         return error
+    error = enter(&data.busy, data.dtype, stream.dtype)
+    if error:
+        return leave(&stream.busy, error)
     if is_of_sizes(stream, data.call.sizes):
         c = call_of(&stream.layers[0])
         place_parameters(&c, data.dtype, data.parameters)
         run_alone(table(data.dtype).pack_forward, &c)
     else:
         error = CRNN_WRONG_SIZES
-    leave(stream)
-    return leave_trainer(data, error)
+    leave(&stream.busy, error)
+    return leave(&data.busy, error)
 
 
 cdef inline TrainerData* trainer_of(Trainer self) except NULL:
@@ -121,16 +109,9 @@ cdef inline TrainerData* trainer_of(Trainer self) except NULL:
     return <TrainerData*> self.data
 
 
-_TRAINER_ERRORS = {
-    CRNN_BUSY: (RuntimeError, contracts.TRAINER_BUSY),
-    CRNN_WRONG_VALUE: (ValueError, "lr: expected a number from 0 up"),
-}
-
-
-cdef int raise_if_refused(int error) except -1:
-    if error in _TRAINER_ERRORS:
-        kind, message = _TRAINER_ERRORS[error]
-        raise kind(message)
+cdef int raise_if_busy(int error) except -1:
+    if error == CRNN_BUSY:
+        raise RuntimeError(contracts.TRAINER_BUSY)
     return 0
 
 
@@ -224,7 +205,7 @@ cdef class Trainer:
             error = train_alone(data, data.dtype, is_classes, inputs, targets, &loss, &norm)
         if error == CRNN_WRONG_VALUE:
             raise ValueError(f"y: expected classes from 0 to {s.O - 1}")
-        raise_if_refused(error)
+        raise_if_busy(error)
         return loss, norm, error == CRNN_OK
 
     def predict(self, x, y):
@@ -238,18 +219,18 @@ cdef class Trainer:
             raise TypeError("x, y: expected arrays that the trainer can take")
         with nogil:
             error = predict_alone(data, data.dtype, inputs, outputs)
-        raise_if_refused(error)
+        raise_if_busy(error)
 
     def copied(self):
         """Return copies of parameters, of the optimizer's vectors by name, and of the steps."""
         cdef TrainerData* data = trainer_of(self)
-        raise_if_refused(enter_trainer(data, data.dtype))
+        raise_if_busy(enter(&data.busy, data.dtype, data.dtype))
         try:
             theta, memory, steps = self.kept[:3]
             vectors = {k: None if v is None else v.copy() for k, v in memory.items()}
             return theta.copy(), vectors, int(steps[0])
         finally:
-            leave_trainer(data, 0)
+            leave(&data.busy, 0)
 
     @property
     def steps(self):
@@ -261,7 +242,10 @@ cdef class Trainer:
 
     @lr.setter
     def lr(self, double value):
-        raise_if_refused(set_rate_alone(trainer_of(self), value))
+        cdef int error = set_rate_alone(trainer_of(self), value)
+        if error == CRNN_WRONG_VALUE:
+            raise ValueError(f"lr: expected a finite number of at least 0, got {value}")
+        raise_if_busy(error)
 
     cdef int train_float(self, const float* x, const float* y, double* loss) noexcept nogil:
         cdef double norm

@@ -4,9 +4,9 @@ import numpy as np
 
 from crnn._typing import Array, IntArray
 from crnn.kernels import contracts
+from crnn.kernels.one_thread import OneThread
 from crnn.kernels.reference.passes import rnn_predict
 from crnn.kernels.reference.training import rnn_train
-from crnn.kernels.streams import OneThread
 
 
 class Trainer:
