@@ -23,11 +23,13 @@ from crnn._network.parameters import Gradients
 from crnn._network.tape import Tape
 from crnn._training.history import History
 from crnn._version import __version__
+from crnn.dense import Dense
 from crnn.errors import DivergenceError, ModelFileError
 from crnn.export import export_c
 from crnn.loading import load
 from crnn.networks import GRU, LSTM, RNN, from_architecture
 from crnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+from crnn.sequential import Sequential
 from crnn.streams import Stream
 from crnn.trainers import Trainer
 
@@ -39,12 +41,14 @@ __all__ = [
     "Adam",
     "AdamW",
     "Architecture",
+    "Dense",
     "DivergenceError",
     "Gradients",
     "History",
     "ModelFileError",
     "Optimizer",
     "RMSprop",
+    "Sequential",
     "Stream",
     "Tape",
     "Trainer",

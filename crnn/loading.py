@@ -9,9 +9,11 @@ from crnn import checks
 from crnn._network.architecture import Architecture
 from crnn._typing import Array
 from crnn.base import NETWORK_KIND, NETWORK_VERSION
+from crnn.dense import ACTIVATIONS, Dense
 from crnn.errors import ModelFileError
 from crnn.kernels.cells import CELLS, parameter_count
 from crnn.networks import GRU, LSTM, RNN, from_architecture
+from crnn.sequential import SEQUENTIAL_KIND, SEQUENTIAL_VERSION, Part, Sequential
 
 if TYPE_CHECKING:
     from crnn.archive import Shapes
@@ -27,8 +29,8 @@ def load(
     *,
     implementation: str | None = None,
     categorical: bool | None = None,
-) -> RNN | GRU | LSTM:
-    """Return the network that its `save` wrote to a file.
+) -> RNN | GRU | LSTM | Sequential:
+    """Return the network, or the chain of networks, that its `save` wrote to a file.
 
     Nothing in a file is executed, and the memory that is used is a few times the file's size, so
     files of unknown origin may be tried.
@@ -36,7 +38,7 @@ def load(
     Parameters
     ----------
     path : path-like
-        What `RNN.save` was given.
+        What `RNN.save` or `Sequential.save` was given.
     implementation : {"native", "python"}, optional
         As in `RNN`.
     categorical : bool, optional
@@ -45,8 +47,8 @@ def load(
 
     Returns
     -------
-    RNN, GRU or LSTM
-        With a new random generator, seeded by the system.
+    RNN, GRU, LSTM or Sequential
+        Networks have new random generators, seeded by the system.
 
     Raises
     ------
@@ -75,10 +77,22 @@ def load(
         categorical = checks.boolean("categorical", categorical)
 
     def expected(description: Any) -> "Shapes":
+        if description.get("format") == f"crnn {SEQUENTIAL_KIND}":
+            archive.check_kind(description, SEQUENTIAL_KIND, SEQUENTIAL_VERSION)
+            return _check_parts(description, categorical)
         archive.check_kind(description, NETWORK_KIND, NETWORK_VERSION)
         return check_description(_completed(description, categorical))
 
     description, arrays = archive.read(path, expected)
+    if description["format"] == f"crnn {SEQUENTIAL_KIND}":
+        parts = [
+            _part(part, arrays[f"part_{number}"], implementation)
+            for number, part in enumerate(description["parts"])
+        ]
+        try:
+            return Sequential(parts)
+        except ValueError as error:
+            raise ModelFileError(f"{os.fspath(path)}: {error}") from None
     return from_description(
         _completed(description, categorical), arrays["parameters"], implementation=implementation
     )
@@ -171,3 +185,51 @@ def _completed(description: dict[str, Any], categorical: bool | None) -> dict[st
     if found is not None and categorical is not None and found is not categorical:
         raise ModelFileError(f"categorical: expected {categorical}, got {found!r}")
     return {"categorical": bool(categorical)} | description
+
+
+def _check_parts(description: dict[str, Any], categorical: bool | None) -> "Shapes":
+    """Return the dtype and shape of the arrays that belong to the description of a chain."""
+    from crnn import archive
+
+    archive.check_fields(description, {"parts": archive.list_of(archive.nested())})
+    shapes: Shapes = {}
+    for number, part in enumerate(description["parts"]):
+        try:
+            archive.check_fields(part, {"kind": archive.one_of("network", "dense")})
+            if part["kind"] == "network":
+                shape = check_description(_completed(part, None if number else categorical))
+            else:
+                shape = _check_dense(part)
+                if categorical and not number:
+                    raise ModelFileError("categorical: expected True, got a Dense")
+        except ModelFileError as error:
+            raise ModelFileError(f"parts[{number}]: {error}") from None
+        shapes[f"part_{number}"] = shape["parameters"]
+    return shapes
+
+
+def _check_dense(description: dict[str, Any]) -> "Shapes":
+    """Return the dtype and shape of the arrays that belong to the description of a `Dense`."""
+    from crnn import archive
+
+    whole = archive.whole_number(1)
+    archive.check_fields(
+        description,
+        {
+            "input_size": whole,
+            "output_size": whole,
+            "activation": archive.optional(archive.one_of(*ACTIVATIONS)),
+            "dtype": archive.one_of("float32", "float64"),
+        },
+    )
+    n = (description["input_size"] + 1) * description["output_size"]
+    return {"parameters": (np.dtype(description["dtype"]), (n,))}
+
+
+def _part(description: dict[str, Any], numbers: Array, implementation: str | None) -> Part:
+    """Return the part of a chain of a description that `_check_parts` has accepted."""
+    if description["kind"] == "network":
+        return from_description(description, numbers, implementation=implementation)
+    I, O = description["input_size"], description["output_size"]
+    weight, bias = numbers[: O * I].reshape(O, I), numbers[O * I :]
+    return Dense(weight, bias, description["activation"])

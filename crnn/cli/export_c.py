@@ -34,6 +34,8 @@ def export_c(
 
     check_output(output, inputs=(model,), is_model=True)
     net = crnn.load(model)
+    if isinstance(net, crnn.Sequential):
+        raise TypeError(f"{model}: expected an RNN, GRU or LSTM, got a Sequential")
     written = crnn.export_c(net, output, name=name, weights=weights, test=test, overwrite=force)
     click.echo(
         f"{written.path}: {written.flash} bytes of constants, {written.ram} of state, "

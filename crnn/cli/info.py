@@ -10,6 +10,7 @@ from crnn.cli.common import FILE, describe_model
 from crnn.cli.series import check_said
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from crnn import GRU, LSTM, RNN
@@ -27,16 +28,30 @@ def info(model: Path) -> None:
 
     kind = archive.kind(model)
     click.echo(f"{model}: a {kind} of crnn")
-    readers = {
+    readers: dict[str, Callable[[Path], Any]] = {
         "network": crnn.load,
         "text model": _text_model,
         "forecaster": _forecaster,
         "panel of forecasters": _panel,
     }
-    if kind in readers:
+    if kind == "sequential network":
+        _echo_parts(crnn.load(model))
+    elif kind in readers:
         net = readers[kind](model)
         _echo("network", repr(net))
         _echo("parameters", net.flat_params.size)
+
+
+def _echo_parts(chain: Any) -> None:
+    """Print the parts of a `crnn.Sequential`."""
+    import crnn
+
+    sizes = []
+    for part in chain:
+        is_dense = isinstance(part, crnn.Dense)
+        sizes.append(part.weight.size + part.bias.size if is_dense else part.flat_params.size)
+        _echo("part", repr(part))
+    _echo("parameters", sum(sizes))
 
 
 def _text_model(path: Path) -> RNN | GRU | LSTM:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crnn.cli.common import FILE, INPUT, SHOW_DEFAULT, check_output, write_csv
-from crnn.cli.networks import network_inputs
+from crnn.cli.networks import NETWORK_KINDS, network_inputs
 from crnn.cli.series import load_series, show_coming
 from crnn.cli.tables import TableOptions, show_notes, table_options
 
@@ -36,7 +36,7 @@ def predict(model: Path, data: Path, output: Path | None, **options: Any) -> Non
     from crnn import archive
 
     check_output(output, inputs=(model, data))
-    of_network = archive.kind(model) == "network"
+    of_network = archive.kind(model) in NETWORK_KINDS
     answer = _of_network if of_network else _of_forecaster
     names, rows = answer(model, data, TableOptions(**options))
     write_csv(names, rows, output)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from crnn.cli.common import FILE, SHOW_DEFAULT, csv_row
-from crnn.cli.networks import network_inputs
+from crnn.cli.networks import NETWORK_KINDS, network_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,7 @@ def stream(model: Path, sep: str | None, decimal: str, on_error: str) -> None:
     if decimal == sep:
         raise ValueError(f"sep: expected another sign than --decimal, got {sep!r}")
     pattern = SEPARATORS[decimal] if sep is None else _pattern(sep)
-    network = archive.kind(model) == "network"
+    network = archive.kind(model) in NETWORK_KINDS
     width, answer = _network_stream(model) if network else _forecaster_stream(model)
     if isinstance(sys.stdin, io.TextIOWrapper):
         # Bytes that are no text make a line unreadable, not the stream.

@@ -69,6 +69,8 @@ def folder(tmp_path_factory, passengers):
     (folder / "text.txt").write_text("To be, or not to be, that is the question. " * 20)
 
     crnn.RNN(2, 5, 3, seed=0).save(folder / "net.npz")
+    layer = crnn.Dense(np.random.default_rng(0).normal(size=(3, 5)), None, "tanh", "float32")
+    crnn.Sequential([crnn.GRU(2, 5, seed=0), layer]).save(folder / "chain.npz")
     crnn.GRU(4, 5, 3, categorical=True, seed=0).save(folder / "categories.npz")
     TextModel("To be", hidden_size=2, seed=0).save(folder / "text.npz")
     model = Forecaster(hidden_size=2, epochs=1).fit(passengers[:120])

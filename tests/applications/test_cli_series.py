@@ -92,16 +92,17 @@ def test_stream_answers_a_row_with_the_forecast_after_it(invoke, folder, fitted,
     np.testing.assert_allclose(answers[model.needed - 1 :], expected, rtol=1e-9)
 
 
-def test_predict_and_stream_with_a_network(invoke, folder, tmp_path):
+@pytest.mark.parametrize("model", ["net.npz", "chain.npz"])
+def test_predict_and_stream_with_a_network(invoke, folder, tmp_path, model):
     x = np.random.default_rng(0).normal(size=(6, 2)).round(6)
     lines = [f"{a},{b}" for a, b in x]
     (tmp_path / "inputs.csv").write_text("\n".join(["a,b", *lines]))
-    expected = crnn.load(folder / "net.npz").predict(x)
-    predicted = invoke("predict", folder / "net.npz", tmp_path / "inputs.csv")
+    expected = crnn.load(folder / model).predict(x)
+    predicted = invoke("predict", folder / model, tmp_path / "inputs.csv")
     assert predicted.stdout.startswith("y0,y1,y2\n")
     values = np.genfromtxt(predicted.stdout.splitlines()[1:], delimiter=",")
     np.testing.assert_allclose(values, expected, rtol=1e-6)
-    answers = invoke("stream", folder / "net.npz", standard_input="\n".join(lines))
+    answers = invoke("stream", folder / model, standard_input="\n".join(lines))
     np.testing.assert_allclose(rows_of(answers), expected, rtol=1e-5)
 
 
@@ -209,6 +210,10 @@ def test_standard_input(invoke, folder):
     ("name", "expected"),
     [
         ("net.npz", ["a network of crnn", "hidden_size=5", "parameters   58"]),
+        (
+            "chain.npz",
+            ["a sequential network of crnn", "part         GRU(", "Dense(", "parameters   143"],
+        ),
         ("categories.npz", ["a network of crnn", "categorical=True"]),
         ("text.npz", ["a text model of crnn", "vocabulary   5: ' Tbeo'", "hidden_size=2"]),
         ("nameless.npz", ["a forecaster of crnn", "recipe       ", "needs        "]),
