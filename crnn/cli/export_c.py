@@ -26,7 +26,7 @@ __all__ = ["export_c"]
 def export_c(
     model: Path, output: Path, name: str | None, weights: str | None, test: bool, force: bool
 ) -> None:
-    """Write a network of `net.save` as a header in C.
+    """Write a network or a chain of `net.save` as a header in C.
 
     It needs no library, and is C99 and C++11. Its comments say how to use it.
     """
@@ -34,8 +34,6 @@ def export_c(
 
     check_output(output, inputs=(model,), is_model=True)
     net = crnn.load(model)
-    if isinstance(net, crnn.Sequential):
-        raise TypeError(f"{model}: expected an RNN, GRU or LSTM, got a Sequential")
     written = crnn.export_c(net, output, name=name, weights=weights, test=test, overwrite=force)
     click.echo(
         f"{written.path}: {written.flash} bytes of constants, {written.ram} of state, "

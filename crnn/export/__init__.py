@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from crnn import checks
 from crnn.networks import GRU, LSTM, RNN
+from crnn.sequential import Sequential
 
 __all__ = ["ExportedC", "export_c"]
 
@@ -48,7 +49,7 @@ class ExportedC(NamedTuple):
 
 
 def export_c(
-    net: RNN | GRU | LSTM,
+    net: RNN | GRU | LSTM | Sequential,
     path: str | os.PathLike[str],
     *,
     name: str | None = None,
@@ -57,13 +58,14 @@ def export_c(
     test: bool = False,
     overwrite: bool = False,
 ) -> ExportedC:
-    """Write a network as a header in C99 that is C++11, too.
+    """Write a network, or a chain, as a header in C99 that is C++11, too.
 
     It defines ``NAME_state``, ``NAME_reset(&state)`` and ``NAME_step(&state, x, y)``, which reads
     the inputs of a step and writes its outputs, in the network's dtype. With categories the second
     argument of the step is the category's number; where there is no such category it returns -1 and
     changes nothing, otherwise 0. `NAME_INPUTS` or `NAME_CATEGORIES`, `NAME_OUTPUTS`, `NAME_HIDDEN`
-    and `NAME_LAYERS` are the sizes.
+    and `NAME_LAYERS` are the sizes; those of the parts of a chain are `NAME_PART0_HIDDEN` and so
+    on.
 
     Compiled with contraction off (``-ffp-contract=off``) it gives the same bits on every machine
     whose floating-point numbers are those of IEEE 754. They are not the bits of `predict`, whose
@@ -72,7 +74,7 @@ def export_c(
 
     Parameters
     ----------
-    net : RNN, GRU or LSTM
+    net : RNN, GRU, LSTM or Sequential
         In one direction. Outputs are those after each step, with `return_sequences` or without.
     path : path-like
         Of the header. An existing file is replaced if this function has written it.
@@ -80,7 +82,7 @@ def export_c(
         What the names in the header begin with, by default the file's name without its ending.
     weights : {"bfloat16", "int8"}, optional
         What weights are kept as, by default numbers of the network's dtype: bfloat16 takes half
-        the memory of float32, int8 with a scale for each row of W_xh, W_hh and W_hy a quarter.
+        the memory of float32, int8 with a scale for each row of a matrix a quarter.
         Biases and first states keep the network's dtype, and so do all sums.
     x : array (batch, time, inputs) or (time, inputs); with categories (batch, time) or (time,)
         Data on which the outputs of the header are compared with those of the network; optional.
@@ -123,16 +125,18 @@ def export_c(
     from crnn import archive
     from crnn.export import files, programs
     from crnn.export.comparison import compare
-    from crnn.export.layout import Layout
+    from crnn.export.layout import layout_of
 
-    if not isinstance(net, (RNN, GRU, LSTM)):
-        raise TypeError(f"net: expected an RNN, GRU or LSTM of crnn, got {type(net).__name__}")
+    if not isinstance(net, (RNN, GRU, LSTM, Sequential)):
+        raise TypeError(
+            f"net: expected an RNN, GRU, LSTM or Sequential of crnn, got {type(net).__name__}"
+        )
     if weights is not None:
         checks.choice("weights", weights, ("bfloat16", "int8"))
     with_test = checks.boolean("test", test)
     replaces = checks.boolean("overwrite", overwrite)
     header, test_path, prefix = files.paths(path, name)
-    layout = Layout(net, weights)
+    layout = layout_of(net, weights)
     comparison = compare(net, layout, x) if with_test or x is not None else None
     contents: dict[str, str] = {}
     if with_test and comparison is not None:

@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from crnn.conversion import as_array
 from crnn.export import emulation
-from crnn.export.layout import Layout
+from crnn.export.layout import ChainLayout, Layout
 from crnn.networks import GRU, LSTM, RNN
+from crnn.sequential import Sequential
 
 __all__ = ["Comparison", "compare"]
 
@@ -39,14 +40,16 @@ class Comparison(NamedTuple):
     error: float
 
 
-def compare(net: RNN | GRU | LSTM, layout: Layout, x: npt.ArrayLike | None) -> Comparison:
+def compare(
+    net: RNN | GRU | LSTM | Sequential, layout: Layout | ChainLayout, x: npt.ArrayLike | None
+) -> Comparison:
     """Compute the outputs of the header for data, None: random data.
 
     Parameters
     ----------
-    net : RNN, GRU or LSTM
-    layout : Layout
-        Of the network.
+    net : RNN, GRU, LSTM or Sequential
+    layout : Layout or ChainLayout
+        Of it.
     x : array (batch, time, inputs) or (time, inputs), or without the last axis categories
 
     Returns
@@ -64,7 +67,7 @@ def compare(net: RNN | GRU | LSTM, layout: Layout, x: npt.ArrayLike | None) -> C
     elif x is None:
         x = rng.standard_normal((STEPS, net.input_size))
     data = as_array("x", x)
-    expected = net.predict(data)
+    expected: Array = net.predict(data)
     data = data.astype(np.intp if net.categorical else net.dtype)
     if data.ndim == (1 if net.categorical else 2):
         data, expected = data[None], expected[None]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crnn.export.layout import Layer, Layout, Weights
+from crnn.export.layout import ChainLayout, DenseLayout, Layer, Layout, Weights
 
-__all__ = ["run", "sigmoid", "tanh"]
+__all__ = ["exp", "run", "sigmoid", "tanh"]
 
 Array = npt.NDArray[Any]
 
@@ -68,6 +68,18 @@ def _sigmoid_float(x: Array) -> Array:
     return result
 
 
+def _exp_float(x: Array) -> Array:
+    f = np.float32
+    t = np.copysign(_at_most(np.abs(x), 87), x)
+    shifted = t * f(1.44269502) + f(12583039.0)
+    n = shifted - f(12583039.0)
+    power = _power_float(shifted)
+    r = t - n * f(0.693359375) - n * f(-2.12194442e-4)
+    rr = r * r
+    result: Array = power * (rr * _exp_tail(r, rr) + r) + power
+    return result
+
+
 def _reduced(t: Array) -> tuple[Array, Array]:
     """Return r and the power of e^t = power e^r."""
     shifted = t * 1.4426950408889634 + 6755399441056767.0
@@ -109,6 +121,18 @@ def _sigmoid_double(x: Array) -> Array:
     P, Q = _exp_rational(r)
     result: Array = (Q - P) / (power * (Q + P) + (Q - P))
     return result
+
+
+def _exp_double(x: Array) -> Array:
+    r, power = _reduced(np.copysign(_at_most(np.abs(x), 700), x))
+    P, Q = _exp_rational(r)
+    result: Array = power * ((Q + P) / (Q - P))
+    return result
+
+
+def exp(x: Array) -> Array:
+    """Return e^x as the header computes it."""
+    return _exp_float(x) if x.dtype == np.float32 else _exp_double(x)
 
 
 def tanh(x: Array) -> Array:
@@ -161,35 +185,79 @@ def _step(cell: str, layer: Layer, x: Array, state: dict[str, Array]) -> dict[st
     return {"h": tanh(sums[0]) if cell == "tanh" else _relu(sums[0])}
 
 
-def run(layout: Layout, x: Array) -> Array:
+def _softmax(a: Array) -> Array:
+    """Return the softmax of each row (B, O), its sum added up one by one."""
+    powers = exp(a - a.max(axis=1, keepdims=True))
+    total = np.zeros_like(powers[:, :1])
+    for column in range(powers.shape[1]):
+        total = total + powers[:, column : column + 1]
+    result: Array = powers / total
+    return result
+
+
+_ACTIVATIONS = {"relu": _relu, "tanh": tanh, "sigmoid": sigmoid, "softmax": _softmax}
+
+
+class _Network:
+    """A network in the middle of B sequences."""
+
+    def __init__(self, layout: Layout, B: int) -> None:
+        self._layout = layout
+        architecture = layout.architecture
+        zeros = np.zeros((architecture.num_layers, architecture.hidden_size), layout.dtype)
+        self._states = [
+            {
+                name: np.repeat(layout.first_states.get(name, zeros)[number][None], B, axis=0)
+                for name in layout.states
+            }
+            for number in range(architecture.num_layers)
+        ]
+
+    def step(self, x: Array) -> Array:
+        """Return the outputs (B, O) of a step."""
+        layout = self._layout
+        for number, layer in enumerate(layout.layers):
+            self._states[number] = _step(layout.architecture.cell, layer, x, self._states[number])
+            x = self._states[number]["h"]
+        if layout.W_hy is not None and layout.b_y is not None:
+            x = _add(np.repeat(layout.b_y[None], len(x), axis=0), layout.W_hy, x)
+        return x
+
+
+class _Dense:
+    """A dense layer."""
+
+    def __init__(self, layout: DenseLayout) -> None:
+        self._layout = layout
+
+    def step(self, x: Array) -> Array:
+        """Return the outputs (B, O) of a step."""
+        layout = self._layout
+        y = _add(np.repeat(layout.b[None], len(x), axis=0), layout.W, x)
+        return _ACTIVATIONS[layout.activation](y) if layout.activation else y
+
+
+def run(layout: Layout | ChainLayout, x: Array) -> Array:
     """Return the outputs of all steps.
 
     Parameters
     ----------
-    layout : Layout
+    layout : Layout or ChainLayout
     x : array (B, T, I) of the network's dtype, or (B, T) of category numbers
 
     Returns
     -------
     array (B, T, O)
     """
-    architecture, B = layout.architecture, len(x)
-    zeros = np.zeros((architecture.num_layers, architecture.hidden_size), layout.dtype)
-    states = [
-        {
-            name: np.repeat(layout.first_states.get(name, zeros)[number][None], B, axis=0)
-            for name in layout.states
-        }
-        for number in range(architecture.num_layers)
+    parts = [
+        _Dense(part) if isinstance(part, DenseLayout) else _Network(part, len(x))
+        for part in (layout.parts if isinstance(layout, ChainLayout) else [layout])
     ]
-    y = np.empty((B, x.shape[1], architecture.outputs), layout.dtype)
+    y = np.empty((*x.shape[:2], layout.outputs), layout.dtype)
     with np.errstate(all="ignore"):
         for t in range(x.shape[1]):
             values = x[:, t]
-            for number, layer in enumerate(layout.layers):
-                states[number] = _step(architecture.cell, layer, values, states[number])
-                values = states[number]["h"]
-            if layout.W_hy is not None and layout.b_y is not None:
-                values = _add(np.repeat(layout.b_y[None], B, axis=0), layout.W_hy, values)
+            for part in parts:
+                values = part.step(values)
             y[:, t] = values
     return y

@@ -1,4 +1,4 @@
-"""The arrays of the header: the weights of a network, rounded, and in the order that steps read.
+"""The arrays of the header: the weights, rounded, and in the order that steps read.
 
 Units are innermost. For each panel of `units` units and each input there are the weights of its
 sums side by side, so that a vector of sums takes one load for each input.
@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from crnn.dense import Dense
 from crnn.networks import GRU, LSTM, RNN
+from crnn.sequential import Sequential
 
-__all__ = ["CELLS", "Cell", "Layer", "Layout", "Weights"]
+__all__ = ["CELLS", "Cell", "ChainLayout", "DenseLayout", "Layer", "Layout", "Weights", "layout_of"]
 
 Array = npt.NDArray[Any]
 
@@ -82,8 +84,86 @@ class Layer(NamedTuple):
         return len(self.b) - len(self.W_h)
 
 
-class Layout:
-    """The constants of a header.
+class _Constants:
+    """What the layouts of all parts have: the types of the numbers, and their size.
+
+    Attributes
+    ----------
+    inputs, outputs : int
+        Inputs are features or, where `categorical`, categories.
+    categorical : bool
+    activations : set of str
+        The functions that steps call.
+    width : int
+        The most sums that are added up side by side.
+    description : str
+    """
+
+    inputs: int
+    outputs: int
+    categorical: bool
+    activations: set[str]
+    width: int
+    description: str
+
+    def __init__(self, dtype: np.dtype[Any], weights: str | None) -> None:
+        self.dtype, self.kind = dtype, weights
+
+    @property
+    def stored_type(self) -> str:
+        """The type of weights in C."""
+        return {None: self.c_type, "bfloat16": "unsigned short", "int8": "signed char"}[self.kind]
+
+    @property
+    def c_type(self) -> str:
+        """The type of all other numbers in C."""
+        return "float" if self.dtype.itemsize == 4 else "double"
+
+    def arrays(self) -> Iterator[tuple[str, str, Array]]:
+        """Yield type, name and numbers of each constant array, in the order of the header."""
+        raise NotImplementedError
+
+    @property
+    def flash(self) -> int:
+        """Bytes of all constants."""
+        return sum(numbers.nbytes for _, _, numbers in self.arrays())
+
+    def _output_arrays(
+        self, W: Weights, b: Array, units: int, names: tuple[str, str]
+    ) -> Iterator[tuple[str, str, Array]]:
+        """Yield the arrays of a product, in panels of so many outputs."""
+        parts = [W.stored[start : start + units].T.ravel() for start in range(0, len(b), units)]
+        yield self.stored_type, names[0], np.concatenate(parts)
+        if W.scales is not None:
+            yield self.c_type, f"{names[0]}_scales", W.scales
+        yield self.c_type, names[1], b
+
+    def _weights(self, name: str, matrix: Array) -> Weights:
+        """Return a matrix as it is kept."""
+        if self.kind is None:
+            stored = matrix.copy()
+            return Weights(stored, None, stored)
+        if self.kind == "int8":
+            largest = np.abs(matrix).max(axis=1, initial=0)
+            scales = (largest / 127).astype(self.dtype)
+            divisors = np.where(scales > 0, scales, 1).astype(self.dtype)
+            stored = np.clip(np.rint(matrix / divisors[:, None]), -127, 127).astype(np.int8)
+            return Weights(stored, scales, stored.astype(self.dtype))
+        with np.errstate(over="ignore"):
+            bits = np.ascontiguousarray(matrix, np.float32).view(np.uint32)
+        # To the nearest, and to the even one of two; beyond the largest it becomes infinity.
+        stored = ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+        values = (stored.astype(np.uint32) << 16).view(np.float32).astype(self.dtype)
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"weights: expected numbers that bfloat16 can hold, got {np.abs(matrix).max():g} "
+                f"in {name}"
+            )
+        return Weights(stored, None, values)
+
+
+class Layout(_Constants):
+    """The constants of a network.
 
     Parameters
     ----------
@@ -98,6 +178,7 @@ class Layout:
     """
 
     def __init__(self, net: RNN | GRU | LSTM, weights: str | None) -> None:
+        super().__init__(net.dtype, weights)
         architecture = net.architecture
         if net.bidirectional:
             raise ValueError(
@@ -107,8 +188,10 @@ class Layout:
         for name, values in net.params.items():
             if not np.isfinite(values).all():
                 raise ValueError(f"net: expected finite parameters, got NaN or infinity in {name}")
-        self.architecture, self.dtype, self.kind = architecture, net.dtype, weights
-        self.description = repr(net)
+        self.architecture, self.description = architecture, repr(net)
+        self.inputs, self.outputs = net.input_size, architecture.outputs
+        self.categorical = net.categorical
+        self.activations = {"relu"} if architecture.cell == "relu" else {"sigmoid", "tanh"}
         self.cell = CELLS[architecture.cell]
         self.states = ("h", "c")[: architecture.cell_row.state_blocks]
         panel = PANEL_BYTES // self.dtype.itemsize
@@ -143,39 +226,6 @@ class Layout:
             blocks("W_hh", cell.of_q),
         )
 
-    def _weights(self, name: str, matrix: Array) -> Weights:
-        """Return a matrix as it is kept."""
-        if self.kind is None:
-            stored = matrix.copy()
-            return Weights(stored, None, stored)
-        if self.kind == "int8":
-            largest = np.abs(matrix).max(axis=1, initial=0)
-            scales = (largest / 127).astype(self.dtype)
-            divisors = np.where(scales > 0, scales, 1).astype(self.dtype)
-            stored = np.clip(np.rint(matrix / divisors[:, None]), -127, 127).astype(np.int8)
-            return Weights(stored, scales, stored.astype(self.dtype))
-        with np.errstate(over="ignore"):
-            bits = np.ascontiguousarray(matrix, np.float32).view(np.uint32)
-        # To the nearest, and to the even one of two; beyond the largest it becomes infinity.
-        stored = ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
-        values = (stored.astype(np.uint32) << 16).view(np.float32).astype(self.dtype)
-        if not np.isfinite(values).all():
-            raise ValueError(
-                f"weights: expected numbers that bfloat16 can hold, got {np.abs(matrix).max():g} "
-                f"in {name}"
-            )
-        return Weights(stored, None, values)
-
-    @property
-    def stored_type(self) -> str:
-        """The type of weights in C."""
-        return {None: self.c_type, "bfloat16": "unsigned short", "int8": "signed char"}[self.kind]
-
-    @property
-    def c_type(self) -> str:
-        """The type of all other numbers in C."""
-        return "float" if self.dtype.itemsize == 4 else "double"
-
     def arrays(self) -> Iterator[tuple[str, str, Array]]:
         """Yield type, name and numbers of each constant array, in the order of the header."""
         for number, layer in enumerate(self.layers):
@@ -184,14 +234,8 @@ class Layout:
                 yield self.c_type, f"net_scales_{number}", self._scales(layer)
             yield self.c_type, f"net_b_{number}", self._by_panel(layer.b)
         if self.W_hy is not None and self.b_y is not None:
-            parts = [
-                self.W_hy.stored[start : start + self.output_units].T.ravel()
-                for start in range(0, len(self.b_y), self.output_units)
-            ]
-            yield self.stored_type, "net_W_hy", np.concatenate(parts)
-            if self.W_hy.scales is not None:
-                yield self.c_type, "net_W_hy_scales", self.W_hy.scales
-            yield self.c_type, "net_b_y", self.b_y
+            names = ("net_W_hy", "net_b_y")
+            yield from self._output_arrays(self.W_hy, self.b_y, self.output_units, names)
         for name, values in self.first_states.items():
             yield self.c_type, f"net_{name}0", values
 
@@ -229,11 +273,6 @@ class Layout:
         return np.concatenate(parts)
 
     @property
-    def flash(self) -> int:
-        """Bytes of all constants."""
-        return sum(numbers.nbytes for _, _, numbers in self.arrays())
-
-    @property
     def ram(self) -> int:
         """Bytes of a state."""
         architecture = self.architecture
@@ -241,8 +280,112 @@ class Layout:
         return numbers * self.dtype.itemsize
 
     @property
-    def stack(self) -> int:
-        """Bytes of the arrays of a step."""
+    def own_stack(self) -> int:
+        """Bytes of the arrays of a step, without those of sums side by side."""
         sums = self.units * len(self.cell.biases)
         vectors = self.cell.vectors * self.architecture.hidden_size
-        return (vectors + sums + self.width) * self.dtype.itemsize
+        return (vectors + sums) * self.dtype.itemsize
+
+    @property
+    def stack(self) -> int:
+        """Bytes of the arrays of a step."""
+        return self.own_stack + self.width * self.dtype.itemsize
+
+
+class DenseLayout(_Constants):
+    """The constants of a dense layer.
+
+    Parameters
+    ----------
+    layer : Dense
+    weights : str or None
+        As of `Layout`.
+    """
+
+    def __init__(self, layer: Dense, weights: str | None) -> None:
+        super().__init__(layer.dtype, weights)
+        self.description = repr(layer)
+        self.inputs, self.outputs, self.categorical = layer.input_size, layer.output_size, False
+        self.activation = layer.activation
+        self.activations = {layer.activation} if layer.activation else set()
+        self.W, self.b = self._weights("weight", layer.weight), layer.bias
+        self.output_units = _even_share(layer.output_size, PANEL_BYTES // self.dtype.itemsize)
+        self.width = self.output_units
+
+    def arrays(self) -> Iterator[tuple[str, str, Array]]:
+        """Yield type, name and numbers of each constant array, in the order of the header."""
+        return self._output_arrays(self.W, self.b, self.output_units, ("net_W_y", "net_b_y"))
+
+
+class ChainLayout(_Constants):
+    """The constants of a chain.
+
+    Parameters
+    ----------
+    net : Sequential
+    weights : str or None
+        As of `Layout`.
+
+    Raises
+    ------
+    ValueError
+        A part cannot be exported.
+    """
+
+    def __init__(self, net: Sequential, weights: str | None) -> None:
+        super().__init__(net.dtype, weights)
+        self.parts: list[Layout | DenseLayout] = []
+        for number, part in enumerate(net.parts):
+            try:
+                self.parts.append(
+                    DenseLayout(part, weights) if isinstance(part, Dense) else Layout(part, weights)
+                )
+            except ValueError as error:
+                raise ValueError(f"parts[{number}]: {error}") from None
+        self.description = f"Sequential of {len(net)} parts"
+        self.inputs, self.outputs = net.input_size, net.output_size
+        self.categorical = net.categorical
+        self.activations = set[str]().union(*(part.activations for part in self.parts))
+        self.width = max(part.width for part in self.parts)
+
+    def arrays(self) -> Iterator[tuple[str, str, Array]]:
+        """Yield type, name and numbers of each constant array of each part."""
+        for part in self.parts:
+            yield from part.arrays()
+
+    @property
+    def networks(self) -> list[Layout]:
+        """The layouts of the networks among the parts."""
+        return [part for part in self.parts if isinstance(part, Layout)]
+
+    @property
+    def ram(self) -> int:
+        """Bytes of a state."""
+        return sum(part.ram for part in self.networks)
+
+    @property
+    def stack(self) -> int:
+        """Bytes of the arrays of a step."""
+        numbers = self.width + sum(part.outputs for part in self.parts[:-1])
+        return numbers * self.dtype.itemsize + max(part.own_stack for part in self.networks)
+
+
+def layout_of(net: RNN | GRU | LSTM | Sequential, weights: str | None) -> Layout | ChainLayout:
+    """Return the layout of a network or a chain.
+
+    Parameters
+    ----------
+    net : RNN, GRU, LSTM or Sequential
+    weights : str or None
+        As of `Layout`.
+
+    Returns
+    -------
+    Layout or ChainLayout
+
+    Raises
+    ------
+    ValueError
+        It cannot be exported.
+    """
+    return ChainLayout(net, weights) if isinstance(net, Sequential) else Layout(net, weights)

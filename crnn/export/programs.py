@@ -15,37 +15,48 @@ import numpy.typing as npt
 from crnn import __version__
 from crnn.export.comparison import Comparison
 from crnn.export.files import MARK
-from crnn.export.layout import Layout
+from crnn.export.layout import ChainLayout, DenseLayout, Layout
 
 __all__ = ["header", "test"]
 
 PIECES = Path(__file__).parent / "c"
+RESET = "/* The state that sequences start from */\nstatic inline void net_reset(net_state *state)"
+# In a header of several parts all other names are those of one part.
+OF_ALL_PARTS = {
+    *("NET_ALIGNED", "NET_EXACT", "NET_WIDTH", "net_add", "net_sigmoid", "net_softmax"),
+    *("net_tanh", "net_weight"),
+}
 DIGITS = {"float": 9, "double": 17}
 # How far outputs may be from the expected ones, as a share of the largest, where the compiler
 # contracts products and sums.
 TOLERANCES = {"float": 1e-5, "double": 1e-13}
 
 
-def header(layout: Layout, prefix: str, comparison: Comparison | None) -> str:
+def header(layout: Layout | ChainLayout, prefix: str, comparison: Comparison | None) -> str:
     """Return the header's text; with the error of a comparison."""
     parts = [
         _about(layout, comparison),
         _piece("head.h").replace("WIDER", {"float": "1", "double": "2"}[layout.c_type]),
-        _sizes(layout),
-        _state(layout),
-        *_constants(layout),
-        *_arithmetic(layout),
-        *_functions(layout),
-        "#ifdef __cplusplus\n}\n#endif\n#endif\n",
     ]
+    if isinstance(layout, ChainLayout):
+        parts += _chain(layout)
+    else:
+        parts += [
+            _sizes(layout) + _width(layout),
+            _state(layout) + "\n" + _weight_type(layout),
+            *_constants(layout),
+            *_arithmetic(layout),
+            *_functions(layout),
+        ]
+    parts.append("#ifdef __cplusplus\n}\n#endif\n#endif\n")
     return _finished("\n".join(parts), layout, prefix)
 
 
-def test(layout: Layout, prefix: str, path: str, comparison: Comparison) -> str:
+def test(layout: Layout | ChainLayout, prefix: str, path: str, comparison: Comparison) -> str:
     """Return the text of the test, which includes the header at the path."""
-    architecture, c_type = layout.architecture, layout.c_type
+    c_type = layout.c_type
     outputs = _array(f"static const {c_type} expected[STEPS][NET_OUTPUTS]", comparison.y, c_type)
-    if architecture.categorical:
+    if layout.categorical:
         inputs = _array("static const int inputs[STEPS]", comparison.x, "int")
         step = (
             "if (net_step(&state, -1, y) != -1 || net_step(&state, NET_CATEGORIES, y) != -1)\n"
@@ -81,7 +92,7 @@ def _with_words(text: str, words: dict[str, str]) -> str:
     return re.sub(rf"\b({'|'.join(words)})\b", lambda match: words[match[1]], text)
 
 
-def _finished(text: str, layout: Layout, prefix: str) -> str:
+def _finished(text: str, layout: Layout | ChainLayout, prefix: str) -> str:
     """Return a text with the names and types of a header."""
     with_scales = layout.kind == "int8"
     text = re.sub(r"SCALED\(([^()]*)\) ?", lambda m: f"{m[1]} " if with_scales else "", text)
@@ -90,15 +101,14 @@ def _finished(text: str, layout: Layout, prefix: str) -> str:
     return re.sub(r"\breal\b", layout.c_type, text)
 
 
-def _about(layout: Layout, comparison: Comparison | None) -> str:
+def _about(layout: Layout | ChainLayout, comparison: Comparison | None) -> str:
     """Return the comment at the head."""
     kind = {None: f"{layout.c_type} numbers", "bfloat16": "bfloat16", "int8": "int8"}[layout.kind]
-    description = re.sub(r", implementation='\w+'", "", layout.description)
-    categorical = layout.architecture.categorical
+    categorical = layout.categorical
     inputs = "int x; real" if categorical else "real x[NET_INPUTS],"
     use = ["net_state state;", f"{inputs} y[NET_OUTPUTS];", "net_reset(&state);"]
     use.append("net_step(&state, x, y);")
-    paragraphs = [description, "\n".join(f"    {line}" for line in use)]
+    paragraphs = [_described(layout), "\n".join(f"    {line}" for line in use)]
     if categorical:
         paragraphs.append(
             "x is the number of a category, from 0 to NET_CATEGORIES - 1. For another number "
@@ -131,23 +141,102 @@ def _about(layout: Layout, comparison: Comparison | None) -> str:
     return f"{MARK}, crnn {__version__}.\n\n{body} */"
 
 
-def _sizes(layout: Layout) -> str:
-    architecture = layout.architecture
-    first = "NET_CATEGORIES" if architecture.categorical else "NET_INPUTS"
+def _described(layout: Layout | DenseLayout | ChainLayout) -> str:
+    return re.sub(r", implementation='\w+'", "", layout.description)
+
+
+def _sizes(layout: Layout | DenseLayout | ChainLayout) -> str:
+    """Return the definitions of the sizes, without the width of sums."""
     sizes = {
-        first: architecture.input_size,
-        "NET_OUTPUTS": architecture.outputs,
-        "NET_HIDDEN": architecture.hidden_size,
-        "NET_LAYERS": architecture.num_layers,
+        "NET_CATEGORIES" if layout.categorical else "NET_INPUTS": layout.inputs,
+        "NET_OUTPUTS": layout.outputs,
     }
-    defined = "".join(f"#define {name} {size}\n" for name, size in sizes.items())
-    own = f"#define NET_UNITS {layout.units}\n"
-    if layout.output_units:
-        own += f"#define NET_OUTPUT_UNITS {layout.output_units}\n"
-    own += f"#define NET_WIDTH {layout.width}\n"
+    own = {}
+    if isinstance(layout, Layout):
+        sizes["NET_HIDDEN"] = layout.architecture.hidden_size
+        sizes["NET_LAYERS"] = layout.architecture.num_layers
+        own["NET_UNITS"] = layout.units
+    if not isinstance(layout, ChainLayout) and layout.output_units:
+        own["NET_OUTPUT_UNITS"] = layout.output_units
     return (
-        f"{defined}\n/* Units, outputs and sums of a panel: what is added up side by side */\n{own}"
+        f"{_defined(sizes)}\n"
+        f"/* Units, outputs and sums of a panel: what is added up side by side */\n{_defined(own)}"
     )
+
+
+def _defined(sizes: dict[str, int]) -> str:
+    return "".join(f"#define {name} {size}\n" for name, size in sizes.items())
+
+
+def _width(layout: Layout | ChainLayout) -> str:
+    return _defined({"NET_WIDTH": layout.width})
+
+
+def _weight_type(layout: Layout | ChainLayout) -> str:
+    return f"typedef {layout.stored_type} net_weight;\n"
+
+
+def _chain(layout: ChainLayout) -> list[str]:
+    """Return what a header of several parts has between its beginning and its end."""
+    texts = [_sizes(layout) + _width(layout), _weight_type(layout), *_arithmetic(layout)]
+    for number, part in enumerate(layout.parts):
+        texts.append(
+            textwrap.fill(f"/* Part {number}: {_described(part)} */", 100, subsequent_indent="   ")
+        )
+        if isinstance(part, DenseLayout):
+            of_part = [_sizes(part), *_constants(part), _dense(part)]
+        else:
+            of_part = [_sizes(part), _state(part), *_constants(part), *_functions(part)]
+        texts += [_of_part(text, number) for text in of_part]
+    return [*texts, *_chain_functions(layout)]
+
+
+def _of_part(text: str, number: int) -> str:
+    """Return a text with the names of one part."""
+
+    def name(match: re.Match[str]) -> str:
+        if match[0] in OF_ALL_PARTS:
+            return match[0]
+        return f"{match[1]}_{'part' if match[1] == 'net' else 'PART'}{number}_{match[2]}"
+
+    return re.sub(r"\b(net|NET)_(\w+)", name, text)
+
+
+def _dense(layout: DenseLayout) -> str:
+    """Return the step of a dense layer: the product of an output layer, and the activation."""
+    words = {"net_output": "net_step", "h": "x", "NET_HIDDEN": "NET_INPUTS"}
+    words |= {"net_W_hy": "net_W_y", "net_W_hy_scales": "net_W_y_scales"}
+    text = _with_words(_piece("output.h"), words).removesuffix("}\n")
+    if layout.activation == "softmax":
+        text += "    net_softmax(NET_OUTPUTS, y);\n"
+    elif layout.activation is not None:
+        is_relu = layout.activation == "relu"
+        value = "y[o] < 0 ? 0 : y[o]" if is_relu else f"net_{layout.activation}(y[o])"
+        text += f"    for (o = 0; o < NET_OUTPUTS; ++o)\n        y[o] = {value};\n"
+    return text + "}\n"
+
+
+def _chain_functions(layout: ChainLayout) -> list[str]:
+    """Return the state of all parts, and the functions for users."""
+    numbers = [n for n, part in enumerate(layout.parts) if isinstance(part, Layout)]
+    members = "".join(f"    net_part{n}_state part{n};\n" for n in numbers)
+    resets = "".join(f"    net_part{n}_reset(&state->part{n});\n" for n in numbers)
+    last = len(layout.parts) - 1
+    buffers = "".join(f"    real of_part{n}[NET_PART{n}_OUTPUTS];\n" for n in range(last))
+    steps = ""
+    for n, part in enumerate(layout.parts):
+        state = f"&state->part{n}, " if n in numbers else ""
+        read, written = f"of_part{n - 1}" if n else "x", f"of_part{n}" if n < last else "y"
+        call = f"net_part{n}_step({state}{read}, {written})"
+        refused = f"    if ({call} != 0)\n        return -1;\n"
+        steps += refused if part.categorical else f"    {call};\n"
+    if layout.categorical:
+        steps += "    return 0;\n"
+    return [
+        f"/* The states of the parts */\ntypedef struct {{\n{members}}} net_state;\n",
+        f"{RESET} {{\n{resets}}}\n",
+        f"{_step_declared(layout)} {{\n{buffers}{steps}}}\n",
+    ]
 
 
 def _state(layout: Layout) -> str:
@@ -155,12 +244,11 @@ def _state(layout: Layout) -> str:
     members = ", ".join(f"{name}[NET_LAYERS][NET_HIDDEN]" for name in layout.states)
     return (
         f"/* h: the states of the units{meaning} */\n"
-        f"typedef struct {{\n    real {members};\n}} net_state;\n\n"
-        f"typedef {layout.stored_type} net_weight;\n"
+        f"typedef struct {{\n    real {members};\n}} net_state;\n"
     )
 
 
-def _constants(layout: Layout) -> list[str]:
+def _constants(layout: Layout | DenseLayout) -> list[str]:
     """Return the definitions of all constant arrays."""
     parts = []
     for c_type, name, numbers in layout.arrays():
@@ -171,17 +259,19 @@ def _constants(layout: Layout) -> list[str]:
     return parts
 
 
-def _arithmetic(layout: Layout) -> list[str]:
+def _arithmetic(layout: Layout | ChainLayout) -> list[str]:
     """Return the functions that all layers use."""
     parts = []
     needs_u32 = layout.c_type == "float" or layout.kind == "bfloat16"
-    activation = layout.architecture.cell != "relu"
+    activation = bool(layout.activations - {"relu"})
     if layout.kind == "bfloat16" or (needs_u32 and activation):
         parts.append(_piece("u32.h"))
     if layout.c_type == "double" and activation:
         parts.append(_piece("u64.h"))
     if activation:
         parts.append(_piece(f"{layout.c_type}.h"))
+    if "softmax" in layout.activations:
+        parts += [_piece(f"exp_{layout.c_type}.h"), _piece("softmax.h")]
     widened = r"\1"
     if layout.kind == "bfloat16":
         parts.append(_piece("bfloat16.h"))
@@ -223,10 +313,7 @@ def _reset(layout: Layout) -> str:
         for name in layout.first_states
     ]
     body = "".join(lines) or "    memset(state, 0, sizeof *state);\n"
-    return (
-        "/* The state that sequences start from */\n"
-        f"static inline void net_reset(net_state *state) {{\n{body}}}\n"
-    )
+    return f"{RESET} {{\n{body}}}\n"
 
 
 def _step(layout: Layout) -> str:
@@ -253,14 +340,18 @@ def _step(layout: Layout) -> str:
         lines.append(f"    net_output(state->h[{last}], y);\n")
     else:
         lines.append(f"    memcpy(y, state->h[{last}], sizeof state->h[{last}]);\n")
-    x = "int x" if categorical else "const real *x"
-    returned = "int" if categorical else "void"
     if categorical:
         lines.append("    return 0;\n")
-    body = "".join(lines)
+    return f"{_step_declared(layout)} {{\n{''.join(lines)}}}\n"
+
+
+def _step_declared(layout: Layout | ChainLayout) -> str:
+    """Return the head of the step."""
+    x = "int x" if layout.categorical else "const real *x"
+    returned = "int" if layout.categorical else "void"
     return (
         "/* Read the inputs of a step, move the state on, write the outputs */\n"
-        f"static inline {returned} net_step(net_state *state, {x}, real *y) {{\n{body}}}\n"
+        f"static inline {returned} net_step(net_state *state, {x}, real *y)"
     )
 
 

@@ -88,6 +88,97 @@ def test_programs_have_the_bits_of_the_emulation(
     assert done.returncode == 0
 
 
+def dense(I, O, activation, dtype):
+    rng = np.random.default_rng(O)
+    return crnn.Dense(rng.normal(size=(O, I)) / 2, rng.normal(size=O), activation, dtype)
+
+
+def chain(cells, activations, dtype, sizes=(3, 5, 13, 70, 4, 6, 9), **of_first):
+    """Dense layers with a network of a cell between any two; None: none there."""
+    parts = []
+    for number, activation in enumerate(activations):
+        if activation != "none":
+            parts.append(dense(sizes[2 * number], sizes[2 * number + 1], activation, dtype))
+        if number < len(cells):
+            settings = CELLS[cells[number]] | (of_first if number == 0 else {})
+            I, H = sizes[2 * number + 1], sizes[2 * number + 2]
+            parts.append(network(I, H, None, dtype=dtype, seed=number, **settings))
+    return crnn.Sequential(parts)
+
+
+# Dense before, between and behind networks, or "none" before; every cell and activation
+CHAINS = [
+    (["gru", "lstm"], ["tanh", "relu", "softmax"], "float32", "gcc", "C99", None, {}),
+    (["gru", "lstm"], ["sigmoid", None, "softmax"], "float64", "clang", "C++11", None, {}),
+    (["tanh", "gru reset before", "relu"], [None, "tanh", "sigmoid"], "float32", "clang", "C99",
+     "int8", {"trainable_h0": True, "num_layers": 2}),
+    (["gru reset before", "tanh"], ["none", "softmax", "tanh"], "float64", "gcc", "C++11",
+     "bfloat16", {"categorical": True}),
+    (["relu"], ["relu", "softmax"], "float64", "gcc", "C99", "int8", {}),
+    (["relu"], ["relu", "relu"], "float32", "clang", "C++11", "bfloat16", {}),
+    (["lstm"], ["none", "sigmoid"], "float32", "gcc", "C99", None,
+     {"categorical": True, "num_layers": 2}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("of_cells", "activations", "dtype", "compiler", "language", "weights", "of_first"), CHAINS
+)
+def test_chains(tmp_path, of_cells, activations, dtype, compiler, language, weights, of_first):
+    net = chain(of_cells, activations, dtype, **of_first)
+    rng = np.random.default_rng(3)
+    x = rng.integers(5, size=(2, 70)) if net.categorical else rng.normal(size=(2, 70, 3))
+    header = tmp_path / "net_real.h"
+    exported = crnn.export_c(net, header, weights=weights, test=True, x=x)
+    assert exported.error < {None: CLOSE[dtype], "bfloat16": 0.03, "int8": 0.05}[weights]
+    if weights is None:
+        numbers = sum(part.weight.size + part.bias.size if isinstance(part, crnn.Dense)
+                      else part.flat_params.size for part in net)  # fmt: skip
+        assert exported.flash == numbers * net.dtype.itemsize
+    flags = ["-ffp-contract=off"]
+    program = compile_c(tmp_path, "net_real_test.c", *flags, compiler=compiler, language=language)
+    done = run(program)
+    expected = f"net_real: {128 * net.output_size} outputs, 0 with other bits, 0 beyond"
+    assert done.stdout.startswith(expected), done.stdout
+    assert done.returncode == 0
+    text = header.read_text()
+    assert f"RAM: {exported.ram} bytes" in text
+    (tmp_path / "size.c").write_text(
+        '#include <stdio.h>\n#include "net_real.h"\n'
+        'int main(void) {\n    printf("%d", (int)sizeof(net_real_state));\n    return 0;\n}\n'
+    )
+    if language == "C99":
+        assert run(compile_c(tmp_path, "size.c")).stdout == str(exported.ram)
+
+
+def test_the_test_finds_another_weight_of_a_chain(tmp_path):
+    net = chain(["gru", "lstm"], ["tanh", "relu", "softmax"], "float32")
+    crnn.export_c(net, tmp_path / "net.h", test=True)
+    net[1].W_hh[7, 2] += 1e-5
+    crnn.export_c(net, tmp_path / "net.h")
+    done = run(compile_c(tmp_path, "net_test.c", "-ffp-contract=off"))
+    assert done.returncode == 1
+    assert " 0 with other bits" not in done.stdout
+
+
+def test_a_chain_steps_in_place(tmp_path):
+    """x and y may be the same memory."""
+    net = crnn.Sequential([dense(2, 5, "tanh", "float64"), network(5, 3, 2, family="GRU")])
+    crnn.export_c(net, tmp_path / "net.h")
+    (tmp_path / "main.c").write_text(
+        '#include <stdio.h>\n#include "net.h"\n'
+        "int main(void) {\n    net_state state;\n    double v[2] = {0.5, -1};\n    int t;\n"
+        "    net_reset(&state);\n    for (t = 0; t < 5; ++t) {\n        net_step(&state, v, v);\n"
+        '        printf("%.17g %.17g\\n", v[0], v[1]);\n    }\n    return 0;\n}\n'
+    )
+    printed = run(compile_c(tmp_path, "main.c", "-ffp-contract=off")).stdout.split()
+    stream, v, expected = net.stream(), np.array([0.5, -1]), []
+    for _ in range(5):
+        v = stream.step(v)
+        expected += v.tolist()
+    assert np.allclose(np.array(printed, float), expected, rtol=0, atol=1e-13)
+
+
 def test_the_test_finds_another_weight(tmp_path):
     net = network(2, 4, 1, family="GRU", dtype="float32")
     crnn.export_c(net, tmp_path / "net.h", test=True)
@@ -136,6 +227,14 @@ def test_activations(dtype):
         assert error.max() <= most
         assert special[0] == 1
         assert np.isnan(special[2])
+    # That of the softmax, whose arguments are at most 0
+    negative = -abs(values[abs(values) < 80])
+    expected = np.exp(negative.astype(np.longdouble))
+    error = np.abs(emulation.exp(negative) - expected) / np.spacing(expected.astype(dtype))
+    assert error.max() <= 2
+    least = emulation.exp(np.array([-np.inf, -1000, 0], dtype))
+    assert least[0] == least[1] < 2e-38
+    assert least[2] == 1
     assert emulation.tanh(np.array([-np.inf], dtype))[0] == -1
 
 
@@ -175,7 +274,17 @@ def test_refusals_write_nothing(tmp_path):
     net = crnn.RNN(1, 2, 1)
     for arguments, error, message in (
         ((crnn.RNN(1, 2, 1, bidirectional=True), path), ValueError, "^net: .*one direction"),
-        (("net", path), TypeError, "^net: expected an RNN, GRU or LSTM"),
+        (
+            (
+                crnn.Sequential(
+                    [dense(2, 1, None, "float32"), crnn.RNN(1, 2, 1, bidirectional=True)]
+                ),
+                path,
+            ),
+            ValueError,
+            r"^parts\[1\]: net: .*one direction",
+        ),
+        (("net", path), TypeError, "^net: expected an RNN, GRU, LSTM or Sequential"),
         ((net, tmp_path / "2.h"), ValueError, r"2\.h: name: expected an identifier"),
         ((net, tmp_path / 'a".h'), ValueError, "expected an identifier"),
     ):
