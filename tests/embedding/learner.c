@@ -7,23 +7,26 @@
 
 static const crnn_api *crnn;
 
-/* block(stream, x, y, steps): x (batch, steps, inputs), y (batch, steps, outputs). */
+/* block(stream, x, y, steps, count=1): x (batch, steps, inputs), y (batch, steps, outputs); so many
+   times, until an error comes. */
 static PyObject *block(PyObject *self, PyObject *args) {
     PyObject *object;
     Py_buffer x, y;
-    Py_ssize_t steps;
+    Py_ssize_t steps, count = 1, i;
     crnn_stream *stream;
     int error = CRNN_OK;
     (void)self;
-    if (!PyArg_ParseTuple(args, "Oy*w*n", &object, &x, &y, &steps))
+    if (!PyArg_ParseTuple(args, "Oy*w*n|n", &object, &x, &y, &steps, &count))
         return NULL;
     stream = crnn->get_stream(object);
     if (stream) {
         Py_BEGIN_ALLOW_THREADS;
-        if (crnn->get_sizes(stream).itemsize == 4)
-            error = crnn->run_float(stream, steps, (const float *)x.buf, (float *)y.buf);
-        else
-            error = crnn->run_double(stream, steps, (const double *)x.buf, (double *)y.buf);
+        for (i = 0; i < count && error == CRNN_OK; ++i) {
+            if (crnn->get_sizes(stream).itemsize == 4)
+                error = crnn->run_float(stream, steps, (const float *)x.buf, (float *)y.buf);
+            else
+                error = crnn->run_double(stream, steps, (const double *)x.buf, (double *)y.buf);
+        }
         Py_END_ALLOW_THREADS;
     }
     PyBuffer_Release(&x);

@@ -1,11 +1,13 @@
-"""Proves that a step of a stream calls no allocator, takes no lock and makes no system call.
+"""Proves that streams and trainers call no allocator, take no lock and make no system call.
 
-Steps are taken from C, from Cython and from Python with `out=`, of each cell and dtype, on each
-instruction set that this processor runs. A preloaded library counts the calls to allocate and to
-lock in one step and in many: the numbers have to be equal. Then a child process, to which the
-kernel of the system allows nothing but to read, to write and to leave, takes as many steps. What
-the compiled modules call at all is listed, and what a step can reach of it is followed through the
-machine code. With --sanitizer CLANG the steps from C are taken under its RealtimeSanitizer instead.
+Steps of streams are taken from C, from Cython and from Python with `out=`, of each cell and dtype,
+on each instruction set that this processor runs; from C alone blocks, steps of categories, steps of
+optimizers, predictions of trainers and updates of streams. A preloaded library counts the calls to
+allocate and to lock in one step and in many: the numbers have to be equal. Then a child process, to
+which the kernel of the system allows nothing but to read, to write and to leave, takes as many
+steps. What the compiled modules call at all is listed, and what these functions can reach of it is
+followed through the machine code. With --sanitizer CLANG the steps of streams from C are taken
+under its RealtimeSanitizer instead.
 
 From Python this holds for steps of less than 32 768 multiply-adds. Longer ones release the GIL,
 which locks a mutex, and may use several threads. Python's own objects may come from its
@@ -44,11 +46,26 @@ CELLS = {
 # several; and units that two threads of a prediction would share. The last is for C and Cython.
 SHAPES = [(8, 32, 4, None), (3, 13, None, None), (40, 66, 3, None), (4, 12, 2, 5), (4, 256, 2, 2)]
 LONG_STEP = 32_768
+# A step of a trainer computes for a batch: 7 time steps of 3 sequences.
+TIME, BATCH = 7, 3
+OPTIMIZERS = {
+    "SGD": partial(crnn.SGD, momentum=0.5, nesterov=True),
+    "RMSprop": partial(crnn.RMSprop, momentum=0.5),
+    "AdamW": crnn.AdamW,
+}
 INSTRUCTION_SETS = ["baseline", "avx2", "avx512"]
+
+# What machine code is followed from: the functions of crnn.h in `native`, and what they call in the
+# loops.
+FROM_C = r"_(step|step_categories|run|train|train_classes|predict)_(float|double)$|update_stream$"
+FROM_NATIVE = (
+    r"_(stream_step|predict|gradient|pack_forward|place_stream|place_packed|all_finite|global_norm"
+    r"|scale|clip_value|(sgd|rmsprop|adam)_step)$"
+)
 
 # Functions outside the modules that a step may reach: they neither allocate nor lock. sched_yield
 # is for members of a team that wait for one another, and a step has a team of its own thread alone.
-ALLOWED = {"memcpy", "memset", "memmove", "sched_yield"}
+ALLOWED = {"memcpy", "memset", "memmove", "sched_yield", "exp", "log", "log1p", "pow"}
 # Members of a team that waits may ask Python for signals. It is not followed: see above.
 NOT_FOLLOWED = "ask_if_due"
 
@@ -78,16 +95,50 @@ def streams():
         yield f"{name} {dtype} {shape}", net, stream, x, stream.step(x)
 
 
+def often(call, *arguments):
+    """Return a function that makes the call so many times, and returns the sum of its codes."""
+    return lambda count: sum(call(*arguments) for _ in itertools.repeat(None, count))
+
+
+def learning_calls(learner):
+    """Yield a name and a function of a number of steps: what C calls beside steps of streams."""
+    rng = np.random.default_rng(0)
+    for (name, (family, options)), dtype in itertools.product(
+        CELLS.items(), ("float32", "float64")
+    ):
+        net = family(3, 13, 2, dtype=dtype, seed=0, implementation="native", **options)
+        x = rng.standard_normal((BATCH, TIME, 3)).astype(dtype)
+        y = rng.standard_normal((BATCH, TIME, 2)).astype(dtype)
+        classes = rng.integers(0, 2, (BATCH, TIME))
+        for optimizer, make in OPTIMIZERS.items():
+            for loss, targets in (("mse", y), ("cross_entropy", classes)):
+                trainer = net.trainer(make(1e-3), loss, 1.0, time=TIME, batch_size=BATCH)
+
+                train = partial(learner.train, trainer, x, targets)
+                yield f"{name} {dtype} {optimizer} {loss}", lambda n, train=train: train(n)[0]
+        yield f"{name} {dtype} a trainer's prediction", often(learner.predict, trainer, x, y.copy())
+        yield f"{name} {dtype} update_stream", often(learner.update, trainer, net.stream())
+        for batch in (None, BATCH):
+            deep = family(3, 13, 2, num_layers=3, dtype=dtype, seed=0, **options)
+            block = x if batch else x[:1]
+            yield (
+                f"{name} {dtype} a block of 3 layers, {batch=}",
+                partial(learner.block, deep.stream(batch), block, y.copy(), TIME),
+            )
+            one_hot = family(3, 13, 2, categorical=True, dtype=dtype, seed=0, **options)
+            yield (
+                f"{name} {dtype} categories, {batch=}",
+                often(learner.categories, one_hot.stream(batch), np.arange(3), y.copy()),
+            )
+
+
 def number_of_steps(net, steps):
     """Return fewer steps for many units, of which one takes as long as 100 others."""
     return steps if net.hidden_size < 256 else max(1, steps // 100)
 
 
-def prove_steps(steps, stepper, cython_stepper):
-    """Take the steps on the instruction set of this process; return how many cases failed."""
-    counter = ctypes.cast(ctypes.CDLL(None).calls_counted, ctypes.c_void_p).value
-    failed = count = 0
-    assert stepper.calls_in(lambda: np.empty(100_000), counter) > 0, "nothing is counted"
+def stream_steps(steps, stepper, cython_stepper):
+    """Yield a name, a function of a number of steps, and that number."""
     for name, net, stream, x, y in streams():
         from_cython = cython_stepper.repeat_float
         if net.dtype == "float64":
@@ -100,22 +151,30 @@ def prove_steps(steps, stepper, cython_stepper):
         weights += (net.output_size or 0) * net.hidden_size
         if weights * (x.size // net.input_size) < LONG_STEP:
             calls["Python"] = partial(from_python, stream, x, y)
-        n = number_of_steps(net, steps)
         for language, call in calls.items():
-            one, many = partial(call, 1), partial(call, n)
-            one()
-            moved = [stepper.calls_in(function, counter) for function in (one, many)]
-            # The planted fault: the same call with a system call after it has to be noticed.
-            noticed = stepper.confined(one, True) is False
-            confined = stepper.confined(one_then(call, n), False)
-            passed = moved[0] == moved[1] and noticed and confined is True
-            count += 1
-            if not passed:
-                failed += 1
-                print(f"FAILED: {name} from {language}: {moved} calls, {noticed=}")
+            yield f"{name} from {language}", call, number_of_steps(net, steps)
+
+
+def prove_steps(steps, stepper, cython_stepper, learner):
+    """Take the steps on the instruction set of this process; return how many cases failed."""
+    counter = ctypes.cast(ctypes.CDLL(None).calls_counted, ctypes.c_void_p).value
+    failed = count = 0
+    assert stepper.calls_in(lambda: np.empty(100_000), counter) > 0, "nothing is counted"
+    learning = ((name, call, max(1, steps // 100)) for name, call in learning_calls(learner))
+    for name, call, n in itertools.chain(stream_steps(steps, stepper, cython_stepper), learning):
+        one, many = partial(call, 1), partial(call, n)
+        assert one() in (0, None), name  # None: from Python, where errors are exceptions
+        moved = [stepper.calls_in(function, counter) for function in (one, many)]
+        # The planted fault: the same call with a system call after it has to be noticed.
+        noticed = stepper.confined(one, True) is False
+        confined = stepper.confined(one_then(call, n), False)
+        count += 1
+        if not (moved[0] == moved[1] and noticed and confined is True):
+            failed += 1
+            print(f"FAILED: {name}: {moved} calls, {noticed=}, {confined=}")
     print(
         f"{native.instruction_set}: {count - failed} of {count} cases, {steps} steps each "
-        f"({steps // 100} of 256 units)",
+        f"({steps // 100} of 256 units, blocks, trainers)",
         flush=True,
     )
     return failed
@@ -200,10 +259,10 @@ def prove_symbols(instruction_sets):
         (module,) = folder.glob(f"{name}.*.so")
         print(f"{module.name} calls beside Python: {', '.join(undefined_symbols(module))}")
         # native.pyx calls the loops by a pointer of its table, and those call by none.
-        start = "step_float|step_double" if name == "native" else "stream_step$"
+        start = FROM_C if name == "native" else FROM_NATIVE
         outside, pointers, functions = reachable(module, start)
         print(
-            f"    a step reaches {functions} functions of its own, {pointers} calls by a pointer, "
+            f"    they reach {functions} functions of its own, {pointers} calls by a pointer, "
             f"and outside {', '.join(outside) or 'none'}"
         )
         if not set(outside) <= ALLOWED or (name != "native" and pointers):
@@ -226,9 +285,10 @@ def main():
     if arguments.built:
         sys.path.insert(0, arguments.built)
         import cython_stepper
+        import learner
         import stepper
 
-        sys.exit(prove_steps(arguments.steps, stepper, cython_stepper) > 0)
+        sys.exit(prove_steps(arguments.steps, stepper, cython_stepper, learner) > 0)
     if arguments.marked:
         take_marked_steps(arguments.steps, arguments.marked == "planted")
         sys.exit()

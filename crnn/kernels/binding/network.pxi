@@ -35,19 +35,13 @@ cdef inline void place_gradients(Call* c, int dtype, void* theta, void* dtheta) 
         c.dW_hy, c.db_y = d + (<char*> c.W_hy - p), d + (<char*> c.b_y - p)
 
 
-cdef double clipped_gradient(Call* c, int dtype, void* gradients, double max_norm,
-                             double max_value, double* norm, int threads,
-                             Interrupt* interrupt) noexcept nogil:
-    """Write a flat vector of gradients, clipped, and their norm before; return the loss.
-
-    All are unspecified where the call was interrupted.
-    """
+cdef double clip_gradient(const Call* c, int dtype, void* gradients, double max_norm,
+                          double max_value, double* norm) noexcept nogil:
+    """Clip a flat vector of gradients that was computed; write its norm before, return the loss."""
     cdef Table* f = table(dtype)
     cdef Sizes s = c.sizes
     cdef Py_ssize_t n = parameter_count(s), b
     cdef double value = 0
-    memset(gradients, 0, n * itemsize(dtype))
-    run_team(threads, f.gradient, c, interrupt)
     for b in range(s.B):
         value += c.losses[b]
     norm[0] = f.global_norm(n, gradients)
@@ -58,6 +52,18 @@ cdef double clipped_gradient(Call* c, int dtype, void* gradients, double max_nor
     if c.loss == SSE:
         return value / 2
     return value / (s.B * s.T * (s.O if c.loss == MSE else 1))
+
+
+cdef double clipped_gradient(Call* c, int dtype, void* gradients, double max_norm,
+                             double max_value, double* norm, int threads,
+                             Interrupt* interrupt) noexcept nogil:
+    """Write a flat vector of gradients, clipped, and their norm before; return the loss.
+
+    All are unspecified where the call was interrupted.
+    """
+    memset(gradients, 0, parameter_count(c.sizes) * itemsize(dtype))
+    run_team(threads, table(dtype).gradient, c, interrupt)
+    return clip_gradient(c, dtype, gradients, max_norm, max_value, norm)
 
 
 cdef bint read_targets(Call* c, int dtype, y, loss, const Py_ssize_t* rows,

@@ -28,20 +28,23 @@ cdef int train_alone(TrainerData* data, int dtype, bint is_classes, const void* 
     """
     cdef int error = enter(&data.busy, data.dtype, dtype)
     cdef Sizes s
+    cdef Py_ssize_t n
     if error:
         return error
     s = data.call.sizes
+    n = parameter_count(s)
     if is_classes != (data.call.loss == CROSS_ENTROPY):
         return leave(&data.busy, CRNN_WRONG_VALUE)
     if is_classes and not all_below(<const Py_ssize_t*> y, s.B * s.T, s.O):
         return leave(&data.busy, CRNN_WRONG_VALUE)
     data.call.x.data, data.call.targets = <void*> x, y
-    loss[0] = clipped_gradient(&data.call, dtype, data.gradient, data.max_norm, data.max_value,
-                               norm, 1, NULL)
+    memset(data.gradient, 0, n * itemsize(dtype))
+    run_alone(table(dtype).gradient, &data.call)
+    loss[0] = clip_gradient(&data.call, dtype, data.gradient, data.max_norm, data.max_value, norm)
     if not (isfinite(loss[0]) and isfinite(norm[0])):
         return leave(&data.busy, CRNN_NOT_FINITE)
-    if not take_step(&data.optimizer, dtype, parameter_count(s), data.parameters, data.gradient,
-                     data.steps[0] + 1, data.lr):
+    if not take_step(&data.optimizer, dtype, n, data.parameters, data.gradient, data.steps[0] + 1,
+                     data.lr):
         return leave(&data.busy, CRNN_NOT_FINITE)
     data.steps[0] += 1
     return leave(&data.busy, CRNN_OK)
@@ -58,7 +61,7 @@ cdef int predict_alone(TrainerData* data, int dtype, const void* x, void* y) noe
     c.x.data, c.y.data = <void*> x, y
     c.y.per_sequence, c.y.per_step = c.sizes.T * c.sizes.O, c.sizes.O
     place_parameters(&c, dtype, data.parameters)
-    run_team(1, table(dtype).predict, &c, NULL)
+    run_alone(table(dtype).predict, &c)
     return leave(&data.busy, CRNN_OK)
 
 
