@@ -1,9 +1,11 @@
-"""The time of one step of a stream from C, Cython and Python: `python -m benchmarks.speed.steps`.
+"""The time of a step of a stream, and of learning: `python -m benchmarks.speed.steps`.
 
 The networks are in float32, with an output and no batch. From C and Cython a sample is the mean of
 100 steps; from Python it is one step, with the time of the clock in it. "header" is a header of
-`crnn.export_c`, compiled with ``-O3 -march=native -ffp-contract=off``. Needs Cython, setuptools and
-a C compiler.
+`crnn.export_c`, compiled with ``-O3 -march=native -ffp-contract=off``. "learning" is what an
+adaptive controller does at each sample, from Cython: a step of the stream, a step of Adam on a
+window of so many steps, clipped by the norm, and the new parameters for the stream. Needs Cython,
+setuptools and a C compiler.
 """
 
 import argparse
@@ -27,6 +29,7 @@ import crnn
 SOURCE = Path(__file__).with_suffix(".pyx")
 SIZES = ((1, 8, 1), (8, 8, 4), (1, 32, 1), (8, 32, 4), (8, 64, 4))  # I, H, O
 FAMILIES = {"RNN": crnn.RNN, "GRU": crnn.GRU, "LSTM": crnn.LSTM}
+WINDOWS = (1, 10, 50)
 SAMPLES = 20_000
 
 BUILD = """
@@ -108,13 +111,13 @@ def from_python(step: Callable[[], object], samples: np.ndarray) -> None:
         samples[i] = clock() - start
 
 
-def main() -> None:
-    """Print a table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.steps", description=__doc__)
-    parser.add_argument("--samples", type=int, default=SAMPLES)
-    samples = np.empty(parser.parse_args().samples)
-    steps = compiled_steps()
-    crnn.show_config()
+def percentiles(samples: np.ndarray) -> str:
+    """Return the median, the 99th and the 99.9th percentile."""
+    return ", ".join(f"{p:.0f}" for p in np.percentile(samples, [50, 99, 99.9]))
+
+
+def print_steps(steps: Any, samples: np.ndarray) -> None:
+    """Print the table of streams."""
     print("\nnanoseconds per step: median, 99th and 99.9th percentile\n")
     print(f"{'network':<8}{'I, H, O':>10}" + "".join(
         f"{name:>24}" for name in ("C", "header", "Cython", "step(x, out=y)", "step(x)")
@@ -132,9 +135,38 @@ def main() -> None:
             (from_python, functools.partial(stream.step, x)),
         ):
             fill(*arguments, samples)
-            columns.append(", ".join(f"{p:.0f}" for p in np.percentile(samples, [50, 99, 99.9])))
+            columns.append(percentiles(samples))
         line = "".join(f"{column:>24}" for column in columns)
         print(f"{name:<8}{f'{I}, {H}, {O}':>10}{line}", flush=True)
+
+
+def print_learning(steps: Any, samples: np.ndarray) -> None:
+    """Print the table of trainers."""
+    rng = np.random.default_rng(0)
+    print("\nlearning: nanoseconds per sample, by the steps of the window\n")
+    print(f"{'network':<8}{'I, H, O':>10}" + "".join(f"{window:>24}" for window in WINDOWS))
+    for (name, family), (I, H, O) in itertools.product(FAMILIES.items(), SIZES):
+        line = ""
+        for window in WINDOWS:
+            net = family(I, H, O, seed=0, implementation="native")
+            trainer = net.trainer(crnn.Adam(1e-3), clip_norm=1.0, time=window)
+            x, targets = (rng.standard_normal((window, n)).astype(np.float32) for n in (I, O))
+            steps.learn_from_cython(
+                trainer.core, net.stream(), x, targets, np.empty((1, O), np.float32), samples
+            )
+            line += f"{percentiles(samples):>24}"
+        print(f"{name:<8}{f'{I}, {H}, {O}':>10}{line}", flush=True)
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.steps", description=__doc__)
+    parser.add_argument("--samples", type=int, default=SAMPLES)
+    samples = np.empty(parser.parse_args().samples)
+    steps = compiled_steps()
+    crnn.show_config()
+    print_steps(steps, samples)
+    print_learning(steps, samples[: len(samples) // 4])
 
 
 if __name__ == "__main__":

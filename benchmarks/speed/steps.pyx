@@ -1,12 +1,12 @@
 # cython: language_level=3, boundscheck=False
-"""Timed steps of a stream, by the interface for C and by the one for Cython; without the GIL."""
+"""Timed steps of streams, from C and from Cython, and of trainers; without the GIL."""
 
 from libc.stddef cimport ptrdiff_t
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from cpython.object cimport PyObject
 
-from crnn cimport Stream
+from crnn cimport Stream, Trainer
 
 cdef extern from "crnn.h":
     ctypedef struct crnn_stream:
@@ -55,3 +55,24 @@ def from_cython(Stream stream, const float[::1] x, float[::1] y, double[::1] sam
             for _ in range(STEPS):
                 stream.step_float(&x[0], &y[0])
             samples[i] = (now() - start) / STEPS
+
+
+def learn_from_cython(Trainer trainer, Stream stream, const float[:, ::1] x,
+                      const float[:, ::1] targets, float[:, ::1] y, double[::1] samples):
+    """Fill `samples` with nanoseconds: a step of a stream, one of the optimizer, an update.
+
+    x and targets have the steps of a window, for a trainer of one sequence. All are there after as
+    before, so each sample takes the same ones.
+    """
+    cdef ptrdiff_t i
+    cdef int error = 0
+    cdef double start, loss
+    with nogil:
+        for i in range(samples.shape[0]):
+            start = now()
+            error |= stream.step_float(&x[0, 0], &y[0, 0])
+            error |= trainer.train_float(&x[0, 0], &targets[0, 0], &loss)
+            error |= trainer.update_stream(stream)
+            samples[i] = now() - start
+    if error:
+        raise RuntimeError("expected steps without an error")
