@@ -172,7 +172,7 @@ valgrind: $(VENV)/test
 	    --leak-check=no --suppressions=tests/proofs/sanitizers/valgrind.supp \
 	    $(VENV)/bin/python -m pytest --implementations=native -p no:cacheprovider $(VALGRIND_ARGS)
 
-# A step of a stream calls no allocator, takes no lock and makes no system call.
+# Streams and trainers call no allocator, take no lock and make no system call.
 # REALTIME_ARGS="--sanitizer clang": under RealtimeSanitizer, which Clang has from version 20 on.
 realtime: $(VENV)/test
 	PYTHONSAFEPATH=1 $(VENV)/bin/python tests/proofs/realtime.py $(REALTIME_ARGS)
