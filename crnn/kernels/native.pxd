@@ -1,5 +1,5 @@
 # What other Cython code may cimport: `from crnn cimport Stream, Trainer`. crnn.h says what the
-# functions do, and has the numbers that they return.
+# functions do, and has the numbers that they return. The functions at the end are for `views.pxd`.
 
 cdef class Stream:
     cdef void* data         # a crnn_stream of crnn.h
@@ -32,3 +32,24 @@ cdef class Trainer:
     cdef int predict_float(self, const float* x, float* y) noexcept nogil
     cdef int predict_double(self, const double* x, double* y) noexcept nogil
     cdef int update_stream(self, Stream stream) noexcept nogil
+
+
+cdef struct View:
+    # A C-contiguous array; axes that it does not have count 1.
+    void* data
+    Py_ssize_t[3] shape
+
+cdef Py_ssize_t view_workspace_size(int cell, Py_ssize_t T, Py_ssize_t B, Py_ssize_t I,
+                                    Py_ssize_t H, Py_ssize_t O, size_t size) noexcept nogil
+cdef int view_hidden_update(int cell, View x, View W_xh, View W_hh, View b_h, View h, View gates,
+                            View workspace, size_t size) noexcept nogil
+cdef int view_output_layer(int cell, View h, View W_hy, View b_y, View y, View workspace,
+                           size_t size) noexcept nogil
+cdef int view_bptt(int cell, View x, View h, View gates, View W_xh, View W_hh, View W_hy, View dy,
+                   View dh, View da, View dstate, View dW_xh, View dW_hh, View db_h, View dW_hy,
+                   View db_y, View dx, View workspace, size_t size) noexcept nogil
+cdef int view_loss(bint is_mean, View y_hat, View y, View dy, double* loss,
+                   size_t size) noexcept nogil
+cdef int view_clip_norm(View values, double max_norm, double* norm, size_t size) noexcept nogil
+cdef int view_sgd_step(View theta, View dtheta, View velocity, double lr, double momentum,
+                       bint nesterov, double weight_decay, size_t size) noexcept nogil

@@ -17,9 +17,10 @@ from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.math cimport INFINITY, isfinite
 from libc.string cimport memcpy, memset
 
+from crnn.kernels.cells cimport CELL_COUNT, CellKind
 from crnn.kernels.table cimport (
-    CELL_COUNT, CROSS_ENTROPY, MSE, SSE, Builds, Call, Cell, CellKind, Interrupt, Sequences, Sizes,
-    Table, Task, parameter_count, splits_units,
+    CROSS_ENTROPY, MSE, SSE, Builds, Call, Cell, Interrupt, Sequences, Sizes, Table, Task,
+    parameter_count, splits_units,
 )
 
 import numpy
@@ -234,4 +235,5 @@ include "binding/stream_data.pxi"
 include "binding/stream_block.pxi"
 include "binding/stream.pxi"
 include "binding/trainer.pxi"
+include "binding/views.pxi"
 include "binding/c_api.pxi"

@@ -4,6 +4,8 @@
 # module offers its two tables in a capsule. Arrays are untyped here, because one type of table
 # serves float32 and float64: a table's place in `Builds` says its dtype.
 
+from crnn.kernels.cells cimport CellKind
+
 cdef extern from "threads.h":
     ctypedef struct Mailbox:
         Py_ssize_t first
@@ -39,15 +41,6 @@ cdef struct Sequences:
     Py_ssize_t per_sequence
     Py_ssize_t per_step
     const Py_ssize_t* offsets
-
-cdef enum CellKind:
-    # In the order of cells.CELLS
-    TANH_CELL
-    RELU_CELL
-    GRU_CELL
-    GRU_RESET_BEFORE_CELL
-    LSTM_CELL
-    CELL_COUNT
 
 cdef struct Cell:
     # A row of cells.CELLS: how many blocks of H the arrays are made of

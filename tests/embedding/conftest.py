@@ -3,13 +3,11 @@
 The tests here are one group of pytest-xdist, so one process builds them (`--dist loadgroup`).
 """
 
-import importlib
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from steppers import build_steppers
+from steppers import build_steppers, import_from
 
 import crnn
 
@@ -22,18 +20,16 @@ def steppers(native, tmp_path_factory):
     return tuple(import_from(folder, name) for name in ("stepper", "cython_stepper"))
 
 
-def import_from(folder, name):
-    sys.path.insert(0, str(folder))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(folder))
-
-
 @pytest.fixture(scope="session")
 def learner(steppers):
     """The C extension that trains."""
     return import_from(Path(steppers[0].__file__).parent, "learner")
+
+
+@pytest.fixture(scope="session")
+def caller(steppers):
+    """The Cython extension that calls `crnn.kernels.views`."""
+    return import_from(Path(steppers[0].__file__).parent, "views_caller")
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
-"""Builds the extensions of tests/embedding as a user's own package would."""
+"""Builds the extensions of tests/embedding as a user's own package would, and imports them."""
 
+import importlib
 import shutil
 import subprocess
 import sys
@@ -26,9 +27,13 @@ setuptools.setup(
         stepper("newer.stepper", "newer"),
         stepper("learner", crnn.get_include()),
         stepper("older", "."),
-        # -O1 takes two thirds of the time to compile.
-        *cythonize(setuptools.Extension("cython_stepper", ["cython_stepper.pyx"],
-                                        extra_compile_args=["-O1"]), quiet=True),
+        # -O1 takes two thirds of the time to compile, -O0 a third.
+        *cythonize([
+            setuptools.Extension("cython_stepper", ["cython_stepper.pyx"],
+                                 extra_compile_args=["-O1"]),
+            setuptools.Extension("views_caller", ["views_caller.pyx"],
+                                 extra_compile_args=["-O0"]),
+        ], quiet=True),
     ],
     script_args=["-q", "build_ext", "--inplace"],
 )
@@ -36,14 +41,15 @@ setuptools.setup(
 
 
 def build_steppers(folder):
-    """Build `stepper`, `learner`, `cython_stepper`, and `older` for version 1, in this folder.
+    """Build the extensions of tests/embedding in this folder; `older` is one for version 1.
 
     In its folder `newer` stands `stepper` again, built with the header of a later crnn.
     """
     newer = folder / "newer"
     newer.mkdir()
     for name in (
-        "stepper.c", "learner.c", "cython_stepper.pyx", "version1/older.c", "version1/crnn.h"
+        "stepper.c", "learner.c", "cython_stepper.pyx", "views_caller.pyx", "version1/older.c",
+        "version1/crnn.h",
     ):  # fmt: skip
         shutil.copy(SOURCES / name, folder)
     shutil.copy(SOURCES / "stepper.c", newer)
@@ -55,3 +61,12 @@ def build_steppers(folder):
         [sys.executable, "-P", "-c", BUILD], cwd=folder, capture_output=True, text=True, timeout=600
     )
     assert process.returncode == 0, process.stdout + process.stderr
+
+
+def import_from(folder, name):
+    """Import a module that was built in this folder."""
+    sys.path.insert(0, str(folder))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(folder))

@@ -47,18 +47,27 @@ cdef Rows rows_of(kernel, y_hat, y, weights, dy, bint of_classes, bint is_mean) 
     return r
 
 
+cdef inline double mean_squared_error(int dtype, Py_ssize_t n, const void* y_hat, const void* y,
+                                      void* dy) noexcept nogil:
+    return table(dtype).squared_error(n, y_hat, y, 2.0 / n, dy) / n
+
+
+cdef inline double half_squared_error(int dtype, Py_ssize_t n, const void* y_hat, const void* y,
+                                      void* dy) noexcept nogil:
+    return table(dtype).squared_error(n, y_hat, y, 1, dy) / 2
+
+
 def mse(y_hat, y, weights, dy):
     cdef Rows r = rows_of("mse", y_hat, y, weights, dy, False, True)
     cdef Table* f = table(r.dtype)
-    cdef Py_ssize_t n = r.count * r.outputs
     cdef double value
     with nogil:
         if r.weights:
             value = f.weighted_squared_error(r.count, r.outputs, r.y_hat, r.y, r.weights, r.total,
-                                             2.0 / r.outputs, r.dy)
+                                             2.0 / r.outputs, r.dy) / (r.outputs * r.total)
         else:
-            value = f.squared_error(n, r.y_hat, r.y, 2.0 / n, r.dy)
-    return value / (r.outputs * r.total)
+            value = mean_squared_error(r.dtype, r.count * r.outputs, r.y_hat, r.y, r.dy)
+    return value
 
 
 def sse(y_hat, y, weights, dy):
@@ -68,10 +77,10 @@ def sse(y_hat, y, weights, dy):
     with nogil:
         if r.weights:
             value = f.weighted_squared_error(r.count, r.outputs, r.y_hat, r.y, r.weights, 1, 1,
-                                             r.dy)
+                                             r.dy) / 2
         else:
-            value = f.squared_error(r.count * r.outputs, r.y_hat, r.y, 1, r.dy)
-    return value / 2
+            value = half_squared_error(r.dtype, r.count * r.outputs, r.y_hat, r.y, r.dy)
+    return value
 
 
 cdef void take_off(Rows* r, Py_ssize_t count, Py_ssize_t size_of_y) noexcept:

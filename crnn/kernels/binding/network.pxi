@@ -44,9 +44,7 @@ cdef double clip_gradient(const Call* c, int dtype, void* gradients, double max_
     cdef double value = 0
     for b in range(s.B):
         value += c.losses[b]
-    norm[0] = f.global_norm(n, gradients)
-    if max_norm < norm[0] and isfinite(norm[0]):
-        f.scale(n, gradients, max_norm / norm[0])
+    norm[0] = clip_to_norm(dtype, n, gradients, max_norm)
     if isfinite(max_value):
         f.clip_value(n, gradients, max_value)
     if c.loss == SSE:

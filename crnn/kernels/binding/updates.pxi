@@ -28,15 +28,22 @@ def global_norm(values):
     return norm
 
 
+cdef double clip_to_norm(int dtype, Py_ssize_t n, void* values, double max_norm) noexcept nogil:
+    """Scale the values down to this norm, where theirs is larger and finite; return theirs."""
+    cdef Table* f = table(dtype)
+    cdef double norm = f.global_norm(n, values)
+    if max_norm < norm and isfinite(norm):
+        f.scale(n, values, max_norm / norm)
+    return norm
+
+
 def clip_norm(values, double max_norm):
     cdef void* data = values_of("clip_norm", values, WRITTEN)
     cdef Py_ssize_t n = length(values)
-    cdef Table* f = table(float_type(values))
+    cdef int dtype = float_type(values)
     cdef double norm
     with nogil:
-        norm = f.global_norm(n, data)
-        if max_norm < norm and isfinite(norm):
-            f.scale(n, data, max_norm / norm)
+        norm = clip_to_norm(dtype, n, data, max_norm)
     return norm
 
 

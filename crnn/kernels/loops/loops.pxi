@@ -4,14 +4,15 @@ from cpython.pycapsule cimport PyCapsule_New
 
 from libc.string cimport memset
 
+from crnn.kernels.cells cimport GRU_CELL, GRU_RESET_BEFORE_CELL, LSTM_CELL, RELU_CELL
 from crnn.kernels.table cimport (
-    CROSS_ENTROPY, GRU_CELL, GRU_RESET_BEFORE_CELL, LSTM_CELL, MSE, RELU_CELL, Builds, Call,
-    Mailbox, Packed, Sequences, Sizes, Table, Task, Team, adam_step_function, all_finite_function,
-    WORK_PER_LOOK, ask_for_rows, binary_cross_entropy_function, claim_piece, clip_value_function,
-    cross_entropy_function, did_work, finish_job, give_nothing, give_rows, global_norm_function,
-    huber_function, is_asked, is_stopped, parameter_count, place_packed_function,
-    place_stream_function, rmsprop_step_function, scale_function, sgd_step_function, size_function,
-    splits_units, squared_error_function, team_wait, was_stopped, weighted_squared_error_function,
+    CROSS_ENTROPY, MSE, WORK_PER_LOOK, Builds, Call, Mailbox, Packed, Sequences, Sizes, Table, Task,
+    Team, adam_step_function, all_finite_function, ask_for_rows, binary_cross_entropy_function,
+    claim_piece, clip_value_function, cross_entropy_function, did_work, finish_job, give_nothing,
+    give_rows, global_norm_function, huber_function, is_asked, is_stopped, parameter_count,
+    place_packed_function, place_stream_function, rmsprop_step_function, scale_function,
+    sgd_step_function, size_function, splits_units, squared_error_function, team_wait, was_stopped,
+    weighted_squared_error_function,
 )
 
 include "simd.pxi"
