@@ -54,3 +54,46 @@ def split_biases(b_h: npt.NDArray[Any], units: int) -> npt.NDArray[Any]:
     bias[0] = b_h[: 3 * units]
     bias[1, 2 * units :] = b_h[3 * units :]
     return bias
+
+
+def from_cudnn(name: str, arrays: list[npt.NDArray[Any]], kind: str) -> list[npt.NDArray[Any]]:
+    """Return the arrays of a CuDNNGRU or CuDNNLSTM layer as the GRU or LSTM layer has them.
+
+    Gate by gate the recurrent kernel is transposed, and the numbers of the kernel are those of its
+    transpose. There are two biases, side by side: an LSTM layer has their sum, a GRU layer both.
+    (`preprocess_weights_for_loading` of Keras 2 does the same.)
+
+    Parameters
+    ----------
+    name : str
+        How errors call the layer.
+    arrays : list of array
+        A kernel (inputs, gates * units), a recurrent kernel (units, gates * units) and a bias
+        (2 * gates * units,).
+    kind : {"GRU", "LSTM"}
+
+    Returns
+    -------
+    list of array
+
+    Raises
+    ------
+    ValueError
+        The arrays are others.
+    """
+    gates = 4 if kind == "LSTM" else 3
+    shapes = [array.shape for array in arrays]
+    units = shapes[1][0] if len(shapes) == 3 and len(shapes[1]) == 2 else 0
+    columns = gates * units
+    inputs = shapes[0][0] if shapes and len(shapes[0]) == 2 else 0
+    if shapes != [(inputs, columns), (units, columns), (2 * columns,)]:
+        raise ValueError(
+            f"{name}: expected a kernel (inputs, {gates}*units), a recurrent kernel (units, "
+            f"{gates}*units) and a bias ({2 * gates}*units,), got {shapes}"
+        )
+    kernels = [k.T.reshape(k.shape, order="F") for k in np.split(arrays[0], gates, axis=1)]
+    recurrent = [k.T for k in np.split(arrays[1], gates, axis=1)]
+    bias = arrays[2].reshape(2, columns)
+    if kind == "LSTM":
+        bias = bias.sum(axis=0)
+    return [np.concatenate(kernels, axis=1), np.concatenate(recurrent, axis=1), bias]

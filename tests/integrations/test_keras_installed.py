@@ -159,8 +159,29 @@ def test_layers_of_different_sizes_run_one_after_the_other(keras, assert_close):
     for layer in layers:
         fill(layer, np.random.default_rng(1))
     x = np.random.default_rng(2).standard_normal((3, 6, 5)).astype(np.float32)
-    first, rest = crnn.keras.from_model(layers[:1]), crnn.keras.from_model(layers[1:])
     expected = keras.ops.convert_to_numpy(model(x))
+    chain = crnn.keras.from_model(model)
+    assert [type(part).__name__ for part in chain] == ["LSTM", "GRU"]
+    assert_close(chain.predict(x), expected, dtype="float32")
+    first, rest = crnn.keras.from_model(layers[:1]), crnn.keras.from_model(layers[1:])
     assert_close(rest.predict(first.predict(x)), expected, dtype="float32")
-    with pytest.raises(ValueError, match="expected as many directions"):
-        crnn.keras.from_model(model)
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.filterwarnings("ignore")  # that .h5 is called legacy
+def test_files_and_dense_layers(keras, assert_close, tmp_path, suffix):
+    pytest.importorskip("h5py")
+    k = keras.layers
+    layers = [
+        k.Dense(4, activation="tanh"), k.SimpleRNN(5, activation="relu", return_sequences=True),
+        k.TimeDistributed(k.Dense(3, activation="sigmoid")), k.Dropout(0.5), k.LSTM(6),
+        k.Dense(7, activation="relu"), k.Dense(2), k.Activation("softmax"),
+    ]  # fmt: skip
+    model = keras.Sequential([keras.Input((6, 5)), *layers])
+    for layer in layers:
+        fill(layer, np.random.default_rng(1))
+    x = np.random.default_rng(2).standard_normal((3, 6, 5)).astype(np.float32)
+    model.save(tmp_path / f"model.{suffix}")
+    net = crnn.keras.load(tmp_path / f"model.{suffix}")
+    assert repr(net) == repr(crnn.keras.from_model(model))
+    assert_close(net.predict(x), keras.ops.convert_to_numpy(model(x)), dtype="float32")

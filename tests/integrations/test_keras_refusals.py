@@ -180,10 +180,6 @@ MODELS = [
         "SimpleRNN 'my_simplernn': expected activation='tanh' or 'relu', got 'linear'",
     ),
     model(
-        "two activations", simple_rnns("tanh", "relu"),
-        "SimpleRNN 'my_simplernn': expected activation='tanh', got 'relu'",
-    ),
-    model(
         "merge mode", bidirectional(lstm(), lstm(go_backwards=True), merge_mode="sum"),
         "Bidirectional 'my_bidirectional': expected merge_mode='concat', got 'sum'",
     ),
@@ -193,15 +189,17 @@ MODELS = [
     ),
     model(
         "another layer in Bidirectional", bidirectional(lstm(), stand_in("RNN")),
-        f"{NO_KERAS}SimpleRNN, GRU, LSTM, got RNN of keras_layers", TypeError,
+        f"{NO_KERAS}SimpleRNN, GRU, LSTM, CuDNNGRU, CuDNNLSTM, got RNN of keras_layers", TypeError,
     ),
     model(
-        "softmax", [lstm(), dense(activation="softmax")],
-        "Dense 'my_dense': expected activation='linear', got 'softmax'",
+        "gelu", [lstm(), dense(activation="gelu")],
+        "Dense 'my_dense': expected activation='linear' or 'relu' or 'tanh' or 'sigmoid' or "
+        "'softmax', got 'gelu'",
     ),
     model(
-        "tanh of each step", [lstm(), time_distributed(dense(activation="tanh"))],
-        "Dense 'my_dense': expected activation='linear', got 'tanh'",
+        "elu of each step", [lstm(), time_distributed(dense(activation="elu"))],
+        "Dense 'my_dense': expected activation='linear' or 'relu' or 'tanh' or 'sigmoid' or "
+        "'softmax', got 'elu'",
     ),
     model(
         "recurrent layer of each step", [lstm(), time_distributed(lstm())],
@@ -209,10 +207,16 @@ MODELS = [
     ),
     model(
         "a layer after Dense", [lstm(), dense(), lstm(UPPER)],
-        "LSTM 'my_lstm': expected no layer after Dense",
+        "parts[1]: expected input_size=2, the outputs of the part before, got 4",
     ),
     model(
-        "Dense first", [dense(), lstm()], "Dense 'my_dense': expected a recurrent layer before it",
+        "an activation after LSTM", [lstm(), stand_in("Activation", activation="relu")],
+        "Activation 'my_activation': expected a linear Dense layer before it",
+    ),
+    model(
+        "CuDNN", stand_in("CuDNNLSTM", LSTM, return_sequences=True),
+        "CuDNNLSTM 'my_cudnnlstm': expected a kernel (inputs, 4*units), a recurrent kernel (units, "
+        "4*units) and a bias (8*units,), got [(5, 16), (4, 16), (16,)]",
     ),
     model(
         "last output only, below a layer", [lstm(return_sequences=False), lstm(UPPER)],
@@ -240,7 +244,7 @@ MODELS = [
     model("a network", crnn.LSTM(2, 3), f"{NO_KERAS}...got LSTM of crnn", TypeError),
     model(
         "two cells", [lstm(), lstm(GRU)],
-        "layers[1]: expected LSTM with 4 units as before it, got GRU with 4 (make it a network...",
+        "parts[1]: expected input_size=4, the outputs of the part before, got 5",
     ),
 ]  # fmt: skip
 NETWORKS = [

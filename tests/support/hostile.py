@@ -1,5 +1,6 @@
 """Every reader of files: what it reads of honest files, of mutated ones, and what it may raise."""
 
+import gzip
 import io
 import json
 from collections.abc import Callable
@@ -26,6 +27,7 @@ except ImportError:
     click = pd = None
 
 DATA = Path(__file__).parents[1]
+KERAS_FILES = sorted((DATA / "integrations" / "data").glob("keras-*.gz"))
 EPOCHS = 3
 TABLES = (
     "date,y,x\n2023-01-01,1,2\n2023-01-02,3,4\n2023-01-03,5,\n2023-01-04,,6\n",
@@ -252,6 +254,26 @@ def read_audio(path):
     return audio.load(path)
 
 
+def _keras_seeds(_):
+    return [gzip.decompress(file.read_bytes()) for file in KERAS_FILES]
+
+
+def _mutated_keras(data, rng, raw):
+    """Most of a file is the description; its numbers change without a fault."""
+    changed = bytearray(raw(data))
+    for _ in range(rng.randrange(4)):
+        at = rng.randrange(len(changed))
+        changed[at] = rng.randrange(256)
+    return bytes(changed)
+
+
+def read_keras(path):
+    """Read a Keras model."""
+    import crnn.keras
+
+    return crnn.keras.load(path)
+
+
 SUFFIXES = {b"\x1f\x8b": ".gz", b"BZ": ".bz2", b"\xfd7": ".xz"}
 
 
@@ -351,6 +373,7 @@ READERS = {
         (crnn.ModelFileError, crnn.DivergenceError),
     ),
     "audio": Reader(_audio_seeds, _mutated_audio, read_audio),
+    "keras": Reader(_keras_seeds, _mutated_keras, read_keras),
     "text-model": Reader(_text_seeds, _archive_mutations(_text_shapes), read_text_model),
     "text": Reader(
         lambda _: ["ab\n".encode(e) for e in hostile_tables.ENCODINGS],
