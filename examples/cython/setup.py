@@ -4,4 +4,4 @@ from Cython.Build import cythonize
 from setuptools import setup
 
 # crnn is found where it is installed; there is nothing to include or to link.
-setup(name="examples", ext_modules=cythonize(["training.pyx"]))
+setup(name="examples", ext_modules=cythonize(["training.pyx", "control.pyx"]))

@@ -13,6 +13,8 @@ import pytest
 from network_problems import CELLS, network
 from steppers import import_from
 
+import crnn
+
 pytestmark = pytest.mark.xdist_group("embedding")
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "cython"
@@ -77,3 +79,56 @@ def test_what_is_refused(training):
     with pytest.raises(FloatingPointError, match=r"^epoch 0: "):
         training.train(net, x, y, **settings)
     assert net.flat_params.tobytes() == before
+
+
+@pytest.fixture(scope="module")
+def control(folder):
+    return import_from(folder, "control")
+
+
+def rms_at_the_end(errors):
+    return np.sqrt(np.mean(errors[-len(errors) // 3 :] ** 2))
+
+
+def test_the_network_learns_to_control(control):
+    """The error becomes small against that of the controller alone, while the motor changes."""
+    alone, _, net = control.run(learns=False)
+    assert not net.params["W_hy"].any()
+    learned, times, net = control.run()
+    assert len(times) == len(learned) == 30_000
+    assert (times > 0).mean() > 0.9
+    assert rms_at_the_end(learned) < 0.2 * rms_at_the_end(alone)
+    # What it has learned is in the network: the voltage for a higher speed is higher.
+    low, high = net.predict(np.float32([[[0.2, 0]] * 10, [[0.8, 0]] * 10]))[:, -1, 0]
+    assert high > low + 0.5
+
+
+def test_the_loop_of_control(control):
+    """It predicts, acts and learns as the same loop in Python does."""
+    steps, window = 60, 10
+    errors, _, net = control.run(steps)
+    twin = type(net)(2, 16, 1, seed=0)
+    twin.params["W_hy"][...] = 0
+    stream, optimizer, speed = twin.stream(), crnn.Adam(0.003), 0.0
+    reference = control.reference_speed(steps)
+    x = np.stack([reference[:-1], 200 * np.diff(reference)], axis=1)
+    voltage = np.zeros((steps, 1), "float32")
+    for t in range(steps):
+        error = reference[t] - speed
+        assert errors[t] == pytest.approx(error, rel=1e-3, abs=1e-5), t
+        voltage[t] = stream.step(x[t])[0] + 5 * error
+        friction = 0.5 + 1.5 * t / steps
+        speed += 1e-4 / 0.02 * (voltage[t, 0] - friction * speed - 0.2 * np.tanh(20 * speed))
+        if t + 1 >= window:
+            last = slice(t + 1 - window, t + 1)
+            twin.train_step(x[last], voltage[last], optimizer, clip_norm=1.0)
+            stream.take_parameters(twin.flat_params)
+    np.testing.assert_allclose(net.flat_params, twin.flat_params, rtol=1e-3, atol=1e-5)
+
+
+def test_what_control_prints(control, capsys):
+    control.main()
+    alone, learned, time = capsys.readouterr().out.splitlines()
+    assert alone.startswith("feedback alone: ")
+    assert learned.startswith("with the network: ")
+    assert re.fullmatch(r"a step, .* samples: median .* us, .* us; \d+ steps a second", time)
