@@ -23,15 +23,17 @@ import json
 import os
 import re
 import reprlib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from crnn import GRU, LSTM, RNN, ModelFileError, archive, checks
-from crnn.keras import from_weights, to_weights
+from crnn import GRU, LSTM, RNN, Dense, ModelFileError, Sequential, archive, checks
+from crnn.keras import to_weights
 from crnn.keras.cells import LAYER_KINDS, LayerKind, reorder_gates, split_biases
+from crnn.keras.chains import DenseLayer, Layer, RecurrentLayer, network_of
 
 __all__ = ["describe", "load", "save"]
 
@@ -49,6 +51,7 @@ MOST_LAYERS = 1000
 FORMS = ("keras", "torch", "nam")
 KINDS = {kind.name.lower(): kind for kind in LAYER_KINDS if kind.name in ("GRU", "LSTM")}
 DENSE = ("dense", "time-distributed-dense")
+ACTIVATIONS = ("", "linear", "relu", "tanh", "sigmoid", "softmax")
 # In files of AIDA-X, which are RTNeural's beside it: what the plug-in does around the network.
 AROUND = ("in_skip", "in_gain", "out_gain")
 # The first group is the module.
@@ -59,26 +62,10 @@ NAM_VERSIONS = re.compile(r"0\.[567]\.\d{1,3}")
 NAM_VERSION = "0.5.4"
 
 
-class _Layer(NamedTuple):
-    """A recurrent layer, with weights as Keras has them."""
-
-    name: str
-    """How errors call it."""
-    kind: LayerKind
-    weights: list[Array]
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Its inputs and units."""
-        return self.weights[0].shape[0], self.weights[1].shape[0]
-
-
 class _Parts(NamedTuple):
     """What was found in a file."""
 
-    layers: list[_Layer]
-    output: list[Array] | None = None
-    """The kernel and the bias of a Dense layer."""
+    layers: list[Layer]
     first_states: list[Array] | None = None
     """h0 and c0 (layers, units), unless they are zero."""
 
@@ -88,12 +75,13 @@ def load(
     *,
     dtype: npt.DTypeLike = "float32",
     implementation: str | None = None,
-) -> GRU | LSTM:
+) -> GRU | LSTM | Sequential:
     """Return the network of a file of RTNeural or Neural Amp Modeler.
 
-    What is in the file says which form it has. Read are lstm and gru layers of one size, one above
-    the other, and behind them one dense layer without activation or none. The first states of a
-    .nam file become a trainable h0 unless they are zero. A plug-in may do more around the network:
+    What is in the file says which form it has. Read are lstm, gru and dense layers, these without
+    activation or with relu, tanh, sigmoid or softmax. The state of a PyTorch module does not show
+    activations: there, one dense layer may be the last. The first states of a .nam file become a
+    trainable h0 unless they are zero. A plug-in may do more around the network:
     NeuralAmpModelerCore lets it read half a second of zeros before it starts.
 
     The memory that is taken is a few times the file's size, and files of more than 16 MiB are
@@ -108,14 +96,16 @@ def load(
 
     Returns
     -------
-    crnn.GRU or crnn.LSTM
-        It takes samples as (time, inputs): for one signal ``samples[:, None]``.
+    crnn.GRU, LSTM or Sequential
+        One network if the recurrent layers are alike and there is nothing else but a dense layer
+        without activation behind them, otherwise a chain. It takes samples as (time, inputs): for
+        one signal ``samples[:, None]``.
 
     Raises
     ------
     ModelFileError
-        The file is damaged, is something else, or computes something that one network of crnn does
-        not: the error names the layer.
+        The file is damaged, is something else, or computes something that networks of crnn do not:
+        the error names the layer.
     ValueError, TypeError, ImportError
         Another argument does not fit.
     OSError
@@ -129,23 +119,23 @@ def load(
         parts = {"keras": _read_keras, "torch": _read_torch, "nam": _read_nam}[_form(content)](
             content
         )
-        _check(parts)
-        net = from_weights(
-            [layer.weights for layer in parts.layers],
-            parts.output,
+        _check(parts.layers)
+        net = network_of(
+            parts.layers,
             dtype=dtype,
             implementation=implementation,
             trainable_h0=parts.first_states is not None,
         )
-        for name, values in zip(("h0", "c0"), parts.first_states or (), strict=False):
-            # In float32 a number may become infinite.
-            with np.errstate(over="ignore"):
-                net.params[name][...] = values.reshape(net.params[name].shape)
-            if not np.isfinite(net.params[name]).all():
-                raise ModelFileError(f"{name}: expected numbers that {dtype} can hold")
+        if parts.first_states is not None and isinstance(net, LSTM):
+            for name, values in zip(("h0", "c0"), parts.first_states, strict=True):
+                # In float32 a number may become infinite.
+                with np.errstate(over="ignore"):
+                    net.params[name][...] = values.reshape(net.params[name].shape)
+                if not np.isfinite(net.params[name]).all():
+                    raise ModelFileError(f"{name}: expected numbers that {dtype} can hold")
     except (ValueError, TypeError) as error:
         raise ModelFileError(f"{where}: {error}") from error.__cause__
-    return cast("GRU | LSTM", net)
+    return cast("GRU | LSTM | Sequential", net)
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -185,7 +175,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def save(
-    net: GRU | LSTM,
+    net: GRU | LSTM | Sequential,
     path: str | os.PathLike[str],
     *,
     form: str | None = None,
@@ -196,7 +186,7 @@ def save(
 
     Parameters
     ----------
-    net : GRU or LSTM
+    net : GRU, LSTM, or for "keras" a Sequential of these and of Dense
         In one direction, with an output for each step. RTNeural has no first states and of GRU the
         form with ``reset_after=True``. A .nam file holds an LSTM with an output layer, and its
         first states.
@@ -223,7 +213,7 @@ def save(
     if form == "nam":
         if metadata is not None and not isinstance(metadata, dict):
             raise TypeError(f"metadata: expected a dict, got {type(metadata).__name__}")
-        content = _nam_content(net) | {"metadata": metadata or {}}
+        content = _nam_content(cast("LSTM", net)) | {"metadata": metadata or {}}
         if sample_rate is not None:
             rate = checks.number("sample_rate", sample_rate, above=0)
             content["sample_rate"] = int(rate) if rate.is_integer() else rate
@@ -234,7 +224,9 @@ def save(
                     f"{name}: expected None, because RTNeural's files do not have it, "
                     f"got {_shown(value)}"
                 )
-        content = _keras_content(net) if form == "keras" else _torch_content(net)
+        content = (
+            _keras_content(net) if form == "keras" else _torch_content(cast("GRU | LSTM", net))
+        )
     try:
         # NaN is no JSON: plug-ins do not read it.
         encoded = json.dumps(content, allow_nan=False).encode()
@@ -317,23 +309,23 @@ def _check_shape(name: str, array: Array, expected: tuple[int, ...]) -> None:
         raise ModelFileError(f"{name}: expected shape {expected}, got {array.shape}")
 
 
-def _check(parts: _Parts) -> None:
-    """Raise unless the parts are those of one network."""
-    if not parts.layers:
+def _check(layers: list[Layer]) -> None:
+    """Raise unless there is a recurrent layer, and each layer reads what the one before returns."""
+    if not any(isinstance(layer, RecurrentLayer) for layer in layers):
         raise ModelFileError("expected a lstm or gru layer, got none")
-    if len(parts.layers) > MOST_LAYERS:
-        raise ModelFileError(f"expected at most {MOST_LAYERS} layers, got {len(parts.layers)}")
-    first = parts.layers[0]
-    units = first.sizes[1]
-    for layer in parts.layers[1:]:
-        if (layer.kind, layer.sizes[1]) != (first.kind, units):
-            raise ModelFileError(
-                f"{layer.name}: expected {first.kind.name} with {units} units as before it, "
-                f"because the layers of a network are alike, "
-                f"got {layer.kind.name} with {layer.sizes[1]} units"
-            )
-        if layer.sizes[0] != units:
-            raise ModelFileError(f"{layer.name}: expected {units} inputs, got {layer.sizes[0]}")
+    if len(layers) > MOST_LAYERS:
+        raise ModelFileError(f"expected at most {MOST_LAYERS} layers, got {len(layers)}")
+    for before, layer in pairwise(layers):
+        I = layer.arrays[0].shape[0]
+        if _size_of(before) != I:
+            raise ModelFileError(f"{layer.label}: expected {_size_of(before)} inputs, got {I}")
+
+
+def _size_of(layer: Layer) -> int:
+    """Return how many numbers a layer hands on."""
+    if isinstance(layer, DenseLayer):
+        return int(layer.arrays[0].shape[1])
+    return int(layer.arrays[1].shape[0])
 
 
 def _read_keras(content: Content) -> _Parts:
@@ -348,8 +340,7 @@ def _read_keras(content: Content) -> _Parts:
     entries = content["layers"]
     if not isinstance(entries, list):
         raise ModelFileError(f"layers: expected a list, got {_shown(entries)}")
-    layers: list[_Layer] = []
-    output = None
+    layers: list[Layer] = []
     for number, entry in enumerate(entries):
         name = f"layers[{number}]"
         if not isinstance(entry, dict):
@@ -360,18 +351,9 @@ def _read_keras(content: Content) -> _Parts:
                 f"{name}: expected type {checks.any_of((*KINDS, *DENSE))}, got {_shown(kind)}"
             )
         name = f"{name} ({kind})"
-        if output is not None:
-            raise ModelFileError(
-                f"{name}: expected no layer behind a dense one, which is the last of a network"
-            )
-        if kind in DENSE and not layers:
-            raise ModelFileError(
-                f"{name}: expected a lstm or gru layer before it, because the dense layer of a "
-                "network is its last"
-            )
         activation = entry.get("activation", "")
         # RTNeural computes tanh and sigmoid in recurrent layers, whatever is written there.
-        accepted = ("", "linear") if kind in DENSE else ("", "tanh")
+        accepted = ACTIVATIONS if kind in DENSE else ("", "tanh")
         if not isinstance(activation, str) or activation not in accepted:
             raise ModelFileError(
                 f"{name}: expected activation {checks.any_of(map(repr, accepted))}, which is what "
@@ -396,11 +378,12 @@ def _read_keras(content: Content) -> _Parts:
             weights.append(_array(part, arrays[place], len(shape)))
             _check_shape(part, weights[-1], shape)
         if kind in DENSE:
-            output = weights
+            function = None if activation in ("", "linear") else activation
+            layers.append(DenseLayer(name, weights, function))
         else:
-            layers.append(_Layer(name, KINDS[kind], weights))
+            layers.append(RecurrentLayer(name, weights, {}))
         size = units
-    return _Parts(layers, output)
+    return _Parts(layers)
 
 
 def _last_size(name: str, shape: Any) -> int:
@@ -430,20 +413,20 @@ def _read_torch(content: Content) -> _Parts:
                 "of one direction, got another name"
             )
         modules.setdefault(found[1], {})[name.removeprefix(found[1])] = value
-    layers: list[_Layer] = []
-    output = None
+    layers: list[Layer] = []
     for prefix, values in modules.items():
-        if output is not None:
+        if layers and isinstance(layers[-1], DenseLayer):
             raise ModelFileError(
-                f"{prefix}: expected no module behind a Linear one, which is the last of a network"
+                f"{prefix}: expected no module behind a Linear one, because the file does not say "
+                "which activation is between them"
             )
         if "weight" not in values:
             layers += _recurrent_modules(prefix, values)
             continue
         if not layers:
             raise ModelFileError(
-                f"{prefix}: expected a LSTM or GRU before it, because the Linear module of "
-                "a network is its last"
+                f"{prefix}: expected a LSTM or GRU before it, because the file does not say which "
+                "activation is behind a Linear module"
             )
         others = values.keys() - {"weight", "bias"}
         if others:
@@ -451,18 +434,18 @@ def _read_torch(content: Content) -> _Parts:
                 f"{prefix}: expected a weight and a bias, got {_shown(sorted(others))} too"
             )
         weight = _array(f"{prefix}weight", values["weight"], 2)
-        _check_shape(f"{prefix}weight", weight, (len(weight), layers[-1].sizes[1]))
+        _check_shape(f"{prefix}weight", weight, (len(weight), _size_of(layers[-1])))
         bias = np.zeros(len(weight))
         if "bias" in values:
             bias = _array(f"{prefix}bias", values["bias"], 1)
             _check_shape(f"{prefix}bias", bias, (len(weight),))
-        output = [weight.T, bias]
-    return _Parts(layers, output)
+        layers.append(DenseLayer(prefix, [weight.T, bias]))
+    return _Parts(layers)
 
 
-def _recurrent_modules(prefix: str, values: dict[str, Any]) -> list[_Layer]:
+def _recurrent_modules(prefix: str, values: dict[str, Any]) -> list[RecurrentLayer]:
     """Return the layers of a LSTM or GRU module."""
-    layers: list[_Layer] = []
+    layers: list[RecurrentLayer] = []
     sides = ("ih", "hh")
     while values:
         number = len(layers)
@@ -492,11 +475,14 @@ def _recurrent_modules(prefix: str, values: dict[str, Any]) -> list[_Layer]:
     return layers
 
 
-def _torch_layer(name: str, kind: LayerKind, W_ih: Array, W_hh: Array, biases: Array) -> _Layer:
+def _torch_layer(
+    name: str, kind: LayerKind, W_ih: Array, W_hh: Array, biases: Array
+) -> RecurrentLayer:
     """Return a layer whose weights are as PyTorch has them; `biases` are (2, gates * units)."""
     # The order of PyTorch's gates is crnn's.
     bias = biases if kind.family is GRU else biases[0] + biases[1]
-    return _Layer(name, kind, [reorder_gates(values, kind) for values in (W_ih.T, W_hh.T, bias)])
+    arrays = [reorder_gates(values, kind) for values in (W_ih.T, W_hh.T, bias)]
+    return RecurrentLayer(name, arrays, {})
 
 
 def _read_nam(content: Content) -> _Parts:
@@ -533,7 +519,7 @@ def _read_nam(content: Content) -> _Parts:
             f"weights: expected {expected} numbers of a LSTM of {num_layers} layers with {H} "
             f"units, {I} inputs and {O} outputs, got {len(numbers)}"
         )
-    layers: list[_Layer] = []
+    layers: list[Layer] = []
     first_states = np.zeros((2, num_layers, H))
     place = 0
 
@@ -547,8 +533,8 @@ def _read_nam(content: Content) -> _Parts:
         biases = np.stack([take(4 * H), np.zeros(4 * H)])
         layers.append(_torch_layer(f"layer {number}", KINDS["lstm"], W_ih, W_hh, biases))
         first_states[:, number] = take(2, H)
-    output = [take(O, H).T, take(O)]
-    return _Parts(layers, output, list(first_states) if first_states.any() else None)
+    layers.append(DenseLayer("the output layer", [take(O, H).T, take(O)]))
+    return _Parts(layers, list(first_states) if first_states.any() else None)
 
 
 def _form_to_write(path: str | os.PathLike[str], form: str | None) -> str:
@@ -563,7 +549,18 @@ def _form_to_write(path: str | os.PathLike[str], form: str | None) -> str:
 
 
 def _check_net(net: Any, form: str) -> None:
-    """Raise unless a form can hold a network."""
+    """Raise unless a form can hold a network or a chain."""
+    if isinstance(net, Sequential) and form == "keras":
+        for number, part in enumerate(net.parts):
+            if not isinstance(part, Dense):
+                with checks.within(f"parts[{number}]"):
+                    _check_net(part, form)
+        return
+    if isinstance(net, Sequential):
+        raise ValueError(
+            f"net: expected a GRU or LSTM for the form {form!r}, which holds no activations, got "
+            "Sequential"
+        )
     if not isinstance(net, (RNN, GRU, LSTM)):
         raise TypeError(f"net: expected a GRU or LSTM of crnn, got {type(net).__name__}")
     holder = "a .nam file" if form == "nam" else "RTNeural"
@@ -591,22 +588,29 @@ def _suffixes(net: GRU | LSTM) -> list[str]:
     return [net.architecture.suffix(layer) for layer in range(net.num_layers)]
 
 
-def _keras_content(net: GRU | LSTM) -> Content:
+def _keras_content(net: GRU | LSTM | Sequential) -> Content:
     """Return RTNeural's JSON of a Keras model."""
-    layers, output = to_weights(net)
-    found = [("lstm" if isinstance(net, LSTM) else "gru", "tanh", arrays) for arrays in layers]
-    if output is not None:
-        found.append(("dense", "", output))
+    found: list[tuple[str, str, int, list[Array]]] = []
+    for part in net.parts if isinstance(net, Sequential) else [net]:
+        if isinstance(part, Dense):
+            arrays = [part.weight.T, part.bias]
+            found.append(("dense", part.activation or "", part.output_size, arrays))
+            continue
+        layers, output = to_weights(part)
+        kind = "lstm" if isinstance(part, LSTM) else "gru"
+        found += [(kind, "tanh", part.hidden_size, arrays) for arrays in layers]
+        if output is not None:
+            found.append(("dense", "", output[0].shape[1], output))
     return {
         "in_shape": [None, None, net.input_size],
         "layers": [
             {
                 "type": kind,
                 "activation": activation,
-                "shape": [None, None, arrays[0].shape[1] if kind == "dense" else net.hidden_size],
+                "shape": [None, None, size],
                 "weights": [array.tolist() for array in arrays],
             }
-            for kind, activation, arrays in found
+            for kind, activation, size, arrays in found
         ],
     }
 

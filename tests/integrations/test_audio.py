@@ -37,7 +37,7 @@ def lstm_step(sums, c):
 
 
 def keras_lstm(x, kernel, recurrent, bias):
-    h, c, outputs = np.zeros(H), np.zeros(H), []
+    h, c, outputs = np.zeros(len(recurrent)), np.zeros(len(recurrent)), []
     for x_t in x:
         h, c = lstm_step(x_t @ kernel + h @ recurrent + bias, c)
         outputs.append(h)
@@ -46,7 +46,7 @@ def keras_lstm(x, kernel, recurrent, bias):
 
 def keras_gru(x, kernel, recurrent, bias):
     """Gates z, r, h; a bias beside each product, as reset_after=True has it."""
-    h, outputs = np.zeros(H), []
+    h, outputs = np.zeros(len(recurrent)), []
     for x_t in x:
         x_z, x_r, x_h = np.split(x_t @ kernel + bias[0], 3)
         h_z, h_r, h_h = np.split(h @ recurrent + bias[1], 3)
@@ -76,6 +76,16 @@ def torch_gru(x, W_ih, W_hh, b_ih, b_hh):
     return np.array(outputs)
 
 
+ACTIVATIONS = {
+    "": lambda a: a,
+    "linear": lambda a: a,
+    "relu": lambda a: np.where(a > 0, a, 0),
+    "tanh": np.tanh,
+    "sigmoid": sigmoid,
+    "softmax": lambda a: np.exp(a) / np.exp(a).sum(-1, keepdims=True),
+}
+
+
 def arrays(values):
     return [np.array(value, np.float64) for value in values]
 
@@ -85,7 +95,7 @@ def run_keras(content):
     for layer in content["layers"]:
         weights = arrays(layer["weights"])
         if layer["type"] in ("dense", "time-distributed-dense"):
-            x = x @ weights[0] + weights[1]
+            x = ACTIVATIONS[layer["activation"]](x @ weights[0] + weights[1])
         else:
             x = {"lstm": keras_lstm, "gru": keras_gru}[layer["type"]](x, *weights)
     return x
@@ -168,6 +178,58 @@ def nam_file(layers=LAYERS):
     return {"version": "0.5.4", "metadata": {"name": "Bright", "gain": 0.25, "date": None},
             "architecture": "LSTM", "config": config, "weights": numbers(count),
             "sample_rate": 44100}  # fmt: skip
+
+
+def chain_file(*layers):
+    """Layers (kind, size, activation), one behind the other."""
+    n, entries = I, []
+    for kind, size, activation in layers:
+        gates = {"lstm": 4, "gru": 3, "dense": 1}[kind] * size
+        weights = [numbers(n, gates), numbers(*((2, gates) if kind == "gru" else (gates,)))]
+        if kind != "dense":
+            weights.insert(1, numbers(size, gates))
+        entries.append({"type": kind, "activation": activation, "shape": [None, None, size],
+                        "weights": weights})  # fmt: skip
+        n = size
+    return {"in_shape": [None, None, I], "layers": entries}
+
+
+CHAINS = {
+    "dense in front": [("dense", 4, "tanh"), ("lstm", 5, "tanh"), ("dense", 1, "")],
+    "all activations": [
+        ("dense", 3, "sigmoid"), ("gru", 6, "tanh"), ("dense", 4, "relu"), ("lstm", 5, "tanh"),
+        ("dense", 7, "softmax"), ("dense", 2, "linear"),
+    ],
+    "cells and sizes": [("lstm", 3, "tanh"), ("lstm", 4, "tanh"), ("gru", 4, "")],
+    "dense between": [("gru", 3, "tanh"), ("dense", 3, ""), ("gru", 3, "tanh"), ("dense", 2, "")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layers", CHAINS.values(), ids=CHAINS)
+def test_chains_of_rtneural(layers, write, tmp_path):
+    content = chain_file(*layers)
+    net = crnn.audio.load(write(content), dtype="float64")
+    assert type(net) is crnn.Sequential
+    np.testing.assert_allclose(net.predict(X), run_keras(content), rtol=0, atol=1e-13)
+    path = tmp_path / "twin.json"
+    crnn.audio.save(net, path)
+    saved = json.loads(path.read_text())
+    np.testing.assert_allclose(run_keras(saved), run_keras(content), rtol=0, atol=1e-13)
+    assert repr(crnn.audio.load(path, dtype="float64")) == repr(net)
+    for form in ("torch", "nam"):
+        with pytest.raises(ValueError, match=f"^net: expected a GRU or LSTM for the form '{form}'"):
+            crnn.audio.save(net, path, form=form)
+
+
+def test_chains_that_rtneural_does_not_have(tmp_path):
+    layer = crnn.Dense(np.ones((2, 1), np.float32))
+    for net, message in (
+        (crnn.RNN(2, 3), r"^parts\[1\]: net: expected GRU or LSTM, which RTNeural has, got RNN"),
+        (crnn.LSTM(2, 3, bidirectional=True), r"^parts\[1\]: net: expected bidirectional=False"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            crnn.audio.save(crnn.Sequential([layer, net]), tmp_path / "net.json")
+    assert not list(tmp_path.iterdir())
 
 
 FILES = {
@@ -307,25 +369,21 @@ REFUSED = {
     "prelu": (keras_with(1, type="prelu"), r"layers\[1\]: .* got 'prelu'"),
     "activation": (keras_with(2, type="activation"), r"layers\[2\]: .* got 'activation'"),
     "dense with activation": (
-        keras_with(2, activation="sigmoid"),
-        r"layers\[2\] \(dense\): expected activation '' or 'linear', .* got 'sigmoid'",
+        keras_with(2, activation="elu"),
+        r"layers\[2\] \(dense\): expected activation '', 'linear', 'relu', .* got 'elu'",
     ),
     "recurrent with activation": (
         keras_with(0, activation="relu"),
         r"layers\[0\] \(lstm\): expected activation '' or 'tanh', .* got 'relu'",
     ),
-    "dense first": (with_layers(2, 0), r"layers\[0\] \(dense\): expected a lstm or gru layer"),
-    "dense within": (with_layers(0, 2, 1), r"layers\[2\] \(lstm\): expected no layer behind"),
+    "dense first": (with_layers(2, 0), r"\[0\] \(dense\): weights\[0\]: expected shape \(2, 3\)"),
+    "dense alone": (keras_with(0) | {"layers": [{"type": "dense", "shape": [1], "weights":
+     [[[1]] * I, [0]]}]}, "expected a lstm or gru layer, got none"),
     "no layers": (with_layers(), "expected a lstm or gru layer, got none"),
     "many layers": (
         {"in_shape": [1], "layers": [{"type": "lstm", "shape": [1], "weights":
          [[[0] * 4], [[0] * 4], [0] * 4]}] * 1001},
         "expected at most 1000 layers, got 1001",
-    ),
-    "other kinds": (
-        {"in_shape": [None, None, I], "layers": [FILES["keras lstm"][0]["layers"][0],
-         FILES["keras gru"][0]["layers"][1]]},
-        rf"layers\[1\] \(gru\): expected LSTM with {H} units as before it, .* got GRU with {H}",
     ),
     "a GRU of one bias": (
         {"in_shape": [I], "layers": [{"type": "gru", "shape": [H], "weights":
