@@ -30,6 +30,7 @@ from crnn.loading import load
 from crnn.networks import GRU, LSTM, RNN, from_architecture
 from crnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from crnn.sequential import Sequential
+from crnn.state_dict import from_state_dict
 from crnn.streams import Stream
 from crnn.trainers import Trainer
 
@@ -55,6 +56,7 @@ __all__ = [
     "__version__",
     "export_c",
     "from_architecture",
+    "from_state_dict",
     "get_include",
     "get_num_threads",
     "implementation",

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from crnn import Architecture
+from crnn import Architecture, state_dict
 
 DTYPES: dict[torch.dtype, np.dtype[Any]] = {
     torch.float32: np.dtype(np.float32),
@@ -28,7 +28,7 @@ def is_supported(tensor: torch.Tensor) -> bool:
 def params_from(
     architecture: Architecture, weights: Sequence[Sequence[torch.Tensor]]
 ) -> dict[str, npt.NDArray[Any]]:
-    """Return crnn's parameters by name.
+    """Return crnn's parameters by name, as `crnn.state_dict.params_from` does for arrays.
 
     Parameters
     ----------
@@ -39,25 +39,9 @@ def params_from(
     Returns
     -------
     dict of array
-        W_xh and W_hh share the memory of the weights where these are contiguous; b_h is new.
     """
-    params, H = {}, architecture.hidden_size
-    for state, tensors in enumerate(weights):
-        W_ih, W_hh, *biases = (tensor.detach().numpy() for tensor in tensors)
-        b_h = np.zeros(architecture.cell_row.bias_blocks * H, W_ih.dtype)
-        if biases:
-            b_ih, b_hh = biases
-            b_h[: len(b_ih)] = b_ih
-            if architecture.cell == "gru":
-                b_h[: 2 * H] += b_hh[: 2 * H]
-                b_h[3 * H :] = b_hh[2 * H :]
-            else:
-                b_h += b_hh
-        suffix = architecture.suffix(state)
-        params["W_xh" + suffix] = np.ascontiguousarray(W_ih)
-        params["W_hh" + suffix] = np.ascontiguousarray(W_hh)
-        params["b_h" + suffix] = b_h
-    return params
+    arrays = [[tensor.detach().numpy() for tensor in tensors] for tensors in weights]
+    return state_dict.params_from(architecture, arrays)
 
 
 def weight_gradients(
