@@ -14,7 +14,7 @@ try:
 except ImportError as error:
     raise ImportError("crnn.onnx needs onnx: pip install 'crnn[onnx]'") from error
 
-from crnn.onnx.reading import load
+from crnn.onnx.reading import explain, load
 from crnn.onnx.writing import export
 
-__all__ = ["export", "load"]
+__all__ = ["explain", "export", "load"]

@@ -1,5 +1,7 @@
 """Models that cannot be trusted are read or refused, and take no more memory than they have."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -12,16 +14,86 @@ import crnn  # noqa: E402
 import crnn.onnx  # noqa: E402
 
 
-def test_numbers_in_other_files_are_not_read(tmp_path):
-    model = recurrent_model("RNN")
-    (tmp_path / "secret").write_bytes(b"x" * 1000)
-    tensor = model.graph.initializer[0]
+def with_external(model, folder, location, **entries):
+    """Write a model whose weights W are in another file, and return their bytes."""
+    (tensor,) = (tensor for tensor in model.graph.initializer if tensor.name == "W")
+    content = tensor.raw_data
+    tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
-    entry = tensor.external_data.add()
-    entry.key, entry.value = "location", "secret"
-    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(crnn.ModelFileError, match="expected numbers in the model, got some in"):
+    for key, value in {"location": location, "length": len(content), **entries}.items():
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, str(value)
+    (folder / "net.onnx").write_bytes(model.SerializeToString())
+    return content
+
+
+@pytest.mark.parametrize("location", ["weights.bin", "data/weights.bin", "./weights.bin"])
+def test_numbers_in_files_beside_the_model(tmp_path, location):
+    expected = crnn.onnx.load(recurrent_model("GRU"))
+    content = with_external(recurrent_model("GRU"), tmp_path, location, offset=7)
+    (tmp_path / "data").mkdir()
+    (tmp_path / location).write_bytes(b"x" * 7 + content + b"more")
+    found = crnn.onnx.load(tmp_path / "net.onnx")
+    assert np.array_equal(found.flat_params, expected.flat_params)
+
+
+def test_files_that_onnx_writes(tmp_path):
+    model = recurrent_model("LSTM")
+    expected = crnn.onnx.load(model)
+    onnx.save(
+        model, tmp_path / "net.onnx", save_as_external_data=True, location="w", size_threshold=0
+    )
+    assert (tmp_path / "w").stat().st_size > 800
+    found = crnn.onnx.load(tmp_path / "net.onnx")
+    assert np.array_equal(found.flat_params, expected.flat_params)
+
+
+OUTSIDE = "expected a file in the model's folder, got"
+LOCATIONS = {
+    "above": ("../secret", OUTSIDE),
+    "above, by a folder": ("data/../../secret", OUTSIDE),
+    "absolute": ("/etc/passwd", OUTSIDE),
+    "another separator": ("..\\secret", OUTSIDE),
+    "a drive": ("C:secret", OUTSIDE),
+    "a link": ("link", OUTSIDE),
+    "in a link": ("linked/secret", OUTSIDE),
+    "a folder": ("data", OUTSIDE),
+    "a pipe": ("pipe", OUTSIDE),
+    "nothing": ("", OUTSIDE),
+    "absent": ("absent", "beside the model, got none"),
+    "short": ("short", "expected 240 bytes in 'short', got 3"),
+}
+
+
+@pytest.mark.parametrize("place", LOCATIONS)
+def test_numbers_that_are_not_beside_the_model(tmp_path, place):
+    location, sentence = LOCATIONS[place]
+    folder = tmp_path / "models"
+    (folder / "data").mkdir(parents=True)
+    (tmp_path / "secret").write_bytes(b"x" * 1000)
+    (folder / "short").write_bytes(b"abc")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "pipe")
+    elif place == "a pipe":
+        pytest.skip("pipes are of other systems")
+    try:
+        (folder / "link").symlink_to(tmp_path / "secret")
+        (folder / "linked").symlink_to(tmp_path)
+    except OSError:
+        pytest.skip("this user may make no links")
+    with_external(recurrent_model("GRU"), folder, location)
+    with pytest.raises(crnn.ModelFileError, match=sentence):
+        crnn.onnx.load(folder / "net.onnx")
+
+
+def test_numbers_elsewhere_that_do_not_fit(tmp_path):
+    content = with_external(recurrent_model("GRU"), tmp_path, "w", length=5)
+    (tmp_path / "w").write_bytes(content)
+    with pytest.raises(crnn.ModelFileError, match=r"W: expected \d+ bytes in 'w', got 5"):
         crnn.onnx.load(tmp_path / "net.onnx")
+    # Without a folder there is no file.
+    with pytest.raises(crnn.ModelFileError, match="load the model from its file"):
+        crnn.onnx.load(onnx.load(tmp_path / "net.onnx", load_external_data=False))
 
 
 def shorten(tensor):

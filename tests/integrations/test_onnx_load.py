@@ -1,5 +1,6 @@
 """Models of other tools and by hand: networks that compute the same."""
 
+import itertools
 import warnings
 
 import numpy as np
@@ -86,34 +87,84 @@ def test_the_other_layout(operator, settings):
     assert np.array_equal(usual.flat_params, other.flat_params)
 
 
-@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
-@pytest.mark.parametrize("settings", [{}, {"num_layers": 2, "bidirectional": True}])
-@pytest.mark.parametrize("batch_first", [True, False])
-def test_models_that_torch_writes(tmp_path, kind, settings, batch_first):
+def steps(parts, y, h):
+    return parts["linear"](y)
+
+
+def last_states(parts, y, h):
+    """Of both directions of the last layer, side by side."""
+    lasts = [h[-2], h[-1]] if parts["layers"].bidirectional else [h[-1]]
+    import torch
+
+    return torch.softmax(parts["linear"](torch.relu(torch.cat(lasts, 1))), -1)
+
+
+def last_step(parts, y, h):
+    y = y[:, -1] if parts["layers"].batch_first else y[-1]
+    return parts["linear"](y).sigmoid()
+
+
+BOTH = {"num_layers": 2, "bidirectional": True}
+OLD = [
+    pytest.param(False, *case, id=f"old-{case[0]}-{len(case[1])}-{case[2]}-{case[3].__name__}")
+    for case in itertools.product(
+        ["RNN", "GRU", "LSTM"], [{}, BOTH], [True, False], [steps, last_states, last_step]
+    )
+]
+# Each takes seconds to export.
+NEW = [
+    pytest.param(True, "LSTM", {}, True, last_step, id="new-LSTM"),
+    pytest.param(True, "GRU", BOTH, True, last_states, id="new-GRU"),
+    pytest.param(True, "RNN", {}, False, steps, id="new-RNN"),
+]
+
+
+def is_written_out(dynamo, kind, settings, head):
+    """Whether crnn has no such network, or the exporter no such node."""
+    return (head is last_step and settings == BOTH) or (dynamo and kind == "RNN")
+
+
+@pytest.mark.parametrize(("dynamo", "kind", "settings", "batch_first", "head"), [*OLD, *NEW])
+def test_models_that_torch_writes(tmp_path, dynamo, kind, settings, batch_first, head):
     torch = pytest.importorskip("torch")
+    if dynamo:
+        pytest.importorskip("onnxscript")
 
     class Model(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.layers = getattr(torch.nn, kind)(I, H, batch_first=batch_first, **settings)
-            self.linear = torch.nn.Linear(H * (2 if "bidirectional" in settings else 1), O)
+            layers = getattr(torch.nn, kind)(I, H, batch_first=batch_first, **settings)
+            linear = torch.nn.Linear(H * (2 if "bidirectional" in settings else 1), O)
+            self.parts = torch.nn.ModuleDict({"layers": layers, "linear": linear})
 
         def forward(self, x):
-            return self.linear(self.layers(x)[0])
+            y, h = self.parts["layers"](x)
+            return head(self.parts, y, h[0] if kind == "LSTM" else h)
 
     torch.manual_seed(0)
     model, x = Model().eval(), torch.from_numpy(inputs())
-    x = x if batch_first else x.transpose(0, 1)
+    x = x if batch_first else x.transpose(0, 1).contiguous()
     path = tmp_path / "net.onnx"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(
-            model, (x,), path, dynamo=False, input_names=["x"], output_names=["y"],
-            dynamic_axes={"x": {0: "a", 1: "b"}},
-        )  # fmt: skip
+        if not dynamo:
+            torch.onnx.export(
+                model, (x,), path, dynamo=False, input_names=["x"], output_names=["y"],
+                dynamic_axes={"x": {0: "a", 1: "b"}},
+            )  # fmt: skip
+        else:
+            batch = {0 if batch_first else 1: torch.export.Dim.DYNAMIC}
+            torch.onnx.export(
+                model, (x,), path, dynamo=True, dynamic_shapes=(batch,), verbose=False
+            )
+    if is_written_out(dynamo, kind, settings, head):
+        with pytest.raises(crnn.ModelFileError, match="expected an output"):
+            crnn.onnx.load(path)
+        return
     net = crnn.onnx.load(path)
+    assert net.return_sequences is (head is steps)
     expected = model(x).detach().numpy()
-    expected = expected if batch_first else expected.swapaxes(0, 1)
+    expected = expected if batch_first or head is not steps else expected.swapaxes(0, 1)
     assert_outputs_close({"y": net.predict(inputs())}, {"y": expected}, "float32")
 
 

@@ -25,69 +25,101 @@ def by_hand(name, sentence, operator="RNN", **settings):
 
 BY_HAND = [
     by_hand(
-        "computed first states",
-        "RNN: expected first states that are an input of the model, or constants",
-        states="computed",
-    ),
-    by_hand(
-        "constant lengths", "RNN: expected sequence_lens that are an input of the model",
+        "constant lengths",
+        "RNN of 'Y': expected sequence_lens that are an input of the model or 3 steps for each of "
+        "5 sequences, got [2, 3, 4]",
         lengths="constant",
     ),
     by_hand(
-        "a mask of something else", "Greater: expected nothing after the output layer",
+        "a mask of something else",
+        "Greater of 'is_large': expected a comparison of steps with lengths",
         extra=[
             node("Constant", [], ["zero"], value_float=0.0),
             node("Greater", ["y", "zero"], ["is_large"]),
             node("Where", ["is_large", "y", "zero"], ["z"]),
         ],
     ),
-    by_hand("peepholes", "LSTM: expected no peepholes, got an input P", "LSTM", inputs=["W_hy"]),
-    by_hand("input_forget", "LSTM: expected input_forget=0, got 1", "LSTM", input_forget=1),
-    by_hand("clip", "GRU: expected no clip, got 3.5", "GRU", clip=3.5),
     by_hand(
-        "activations", "GRU: expected its usual activations, got HardSigmoid, Tanh", "GRU",
+        "peepholes", "LSTM of 'Y': expected no peepholes, got an input P", "LSTM",
+        inputs=["W_hy"],
+    ),
+    by_hand("input_forget", "LSTM of 'Y': expected input_forget=0, got 1", "LSTM", input_forget=1),
+    by_hand("clip", "GRU of 'Y': expected no clip, got 3.5", "GRU", clip=3.5),
+    by_hand(
+        "activations", "GRU of 'Y': expected its usual activations, got HardSigmoid, Tanh", "GRU",
         activations=["HardSigmoid", "Tanh"],
     ),
     by_hand(
-        "relu in an LSTM", "LSTM: expected its usual activations, got Sigmoid, Relu, Tanh", "LSTM",
+        "relu in an LSTM",
+        "LSTM of 'Y': expected its usual activations, got Sigmoid, Relu, Tanh", "LSTM",
         activations=["Sigmoid", "Relu", "Tanh"],
     ),
     by_hand(
-        "parameters of activations", "RNN: expected no activation_alpha", activation_alpha=[0.5],
+        "parameters of activations", "RNN of 'Y': expected no activation_alpha, got [0.5]",
+        activation_alpha=[0.5],
     ),
     by_hand(
-        "backwards alone", "RNN: expected direction forward or bidirectional, got reverse",
-        direction="reverse",
+        "an unknown direction",
+        "RNN of 'Y': expected direction forward, reverse or bidirectional, got sideways",
+        direction="sideways",
     ),
     by_hand(
-        "states of each sequence", "RNN: expected the same first states for all sequences",
+        "states of each sequence", "RNN of 'Y': expected the same first states for all sequences",
         states="different",
     ),
     by_hand(
-        "another operator above", "Softmax: expected nothing after the output layer",
-        extra=[node("Softmax", ["y"], ["z"])],
+        "another operator above", "Erf of 'z': expected operators that crnn's networks have",
+        extra=[node("Erf", ["y"], ["z"])],
     ),
     by_hand(
-        "another operator in between", "Relu: expected operators that crnn's networks have",
-        output=None, extra=[node("Relu", ["features"], ["z"])],
+        "two outputs of layers in one product",
+        "MatMul of 'z': expected constant weights of two axes, got all steps of RNN of 'Y'",
+        output=None, extra=[node("MatMul", ["features", "features"], ["z"])],
     ),
     by_hand(
-        "another domain", "Attention: expected ONNX's own operators, got com.example",
+        "a sum of steps",
+        "ReduceSum of 'z': expected operators that crnn's networks have, got one over several "
+        "elements",
+        extra=[node("ReduceSum", ["y"], ["z"])],
+    ),
+    by_hand(
+        "the last hundred steps", "Slice of 'z': expected sequences of any length, got a slice at "
+        "-100",
+        extra=[
+            node("Constant", [], ["start"], value_ints=[-100]),
+            node("Constant", [], ["end"], value_ints=[2**62]),
+            node("Slice", ["y", "start", "end"], ["z"]),
+        ],
+    ),
+    by_hand(
+        "a named node", "Erf 'head': expected operators that crnn's networks have",
+        extra=[node("Erf", ["y"], ["z"], name="head")],
+    ),
+    by_hand(
+        "another domain", "Attention of 'z': expected ONNX's own operators, got com.example",
         extra=[node("Attention", ["y"], ["z"], domain="com.example")],
     ),
     by_hand(
-        "two output layers", "MatMul: expected one output layer, got two",
+        "weights of another size", "MatMul of 'z': expected weights for 2 features, got 5",
         extra=[node("MatMul", ["y", "W_hy"], ["z"])],
     ),
     by_hand(
-        "an order of its own", "late: expected a tensor that is made before it is read",
-        extra=[node("Identity", ["late"], ["z"])],
+        "an order of its own",
+        "Add of 'z': expected a tensor that is made before it is read, got late",
+        extra=[node("Add", ["y", "late"], ["z"])],
     ),
-    by_hand("hidden_size", "RNN: expected hidden_size=5, as R is, got 6", hidden_size=6),
+    by_hand("hidden_size", "RNN of 'Y': expected hidden_size=5, as R is, got 6", hidden_size=6),
     by_hand(
         "the last step of short sequences",
-        "Gather: expected the last step of a layer that reads forward", "GRU", output="last step",
-        lengths=True,
+        "y: expected an output for each step or of the last states of all directions, got the last "
+        "step of MatMul of 'y'",
+        "GRU", output="last step", lengths=True,
+    ),
+    by_hand(
+        "the last step of both directions",
+        "y: expected an output for each step or of the last states of all directions, got the last "
+        "step of MatMul of 'y'",
+        "GRU", output="last step", bidirectional=True,
     ),
 ]  # fmt: skip
 
@@ -110,12 +142,12 @@ def take_lengths_from_one_layer(model):
     node_of(model, "outputs_l0").input[4] = ""
 
 
-def make_product_the_output(model):
-    model.graph.output[0].name = "product"
+def read_inputs_as_states(model):
+    node_of(model, "outputs_l0").input[5] = "x"
 
 
-def make_features_the_output(model):
-    model.graph.output[0].name = "features"
+def make_another_shape_the_output(model):
+    model.graph.output[0].name = "x_shape"
 
 
 def swap_mask(model):
@@ -127,27 +159,26 @@ def narrow_output_layer(model):
     tensor.CopyFrom(numpy_helper.from_array(np.zeros((3, O), np.float32), "W_hy"))
 
 
-def share_weights(model):
-    """Let the second layer use the first layer's weights."""
-    for place, name in ((1, "W"), (2, "R")):
-        (tensor,) = (t for t in model.graph.initializer if t.name == f"{name}_l1")
-        model.graph.initializer.remove(tensor)
-        node_of(model, "outputs_l1").input[place] = f"{name}_l0"
-
-
-BEHIND = "expected a first output behind all of the output layer, got "
 # By the change to an exported model of two layers: whether it has lengths, and the sentence
 CHANGED = {
     swap_states: (False, "expected first states of all layers, one after another, in an input"),
     take_lengths_from_one_layer: (True, "sequence_lens: expected the same at all layers"),
-    make_product_the_output: (False, f"{BEHIND}'product'"),
-    make_features_the_output: (False, f"{BEHIND}'features'"),
-    swap_mask: (True, "Where: expected nothing after the output layer"),
+    read_inputs_as_states: (
+        False,
+        (
+            "GRU of 'outputs_l0': expected first states that are an input of the model or "
+            "constants of shape (1, 3, 5), got all steps of x"
+        ),
+    ),
+    make_another_shape_the_output: (
+        False,
+        "x_shape: expected an output that an RNN, GRU or LSTM node leads to, got one of Shape",
+    ),
+    swap_mask: (True, "Less of 'inside': expected a comparison of steps with lengths"),
     narrow_output_layer: (
         False,
-        f"expected an output layer of 5 features, got weights of shape ({O}, 3)",
+        "MatMul of 'product': expected weights for 5 features, got 3",
     ),
-    share_weights: (False, "expected each layer to have weights of its own"),
 }
 
 

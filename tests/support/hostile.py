@@ -192,9 +192,11 @@ def read_checkpoint(path):
 
 
 def _onnx_seeds(folder):
+    import onnx_graphs
     import onnx_models
 
     models = [
+        onnx_graphs.of_exporter(),
         onnx_models.recurrent_model("RNN", states="inputs", lengths=True),
         onnx_models.recurrent_model("GRU", bidirectional=True, layout=1),
         onnx_models.recurrent_model("LSTM", states="the same", output="Gemm"),

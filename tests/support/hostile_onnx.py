@@ -6,7 +6,9 @@ MAX_BYTES = 1 << 15
 OPERATORS = (
     *("RNN", "GRU", "LSTM", "MatMul", "Gemm", "Add", "Transpose", "Reshape", "Squeeze", "Constant"),
     *("Unsqueeze", "Slice", "Gather", "Expand", "Tile", "Shape", "Less", "Range", "Where", "Cast"),
-    *("ConstantOfShape", "Concat", "Identity", "Dropout", "Loop"),
+    *("ConstantOfShape", "Concat", "Identity", "Dropout", "Loop", "If", "Split", "Flatten", "Pad"),
+    *("GatherND", "ReverseSequence", "BatchNormalization", "Softmax", "Relu", "Sigmoid", "Mul"),
+    *("ReduceSum", "OneHot", "DequantizeLinear", "Sub", "Div", "Size", "Equal", "Compress"),
 )
 INTEGERS = (0, 1, 2, 3, 4, 5, 6, 7, 8, -1, -2, 10, 16, 2**31 - 1, -(2**31), 2**40, 2**62, -(2**63))
 FLOATS = (0.0, 1.0, -1.0, float("nan"), float("inf"), 1e-40)

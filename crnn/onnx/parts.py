@@ -1,0 +1,93 @@
+"""What of a network a model holds: recurrent layers, dense layers, and the order they come in."""
+
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+
+class Weights(NamedTuple):
+    """The parameters of a layer in one direction, as crnn has them."""
+
+    W_xh: npt.NDArray[Any]
+    W_hh: npt.NDArray[Any]
+    b_h: npt.NDArray[Any]
+
+
+class StateInput(NamedTuple):
+    """First states that are an input of the model."""
+
+    name: str
+    row: int
+    """The first of its (layers * directions) rows that the layer takes."""
+    rows: int
+    """How many rows it has."""
+
+
+FirstState: TypeAlias = npt.NDArray[Any] | StateInput | None
+"""h_0 or c_0 of a layer: (directions, hidden); an input of the model; or None, for zero."""
+
+
+class Layer(NamedTuple):
+    """A recurrent layer."""
+
+    cell: str
+    forward: Weights | None
+    backward: Weights | None
+    first_states: tuple[FirstState, ...]
+    """h_0, and for an LSTM c_0."""
+    lengths: str
+    """The input of the model that holds the sequences' lengths, or "" for none."""
+
+    @property
+    def directions(self) -> list[Weights]:
+        """The weights that there are."""
+        return [weights for weights in (self.forward, self.backward) if weights is not None]
+
+    @property
+    def hidden_size(self) -> int:
+        """Hidden units of each direction."""
+        return int(self.directions[0].W_hh.shape[1])
+
+    @property
+    def outputs(self) -> int:
+        """What it hands on at each step."""
+        return len(self.directions) * self.hidden_size
+
+
+class Affine(NamedTuple):
+    """activation(weight x + bias) at each step, by itself."""
+
+    weight: npt.NDArray[Any]
+    """(outputs, inputs), or (features,) where each feature is scaled."""
+    bias: npt.NDArray[Any]
+    activation: str | None = None
+
+    @property
+    def outputs(self) -> int:
+        """What it hands on at each step."""
+        return len(self.weight)
+
+
+Part: TypeAlias = Layer | Affine
+
+
+class Chain(NamedTuple):
+    """All parts in the order of reading."""
+
+    parts: tuple[Part, ...]
+    is_last: bool
+    """Whether the result is made of the last states alone: one for each sequence."""
+
+
+def are_equal(one: Any, other: Any) -> bool:
+    """Return whether two parts, or what they hold, are the same numbers."""
+    if isinstance(one, np.ndarray):
+        return isinstance(other, np.ndarray) and np.array_equal(one, other, equal_nan=True)
+    if isinstance(one, tuple):
+        return (
+            type(one) is type(other)
+            and len(one) == len(other)
+            and all(are_equal(a, b) for a, b in zip(one, other, strict=True))
+        )
+    return bool(one == other)
