@@ -136,6 +136,8 @@ def export_c(
     with_test = checks.boolean("test", test)
     replaces = checks.boolean("overwrite", overwrite)
     header, test_path, prefix = files.paths(path, name)
+    if with_test and test_path == header:
+        raise ValueError(f"path: expected another one than that of the test, got {header!r}")
     layout = layout_of(net, weights)
     comparison = compare(net, layout, x) if with_test or x is not None else None
     contents: dict[str, str] = {}

@@ -4,6 +4,8 @@ import os
 import re
 from pathlib import Path
 
+from crnn import archive
+
 __all__ = ["MARK", "check_free", "paths"]
 
 MARK = "/* Written by crnn.export_c"
@@ -29,12 +31,19 @@ def paths(path: str | os.PathLike[str], name: str | None) -> tuple[str, str, str
     name = header.stem if name is None else name
     if not isinstance(name, str):
         raise TypeError(f"name: expected a text, got {type(name).__name__}")
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or "__" in name or name in KEYWORDS.split():
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in KEYWORDS.split():
         raise ValueError(
             f"{source}: expected an identifier of C and C++ that begins with a letter and is no "
             f"keyword, got {name!r}"
         )
-    if not re.fullmatch(r"[ -~]+", header.name) or set(header.name) & set('"\\'):
+    # C++ reserves names with two underscores side by side; another follows this one.
+    if "__" in f"{name}_":
+        raise ValueError(
+            f"{source}: expected an identifier of C and C++ without two underscores side by side, "
+            f"and without one at the end, got {name!r}"
+        )
+    # C99 reads two question marks and what follows them as another character.
+    if not re.fullmatch(r"[ -~]+", header.name) or re.search(r'["\\]|\?\?', header.name):
         raise ValueError(
             f"path: expected a file name that a C program can include, got {header.name!r}"
         )
@@ -46,6 +55,7 @@ def check_free(path: str, *, replaces: bool) -> None:
     if replaces:
         return
     try:
+        archive.check_regular(path)
         with Path(path).open("rb") as file:
             start = file.read(len(MARK))
     except FileNotFoundError:

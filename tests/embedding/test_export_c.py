@@ -1,6 +1,7 @@
 """Networks as C headers: warnings, outputs, bits, sizes, and what is refused."""
 
 import importlib.util
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -262,7 +263,7 @@ def test_only_string_h_is_included(tmp_path):
     assert max(map(len, lines)) <= 110
 
 
-@pytest.mark.parametrize("name", ["int", "_net", "a__b", "2x", "größe", "a-b", "class", ""])
+@pytest.mark.parametrize("name", ["int", "_net", "a__b", "2x", "größe", "a-b", "class", "a_", ""])
 def test_names_that_c_does_not_take(name, tmp_path):
     with pytest.raises(ValueError, match=r"^name: expected an identifier of C and C\+\+"):
         crnn.export_c(crnn.RNN(1, 2, 1), tmp_path / "net.h", name=name)
@@ -287,6 +288,7 @@ def test_refusals_write_nothing(tmp_path):
         (("net", path), TypeError, "^net: expected an RNN, GRU, LSTM or Sequential"),
         ((net, tmp_path / "2.h"), ValueError, r"2\.h: name: expected an identifier"),
         ((net, tmp_path / 'a".h'), ValueError, "expected an identifier"),
+        ((net, tmp_path / "net??-.h"), ValueError, "expected an identifier"),
     ):
         with pytest.raises(error, match=message):
             crnn.export_c(*arguments)
@@ -296,9 +298,11 @@ def test_refusals_write_nothing(tmp_path):
         ({"x": np.ones((3, 2))}, ValueError, "^x: "),
         ({"x": np.ones((0, 1))}, ValueError, "^x: expected data of one step at least"),
         ({"test": 1}, TypeError, "^test: "),
+        # One of the two files would replace the other.
+        ({"test": True, "path": tmp_path / "a_test.c", "name": "a"}, ValueError, "^path: .* test"),
     ):
         with pytest.raises(error, match=message):
-            crnn.export_c(net, path, **settings)
+            crnn.export_c(net, **{"path": path} | settings)
     net.W_hh[1, 0] = 3.4e38
     with pytest.raises(ValueError, match=r"^weights: .*bfloat16 can hold, got 3\.4e\+38 in W_hh"):
         crnn.export_c(net, path, weights="bfloat16")
@@ -324,6 +328,14 @@ def test_other_files_stay(tmp_path):
     assert header.read_text() == test.read_text() == "mine"
     crnn.export_c(net, header, test=True, overwrite=True)
     assert header.read_text() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_pipes(tmp_path):
+    """Reading what is there would wait for a writer."""
+    os.mkfifo(tmp_path / "net.h")
+    with pytest.raises(OSError, match="expected a path for a file, got a device or a pipe"):
+        crnn.export_c(crnn.RNN(1, 2, 1), tmp_path / "net.h")
 
 
 @pytest.fixture
