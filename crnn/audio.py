@@ -480,7 +480,12 @@ def _torch_layer(
 ) -> RecurrentLayer:
     """Return a layer whose weights are as PyTorch has them; `biases` are (2, gates * units)."""
     # The order of PyTorch's gates is crnn's.
-    bias = biases if kind.family is GRU else biases[0] + biases[1]
+    bias = biases
+    if kind.family is LSTM:
+        with np.errstate(over="ignore"):
+            bias = biases[0] + biases[1]
+        if not np.isfinite(bias).all():
+            raise ModelFileError(f"{name}: expected biases whose sum is finite, got infinity")
     arrays = [reorder_gates(values, kind) for values in (W_ih.T, W_hh.T, bias)]
     return RecurrentLayer(name, arrays, {})
 

@@ -411,6 +411,10 @@ REFUSED = {
             "weights"][1:]]),
         r"layers\[0\]\[0\]: expected numbers that float32 can hold, got 1e\+300",
     ),
+    "biases without a sum": (
+        torch_with("lstm.bias_ih_l1", [1.7e308] * 4 * H) | {"lstm.bias_hh_l1": [1.7e308] * 4 * H},
+        r"lstm\.weight_hh_l1: expected biases whose sum is finite, got infinity",
+    ),
     "two directions": (torch_with("lstm.weight_ih_l0_reverse", []), "'lstm.weight_ih_l0_reverse'"),
     "batch norm of PyTorch": (torch_with("bn.running_mean", []), "'bn.running_mean': expected"),
     "convolution of PyTorch": (
