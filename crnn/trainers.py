@@ -1,5 +1,6 @@
 """Trainers: networks that are trained on one batch after another of the same size."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,12 @@ class Trainer:
         self._shape = batch_size, time
         architecture = network.architecture
         theta = network.flat.copy()
+        # From this product the compiled loops compute what memory they need: it may not overflow.
+        if batch_size * time * theta.nbytes > sys.maxsize:
+            raise ValueError(
+                f"time, batch_size: expected a batch that memory can hold, got {time} time steps "
+                f"of {batch_size} sequences"
+            )
         vectors = {name: vector.copy() for name, vector in optimizer.memory.items()}
         self.core: Any = network.kernels.Trainer(
             architecture.cell, theta, time, batch_size, architecture.input_size,

@@ -140,6 +140,9 @@ def test_refusals(implementation):
         net.trainer(crnn.SGD(lambda step: 0.1), time=T)
     with pytest.raises(ValueError, match=r"^time: expected at least 1, got 0"):
         net.trainer(crnn.SGD(0.1), time=0)
+    for many in (2**58, 2**64):
+        with pytest.raises(ValueError, match=r"^time, batch_size: expected a batch that memory"):
+            net.trainer(crnn.SGD(0.1), time=many, batch_size=32)
     trainer = net.trainer(crnn.SGD(0.1), time=T, batch_size=B)
     x, y = data()[0]
     before = trainer.flat_params.tobytes()
