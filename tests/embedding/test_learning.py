@@ -150,6 +150,7 @@ def test_what_does_not_fit_changes_nothing(learner, dtype):
         "no output layer": network(3, 5, None, dtype=dtype, implementation="native"),
         "cell": build("GRU", dtype),
         "layers": build(dtype=dtype, num_layers=2),
+        "first states": build(dtype=dtype, trainable_h0=True),
     }
     for name, other in others.items():
         assert learner.update(trainer, other.stream()) == WRONG_SIZES, name

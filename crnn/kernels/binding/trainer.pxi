@@ -78,9 +78,10 @@ cdef int set_rate_alone(TrainerData* data, double lr) noexcept nogil:
 
 
 cdef bint is_of_sizes(const StreamData* stream, Sizes s) noexcept nogil:
-    """Whether a stream has one layer of these sizes, and parameters that no other stream reads."""
+    """Whether a stream has one layer of these sizes, starts from zero, and shares no parameters."""
     cdef Sizes own
-    if stream.count != 1 or stream.shares_parameters:
+    # With trained first states it is of a network that no trainer trains.
+    if stream.count != 1 or stream.shares_parameters or stream.first_states != NULL:
         return False
     own = stream.layers[0].sizes
     return (own.cell == s.cell and own.I == s.I and own.H == s.H and own.O == s.O
