@@ -95,3 +95,12 @@ def test_it_looks_like_the_python_class(compiled, python):
     assert repr(streams[0]) == repr(streams[1])
     for name in ("input_size", "hidden_size", "output_size", "batch_size", "dtype"):
         assert getattr(streams[0], name) == getattr(streams[1], name)
+
+
+def test_states_that_are_not_contiguous(compiled):
+    """Without a converter the stream copies them, and reads the copy."""
+    parameters = [np.zeros(500 * (n + 500 + 1)) for n in (3, 500)]
+    stream = compiled("tanh", parameters, 3, 500, 0, 8, None)
+    states = np.asfortranarray(np.random.default_rng(0).standard_normal((2, 8, 500)))
+    stream.state = states
+    assert np.array_equal(stream.state, states)

@@ -360,7 +360,9 @@ cdef class Stream:
             value = self.convert("state", value, "hidden")
         cdef void* source = NULL
         if type(value) is np.ndarray and (<object> value).shape == (data.count, s.B, state):
-            source = matrix(value.reshape(-1, state), data.dtype, data.count * s.B, state, READ)
+            # Where the array is not contiguous this is a copy, which must stay until it is read.
+            value = value.reshape(-1, state)
+            source = matrix(value, data.dtype, data.count * s.B, state, READ)
         if not source:
             raise TypeError(_CONVERT)
         acquire(data)
