@@ -1,13 +1,13 @@
-"""Proves that streams and trainers call no allocator, take no lock and make no system call.
+"""Proves that streams, trainers and views call no allocator, take no lock, make no system call.
 
 Steps of streams are taken from C, from Cython and from Python with `out=`, of each cell and dtype,
 on each instruction set that this processor runs; from C alone blocks, steps of categories, steps of
 optimizers, predictions of trainers and updates of streams. A preloaded library counts the calls to
 allocate and to lock in one step and in many: the numbers have to be equal. Then a child process, to
 which the kernel of the system allows nothing but to read, to write and to leave, takes as many
-steps. What the compiled modules call at all is listed, and what these functions can reach of it is
-followed through the machine code. With --sanitizer CLANG the steps of streams from C are taken
-under its RealtimeSanitizer instead.
+steps. What the compiled modules call at all is listed, and what these functions and those of
+`crnn.kernels.views` can reach of it is followed through the machine code. With --sanitizer CLANG
+the steps of streams from C are taken under its RealtimeSanitizer instead.
 
 From Python this holds for steps of less than 32 768 multiply-adds. Longer ones release the GIL,
 which locks a mutex, and may use several threads. Python's own objects may come from its
@@ -55,12 +55,16 @@ OPTIMIZERS = {
 }
 INSTRUCTION_SETS = ["baseline", "avx2", "avx512"]
 
-# What machine code is followed from: the functions of crnn.h in `native`, and what they call in the
-# loops.
-FROM_C = r"_(step|step_categories|run|train|train_classes|predict)_(float|double)$|update_stream$"
+# What machine code is followed from: the functions of crnn.h and of views.pxd in `native`, and what
+# they call in the loops.
+FROM_C = (
+    r"_(step|step_categories|run|train|train_classes|predict)_(float|double)$|update_stream$"
+    r"|_view_\w+$"
+)
 FROM_NATIVE = (
     r"_(stream_step|predict|gradient|pack_forward|place_stream|place_packed|all_finite|global_norm"
-    r"|scale|clip_value|(sgd|rmsprop|adam)_step)$"
+    r"|scale|clip_value|(sgd|rmsprop|adam)_step|(rnn|output)_(forward|backward)|squared_error"
+    r"|(layer|output)_workspace_size)$"
 )
 
 # Functions outside the modules that a step may reach: they neither allocate nor lock. sched_yield
