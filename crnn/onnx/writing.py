@@ -1,4 +1,4 @@
-"""`export`: a network as an ONNX model."""
+"""`export`: a network, a chain or an estimator as an ONNX model."""
 
 import os
 from typing import Any
@@ -8,83 +8,241 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from crnn import GRU, LSTM, RNN, archive, checks
+from crnn import GRU, LSTM, RNN, Dense, Sequential, archive, checks
 from crnn.onnx.operators import CATEGORICAL, OPERATORS, TRAINABLE_H0, to_onnx
 
 # From 2022; later versions have the same recurrent operators.
 OPSET, IR_VERSION = 17, 8
+ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid", "softmax": "Softmax"}
 
 
-def export(net: RNN | GRU | LSTM, path: str | os.PathLike[str], *, lengths: bool = False) -> None:
+def export(
+    net: RNN | GRU | LSTM | Sequential | Any,
+    path: str | os.PathLike[str],
+    *,
+    lengths: bool = False,
+    states: bool = False,
+    probabilities: bool = False,
+) -> None:
     """Write a network as an ONNX model.
 
-    Its inputs are ``x`` (batch, time, inputs), floats of the network's dtype, and the first states
-    ``h0`` (layers * directions, batch, hidden), for an LSTM also ``c0``. The states may be left
-    out: they are then zero, or what the network was trained to start from. Its outputs are ``y``
+    Its input is ``x`` (batch, time, inputs), floats of the network's dtype. Its outputs are ``y``
     (batch, time, outputs), or (batch, outputs) without `return_sequences`, and the last states
-    ``h_n`` and ``c_n``, shaped as the first ones. Batch and time are symbolic.
+    ``h_n`` (layers * directions, batch, hidden), for an LSTM also ``c_n``. Batch and time are
+    symbolic. In a chain of several networks the states of each have its number: ``h_n_0``.
 
     Parameters
     ----------
-    net : RNN, GRU or LSTM
-        If it is categorical, ``x`` are one-hot vectors in place of the category numbers.
+    net : RNN, GRU, LSTM or Sequential
+        If it is categorical, ``x`` are one-hot vectors in place of the category numbers. Or a
+        fitted RNNClassifier or RNNRegressor of `crnn.sklearn`: ``x`` are then features as they are,
+        and ``y`` the probabilities of the classes, or the numbers, (batch, outputs).
     path : path-like
         An existing file is replaced, whole or not at all.
     lengths : bool
         Whether there is one more input, ``lengths`` (batch,) of int32: the steps of each sequence.
+    states : bool
+        Whether the first states are inputs, ``h0`` and for an LSTM ``c0``, shaped as the last ones.
+        Without it they are zero, or what the network was trained to start from.
+    probabilities : bool
+        Whether ``y`` are probabilities: a softmax of the outputs, or the sigmoid of one output.
 
     Raises
     ------
     TypeError
         It is no network.
+    ValueError
+        An estimator is not fitted, or has no lengths, states or probabilities of its own.
     OSError
         The file cannot be written.
     """
-    if not isinstance(net, (RNN, GRU, LSTM)):
-        raise TypeError(f"net: expected an RNN, GRU or LSTM of crnn, got {type(net).__name__}")
-    model = _GraphWriter(net, checks.boolean("lengths", lengths)).model()
+    lengths, states = checks.boolean("lengths", lengths), checks.boolean("states", states)
+    probabilities = checks.boolean("probabilities", probabilities)
+    if hasattr(net, "x_scale_") or hasattr(net, "n_networks"):
+        if not hasattr(net, "x_scale_"):
+            raise ValueError("net: expected a fitted estimator, got one that is not fitted")
+        for name, value in (("lengths", lengths), ("states", states)):
+            if value:
+                raise ValueError(f"{name}: expected False for an estimator, got True")
+        if probabilities and not hasattr(net, "classes_"):
+            raise ValueError("probabilities: expected a classifier, got a regressor")
+        model = _estimator_model(net)
+    elif isinstance(net, (RNN, GRU, LSTM, Sequential)):
+        model = _network_model(net, lengths, states, probabilities)
+    else:
+        raise TypeError(
+            "net: expected an RNN, GRU, LSTM or Sequential of crnn, or an estimator of "
+            f"crnn.sklearn, got {type(net).__name__}"
+        )
     onnx.checker.check_model(model)
     archive.write_file(path, lambda file: file.write(model.SerializeToString()))
 
 
-class _GraphWriter:
-    """Collects the nodes and constants of a network's model.
+def _network_model(
+    net: RNN | GRU | LSTM | Sequential, lengths: bool, states: bool, probabilities: bool
+) -> onnx.ModelProto:
+    """Return the model of a network or a chain."""
+    graph = _Graph(net.dtype)
+    graph.add_input("x", ["batch", "time", net.input_size])
+    if lengths:
+        graph.add_input("lengths", ["batch"], TensorProto.INT32)
+    parts = net.parts if isinstance(net, Sequential) else (net,)
+    networks = [part for part in parts if not isinstance(part, Dense)]
+    # The output comes first.
+    last = parts[-1]
+    outputs = last.output_size if isinstance(last, Dense) else last.architecture.outputs
+    has_time = networks[-1].return_sequences
+    graph.add_output("y", ["batch", *["time"] * has_time, outputs])
+    x = "x"
+    for number, part in enumerate(parts):
+        prefix = f"part{number}_" if len(parts) > 1 else ""
+        if isinstance(part, Dense):
+            x = graph.add_dense(x, part.weight, part.bias, part.activation, prefix)
+        else:
+            suffix = f"_{networks.index(part)}" if len(networks) > 1 else ""
+            x = _NetworkWriter(graph, part, prefix, suffix, lengths, states).add(x)
+    if probabilities:
+        x = graph.add_activation(x, "sigmoid" if outputs == 1 else "softmax", "probabilities")
+    is_affine = len(parts) > 1 or networks[0].architecture.output_size is not None or probabilities
+    if lengths and has_time and is_affine:
+        nothing = graph.constant("nothing", np.zeros((), net.dtype))
+        x = graph.add("Where", [_add_mask(graph), x, nothing], "unpadded")
+    graph.add("Identity", [x], "y")
+    architectures = [network.architecture for network in networks]
+    metadata = {
+        TRAINABLE_H0: not states and any(a.trainable_h0 for a in architectures),
+        CATEGORICAL: architectures[0].categorical,
+    }
+    return graph.model({name: "true" for name, holds in metadata.items() if holds})
+
+
+def _estimator_model(estimator: Any) -> onnx.ModelProto:
+    """Return the model of an estimator: the scales, all its networks, and the mean over these."""
+    graph = _Graph(np.dtype(np.float32))
+    scale, nets = estimator.x_scale_, estimator.nets_
+    graph.add_input("x", ["batch", "time", nets[0].input_size])
+    x = graph.add("Cast", ["x"], "x_double", to=TensorProto.DOUBLE)
+    x = graph.add("Sub", [x, graph.constant("x_mean", np.float64(scale.mean))], "x_centered")
+    x = graph.add("Div", [x, graph.constant("x_deviation", np.float64(scale.deviation))], "x_scale")
+    x = graph.add("Cast", [x], "scaled", to=TensorProto.FLOAT)
+    is_classifier = hasattr(estimator, "classes_")
+    O = len(estimator.classes_) if is_classifier else len(estimator.y_scale_.mean)
+    results = []
+    for number, net in enumerate(nets):
+        prefix = f"net{number}_"
+        steps = _NetworkWriter(graph, net, prefix, "", lengths=False, states=False).add(x)
+        y = _add_pooling(graph, steps, O, net.architecture.outputs, prefix)
+        results.append(graph.add_activation(y, "softmax", f"{prefix}p") if is_classifier else y)
+    y = graph.add("Mean", results, "mean")
+    if not is_classifier:
+        y = graph.add("Cast", [y], "mean_double", to=TensorProto.DOUBLE)
+        deviation = graph.constant("y_deviation", np.float64(estimator.y_scale_.deviation))
+        y = graph.add("Mul", [y, deviation], "y_scale")
+        y = graph.add(
+            "Add", [y, graph.constant("y_mean", np.float64(estimator.y_scale_.mean))], "z"
+        )
+        y = graph.add("Cast", [y], "numbers", to=TensorProto.FLOAT)
+    graph.add("Identity", [y], "y")
+    graph.add_output("y", ["batch", O])
+    return graph.model({})
+
+
+def _add_pooling(graph: "_Graph", steps: str, O: int, count: int, prefix: str) -> str:
+    """Add the output of a sequence: the mean over the steps, weighted, and that of both ends."""
+
+    def columns(start: int, stop: int, name: str) -> str:
+        bounds = [
+            graph.constant(f"{prefix}{name}_{what}", [number])
+            for what, number in (("start", start), ("stop", stop), ("axis", 2))
+        ]
+        return graph.add("Slice", [steps, *bounds], f"{prefix}{name}")
+
+    scores = columns(count - 1, count, "scores")
+    weights = graph.add("Softmax", [scores], f"{prefix}weights", axis=1)
+    product = graph.add("Mul", [columns(0, O, "numbers"), weights], f"{prefix}weighted")
+    axis = graph.constant(f"{prefix}time", [1])
+    y = graph.add("ReduceSum", [product, axis], f"{prefix}pooled", keepdims=0)
+    if count > O + 1:
+        for name, start, step in (("first", O, 0), ("last", 2 * O, -1)):
+            place = graph.constant(f"{prefix}{name}_step", step)
+            ends = columns(start, start + O, f"{name}_columns")
+            end = graph.add("Gather", [ends, place], f"{prefix}{name}_end", axis=1)
+            y = graph.add("Add", [y, end], f"{prefix}with_{name}")
+    return y
+
+
+def _add_mask(graph: "_Graph") -> str:
+    """Add whether 0 <= t < length, as (batch, time, 1)."""
+    shape = graph.add("Shape", ["x"], "shape_of_x")
+    time = graph.add("Gather", [shape, graph.constant("time_axis", 1)], "T")
+    one = graph.constant("one", 1)
+    steps = graph.add("Range", [graph.constant("zero", 0), time, one], "numbers")
+    ends = graph.add("Cast", ["lengths"], "ends", to=TensorProto.INT64)
+    ends = graph.add("Unsqueeze", [ends, graph.constant("of_rows", [1])], "ends_of_rows")
+    inside = graph.add("Less", [steps, ends], "inside")
+    return graph.add("Unsqueeze", [inside, graph.constant("of_steps", [2])], "counts")
+
+
+class _Graph:
+    """The nodes, constants, inputs and outputs of a model.
 
     Methods that add nodes return the name of the tensor that the last of them makes.
     """
 
-    def __init__(self, net: RNN | GRU | LSTM, has_lengths: bool) -> None:
-        self._net = net
-        self._architecture = net.architecture
-        self._states = ("h", "c")[: net.architecture.cell_row.state_blocks]
-        self._has_lengths = has_lengths
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+        self._real = helper.np_dtype_to_tensor_dtype(dtype)
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, npt.NDArray[Any]] = {}
+        self._inputs: list[onnx.ValueInfoProto] = []
+        self._outputs: list[onnx.ValueInfoProto] = []
 
-    def model(self) -> onnx.ModelProto:
+    def add_input(self, name: str, shape: list[Any], kind: int | None = None) -> None:
+        info = helper.make_tensor_value_info(name, kind or self._real, shape)
+        self._inputs.append(info)
+
+    def add_output(self, name: str, shape: list[Any]) -> None:
+        self._outputs.append(helper.make_tensor_value_info(name, self._real, shape))
+
+    def add(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        self.add_node(operator, inputs, [output], **attributes)
+        return output
+
+    def add_node(
+        self, operator: str, inputs: list[str], outputs: list[str], **attributes: Any
+    ) -> None:
+        self._nodes.append(helper.make_node(operator, inputs, outputs, **attributes))
+
+    def constant(self, name: str, values: npt.ArrayLike) -> str:
+        array = np.asarray(values)
+        self._constants[name] = array if array.dtype.kind == "f" else array.astype(np.int64)
+        return name
+
+    def add_dense(
+        self,
+        x: str,
+        weight: npt.NDArray[Any],
+        bias: npt.NDArray[Any],
+        activation: str | None,
+        prefix: str,
+    ) -> str:
+        """Add activation(W x + b) of the features."""
+        weights = self.constant(f"{prefix}W_hy", np.ascontiguousarray(weight.T))
+        product = self.add("MatMul", [x, weights], f"{prefix}product")
+        x = self.add("Add", [product, self.constant(f"{prefix}b_y", bias)], f"{prefix}outputs")
+        return self.add_activation(x, activation, f"{prefix}activated") if activation else x
+
+    def add_activation(self, x: str, activation: str, name: str) -> str:
+        attributes = {"axis": -1} if activation == "softmax" else {}
+        return self.add(ACTIVATIONS[activation], [x], name, **attributes)
+
+    def model(self, metadata: dict[str, str]) -> onnx.ModelProto:
         """Return the model."""
-        architecture = self._architecture
-        self._add_first_states()
-        x = self._node("Transpose", ["x"], "x_by_time", perm=[1, 0, 2])
-        lasts: list[list[str]] = []
-        for layer in range(architecture.num_layers):
-            x, last = self._add_layer(layer, x)
-            lasts.append(last)
-        for number, name in enumerate(self._states):
-            self._node("Concat", [last[number] for last in lasts], f"{name}_n", axis=0)
-        if architecture.return_sequences:
-            x = self._node("Transpose", [x], "features", perm=[1, 0, 2])
-        else:
-            x = self._node("Transpose", [lasts[-1][0]], "by_sequence", perm=[1, 0, 2])
-            shape = self._constant("flat", [0, architecture.features])
-            x = self._node("Reshape", [x, shape], "features")
-        self._add_outputs(x)
-        inputs, outputs = self._interface()
         graph = helper.make_graph(
             self._nodes,
             "crnn",
-            inputs,
-            outputs,
+            self._inputs,
+            self._outputs,
             [numpy_helper.from_array(array, name) for name, array in self._constants.items()],
         )
         model = helper.make_model(
@@ -93,75 +251,98 @@ class _GraphWriter:
             opset_imports=[helper.make_opsetid("", OPSET)],
             ir_version=IR_VERSION,
         )
-        metadata = {TRAINABLE_H0: architecture.trainable_h0, CATEGORICAL: architecture.categorical}
-        helper.set_model_props(model, {name: "true" for name, holds in metadata.items() if holds})
+        helper.set_model_props(model, metadata)
         return model
 
-    def _interface(self) -> tuple[list[onnx.ValueInfoProto], list[onnx.ValueInfoProto]]:
-        """Return the model's inputs and outputs, with their types and shapes."""
-        architecture = self._architecture
-        real = helper.np_dtype_to_tensor_dtype(self._net.dtype)
-        describe = helper.make_tensor_value_info
-        inputs = [describe("x", real, ["batch", "time", architecture.input_size])]
-        if self._has_lengths:
-            inputs.append(describe("lengths", TensorProto.INT32, ["batch"]))
-        steps = ["batch", "time"] if architecture.return_sequences else ["batch"]
-        outputs = [describe("y", real, [*steps, architecture.outputs])]
-        for name in self._states:
-            H = architecture.hidden_size
-            inputs.append(describe(f"{name}0", real, ["states_given", "batch_given", H]))
-            outputs.append(describe(f"{name}_n", real, [architecture.num_states, "batch", H]))
-        return inputs, outputs
 
-    def _node(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        self._nodes.append(helper.make_node(operator, inputs, [output], **attributes))
-        return output
+class _NetworkWriter:
+    """Adds the nodes and constants of a network to a graph.
 
-    def _constant(self, name: str, values: npt.ArrayLike) -> str:
-        array = np.asarray(values)
-        self._constants[name] = array if array.dtype.kind == "f" else array.astype(np.int64)
-        return name
+    Names of tensors begin with the prefix; those of states, which are inputs and outputs of the
+    model, end in the suffix.
+    """
 
-    def _add_first_states(self) -> None:
-        """Make h0 and c0 inputs with a default of one sequence, repeated to the batch."""
-        architecture, H = self._architecture, self._architecture.hidden_size
-        for name in self._states:
-            default = np.zeros((architecture.num_states, 1, H), self._net.dtype)
-            if architecture.trainable_h0:
-                trained = self._net.params[f"{name}0"]
-                default[:, 0] = trained.reshape(architecture.num_states, H)
-            self._constant(f"{name}0", default)
-            if name == "h":
-                shape = self._node("Shape", ["x"], "x_shape")
-                axis = self._constant("batch_axis", [0])
-                batch = self._node("Gather", [shape, axis], "batch_size")
-                states = self._constant("states", [architecture.num_states])
-                sizes = [states, batch, self._constant("H", [H])]
-                self._node("Concat", sizes, "first_shape", axis=0)
-            self._node("Expand", [f"{name}0", "first_shape"], f"first_{name}")
+    def __init__(
+        self,
+        graph: _Graph,
+        net: RNN | GRU | LSTM,
+        prefix: str,
+        suffix: str,
+        lengths: bool,
+        states: bool,
+    ) -> None:
+        self._graph, self._net, self._prefix, self._suffix = graph, net, prefix, suffix
+        self._architecture = net.architecture
+        self._states = ("h", "c")[: net.architecture.cell_row.state_blocks]
+        self._has_lengths, self._has_states = lengths, states
 
-    def _add_layer(self, layer: int, x: str) -> tuple[str, list[str]]:
+    def add(self, x: str) -> str:
+        """Add the network, which reads (batch, time, features); return its outputs."""
+        architecture, graph, prefix = self._architecture, self._graph, self._prefix
+        firsts = [self._first_states(name, x) for name in self._states]
+        x = graph.add("Transpose", [x], f"{prefix}x_by_time", perm=[1, 0, 2])
+        lasts: list[list[str]] = []
+        for layer in range(architecture.num_layers):
+            x, last = self._add_layer(layer, x, firsts)
+            lasts.append(last)
+        # An estimator has no states to go on from.
+        for number, name in enumerate(self._states if not prefix.startswith("net") else ()):
+            states = [last[number] for last in lasts]
+            output = graph.add("Concat", states, f"{name}_n{self._suffix}", axis=0)
+            graph.add_output(output, [architecture.num_states, "batch", architecture.hidden_size])
+        if architecture.return_sequences:
+            x = graph.add("Transpose", [x], f"{prefix}features", perm=[1, 0, 2])
+        else:
+            x = graph.add("Transpose", [lasts[-1][0]], f"{prefix}by_sequence", perm=[1, 0, 2])
+            shape = graph.constant(f"{prefix}flat", [0, architecture.features])
+            x = graph.add("Reshape", [x, shape], f"{prefix}features")
+        if architecture.output_size is None:
+            return x
+        params = self._net.params
+        return graph.add_dense(x, params["W_hy"], params["b_y"], None, prefix)
+
+    def _first_states(self, name: str, x: str) -> str:
+        """Return first states of all layers: an input, trained ones, or "" where they are zero."""
+        architecture, graph, prefix = self._architecture, self._graph, self._prefix
+        S, H = architecture.num_states, architecture.hidden_size
+        if self._has_states:
+            given = f"{name}0{self._suffix}"
+            graph.add_input(given, [S, "batch", H])
+            return given
+        if not architecture.trainable_h0:
+            return ""
+        trained = graph.constant(
+            f"{prefix}trained_{name}0", self._net.params[f"{name}0"].reshape(S, 1, H)
+        )
+        shape = graph.add("Shape", [x], f"{prefix}x_shape_{name}")
+        axis = graph.constant(f"{prefix}batch_axis", [0])
+        batch = graph.add("Gather", [shape, axis], f"{prefix}batch_size_{name}")
+        sizes = [graph.constant(f"{prefix}S", [S]), batch, graph.constant(f"{prefix}H", [H])]
+        sizes = [graph.add("Concat", sizes, f"{prefix}first_shape_{name}", axis=0)]
+        return graph.add("Expand", [trained, *sizes], f"{prefix}first_{name}")
+
+    def _add_layer(self, layer: int, x: str, firsts: list[str]) -> tuple[str, list[str]]:
         """Add a layer that reads (time, batch, features); return its outputs and last states."""
-        architecture, D = self._architecture, self._architecture.directions
-        operator = OPERATORS[architecture.cell]
+        architecture, graph, prefix = self._architecture, self._graph, self._prefix
+        D, operator = architecture.directions, OPERATORS[architecture.cell]
         by_direction = []
         for state in range(layer * D, (layer + 1) * D):
             suffix = architecture.suffix(state)
             params = (self._net.params[name + suffix] for name in ("W_xh", "W_hh", "b_h"))
             by_direction.append(to_onnx(architecture.cell, *params))
         weights = [
-            self._constant(f"{name}_l{layer}", np.stack(arrays))
+            graph.constant(f"{prefix}{name}_l{layer}", np.stack(arrays))
             for name, arrays in zip(("W", "R", "B"), zip(*by_direction, strict=True), strict=True)
         ]
-        firsts = [f"first_{name}" for name in self._states]
-        if architecture.num_layers > 1:
+        if architecture.num_layers > 1 and all(firsts):
             bounds = [
-                self._constant(f"first_state_l{layer}", [layer * D]),
-                self._constant(f"last_state_l{layer}", [(layer + 1) * D]),
-                self._constant("state_axis", [0]),
+                graph.constant(f"{prefix}first_state_l{layer}", [layer * D]),
+                graph.constant(f"{prefix}last_state_l{layer}", [(layer + 1) * D]),
+                graph.constant(f"{prefix}state_axis", [0]),
             ]
             firsts = [
-                self._node("Slice", [first, *bounds], f"{first}_l{layer}") for first in firsts
+                graph.add("Slice", [first, *bounds], f"{prefix}first_{name}_l{layer}")
+                for name, first in zip(self._states, firsts, strict=True)
             ]
         attributes: dict[str, Any] = {"hidden_size": architecture.hidden_size}
         if D == 2:
@@ -170,38 +351,15 @@ class _GraphWriter:
             attributes["activations"] = ["Relu"] * D
         if operator.linear_before_reset is not None:
             attributes["linear_before_reset"] = operator.linear_before_reset
-        outputs = [f"outputs_l{layer}", *(f"last_{name}_l{layer}" for name in self._states)]
+        outputs = [f"{prefix}outputs_l{layer}"]
+        outputs += [f"{prefix}last_{name}_l{layer}" for name in self._states]
         inputs = [x, *weights, "lengths" if self._has_lengths else "", *firsts]
-        self._nodes.append(helper.make_node(operator.name, inputs, outputs, **attributes))
+        graph.add_node(operator.name, inputs, outputs, **attributes)
+        features = f"{prefix}features_l{layer}"
         if D == 1:
-            axis = self._constant("direction_axis", [1])
-            return self._node("Squeeze", [outputs[0], axis], f"features_l{layer}"), outputs[1:]
-        together = self._node("Transpose", [outputs[0]], f"together_l{layer}", perm=[0, 2, 1, 3])
-        side_by_side = self._constant("side_by_side", [0, 0, architecture.features])
-        return self._node("Reshape", [together, side_by_side], f"features_l{layer}"), outputs[1:]
-
-    def _add_outputs(self, features: str) -> None:
-        """Add the output layer, and zeros past the sequences' ends."""
-        architecture, params = self._architecture, self._net.params
-        if architecture.output_size is None:
-            self._node("Identity", [features], "y")
-            return
-        is_padded = self._has_lengths and architecture.return_sequences
-        result = "y_unmasked" if is_padded else "y"
-        weights = self._constant("W_hy", np.ascontiguousarray(params["W_hy"].T))
-        product = self._node("MatMul", [features, weights], "product")
-        self._node("Add", [product, self._constant("b_y", params["b_y"])], result)
-        if is_padded:
-            mask = self._add_mask()
-            padding = self._constant("nothing", np.zeros((), self._net.dtype))
-            self._node("Where", [mask, result, padding], "y")
-
-    def _add_mask(self) -> str:
-        """Add whether 0 <= t < length, as (batch, time, 1)."""
-        time = self._node("Gather", ["x_shape", self._constant("time_axis", 1)], "T")
-        one = self._constant("one", 1)
-        steps = self._node("Range", [self._constant("zero", 0), time, one], "numbers")
-        ends = self._node("Cast", ["lengths"], "ends", to=TensorProto.INT64)
-        ends = self._node("Unsqueeze", [ends, self._constant("of_rows", [1])], "ends_of_rows")
-        inside = self._node("Less", [steps, ends], "inside")
-        return self._node("Unsqueeze", [inside, self._constant("of_steps", [2])], "counts")
+            axis = graph.constant(f"{prefix}direction_axis", [1])
+            return graph.add("Squeeze", [outputs[0], axis], features), outputs[1:]
+        together = f"{prefix}together_l{layer}"
+        together = graph.add("Transpose", [outputs[0]], together, perm=[0, 2, 1, 3])
+        side_by_side = graph.constant(f"{prefix}side_by_side", [0, 0, architecture.features])
+        return graph.add("Reshape", [together, side_by_side], features), outputs[1:]

@@ -36,7 +36,7 @@ dtypes = pytest.mark.parametrize("dtype", TOLERANCES)
 @pytest.mark.parametrize("has_lengths", [False, True], ids=["whole", "lengths"])
 def test_onnx_runtime_computes_the_same(tmp_path, cell, settings, has_states, has_lengths):
     net, x = network(**cell, **settings), inputs()
-    model = exported(net, tmp_path, lengths=has_lengths)
+    model = exported(net, tmp_path, lengths=has_lengths, states=has_states)
     h0, named = first_states(net) if has_states else (None, {})
     feed = {"x": x, **named} | ({"lengths": LENGTHS} if has_lengths else {})
     expected = outputs_of(net, x, h0, LENGTHS if has_lengths else None)
@@ -55,7 +55,7 @@ def test_onnx_itself_computes_the_same(tmp_path, cell, dtype):
     """Its reference takes one direction and the usual activations, in either dtype."""
     net, x = network(dtype, **CELLS[cell]), inputs(dtype)
     h0, named = first_states(net)
-    evaluator = ReferenceEvaluator(exported(net, tmp_path))
+    evaluator = ReferenceEvaluator(exported(net, tmp_path, states=True))
     found = dict(zip(evaluator.output_names, evaluator.run(None, {"x": x} | named), strict=True))
     expected = outputs_of(net, x, h0)
     assert_outputs_close({"y": found["y"]}, {"y": expected["y"]}, dtype)
@@ -97,7 +97,8 @@ def test_a_trainable_state_of_zeros_comes_back(tmp_path, family):
 
 
 def test_the_model_is_documented_in_itself(tmp_path):
-    graph = exported(network(family="LSTM", num_layers=2), tmp_path, lengths=True).graph
+    net = network(family="LSTM", num_layers=2)
+    graph = exported(net, tmp_path, lengths=True, states=True).graph
 
     def shapes(infos):
         return {
@@ -108,8 +109,8 @@ def test_the_model_is_documented_in_itself(tmp_path):
     assert shapes(graph.input) == {
         "x": ["batch", "time", I],
         "lengths": ["batch"],
-        "h0": ["states_given", "batch_given", H],
-        "c0": ["states_given", "batch_given", H],
+        "h0": [2, "batch", H],
+        "c0": [2, "batch", H],
     }
     assert shapes(graph.output) == {
         "y": ["batch", "time", O],
@@ -127,3 +128,100 @@ def test_a_refused_export_leaves_the_file(tmp_path):
             crnn.onnx.export(*arguments, lengths=1)
     assert path.read_bytes() == content
     assert [file.name for file in tmp_path.iterdir()] == ["net.onnx"]
+
+
+CHAIN = {
+    "sizes and cells": [
+        lambda: crnn.Dense(WEIGHTS[(6, I)], np.arange(6.0), "relu"),
+        lambda: crnn.LSTM(6, 4, seed=1),
+        lambda: crnn.GRU(4, 3, bidirectional=True, trainable_h0=True, seed=2),
+        lambda: crnn.Dense(WEIGHTS[(O, 6)], activation="tanh"),
+    ],
+    "last states": [
+        lambda: crnn.RNN(I, 5, 4, seed=1),
+        lambda: crnn.LSTM(4, 3, num_layers=2, return_sequences=False, seed=2),
+        lambda: crnn.Dense(WEIGHTS[(6, 3)], activation="sigmoid"),
+        lambda: crnn.Dense(WEIGHTS[(O, 6)], activation="softmax"),
+    ],
+}
+WEIGHTS = {
+    shape: np.random.default_rng(4).normal(size=shape).astype(np.float32)
+    for shape in ((6, I), (O, 6), (6, 3))
+}
+
+
+@pytest.mark.parametrize("name", CHAIN)
+@pytest.mark.parametrize("has_lengths", [False, True], ids=["whole", "lengths"])
+def test_chains(tmp_path, name, has_lengths):
+    net, x = crnn.Sequential([make() for make in CHAIN[name]]), inputs()
+    model = exported(net, tmp_path, lengths=has_lengths)
+    lengths = LENGTHS if has_lengths else None
+    feed = {"x": x} | ({"lengths": LENGTHS} if has_lengths else {})
+    expected = {"y": net.predict(x, lengths=lengths)}
+    found = run_in_onnxruntime(model, feed)
+    assert_outputs_close({"y": found["y"]}, expected, "float32")
+    assert list(found)[:2] == ["y", "h_n_0"]
+    twin = crnn.onnx.load(model)
+    assert_outputs_close({"y": twin.predict(x, lengths=lengths)}, expected, "float32")
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("has_lengths", [False, True], ids=["whole", "lengths"])
+def test_probabilities(tmp_path, outputs, has_lengths):
+    net, x = network(family="GRU", output_size=outputs), inputs()
+    model = exported(net, tmp_path, probabilities=True, lengths=has_lengths)
+    y = net.predict(x).astype(np.float64)
+    odds = np.exp(y)
+    expected = odds / (1 + odds) if outputs == 1 else odds / odds.sum(axis=-1, keepdims=True)
+    feed = {"x": x}
+    if has_lengths:
+        feed["lengths"] = LENGTHS
+        expected = expected * (np.arange(x.shape[1]) < LENGTHS[:, None])[..., None]
+    found = run_in_onnxruntime(model, feed)["y"]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "regressor", "regressor of two"])
+def test_estimators(tmp_path, kind):
+    pytest.importorskip("sklearn")
+    from crnn.sklearn import RNNClassifier, RNNRegressor
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(3.0, 2.0, size=(12, 6, I)).astype(np.float32)
+    settings = {"hidden_size": 4, "n_networks": 2, "max_iter": 2, "random_state": 0, "cell": "gru"}
+    if kind == "classifier":
+        net = RNNClassifier(**settings).fit(x, np.arange(12) % 3)
+        expected = net.predict_proba(x)
+    else:
+        y = rng.normal(100.0, 10.0, size=(12, 2) if "two" in kind else 12)
+        net = RNNRegressor(**settings).fit(x, y)
+        expected = net.predict(x).reshape(12, -1)
+    model = exported(net, tmp_path)
+    found = run_in_onnxruntime(model, {"x": x})
+    assert list(found) == ["y"]
+    np.testing.assert_allclose(found["y"], expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="lengths: expected False for an estimator, got True"):
+        crnn.onnx.export(net, tmp_path / "net.onnx", lengths=True)
+    if kind == "regressor":
+        with pytest.raises(ValueError, match="probabilities: expected a classifier"):
+            crnn.onnx.export(net, tmp_path / "net.onnx", probabilities=True)
+    with pytest.raises(ValueError, match="net: expected a fitted estimator"):
+        crnn.onnx.export(type(net)(), tmp_path / "net.onnx")
+
+
+def test_onnx_runtime_does_not_warn(tmp_path, run_python):
+    pytest.importorskip("onnxruntime")
+    nets = {
+        "plain": network(family="LSTM", num_layers=2),
+        "trained": network(family="GRU", trainable_h0=True, bidirectional=True),
+        "chain": crnn.Sequential([make() for make in CHAIN["last states"]]),
+    }
+    paths = []
+    for name, net in nets.items():
+        for states in (False, True):
+            paths.append(str(tmp_path / f"{name}{states}.onnx"))
+            crnn.onnx.export(net, paths[-1], lengths=True, states=states)
+    said = run_python(
+        f"import onnxruntime\nfor path in {paths!r}: onnxruntime.InferenceSession(path)"
+    )
+    assert (said.returncode, said.stderr) == (0, "")

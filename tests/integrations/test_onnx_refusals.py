@@ -130,9 +130,6 @@ def node_of(model, output):
 
 def swap_states(model):
     """Let each of two layers take the other's first states."""
-    # An input without a default, which would be a constant
-    (default,) = (tensor for tensor in model.graph.initializer if tensor.name == "h0")
-    model.graph.initializer.remove(default)
     for layer, other in ((0, 1), (1, 0)):
         slice_node = node_of(model, f"first_h_l{layer}")
         slice_node.input[1:3] = f"first_state_l{other}", f"last_state_l{other}"
@@ -146,8 +143,8 @@ def read_inputs_as_states(model):
     node_of(model, "outputs_l0").input[5] = "x"
 
 
-def make_another_shape_the_output(model):
-    model.graph.output[0].name = "x_shape"
+def make_inputs_the_output(model):
+    model.graph.output[0].name = "x_by_time"
 
 
 def swap_mask(model):
@@ -170,9 +167,12 @@ CHANGED = {
             "constants of shape (1, 3, 5), got all steps of x"
         ),
     ),
-    make_another_shape_the_output: (
+    make_inputs_the_output: (
         False,
-        "x_shape: expected an output that an RNN, GRU or LSTM node leads to, got one of Shape",
+        (
+            "x_by_time: expected an output that an RNN, GRU or LSTM node leads to, "
+            "got one of Transpose"
+        ),
     ),
     swap_mask: (True, "Less of 'inside': expected a comparison of steps with lengths"),
     narrow_output_layer: (
@@ -186,7 +186,7 @@ CHANGED = {
 def test_models_that_compute_something_else(tmp_path, change):
     lengths, sentence = CHANGED[change]
     net = network(input_size=5, family="GRU", num_layers=2)
-    model = exported(net, tmp_path, lengths=lengths)
+    model = exported(net, tmp_path, lengths=lengths, states=True)
     change(model)
     row = refusal(
         "changed", lambda: crnn.onnx.load(model), crnn.ModelFileError, f"model: {sentence}"
@@ -197,7 +197,8 @@ def test_models_that_compute_something_else(tmp_path, change):
 ARGUMENTS = [
     refusal(
         "no network", lambda: crnn.onnx.export(3, "net.onnx"), TypeError,
-        "net: expected an RNN, GRU or LSTM of crnn, got int",
+        "net: expected an RNN, GRU, LSTM or Sequential of crnn, or an estimator of crnn.sklearn, "
+        "got int",
     ),
     refusal(
         "lengths", lambda: crnn.onnx.export(network(), "net.onnx", lengths=1), TypeError,

@@ -52,7 +52,6 @@ def run_in_onnxruntime(model, feed):
     """The outputs of a model by name, in ONNX Runtime."""
     onnxruntime = pytest.importorskip("onnxruntime")
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
