@@ -158,7 +158,8 @@ class Trainer:
         theta, memory, steps = self.core.copied()
         kept = {name: vector for name, vector in memory.items() if vector is not None}
         self._network.flat[...] = theta
-        if steps:
+        # Without steps of either the optimizer stays new, of no network.
+        if steps or self._optimizer.steps:
             self._optimizer.restore(self._network.flat, kept, steps, self.lr)
 
     def _check_shape(self, x: Array) -> None:

@@ -158,6 +158,19 @@ def test_refusals(implementation):
     assert trainer.lr == 0.1
 
 
+def test_sync_goes_back_to_where_the_trainer_is(implementation):
+    """Without a step of the trainer, too, parameters and optimizer are of one time."""
+    net = build(implementation)
+    optimizer, (x, y) = crnn.SGD(0.1, momentum=0.9), data()[0]
+    trainer, twin = net.trainer(optimizer, time=T, batch_size=B), build(implementation)
+    net.train_step(x, y, optimizer)
+    trainer.sync()
+    assert optimizer.steps == 0
+    other = crnn.SGD(0.1, momentum=0.9)
+    for _ in range(2):
+        assert net.train_step(x, y, optimizer) == twin.train_step(x, y, other)
+
+
 def test_an_optimizer_that_has_gone_to_another_network(implementation):
     net, other = (build(implementation) for _ in range(2))
     optimizer = crnn.SGD(0.1)
