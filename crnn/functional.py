@@ -76,8 +76,8 @@ def backward(
     architecture: Architecture,
     params: Mapping[str, Array],
     tape: LayersTape,
-    dtop: Array,
-    dh_n: Array,
+    dtop: Array | None,
+    dh_n: Array | None,
     gradients: dict[str, Array],
     wants_dx: bool,
 ) -> tuple[Array | None, Array]:
@@ -90,10 +90,10 @@ def backward(
         Those of `forward`, unchanged since.
     tape : LayersTape
         What `forward` returned. It can be read several times.
-    dtop : array (B, T, features)
-        dL/d(top). Left as it is.
-    dh_n : array (layers * directions, B, S)
-        dL/d(last states), beside what reaches them through `dtop`. Left as it is.
+    dtop : array (B, T, features) or None
+        dL/d(top). Left as it is. None: zero everywhere.
+    dh_n : array (layers * directions, B, S) or None
+        dL/d(last states), beside what reaches them through `dtop`. Left as it is. None: zero.
     gradients : dict of array
         By parameter name: dL/d(parameter) is added to each.
     wants_dx : bool
@@ -105,7 +105,7 @@ def backward(
     dh0 : array (layers * directions, B, S)
     """
     # The gradient of a sum is one number that is repeated by strides of zero.
-    dtop = np.ascontiguousarray(dtop)
+    dtop = None if dtop is None else np.ascontiguousarray(dtop)
     return _layers(architecture, params).backward(tape, dtop, dh_n, gradients, wants_dx)
 
 

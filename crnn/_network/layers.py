@@ -65,7 +65,11 @@ class LayersTape:
         -------
         array (layers * directions, B, S)
         """
-        return np.stack([last_states(h, self.lengths) for h in self.h])
+        B, _, S = self.h[0].shape
+        states = np.empty((len(self.h), B, S), self.h[0].dtype)
+        for state, h in enumerate(self.h):
+            states[state] = last_states(h, self.lengths)
+        return states
 
     def all_states(self, directions: int) -> list[Array]:
         """Return the states before the first step and after every step, skipped ones included.

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 
 from crnn import GRU, LSTM, RNN, Architecture, from_architecture
-from crnn.torch.weights import DTYPES, is_supported, params_from
+from crnn.torch.weights import CELLS, DTYPES, params_from
 
-# By crnn's cells
 MODULES = {
     "tanh": torch.nn.RNN,
     "relu": torch.nn.RNN,
@@ -27,7 +26,7 @@ def from_torch(
 
     Parameters
     ----------
-    module : torch.nn.RNN, GRU or LSTM
+    module : RNN, GRU or LSTM of torch.nn or crnn.torch
         On a CPU, float32 or float64, without projections. ``batch_first`` makes no difference: the
         network takes (batch, time, features).
     linear : torch.nn.Linear, optional
@@ -49,8 +48,7 @@ def from_torch(
     ValueError
         Sizes do not fit, or crnn has no such layer.
     """
-    cell = next((cell for cell, kind in MODULES.items() if isinstance(module, kind)), None)
-    if cell is None:
+    if not isinstance(module, torch.nn.RNNBase):
         raise TypeError(
             f"module: expected a torch.nn.RNN, GRU or LSTM, got {type(module).__name__}"
         )
@@ -59,7 +57,7 @@ def from_torch(
     if module.proj_size:
         raise ValueError(f"module: expected proj_size=0, got {module.proj_size}")
     for tensor in module.parameters():
-        if not is_supported(tensor):
+        if tensor.device.type != "cpu" or tensor.dtype not in DTYPES:
             raise ValueError(
                 "module: expected weights of float32 or float64 on a CPU, "
                 f"got {tensor.dtype} on {tensor.device.type}"
@@ -72,7 +70,7 @@ def from_torch(
         module.bidirectional,
         # PyTorch's modules may have a dropout that one layer does not use.
         float(module.dropout) if module.num_layers > 1 else 0.0,
-        cell=module.nonlinearity if isinstance(module, torch.nn.RNN) else cell,
+        cell=CELLS[module.mode],
         categorical=categorical,
     )
     if linear is not None and linear.in_features != architecture.features:
@@ -85,7 +83,8 @@ def from_torch(
         init="uniform",
         implementation=implementation,
     )
-    for name, values in params_from(architecture, module.all_weights).items():
+    flat = [tensor for of_state in module.all_weights for tensor in of_state]
+    for name, values in params_from(architecture, flat).items():
         net.params[name][...] = values
     if linear is not None:
         net.params["W_hy"][...] = linear.weight.detach().numpy()

@@ -5,6 +5,7 @@ no biases. crnn has one bias, their sum; a GRU with the reset gate after the pro
 biases of n apart, b_n and b_hn. The order of the gates is the same.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,34 +20,66 @@ DTYPES: dict[torch.dtype, np.dtype[Any]] = {
     torch.float64: np.dtype(np.float64),
 }
 
-
-def is_supported(tensor: torch.Tensor) -> bool:
-    """Whether crnn computes with such a tensor."""
-    return tensor.device.type == "cpu" and tensor.dtype in DTYPES
+# By the modes of PyTorch's modules
+CELLS = {"RNN_TANH": "tanh", "RNN_RELU": "relu", "GRU": "gru", "LSTM": "lstm"}
 
 
 def params_from(
-    architecture: Architecture, weights: Sequence[Sequence[torch.Tensor]]
+    architecture: Architecture, weights: Sequence[torch.Tensor]
 ) -> dict[str, npt.NDArray[Any]]:
     """Return crnn's parameters by name, as `crnn.state_dict.params_from` does for arrays.
 
     Parameters
     ----------
     architecture : crnn.Architecture
-    weights : list of lists of tensor
-        Those of each layer and direction, as ``module.all_weights`` lists them.
+    weights : list of tensor
+        Those of each layer and direction, as ``module.all_weights`` lists them, one after the
+        other.
 
     Returns
     -------
     dict of array
     """
-    arrays = [[tensor.detach().numpy() for tensor in tensors] for tensors in weights]
-    return state_dict.params_from(architecture, arrays)
+    each = len(weights) // architecture.num_states
+    arrays = [tensor.detach().numpy() for tensor in weights]
+    return state_dict.params_from(
+        architecture, [arrays[n : n + each] for n in range(0, len(arrays), each)]
+    )
+
+
+def matrices_from(
+    architecture: Architecture, weights: Sequence[torch.Tensor]
+) -> dict[str, npt.NDArray[Any]]:
+    """Return W_xh and W_hh alone, as `params_from` does; gradients need no biases."""
+    params, each = {}, len(weights) // architecture.num_states
+    for state, names in enumerate(_names(architecture)):
+        for name, tensor in zip(names[:2], weights[each * state :], strict=False):
+            params[name] = np.ascontiguousarray(tensor.detach().numpy())
+    return params
+
+
+@functools.lru_cache
+def _names(architecture: Architecture) -> list[tuple[str, str, str]]:
+    """Return the names of the parameters of each layer and direction."""
+    suffixes = [architecture.suffix(state) for state in range(architecture.num_states)]
+    return [("W_xh" + suffix, "W_hh" + suffix, "b_h" + suffix) for suffix in suffixes]
+
+
+@functools.lru_cache
+def _shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+    return architecture.parameter_shapes()
+
+
+def zero_gradients(
+    architecture: Architecture, dtype: np.dtype[Any]
+) -> dict[str, npt.NDArray[Any]]:
+    """Return zeros by the names of crnn's parameters."""
+    return {name: np.zeros(shape, dtype) for name, shape in _shapes(architecture).items()}
 
 
 def weight_gradients(
     architecture: Architecture, gradients: dict[str, npt.NDArray[Any]], *, has_biases: bool
-) -> list[torch.Tensor]:
+) -> list[npt.NDArray[Any]]:
     """Return the gradients of PyTorch's weights, in the order of ``module.all_weights``.
 
     Parameters
@@ -56,15 +89,13 @@ def weight_gradients(
         By the names of crnn's parameters.
     has_biases : bool
     """
-    H, tensors = architecture.hidden_size, []
-    for state in range(architecture.num_states):
-        suffix = architecture.suffix(state)
-        arrays = [gradients["W_xh" + suffix], gradients["W_hh" + suffix]]
+    H, arrays = architecture.hidden_size, []
+    for W_xh, W_hh, b_h in _names(architecture):
+        arrays += [gradients[W_xh], gradients[W_hh]]
         if has_biases:
-            db_h = gradients["b_h" + suffix]
+            db_h = gradients[b_h]
             if architecture.cell == "gru":
                 arrays += [db_h[: 3 * H], np.concatenate([db_h[: 2 * H], db_h[3 * H :]])]
             else:
                 arrays += [db_h, db_h.copy()]
-        tensors += [torch.from_numpy(array) for array in arrays]
-    return tensors
+    return arrays

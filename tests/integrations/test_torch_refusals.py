@@ -28,7 +28,14 @@ ROWS = [
         "input: expected torch.float32 as the weights are, got torch.float64",
     ),
     refusal("integers", forward(X.long()), ValueError, f"{FLOATS}torch.int64 on cpu"),
-    refusal("another device", forward(X.to("meta")), ValueError, f"{FLOATS}torch.float32 on meta"),
+    refusal(
+        "another device", forward(X.to("meta")), ValueError,
+        "input: expected a tensor on cpu, got one on meta",
+    ),
+    refusal(
+        "states on another device", forward(X, (STATE, STATE.to("meta"))), ValueError,
+        "hx[1]: expected a tensor on cpu, got one on meta",
+    ),
     refusal(
         "weights of half precision", lambda: LSTM(3, 4).half()(X), ValueError,
         "weight_hh_l0: expected a tensor of float32 or float64 on a CPU, got torch.float16 on cpu",
@@ -37,7 +44,7 @@ ROWS = [
     refusal("features", forward(X[..., :2]), RuntimeError, "input: expected 3 features, got 2"),
     refusal(
         "no step", forward(X[:0]), RuntimeError,
-        "input: expected at least one step and one sequence, got shape (0, 2, 3)",
+        "input: expected at least one step, got shape (0, 2, 3)",
     ),
     refusal("no pair", forward(X, STATE), TypeError, "hx: expected a pair (h, c), got Tensor"),
     refusal(
