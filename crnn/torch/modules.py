@@ -106,9 +106,8 @@ class _RecurrentModule(torch.nn.RNNBase):  # type: ignore[misc, unused-ignore]  
             return []
         states = self.num_layers * (2 if self.bidirectional else 1)
         is_batched = isinstance(given, PackedSequence) or given.dim() == 3
-        expected = (states, x.shape[0], self.hidden_size)
-        if not is_batched:
-            expected = (states, self.hidden_size)
+        batch = (x.shape[0],) if is_batched else ()
+        expected = (states, *batch, self.hidden_size)
         is_pair = self.mode == "LSTM"
         if is_pair and not (isinstance(hx, (tuple, list)) and len(hx) == 2):
             raise TypeError(f"hx: expected a pair (h, c), got {type(hx).__name__}")

@@ -39,6 +39,10 @@ _ARGUMENTS = (
     "Tensor x, Tensor[] hx, Tensor[] weights, Tensor? lengths, Tensor? seed, "
     "str cell, int num_layers, bool bidirectional, float dropout"
 )
+_ARGUMENTS_OF_BACKWARD = (
+    "Tensor?[] gradients, Tensor x, int num_hx, Tensor[] weights, Tensor? lengths, Tensor[] tape, "
+    "str cell, int num_layers, bool bidirectional, bool has_dropout, bool wants_dx"
+)
 _SCHEMAS = (
     # The outputs of the last layer (B, T, features), and the last states like hx
     f"layers({_ARGUMENTS}) -> Tensor[]",
@@ -47,9 +51,7 @@ _SCHEMAS = (
     # by layer but the last one what dropout multiplied its outputs by, then the outputs
     f"layers_training({_ARGUMENTS}) -> (Tensor[], Tensor[])",
     # Of the gradients of the results: those of hx, of the weights, and of x if it is wanted
-    "layers_backward(Tensor?[] gradients, Tensor x, int num_hx, Tensor[] weights, Tensor? lengths, "
-    "Tensor[] tape, str cell, int num_layers, bool bidirectional, bool has_dropout, bool wants_dx) "
-    "-> Tensor[]",
+    f"layers_backward({_ARGUMENTS_OF_BACKWARD}) -> Tensor[]",
 )
 
 SECOND = (
@@ -113,11 +115,10 @@ def _training(
     if not len(x):
         return _fake_training(x, hx, weights, lengths, seed, *rest)
     tape = _forward(x, hx, weights, lengths, seed, *rest)
-    arrays = [*tape.h, *(gates for gates in tape.gates if gates is not None)]
-    if seed is not None:
-        arrays += tape.dropout_masks[:-1]
-    if seed is not None or bidirectional:
-        arrays += tape.inputs[1:]
+    masks = [] if seed is None else tape.dropout_masks[:-1]
+    # Without dropout and another direction, what a layer reads is a part of h of the one before.
+    inputs = [] if seed is None and not bidirectional else tape.inputs[1:]
+    arrays = (array for array in (*tape.h, *tape.gates, *masks, *inputs) if array is not None)
     results = _results(_top(tape), tape.last(), cell)
     return results, [torch.from_numpy(array) for array in arrays]
 
@@ -351,9 +352,7 @@ class _WithTape(torch.autograd.Function):  # type: ignore[misc, unused-ignore]
         num_hx, num_weights = ctx.counts
         weights, tape = saved[:num_weights], saved[num_weights:]
         wants_dx = ctx.needs_input_grad[0]
-        results = layers_backward(
-            gradients, x, num_hx, weights, lengths, tape, *ctx.rest, wants_dx
-        )
+        results = layers_backward(gradients, x, num_hx, weights, lengths, tape, *ctx.rest, wants_dx)
         if torch.is_grad_enabled():
             given = [tensor for tensor in gradients if tensor is not None]
             results = _FirstGradients.apply(len(results), *results, *given, x, *weights)
@@ -412,9 +411,7 @@ def _autograd(
 
 def _one_by_one(operator: Any, info: Any, in_dims: Any, *arguments: Any) -> tuple[Any, Any]:
     """Run an operator for `torch.func.vmap`, once for each index of the mapped axis."""
-    results = [
-        operator(*_at(index, arguments, in_dims)) for index in range(info.batch_size)
-    ]
+    results = [operator(*_at(index, arguments, in_dims)) for index in range(info.batch_size)]
     return _stacked(results)
 
 

@@ -70,9 +70,7 @@ def _shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
     return architecture.parameter_shapes()
 
 
-def zero_gradients(
-    architecture: Architecture, dtype: np.dtype[Any]
-) -> dict[str, npt.NDArray[Any]]:
+def zero_gradients(architecture: Architecture, dtype: np.dtype[Any]) -> dict[str, npt.NDArray[Any]]:
     """Return zeros by the names of crnn's parameters."""
     return {name: np.zeros(shape, dtype) for name, shape in _shapes(architecture).items()}
 

@@ -92,3 +92,25 @@ def test_dropout_is_drawn_from_the_generator(make):
     np.testing.assert_array_equal(top(1), top(1))
     assert np.abs(top(1) - top(2)).max() > 0.01
     np.testing.assert_array_equal(top(None), net.predict(x, network_problems.unpacked(net, h0)))
+
+
+def test_gradients_that_are_zero(make):
+    net = make(num_layers=2, bidirectional=True)
+    architecture, x, h0 = net.architecture, network_problems.inputs(net), packed_state(net)
+    tape = functional.forward(architecture, net.params, x, h0)
+    rng = np.random.default_rng(3)
+    dtop, dh_n = (rng.standard_normal(array.shape) for array in (tape.top, h0))
+
+    def run(dtop, dh_n):
+        gradients = {name: np.zeros_like(values) for name, values in net.params.items()}
+        arrays = functional.backward(
+            architecture, net.params, tape, dtop, dh_n, gradients, wants_dx=True
+        )
+        return [*arrays, *gradients.values()]
+
+    for given, zeros in (
+        ((None, dh_n), (np.zeros_like(dtop), dh_n)),
+        ((dtop, None), (dtop, np.zeros_like(dh_n))),
+    ):
+        for actual, expected in zip(run(*given), run(*zeros), strict=True):
+            np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-12)

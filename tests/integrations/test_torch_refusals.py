@@ -105,3 +105,11 @@ def test_refusal(row):
 def test_without_torch(run_python):
     said = run_python("import sys; sys.modules['torch'] = None; import crnn.torch").stderr
     assert said.strip().endswith("ImportError: crnn.torch needs PyTorch: pip install 'crnn[torch]'")
+
+
+def test_an_old_torch(run_python):
+    said = run_python(
+        "import torch; del torch.library.register_vmap; torch.__version__ = '2.4'\n"
+        "import crnn.torch"
+    ).stderr
+    assert said.strip().endswith("ImportError: crnn.torch needs PyTorch 2.5 or later, got 2.4")
