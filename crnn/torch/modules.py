@@ -22,7 +22,7 @@ DEVICES = ("cpu", "meta")
 HALVES = (torch.bfloat16, torch.float16)
 
 
-class _RecurrentModule(torch.nn.RNNBase):  # type: ignore[misc, unused-ignore]  # without types where mypy runs
+class _RecurrentModule(torch.nn.RNNBase):  # type: ignore[misc, unused-ignore]  # has no types
     """What crnn's modules have in common.
 
     They are no subclasses of `torch.nn.RNN`, `GRU` and `LSTM`: `torch.compile` refuses those.

@@ -40,8 +40,7 @@ def check(operator, *arguments):
     [
         ("RNN", {}, False, None, None),
         ("GRU", {"num_layers": 2, "bidirectional": True}, True, [5, 3, 2], 7),
-        ("LSTM", {"num_layers": 3, "bias": False}, True, None, None),
-        ("LSTM", {"num_layers": 2}, True, None, 7),
+        ("LSTM", {"num_layers": 2, "bias": False}, True, None, 7),
     ],
 )
 def test_opcheck(kind, settings, has_states, lengths, seed):
