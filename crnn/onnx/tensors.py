@@ -126,7 +126,7 @@ class Folder:
         """Return the path of a regular file in the folder or below it; links are not followed."""
         refused = ModelFileError(f"{name}: expected a file in the model's folder, got {location!r}")
         steps = location.replace("\\", "/").split("/")
-        if not location or "\0" in location or ":" in location or {"", ".."} & set(steps):
+        if "\0" in location or ":" in location or {"", ".."} & set(steps):
             raise refused
         path = Path(self._path or ".")
         try:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from crnn import ModelFileError
+from crnn.onnx import folding
 from crnn.onnx.folding import Calculator, modern
 from crnn.onnx.parts import Affine, Chain, FirstState, Layer, StateInput, Weights, are_equal
 from crnn.onnx.recurrent import DIRECTIONS, cell_of, constant_states, direction_of, weights_of
@@ -39,13 +40,10 @@ NO_END = 2**31 - 1
 
 RECURRENT = ("RNN", "GRU", "LSTM")
 ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
-# What only moves elements: which input has them, where it is not the first alone
-MOVING = {
-    *("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split", "Concat"),
-    *("Gather", "GatherND", "GatherElements", "Expand", "Tile", "Identity", "ReverseSequence"),
-    "Compress",
-}
-REDUCING = {"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd"}
+# What moves elements, or repeats them
+MOVING = folding.MOVING | {"Gather", "GatherND", "Expand", "Tile"}
+# What leaves elements as they are where an axis has one of them
+REDUCING = folding.REDUCING - {"ArgMax", "ArgMin"}
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
 
 

@@ -219,6 +219,16 @@ ARGUMENTS = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("step", range(5))
+def test_a_step_that_is_the_last_of_some_sequences(step):
+    """Graphs are followed for sequences of several sizes, of which it may be the last step."""
+    model = recurrent_model("GRU", output="last step")
+    constant = next(n for n in model.graph.node if n.op_type == "Constant")
+    constant.attribute[0].i = step
+    with pytest.raises(crnn.ModelFileError, match=r"y: expected an output|expected inputs that"):
+        crnn.onnx.load(model)
+
+
 @refusal_tests([*BY_HAND, *ARGUMENTS])
 def test_refusal(row, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
