@@ -195,7 +195,7 @@ $(VENV)-thread/test: $(VENV)-thread/bin/python $(SOURCES)
 
 # Headers of export_c on x86-64, AArch64, s390x, a Cortex-M4F and WebAssembly: the same bits, and no
 # warning. Needs GCC for each, Clang, QEMU (user mode and qemu-system-arm), Node.js, and ziglang,
-# which the environment gets. EXPORTED_ARGS chooses a part: `--targets s390x`, or plants a fault:
+# which the environment gets. EXPORTED_ARGS chooses a part: `--targets s390x WebAssembly`, or plants a fault:
 # `--plant`.
 .PHONY: exported-bits exported-numbers
 exported-bits: $(VENV)/test

@@ -1,6 +1,6 @@
 """Headers of `export_c` on several processors: the same bits, and the sensor of examples/.
 
-    python bits.py FOLDER [--targets s390x,AArch64] [--plant]
+    python bits.py FOLDER [--targets s390x AArch64] [--plant]
 
 For each target the tests of some networks are compiled without a warning, with contraction off, and
 run: every output has to have the bits that the emulation in NumPy has. A target whose tools are
@@ -9,6 +9,7 @@ fail.
 """
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,8 @@ import crnn
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parents[2] / "examples" / "exported"
 sys.path.insert(0, str(HERE.parents[1] / "support"))
-from network_problems import CELLS, network  # noqa: E402 (the folder is known only now)
+from chain_problems import chain  # noqa: E402 (the folder is known only now)
+from network_problems import CELLS, network  # noqa: E402
 
 FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wdouble-promotion"]
 FLAGS += ["-Werror", "-ffp-contract=off"]
@@ -50,32 +52,32 @@ TARGETS = {
     ),
 }
 
-# Of each cell and dtype one with several layers, and some others
-NETWORKS = [
-    ((3, 21, 2), {"cell": cell, "dtype": dtype, "num_layers": 2, "trainable_h0": True})
-    for cell in CELLS
-    for dtype in ("float32", "float64")
-]
-NETWORKS += [
-    ((5, 40, 3), {"cell": "lstm", "dtype": "float32", "weights": "int8"}),
-    ((5, 40, 3), {"cell": "gru", "dtype": "float32", "weights": "bfloat16", "categorical": True}),
-    ((4, 9, None), {"cell": "gru reset before", "dtype": "float64", "weights": "int8"}),
-]
+
+def networks():
+    """Yield networks and what their weights become."""
+    for cell in CELLS.values():
+        for dtype in ("float32", "float64"):
+            yield network(3, 21, 2, dtype=dtype, num_layers=2, trainable_h0=True, **cell), None
+    yield network(5, 40, 3, dtype="float32", **CELLS["lstm"]), "int8"
+    yield network(5, 40, 3, dtype="float32", categorical=True, **CELLS["gru"]), "bfloat16"
+    yield network(4, 9, None, dtype="float64", **CELLS["gru reset before"]), "int8"
+    yield chain(["gru", "lstm"], ["tanh", "relu", "softmax"], "float32"), None
+    yield chain(["tanh", "gru reset before"], [None, "sigmoid", "softmax"], "float64"), None
+    yield chain(["relu"], ["relu", "tanh"], "float32"), "bfloat16"
 
 
 def export(folder, plant):
     """Write all headers and tests, and return the paths of the tests and the number of outputs."""
     tests, outputs = [], 0
-    for number, (sizes, settings) in enumerate(NETWORKS):
-        settings = dict(settings)
-        cell, weights = settings.pop("cell"), settings.pop("weights", None)
-        net = network(*sizes, **CELLS[cell], **settings)
+    for number, (net, weights) in enumerate(networks()):
         header = folder / f"net_{number}.h"
         tests.append(crnn.export_c(net, header, weights=weights, test=True).test_path)
-        outputs += 128 * net.architecture.outputs
+        outputs += 128 * (net.output_size or net.hidden_size)
         if plant:
             # The sign of the first bias
-            before, array, after = header.read_text().partition(f"net_{number}_b_0[")
+            text = header.read_text()
+            first = re.search(rf"net_{number}_b\w*\[", text)[0]
+            before, array, after = text.partition(first)
             opening, brace, numbers = after.partition("{\n    ")
             changed = before + array + opening + brace + "-" + numbers
             changed = changed.replace("{\n    --", "{\n    ", 1)
@@ -105,17 +107,16 @@ def main():
     """Print a line for each target; exit with 1 if one is not as it should be."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--targets", help="parts of their names, separated by commas")
+    parser.add_argument("--targets", nargs="+", default=[""], help="parts of their names")
     parser.add_argument("--plant", action="store_true", help="a fault in each header")
     arguments = parser.parse_args()
     shutil.rmtree(arguments.folder, ignore_errors=True)
     arguments.folder.mkdir(parents=True)
     tests, outputs = export(arguments.folder, arguments.plant)
     printed = sensor_expected(arguments.folder)
-    wanted = (arguments.targets or "").split(",")
     all_good = True
     for target in TARGETS:
-        if not any(part in target for part in wanted):
+        if not any(part in target for part in arguments.targets):
             continue
         results = [build_and_run(target, test, arguments.folder, ".") for test in tests]
         same = [status == 0 and " 0 with other bits" in said for status, said in results]
