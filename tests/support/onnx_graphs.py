@@ -48,15 +48,14 @@ class Graph:
         product = self.add("MatMul", x, self.random(inputs, outputs))
         return self.add("Add", product, self.random(outputs))
 
-    def model(self, result, shape=("batch", "time", I), inputs=(), version=17):
+    def model(self, result, shape=("batch", "time", I), inputs=()):
         infos = [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape), *inputs]
         graph = helper.make_graph(
             self.nodes, "graph", infos,
             [helper.make_tensor_value_info(result, TensorProto.FLOAT, None)],
             [numpy_helper.from_array(array, name) for name, array in self.constants.items()],
         )  # fmt: skip
-        opsets = [helper.make_opsetid("", version)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
 def of_exporter():
