@@ -29,7 +29,6 @@ from crnn.export import export_c
 from crnn.loading import load
 from crnn.networks import GRU, LSTM, RNN, from_architecture
 from crnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
-from crnn.packing import Packed, pack
 from crnn.sequential import Sequential
 from crnn.state_dict import from_state_dict
 from crnn.streams import Stream
@@ -49,7 +48,6 @@ __all__ = [
     "History",
     "ModelFileError",
     "Optimizer",
-    "Packed",
     "RMSprop",
     "Sequential",
     "Stream",
@@ -64,7 +62,6 @@ __all__ = [
     "implementation",
     "load",
     "losses",
-    "pack",
     "schedules",
     "set_num_threads",
     "show_config",

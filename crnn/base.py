@@ -31,7 +31,7 @@ from crnn.trainers import Trainer
 Seed: TypeAlias = "int | np.random.Generator | None"
 Sequences: TypeAlias = npt.ArrayLike | Sequence[npt.ArrayLike]
 """An array, or a list of arrays of different lengths."""
-Marks: TypeAlias = npt.ArrayLike | Sequence[npt.ArrayLike]
+Skip: TypeAlias = npt.ArrayLike | Sequence[npt.ArrayLike]
 """An array of bools, or a list of such of different lengths."""
 LossLike: TypeAlias = str | Loss | CustomLoss
 
@@ -192,7 +192,6 @@ class RecurrentNetwork(Generic[StateT]):
         lengths: npt.ArrayLike | None = None,
         checkpoint_every: int | None = None,
         skip: npt.ArrayLike | None = None,
-        resets: npt.ArrayLike | None = None,
     ) -> Tape[StateT]:
         """Run sequences and keep what `backward` needs.
 
@@ -214,10 +213,6 @@ class RecurrentNetwork(Generic[StateT]):
             Where True, a step is not read: the state stays as it is, and the output is that of the
             state before. ``x`` may hold anything there. A backward direction keeps the state that
             it has, which comes from later steps.
-        resets : array of bool (batch, time), or (time,) for one sequence; optional
-            Where True, a new sequence begins: before that step the state becomes zero, or the
-            parameter h0, and no gradient flows back past it. At the first step it takes the place
-            of the argument `h0`. Not with `bidirectional`.
 
         Returns
         -------
@@ -229,8 +224,8 @@ class RecurrentNetwork(Generic[StateT]):
         ValueError, TypeError
             A shape, dtype or value does not fit.
         """
-        checked, start, ends, skipped, restarted, single = sequences.sequences(
-            self._network, x, h0, lengths, skip, resets
+        checked, start, ends, skipped, single = sequences.sequences(
+            self._network, x, h0, lengths, skip
         )
         if checkpoint_every is not None:
             checkpoint_every = checks.integer("checkpoint_every", checkpoint_every, at_least=1)
@@ -245,7 +240,6 @@ class RecurrentNetwork(Generic[StateT]):
             None if start is None else start.copy(),
             ends,
             skip=skipped,
-            resets=restarted,
             checkpoint_every=checkpoint_every,
         )
         tape.is_single = single
@@ -305,8 +299,7 @@ class RecurrentNetwork(Generic[StateT]):
         h0: StateLike | None = None,
         return_state: Literal[False] = False,
         lengths: npt.ArrayLike | None = None,
-        skip: Marks | None = None,
-        resets: Marks | None = None,
+        skip: Skip | None = None,
     ) -> Array: ...
 
     @overload
@@ -317,8 +310,7 @@ class RecurrentNetwork(Generic[StateT]):
         *,
         return_state: Literal[True],
         lengths: npt.ArrayLike | None = None,
-        skip: Marks | None = None,
-        resets: Marks | None = None,
+        skip: Skip | None = None,
     ) -> tuple[Array, StateT]: ...
 
     @overload
@@ -328,8 +320,7 @@ class RecurrentNetwork(Generic[StateT]):
         h0: StateLike | None,
         return_state: Literal[True],
         lengths: npt.ArrayLike | None = None,
-        skip: Marks | None = None,
-        resets: Marks | None = None,
+        skip: Skip | None = None,
     ) -> tuple[Array, StateT]: ...
 
     @overload
@@ -339,8 +330,7 @@ class RecurrentNetwork(Generic[StateT]):
         h0: StateLike | None = None,
         return_state: Literal[False] = False,
         lengths: npt.ArrayLike | None = None,
-        skip: Marks | None = None,
-        resets: Marks | None = None,
+        skip: Skip | None = None,
     ) -> Array | list[Array]: ...
 
     @overload
@@ -351,8 +341,7 @@ class RecurrentNetwork(Generic[StateT]):
         *,
         return_state: Literal[True],
         lengths: npt.ArrayLike | None = None,
-        skip: Marks | None = None,
-        resets: Marks | None = None,
+        skip: Skip | None = None,
     ) -> tuple[Array | list[Array], StateT]: ...
 
     @overload
@@ -362,8 +351,7 @@ class RecurrentNetwork(Generic[StateT]):
         h0: StateLike | None = None,
         return_state: bool = False,
         lengths: npt.ArrayLike | None = None,
-        skip: Marks | None = None,
-        resets: Marks | None = None,
+        skip: Skip | None = None,
     ) -> Array | list[Array] | tuple[Array | list[Array], StateT]: ...
 
     def predict(
@@ -372,8 +360,7 @@ class RecurrentNetwork(Generic[StateT]):
         h0: StateLike | None = None,
         return_state: bool = False,
         lengths: npt.ArrayLike | None = None,
-        skip: Marks | None = None,
-        resets: Marks | None = None,
+        skip: Skip | None = None,
     ) -> Array | list[Array] | tuple[Array | list[Array], StateT]:
         """Return the outputs for sequences, without keeping a tape.
 
@@ -389,8 +376,6 @@ class RecurrentNetwork(Generic[StateT]):
             Steps of each sequence; without it all of them.
         skip : array of bool (batch, time), or a list of arrays (time_i,); optional
             Steps that are not read, as in `forward`; for one sequence (time,).
-        resets : array of bool (batch, time), or a list of arrays (time_i,); optional
-            Steps before which a new sequence begins, as in `forward`; for one sequence (time,).
 
         Returns
         -------
@@ -409,21 +394,21 @@ class RecurrentNetwork(Generic[StateT]):
             return_state = checks.boolean("return_state", return_state)
         network = self._network
         if sequences.is_ragged(x):
-            checked_list, skips, restarts = sequences.ragged_sequences(
-                network, x, lengths, skip, resets, may_be_empty=True
+            checked_list, skips = sequences.ragged_sequences(
+                network, x, lengths, skip, may_be_empty=True
             )
             if h0 is not None:
                 h0 = sequences.states(network, "h0", h0, len(checked_list), single=False)
-            outputs, states = network.predict_list(checked_list, h0, skips, restarts)
+            outputs, states = network.predict_list(checked_list, h0, skips)
             if not return_state:
                 return outputs
             last: StateT = self.architecture.public_states(states, single=False)
             return outputs, last
-        checked, start, ends, skipped, restarted, single = sequences.sequences(
-            network, x, h0, lengths, skip, resets, may_be_empty=True
+        checked, start, ends, skipped, single = sequences.sequences(
+            network, x, h0, lengths, skip, may_be_empty=True
         )
         h_n = network.empty_states(len(checked)) if return_state else None
-        y = network.predict(checked, start, h_n, ends, skipped, restarted)
+        y = network.predict(checked, start, h_n, ends, skipped)
         if single:
             y = y[0]
         if h_n is None:
@@ -574,7 +559,7 @@ class RecurrentNetwork(Generic[StateT]):
                 "forecast: expected a network that reads in one direction and has an output for "
                 f"each step, got {self!r}"
             )
-        checked, start, *_, single = sequences.sequences(network, x, nan_advice="")
+        checked, start, _, _, single = sequences.sequences(network, x, nan_advice="")
         state = network.empty_states(len(checked))
         y = network.predict(checked, start, state)
         forecast = np.empty((len(y), steps, outputs), self.dtype)
@@ -592,8 +577,7 @@ class RecurrentNetwork(Generic[StateT]):
         lengths: npt.ArrayLike | None = None,
         mask: npt.ArrayLike | Sequence[npt.ArrayLike] | None = None,
         h0: StateLike | None = None,
-        skip: Marks | None = None,
-        resets: Marks | None = None,
+        skip: Skip | None = None,
     ) -> float:
         """Return the loss of the predictions for x.
 
@@ -619,8 +603,6 @@ class RecurrentNetwork(Generic[StateT]):
         skip : array of bool (batch, time), or a list of arrays (time_i,); optional
             Steps that are not read, as in `forward`; for one sequence (time,). Their outputs count
             in the loss, unless the mask says otherwise.
-        resets : array of bool (batch, time), or a list of arrays (time_i,); optional
-            Steps before which a new sequence begins, as in `forward`; for one sequence (time,).
 
         Returns
         -------
@@ -632,9 +614,7 @@ class RecurrentNetwork(Generic[StateT]):
             A shape, dtype or value does not fit, or there is no such loss.
         """
         checked_loss = get_loss(loss)
-        dataset = sequences.dataset(
-            self._network, x, y, checked_loss, lengths, mask, h0, skip, resets
-        )
+        dataset = sequences.dataset(self._network, x, y, checked_loss, lengths, mask, h0, skip)
         return evaluation.evaluate(self._network, dataset, checked_loss, {})[0]
 
     def train_step(
@@ -648,8 +628,7 @@ class RecurrentNetwork(Generic[StateT]):
         lengths: npt.ArrayLike | None = None,
         mask: npt.ArrayLike | Sequence[npt.ArrayLike] | None = None,
         h0: StateLike | None = None,
-        skip: Marks | None = None,
-        resets: Marks | None = None,
+        skip: Skip | None = None,
     ) -> float:
         """Take one step of the optimizer on one batch.
 
@@ -667,7 +646,7 @@ class RecurrentNetwork(Generic[StateT]):
             Bengio 2013).
         clip_value : float, optional
             Clip each of its elements to ±clip_value; not with `clip_norm`.
-        lengths, mask, h0, skip, resets : array, optional
+        lengths, mask, h0, skip : array, optional
             As in `loss`. A trainable h0 gets no gradient where h0 is given.
 
         Returns
@@ -685,7 +664,7 @@ class RecurrentNetwork(Generic[StateT]):
         checked_loss = get_loss(loss)
         clipping = Clipping.checked(clip_norm, clip_value)
         self._check_optimizer(optimizer)
-        parts = sequences.parts(self._network, x, y, checked_loss, lengths, mask, h0, skip, resets)
+        parts = sequences.parts(self._network, x, y, checked_loss, lengths, mask, h0, skip)
         value, _, _ = step.train_step(
             self._network, parts, optimizer, checked_loss, clipping, self._rng
         )
@@ -703,8 +682,7 @@ class RecurrentNetwork(Generic[StateT]):
         lengths: npt.ArrayLike | None = None,
         mask: npt.ArrayLike | Sequence[npt.ArrayLike] | None = None,
         h0: StateLike | None = None,
-        skip: Marks | None = None,
-        resets: Marks | None = None,
+        skip: Skip | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
         bptt: int | None = None,
@@ -740,7 +718,7 @@ class RecurrentNetwork(Generic[StateT]):
         optimizer : Optimizer, optional
             ``SGD(0.01, momentum=0.9)`` without it.
         loss : str or object
-        lengths, mask, h0, skip, resets : array, optional
+        lengths, mask, h0, skip : array, optional
             As in `train_step`: of all sequences.
         clip_norm, clip_value : float, optional
             As in `train_step`.
@@ -756,9 +734,9 @@ class RecurrentNetwork(Generic[StateT]):
             determines everything.
         validation_data : (x, y) or dict, optional
             Data whose loss is recorded after each epoch. A dictionary has the keys x and y and, as
-            needed, lengths, mask, h0, skip and resets, all as in `loss`. Where `fit` has one of
-            these, a pair is refused, because padding would count or states be others, unless it is
-            one of lists of sequences and `fit` has lengths only.
+            needed, lengths, mask, h0 and skip, all as in `loss`. Where `fit` has one of these, a
+            pair is refused, because padding would count or states be others, unless it is one of
+            lists of sequences and `fit` has lengths only.
         validation_fraction : float, optional
             The share of the sequences, the last ones as given, that are validation data and not
             trained on; at least one sequence. Not with `validation_data`.
@@ -834,9 +812,7 @@ class RecurrentNetwork(Generic[StateT]):
         resume = checks.boolean("resume", resume)
         if resume and checkpoint is None:
             raise ValueError("resume: expected a checkpoint with it, got checkpoint=None")
-        dataset = sequences.dataset(
-            self._network, x, y, checked_loss, lengths, mask, h0, skip, resets
-        )
+        dataset = sequences.dataset(self._network, x, y, checked_loss, lengths, mask, h0, skip)
         if bptt is not None:
             dataset.check_time_axis()
         dataset, validation, checked_loss = fit_arguments.training_and_validation(
@@ -845,7 +821,7 @@ class RecurrentNetwork(Generic[StateT]):
             checked_loss,
             validation_data,
             validation_fraction,
-            {"lengths": lengths, "mask": mask, "h0": h0, "skip": skip, "resets": resets},
+            {"lengths": lengths, "mask": mask, "h0": h0, "skip": skip},
         )
         checked_metrics = get_metrics(metrics, checked_loss)
         controls = Controls(

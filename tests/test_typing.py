@@ -56,7 +56,12 @@ reveal_type(history.val_loss)  # list[float]
 reveal_type(history.best_epoch)  # int | None
 reveal_type(history.metrics)  # dict[str, list[float]]
 
-reveal_type(crnn.load("net.npz"))  # crnn.RNN | crnn.GRU | crnn.LSTM
+reveal_type(crnn.load("net.npz"))  # crnn.RNN | crnn.GRU | crnn.LSTM | crnn.Sequential
+chain = crnn.Sequential([net, crnn.Dense(np.ones((1, 2)), activation="tanh")])
+reveal_type(chain.predict(x))  # ARRAY
+reveal_type(chain.predict(x, return_state=True))  # tuple[ARRAY, list[Any]]
+reveal_type(chain.stream().step(x[0, 0]))  # ARRAY
+reveal_type(crnn.from_state_dict({"weight_hh_l0": x[0]}))  # crnn.RNN | crnn.GRU | crnn.LSTM
 reveal_type(crnn.from_architecture(net.architecture))  # crnn.RNN | crnn.GRU | crnn.LSTM
 reveal_type(net.architecture.cell)  # str
 reveal_type(net.architecture.output_size)  # int | None
@@ -107,7 +112,9 @@ def shown(message):
     text = re.sub(
         r"numpy\.ndarray\[(?:tuple\[Any, \.\.\.\]|Any), numpy\.dtype\[Any\]\]", "ARRAY", text
     )
-    return re.sub(r"\b(Tape|Gradients|History|RNN|GRU|LSTM|Architecture)\b", r"crnn.\1", text)
+    return re.sub(
+        r"\b(Tape|Gradients|History|RNN|GRU|LSTM|Sequential|Architecture)\b", r"crnn.\1", text
+    )
 
 
 def expected(code):

@@ -9,6 +9,7 @@ What depends on the input is tracked (`crnn.onnx.sources`): nodes that move elem
 numbers, and layers add parts to the chain. Other nodes are refused by name.
 """
 
+from collections import ChainMap
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
@@ -35,6 +36,10 @@ MOST_LAYERS = 1000
 MOST_DEPTH = 8
 # Computed constants and tracked elements: so many bytes, and so many times the model's size.
 FREE_BYTES, FREE_FACTOR = 32 << 20, 8
+# Before it arrays meet along an axis that is named.
+FIRST_VERSION = 7
+# Before it Softmax is over an axis and all behind it.
+SOFTMAX_OF_ONE_AXIS = 13
 # Ends of slices beyond any sequence's, in 32 bits as in 64
 NO_END = 2**31 - 1
 
@@ -73,24 +78,36 @@ class Model:
         self.metadata = {entry.key for entry in model.metadata_props if entry.value == "true"}
         self.folder = Folder(folder)
         self.calculator = Calculator(FREE_BYTES + FREE_FACTOR * size)
-        self.constants: dict[str, Value] = {"": None}
         self.weights: dict[tuple[str, ...], list[Weights]] = {}
+        versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
+        self.version = max(versions, default=folding.OPSET)
+        if self.version < FIRST_VERSION:
+            raise ModelFileError(
+                f"expected ONNX operators of version {FIRST_VERSION} or later, got {self.version}"
+            )
         if model.graph.sparse_initializer:
             raise ModelFileError("expected dense tensors, got a sparse one")
         if not model.graph.output:
             raise ModelFileError("expected a graph with an output, got none")
         self.needed = _needed(model.graph)
-        self.read_constants(model.graph)
+        self.constants: ChainMap[str, Value] = ChainMap({"": None}, self.initializers(model.graph))
+        # Those of graphs within it, by the nodes and branches that lead there: their names may be
+        # the same.
+        self.constants_within: dict[tuple[str, ...], ChainMap[str, Value]] = {}
         # An input with a default counts as its default.
         known = {tensor.name for tensor in model.graph.initializer}
-        self.inputs = [info for info in model.graph.input if info.name not in known]
+        inputs = [info for info in model.graph.input if info.name not in known]
+        data = _data(model.graph)
+        self.inputs = sorted(inputs, key=lambda info: info.name not in data)
         self.steps: list[Step] = []
 
-    def read_constants(self, graph: GraphProto) -> None:
-        """Read the initializers of a graph that are needed."""
-        for tensor in graph.initializer:
-            if tensor.name in self.needed:
-                self.constants[tensor.name] = array_of(tensor, self.folder)
+    def initializers(self, graph: GraphProto) -> dict[str, Value]:
+        """Return the initializers of a graph that are needed."""
+        return {
+            tensor.name: array_of(tensor, self.folder)
+            for tensor in graph.initializer
+            if tensor.name in self.needed
+        }
 
     def chain(self) -> Chain:
         """Return the network that the model computes, or raise a ModelFileError."""
@@ -164,6 +181,9 @@ class _Walk:
         self.model, self.sizes = model, sizes
         self.sources = Sources()
         self.known: dict[str, Value] = dict(model.constants)
+        self.constants = model.constants
+        # The nodes and branches that lead to the graph that is followed
+        self.branches: tuple[str, ...] = ()
         self.steps: list[Step] = []
         self.layers = 0
         self._symbols: dict[str, int] = {}
@@ -277,7 +297,8 @@ class _Walk:
             return self._branch(node, inputs, depth)
         if node.op_type in RECURRENT:
             return self._recurrent(node, inputs)
-        constants, is_constant = self.model.constants, set(node.input) <= set(self.model.constants)
+        constants = self.constants
+        is_constant = all(name in constants for name in node.input)
         if is_constant and node.output[0] in constants:
             # Computed once, however many times the graph is followed
             return [constants.get(name) for name in node.output]
@@ -286,7 +307,7 @@ class _Walk:
         if not moving:
             results = self.model.calculator.fold(node, inputs)
             if is_constant:
-                constants |= dict(zip(node.output, results, strict=False))
+                constants.update(zip(node.output, results, strict=False))
             return list(results)
         if node.op_type in ("Shape", "Size"):
             (ids,) = (value.ids for value in moving if isinstance(value, Tracked))
@@ -300,9 +321,9 @@ class _Walk:
     def _constant(self, node: NodeProto) -> list[Value]:
         """Return the value of a Constant node."""
         name = node.output[0]
-        if name not in self.model.constants:
-            self.model.constants[name] = _constant_of(node, self.model.folder)
-        return [self.model.constants[name]]
+        if name not in self.constants:
+            self.constants[name] = _constant_of(node, self.model.folder)
+        return [self.constants[name]]
 
     def _branch(self, node: NodeProto, inputs: list[Any], depth: int) -> list[Value]:
         """Follow the branch of an If that sizes decide."""
@@ -313,14 +334,17 @@ class _Walk:
         graph = attribute(node, name)
         if not isinstance(graph, GraphProto):
             raise ModelFileError(f"{label(node)}: expected a graph {name}")
-        self.model.read_constants(graph)
-        self.known |= {
-            tensor.name: self.model.constants[tensor.name]
-            for tensor in graph.initializer
-            if tensor.name in self.model.needed
-        }
+        outside = self.known, self.constants, self.branches
+        self.branches = (*self.branches, node.output[0], name)
+        within = self.model.constants_within
+        if self.branches not in within:
+            within[self.branches] = self.constants.new_child(self.model.initializers(graph))
+        self.constants = within[self.branches]
+        self.known = {**self.known, **self.constants.maps[0]}
         self.follow(graph, depth + 1)
-        return [self.known.get(output.name) for output in graph.output]
+        results = [self.known.get(output.name) for output in graph.output]
+        self.known, self.constants, self.branches = outside
+        return results
 
     def _place(self, node: NodeProto, value: Value) -> Place:
         """Return where the elements that a node reads come from."""
@@ -370,10 +394,11 @@ class _Walk:
     def _check_ends(self, node: NodeProto, arrays: list[Any]) -> None:
         """Raise where a Slice keeps all steps only of short sequences."""
         data, *bounds = arrays
+        axes = bounds[2] if len(bounds) > 2 and bounds[2] is not None else np.arange(data.ndim)
         for bound in (np.ravel(array) for array in bounds[:2]):
-            far = (abs(bound.astype(np.float64)) > max(data.shape)) & (
-                abs(bound.astype(np.float64)) < NO_END
-            )
+            sizes = np.array(data.shape)[np.ravel(axes)[: len(bound)]]
+            distance = abs(bound.astype(np.float64))
+            far = (distance > sizes) & (distance < NO_END)
             if far.any():
                 raise ModelFileError(
                     f"{label(node)}: expected sequences of any length, got a slice at "
@@ -490,12 +515,13 @@ class _Walk:
             place = place.of_last_states()
             row = np.moveaxis(place.row, axis, -1)
         expected = np.arange(place.source.features)
-        if feature.shape[-1] != features or len(expected) != features:
+        if len(expected) != features:
             raise ModelFileError(
                 f"{label(node)}: expected weights for {place.source.features} features, "
                 f"got {features}"
             )
-        if (feature != expected).any() or (row != row[..., :1]).any():
+        fits = feature.shape[-1] == features
+        if not fits or (feature != expected).any() or (row != row[..., :1]).any():
             raise ModelFileError(
                 f"{label(node)}: expected all features of {place.source.name} in one axis, "
                 f"got {self.sources.described(place.ids)}"
@@ -507,9 +533,9 @@ class _Walk:
         operator = node.op_type
         constants = [value for value in inputs if isinstance(value, np.ndarray)]
         tracked = [value for value in inputs if isinstance(value, Tracked)]
-        if len(inputs) != 2 or len(constants) != 1 or constants[0].dtype.kind not in "fiu":
+        if len(inputs) != 2 or len(constants) != 1 or constants[0].dtype.kind != "f":
             raise ModelFileError(
-                f"{label(node)}: expected one constant, got "
+                f"{label(node)}: expected one constant of floats, got "
                 + " and ".join(self.described(value) for value in inputs)
             )
         place, constant = self._place(node, tracked[0]), constants[0]
@@ -575,9 +601,14 @@ class _Walk:
         return self._same_place(node, place, Affine(np.ones(F), np.zeros(F), name))
 
     def _softmax(self, node: NodeProto, inputs: list[Any]) -> list[Value]:
-        place = self._place(node, inputs[0])
-        F = place.source.features
-        self._rows(node, place, whole(node, "axis", -1), F)
+        place = over = self._place(node, inputs[0])
+        F, shape = place.source.features, place.row.shape
+        axis = whole(node, "axis", -1 if self.model.version >= SOFTMAX_OF_ONE_AXIS else 1)
+        if self.model.version < SOFTMAX_OF_ONE_AXIS and -len(shape) <= axis < len(shape):
+            flat = (*shape[: axis % len(shape)], -1)
+            over = Place(place.source, place.row.reshape(flat), place.feature.reshape(flat))
+            axis = -1
+        self._rows(node, over, axis, F)
         return self._same_place(node, place, Affine(np.ones(F), np.zeros(F), "softmax"))
 
     # Recurrent layers
@@ -637,13 +668,14 @@ class _Walk:
         ]
 
     def _weights(self, node: NodeProto, cell: str, inputs: list[Any]) -> list[Weights]:
-        known = self.model.weights.get(tuple(node.output))
+        key = (*self.branches, *node.output)
+        known = self.model.weights.get(key)
         if known is None:
             # Many nodes may share some.
             sizes = [value.nbytes for value in inputs[1:4] if isinstance(value, np.ndarray)]
             self.model.calculator.take(node, sum(sizes))
             known = weights_of(node, cell, inputs)
-            self.model.weights[tuple(node.output)] = known
+            self.model.weights[key] = known
         return known
 
     def _order(self, node: NodeProto, source: Source, rows: Ids) -> int:
@@ -732,6 +764,19 @@ def _parts_of(source: Source) -> Iterator[Any]:
     while below is not None:
         yield below.part
         below = below.parent
+
+
+def _data(graph: GraphProto) -> set[str]:
+    """Return the tensors that lead to what the first recurrent node reads."""
+    makers = {name: node for node in graph.node for name in node.output}
+    names = [node.input[0] for node in graph.node if node.op_type in RECURRENT and node.input][:1]
+    found: set[str] = set()
+    while names:
+        name = names.pop()
+        if name not in found and name in makers:
+            names += makers[name].input
+        found.add(name)
+    return found
 
 
 def _needed(graph: GraphProto) -> set[str]:

@@ -88,6 +88,7 @@ def _network_model(
         graph.add_input("lengths", ["batch"], TensorProto.INT32)
     parts = net.parts if isinstance(net, Sequential) else (net,)
     networks = [part for part in parts if not isinstance(part, Dense)]
+    written = 0
     # The output comes first.
     last = parts[-1]
     outputs = last.output_size if isinstance(last, Dense) else last.architecture.outputs
@@ -99,7 +100,8 @@ def _network_model(
         if isinstance(part, Dense):
             x = graph.add_dense(x, part.weight, part.bias, part.activation, prefix)
         else:
-            suffix = f"_{networks.index(part)}" if len(networks) > 1 else ""
+            suffix = f"_{written}" if len(networks) > 1 else ""
+            written += 1
             x = _NetworkWriter(graph, part, prefix, suffix, lengths, states).add(x)
     if probabilities:
         x = graph.add_activation(x, "sigmoid" if outputs == 1 else "softmax", "probabilities")

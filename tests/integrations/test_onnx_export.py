@@ -165,6 +165,17 @@ def test_chains(tmp_path, name, has_lengths):
     assert_outputs_close({"y": twin.predict(x, lengths=lengths)}, expected, "float32")
 
 
+def test_a_network_twice_in_a_chain(tmp_path):
+    part, x = crnn.GRU(I, I, seed=1), inputs()
+    net = crnn.Sequential([part, part])
+    model = exported(net, tmp_path, states=True)
+    names = [output.name for output in model.graph.output]
+    assert names == ["y", "h_n_0", "h_n_1"]
+    zeros = np.zeros((1, len(x), I), np.float32)
+    found = run_in_onnxruntime(model, {"x": x, "h0_0": zeros, "h0_1": zeros})
+    assert_outputs_close({"y": found["y"]}, {"y": net.predict(x)}, "float32")
+
+
 @pytest.mark.parametrize("outputs", [1, 3])
 @pytest.mark.parametrize("has_lengths", [False, True], ids=["whole", "lengths"])
 def test_probabilities(tmp_path, outputs, has_lengths):

@@ -288,6 +288,72 @@ def test_a_branch_that_sizes_decide():
     check(graph.model(graph.dense(graph.add("If", is_one, **branches), H)), time_major=True)
 
 
+def test_branches_with_the_same_names_inside():
+    graph = Graph()
+    Y, _ = graph.recurrent("GRU", graph.add("Transpose", "x", perm=[1, 0, 2]), I)
+    y = graph.add("Squeeze", Y, np.array([1]))
+    true, one = graph.add("Equal", 2, 2), graph.constant(1.0)
+    info = helper.make_tensor_value_info("sum", TensorProto.FLOAT, [])
+    for number in (2, 3):
+        added = numpy_helper.from_array(np.float32(number), "added")
+        branch = helper.make_graph([node("Add", [one, "added"], ["sum"])], "of_branch", [], [info],
+                                   [added])  # fmt: skip
+        y = graph.add("Add", y, graph.add("If", true, then_branch=branch, else_branch=branch))
+    check(graph.model(graph.add("Transpose", y, perm=[1, 0, 2])))
+
+
+def test_inputs_in_another_order():
+    graph = Graph()
+    Y, _ = graph.recurrent("GRU", graph.add("Transpose", "x", perm=[1, 0, 2]), I, lengths="ends")
+    infos = [
+        helper.make_tensor_value_info("ends", TensorProto.INT32, ["batch"]),
+        helper.make_tensor_value_info("not_read", TensorProto.FLOAT, ["batch", "time"]),
+    ]
+    model = graph.model(graph.add("Squeeze", Y, np.array([1])), inputs=infos)
+    net = crnn.onnx.load(model)
+    inputs = list(model.graph.input)[::-1]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    assert (crnn.onnx.load(model).flat_params == net.flat_params).all()
+
+
+def softmax_of_all_steps():
+    """Softmax of version 11 is over its axis, 1, and all behind it."""
+    graph = Graph()
+    y = graph.dense(graph.recurrent("GRU", "x", I, layout=1)[0], H)
+    return graph.model(graph.add("Softmax", graph.add("Squeeze", y, axes=[2])), version=11)
+
+
+def sliced_at(start, stop):
+    """Some steps of sequences, and no more than there are features."""
+    graph = Graph()
+    x = graph.add("Slice", graph.dense("x", I, 16), *map(np.array, ([start], [stop], [1])))
+    return graph.model(graph.recurrent("GRU", x, 16, layout=1)[0])
+
+
+def halves_of_whole_numbers():
+    graph = Graph()
+    x = graph.add("Cast", graph.add("Div", "x", np.array(2)), to=TensorProto.FLOAT)
+    model = graph.model(graph.recurrent("GRU", x, I, layout=1)[0])
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (softmax_of_all_steps(), "Softmax .*: expected all features of Add .* in one axis"),
+        (sliced_at(0, 6), "Slice .*: expected sequences of any length, got a slice at 6"),
+        (sliced_at(-6, 2**63 - 1), "Slice .*: expected sequences of any length, got a slice at -6"),
+        (halves_of_whole_numbers(), "Div .*: expected one constant of floats, got all steps of x"),
+        (Graph().model("x", version=6), "expected ONNX operators of version 7 or later, got 6"),
+    ],
+)
+def test_refusals_of_what_looks_like_a_network(model, message):
+    with pytest.raises(crnn.ModelFileError, match=message):
+        crnn.onnx.load(model)
+
+
 def test_quantized_weights():
     graph = Graph()
     arrays = []

@@ -85,6 +85,24 @@ def read_network(path):
     return net
 
 
+def _chain_seeds(folder):
+    layers = [crnn.Dense(np.ones((2, 3)), None, name) for name in (None, "tanh")]
+    chains = [
+        crnn.Sequential([layers[1], crnn.GRU(2, 3, dtype="float64", seed=0), layers[0]]),
+        crnn.Sequential([crnn.LSTM(4, 3, categorical=True, dtype="float64", seed=0), layers[1]]),
+    ]
+    return _saved(folder, *chains)
+
+
+def read_chain(path):
+    """Read a chain, and use it."""
+    net = crnn.load(path)
+    x = np.zeros((1, 2), np.intp) if net.categorical else np.zeros((1, 2, net.input_size))
+    with np.errstate(all="ignore"):
+        net.predict(x)
+    return net
+
+
 def _forecaster(**settings):
     from crnn.forecasting import Forecaster
 
@@ -368,6 +386,7 @@ def _archive_mutations(shapes_of=None):
 
 READERS = {
     "network": Reader(_network_seeds, _archive_mutations(_network_shapes), read_network),
+    "chain": Reader(_chain_seeds, _archive_mutations(), read_chain),
     "checkpoint": Reader(
         _checkpoint_seeds,
         _archive_mutations(),

@@ -48,14 +48,15 @@ class Graph:
         product = self.add("MatMul", x, self.random(inputs, outputs))
         return self.add("Add", product, self.random(outputs))
 
-    def model(self, result, shape=("batch", "time", I), inputs=()):
+    def model(self, result, shape=("batch", "time", I), inputs=(), version=17):
         infos = [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape), *inputs]
         graph = helper.make_graph(
             self.nodes, "graph", infos,
             [helper.make_tensor_value_info(result, TensorProto.FLOAT, None)],
             [numpy_helper.from_array(array, name) for name, array in self.constants.items()],
         )  # fmt: skip
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        opsets = [helper.make_opsetid("", version)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
 def of_exporter():
