@@ -20,8 +20,10 @@ DATASPACE, DATATYPE, EXTERNAL, LAYOUT, FILTERS = 0x01, 0x03, 0x07, 0x08, 0x0B
 ATTRIBUTE, CONTINUATION, SYMBOL_TABLE = 0x0C, 0x10, 0x11
 # In an entry of a symbol table
 SOFT_LINK = 2
-# More than any model has: a damaged file may hold a circle.
+# More than any small model has, of messages, members and texts in all; further ones are those of
+# larger files: so many bytes each. A damaged file may hold a circle, and many parts may share one.
 MOST_ENTRIES = 20_000
+BYTES_AN_ENTRY = 64
 LONGEST_NAME = 1000
 # Bits of the exponent and the fraction
 FLOATS = {2: (5, 10), 4: (8, 23), 8: (11, 52)}
@@ -49,8 +51,21 @@ class _Read:
     def __init__(self, size: int) -> None:
         self.nodes: dict[int, Node] = {}
         self.texts: dict[int, dict[int, tuple[int, int]]] = {}
-        # Bytes of arrays: those of a legacy file are read once for each direction.
+        # Bytes of arrays and texts: those of a legacy file are read once for each direction.
         self.left = 2 * size
+        self.entries_left = MOST_ENTRIES + size // BYTES_AN_ENTRY
+
+    def take_bytes(self, name: str, size: int) -> None:
+        """Count bytes that are copied."""
+        self.left -= size
+        if self.left < 0:
+            raise ModelFileError(f"{name:.200}: expected bytes of its own, got some again")
+
+    def take_entries(self, count: int) -> None:
+        """Count messages, members or texts."""
+        self.entries_left -= count
+        if self.entries_left < 0:
+            raise ModelFileError("expected an HDF5 file, got one with parts that lie in each other")
 
 
 class Node:
@@ -103,7 +118,6 @@ class Node:
         if self._number(address, 1) != 1:
             raise ModelFileError("expected an HDF5 object header of version 1, got another")
         blocks = [(address + 16, self._number(address + 8, 4))]
-        count = 0
         while blocks:
             start, size = blocks.pop()
             end = start + size
@@ -114,8 +128,8 @@ class Node:
                     self._number(start + 2, 2),
                 )  # fmt: skip
                 start = message.start + message.size
-                count += 1
-                if count > MOST_ENTRIES or start > end:
+                self._read.take_entries(1)
+                if start > end:
                     raise ModelFileError("expected an HDF5 object header, got a damaged one")
                 if message.kind == CONTINUATION:
                     place = message.start
@@ -151,7 +165,7 @@ class Node:
         if self._part(heap, 4) != b"HEAP":
             raise ModelFileError("expected the names of an HDF5 group, got something else")
         names = self._number(heap + 24, 8)
-        nodes, count = [tree], 0
+        nodes = [tree]
         while nodes:
             node = nodes.pop()
             mark = self._part(node, 4)
@@ -159,9 +173,7 @@ class Node:
             if not is_tree and mark != b"SNOD":
                 raise ModelFileError("expected the table of an HDF5 group, got something else")
             used = self._number(node + 6, 2)
-            count += 1 + used
-            if count > MOST_ENTRIES:
-                raise ModelFileError(f"expected at most {MOST_ENTRIES} members of an HDF5 group")
+            self._read.take_entries(1 + used)
             for number in range(used):
                 if is_tree:
                     # Between two keys each
@@ -248,12 +260,13 @@ class Node:
             end = message.start + message.size
             if kind.kind == "f" or place + count * kind.size > end:
                 raise ModelFileError(f"{name}: expected texts, got something else")
-            return [self._element(kind, place + n * kind.size) for n in range(count)]
+            return [self._element(name, kind, place + n * kind.size) for n in range(count)]
         return None
 
-    def _element(self, kind: _Type, place: int) -> str:
+    def _element(self, name: str, kind: _Type, place: int) -> str:
         """Return a text of an attribute."""
         if kind.kind == "S":
+            self._read.take_bytes(name, kind.size)
             return self._part(place, kind.size).rstrip(b"\0").decode()
         length, heap, wanted = (
             self._number(place, 4), self._number(place + 4, 8), self._number(place + 12, 4)
@@ -264,6 +277,7 @@ class Node:
         start, size = texts[heap].get(wanted, (0, -1))
         if length > size:
             raise ModelFileError("expected a text of an HDF5 file, got none")
+        self._read.take_bytes(name, length)
         return self._part(start, length).rstrip(b"\0").decode()
 
     def _heap(self, heap: int) -> Iterator[tuple[int, tuple[int, int]]]:
@@ -271,9 +285,8 @@ class Node:
         if self._part(heap, 4) != b"GCOL":
             raise ModelFileError("expected the texts of an HDF5 file, got something else")
         end, start = heap + self._number(heap + 8, 8), heap + 16
-        for _ in range(MOST_ENTRIES):
-            if start + 16 > end:
-                break
+        while start + 16 <= end:
+            self._read.take_entries(1)
             index, size = self._number(start, 2), self._number(start + 8, 8)
             if not index:
                 break
@@ -339,9 +352,7 @@ class Node:
         if size != _product(shape) * kind.size:
             raise ModelFileError(f"{name:.200}: expected {shape} floats, got {size} bytes")
         numbers = self._part(start, size)
-        self._read.left -= size
-        if self._read.left < 0:
-            raise ModelFileError(f"{name:.200}: expected an array of its own, got one again")
+        self._read.take_bytes(name, size)
         values = np.frombuffer(numbers, f"{kind.order}f{kind.size}")
         return values.astype(f"f{kind.size}").reshape(shape)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile_hdf5 import of_one_text, of_shared_members, of_shared_messages
 from keras_layers import LSTM
 from memory import peak_of
 
@@ -255,11 +256,25 @@ def test_hostile_hdf5(tmp_path):
             group.attrs["weight_names"] = names
             group["kernel"] = group["recurrent"] = file["matrix"]
             group["bias"] = file["bias"]
-    with pytest.raises(crnn.ModelFileError, match="expected an array of its own, got one again"):
+    with pytest.raises(crnn.ModelFileError, match="expected bytes of its own, got some again"):
         crnn.keras.load(path)
     write(honest, libver="latest")
     with pytest.raises(crnn.ModelFileError, match=r"superblock of version 0 or 1, .* got version"):
         crnn.keras.load(path)
+
+
+@pytest.mark.parametrize("make", [of_one_text, of_shared_messages, of_shared_members])
+def test_parts_that_lie_in_each_other(tmp_path, make):
+    """A few bytes could ask for any memory and time."""
+    path, content = tmp_path / "model.h5", make()
+    path.write_bytes(content)
+
+    def refused():
+        with pytest.raises(crnn.ModelFileError, match=r"lie in each other|bytes of its own"):
+            crnn.keras.load(path)
+
+    refused()
+    assert peak_of(refused) < 10 * len(content) + (8 << 20)
 
 
 def test_every_byte_of_the_structure(h5_file):
