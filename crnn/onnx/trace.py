@@ -79,6 +79,8 @@ class Model:
         self.folder = Folder(folder)
         self.calculator = Calculator(FREE_BYTES + FREE_FACTOR * size)
         self.weights: dict[tuple[str, ...], list[Weights]] = {}
+        # Dense layers whose numbers have been counted
+        self.counted: set[tuple[str, ...]] = set()
         versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
         self.version = max(versions, default=folding.OPSET)
         if self.version < FIRST_VERSION:
@@ -184,6 +186,7 @@ class _Walk:
         self.constants = model.constants
         # The nodes and branches that lead to the graph that is followed
         self.branches: tuple[str, ...] = ()
+        self.features = self._features_of_weights()
         self.steps: list[Step] = []
         self.layers = 0
         self._symbols: dict[str, int] = {}
@@ -232,12 +235,12 @@ class _Walk:
         opens = [self.sizes.first, self.sizes.second]
         for place, dim in enumerate(dims):
             size, name = _size(dim), _name(dim)
-            is_features = len(dims) == 2 and place == 1 and size == self._features_of_weights() > 1
+            is_features = len(dims) == 2 and place == 1 and size == self.features > 1
             if is_first and place < 2 and not is_features:
                 size = opens[place]
                 self._symbols.setdefault(name, size)
             elif size is None and is_first:
-                size = self._features_of_weights()
+                size = self.features
             elif size is None:
                 size = self._symbols.get(name) if name else None
                 is_of_states = place == 0 and len(dims) == 3 and _size(dims[1]) is None
@@ -246,7 +249,7 @@ class _Walk:
                     size = self._states() if is_of_states else opens[self.sizes.batch_axis]
             sizes.append(size)
         if is_first and not sizes:
-            sizes = [*opens, self._features_of_weights()]
+            sizes = [*opens, self.features]
         count = 1
         for size in sizes:
             count *= size
@@ -255,7 +258,7 @@ class _Walk:
         if not count:
             return Unread(f"{info.name}: expected an input with elements, got none")
         features, steps = count, None
-        if is_first and len(sizes) == 2 and sizes[1] == self._features_of_weights() > 1:
+        if is_first and len(sizes) == 2 and sizes[1] == self.features > 1:
             # One sequence, or one step of a batch
             features, steps = sizes[1], (1, sizes[0])
         elif is_first:
@@ -366,6 +369,16 @@ class _Walk:
                 f"{label(node)}: expected first states and lengths as they are, "
                 f"got a change of {place.source.name}"
             )
+        below = place.source.part
+        is_diagonal = part.weight.ndim == 1
+        key = (*self.branches, *node.output)
+        # What scales features is part of what it stands behind, unless that has an activation.
+        is_own = not is_diagonal or (isinstance(below, Affine) and below.activation is not None)
+        if is_own and key not in self.model.counted:
+            # Many nodes may share some.
+            size = part.weight.size
+            self.model.calculator.take(node, 8 * (size * size if is_diagonal else size))
+            self.model.counted.add(key)
         return self.sources.above(place.source, part, label(node))
 
     def _same_place(self, node: NodeProto, place: Place, part: Affine) -> list[Value]:

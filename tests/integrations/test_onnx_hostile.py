@@ -7,7 +7,8 @@ onnx = pytest.importorskip("onnx")
 
 from memory import peak_of  # noqa: E402
 from onnx import helper, numpy_helper  # noqa: E402
-from onnx_models import recurrent_model  # noqa: E402
+from onnx_graphs import Graph  # noqa: E402
+from onnx_models import I, recurrent_model  # noqa: E402
 
 import crnn  # noqa: E402
 import crnn.onnx  # noqa: E402
@@ -44,6 +45,19 @@ def test_nodes_that_share_weights():
         nodes.append(helper.make_node("Squeeze", ["Y", "axes"], ["features"]))
     model.graph.node.extend(nodes)
     assert peak_of(refused, model, "expected weights for 5 features, got") < 40 << 20
+
+
+@pytest.mark.parametrize("operator", ["Relu", "MatMul"])
+def test_dense_layers_of_few_bytes(operator):
+    """Of each there would be a matrix in a chain: 200 or 400 MB."""
+    graph, size = Graph(), 600
+    y = graph.recurrent("RNN", "x", I, size, layout=1)[0]
+    y = graph.add("Reshape", y, np.array([0, 0, size]))
+    matrix = [graph.random(size, size)] if operator == "MatMul" else []
+    for _ in range(150):
+        y = graph.add(operator, y, *matrix)
+    model = graph.model(y)
+    assert peak_of(refused, model, "expected constants of at most") < 60 << 20
 
 
 def test_more_layers_than_files_of_crnn_have():
