@@ -29,6 +29,7 @@ from crnn.export import export_c
 from crnn.loading import load
 from crnn.networks import GRU, LSTM, RNN, from_architecture
 from crnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+from crnn.packing import Packed, pack
 from crnn.sequential import Sequential
 from crnn.state_dict import from_state_dict
 from crnn.streams import Stream
@@ -48,6 +49,7 @@ __all__ = [
     "History",
     "ModelFileError",
     "Optimizer",
+    "Packed",
     "RMSprop",
     "Sequential",
     "Stream",
@@ -62,6 +64,7 @@ __all__ = [
     "implementation",
     "load",
     "losses",
+    "pack",
     "schedules",
     "set_num_threads",
     "show_config",

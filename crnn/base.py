@@ -31,7 +31,7 @@ from crnn.trainers import Trainer
 Seed: TypeAlias = "int | np.random.Generator | None"
 Sequences: TypeAlias = npt.ArrayLike | Sequence[npt.ArrayLike]
 """An array, or a list of arrays of different lengths."""
-Skip: TypeAlias = npt.ArrayLike | Sequence[npt.ArrayLike]
+Marks: TypeAlias = npt.ArrayLike | Sequence[npt.ArrayLike]
 """An array of bools, or a list of such of different lengths."""
 LossLike: TypeAlias = str | Loss | CustomLoss
 
@@ -192,6 +192,7 @@ class RecurrentNetwork(Generic[StateT]):
         lengths: npt.ArrayLike | None = None,
         checkpoint_every: int | None = None,
         skip: npt.ArrayLike | None = None,
+        resets: npt.ArrayLike | None = None,
     ) -> Tape[StateT]:
         """Run sequences and keep what `backward` needs.
 
@@ -213,6 +214,10 @@ class RecurrentNetwork(Generic[StateT]):
             Where True, a step is not read: the state stays as it is, and the output is that of the
             state before. ``x`` may hold anything there. A backward direction keeps the state that
             it has, which comes from later steps.
+        resets : array of bool (batch, time), or (time,) for one sequence; optional
+            Where True, a new sequence begins: before that step the state becomes zero, or the
+            parameter h0, and no gradient flows back past it. At the first step it takes the place
+            of the argument `h0`. Not with `bidirectional`.
 
         Returns
         -------
@@ -224,8 +229,8 @@ class RecurrentNetwork(Generic[StateT]):
         ValueError, TypeError
             A shape, dtype or value does not fit.
         """
-        checked, start, ends, skipped, single = sequences.sequences(
-            self._network, x, h0, lengths, skip
+        checked, start, ends, skipped, restarted, single = sequences.sequences(
+            self._network, x, h0, lengths, skip, resets
         )
         if checkpoint_every is not None:
             checkpoint_every = checks.integer("checkpoint_every", checkpoint_every, at_least=1)
@@ -240,6 +245,7 @@ class RecurrentNetwork(Generic[StateT]):
             None if start is None else start.copy(),
             ends,
             skip=skipped,
+            resets=restarted,
             checkpoint_every=checkpoint_every,
         )
         tape.is_single = single
@@ -299,7 +305,8 @@ class RecurrentNetwork(Generic[StateT]):
         h0: StateLike | None = None,
         return_state: Literal[False] = False,
         lengths: npt.ArrayLike | None = None,
-        skip: Skip | None = None,
+        skip: Marks | None = None,
+        resets: Marks | None = None,
     ) -> Array: ...
 
     @overload
@@ -310,7 +317,8 @@ class RecurrentNetwork(Generic[StateT]):
         *,
         return_state: Literal[True],
         lengths: npt.ArrayLike | None = None,
-        skip: Skip | None = None,
+        skip: Marks | None = None,
+        resets: Marks | None = None,
     ) -> tuple[Array, StateT]: ...
 
     @overload
@@ -320,7 +328,8 @@ class RecurrentNetwork(Generic[StateT]):
         h0: StateLike | None,
         return_state: Literal[True],
         lengths: npt.ArrayLike | None = None,
-        skip: Skip | None = None,
+        skip: Marks | None = None,
+        resets: Marks | None = None,
     ) -> tuple[Array, StateT]: ...
 
     @overload
@@ -330,7 +339,8 @@ class RecurrentNetwork(Generic[StateT]):
         h0: StateLike | None = None,
         return_state: Literal[False] = False,
         lengths: npt.ArrayLike | None = None,
-        skip: Skip | None = None,
+        skip: Marks | None = None,
+        resets: Marks | None = None,
     ) -> Array | list[Array]: ...
 
     @overload
@@ -341,7 +351,8 @@ class RecurrentNetwork(Generic[StateT]):
         *,
         return_state: Literal[True],
         lengths: npt.ArrayLike | None = None,
-        skip: Skip | None = None,
+        skip: Marks | None = None,
+        resets: Marks | None = None,
     ) -> tuple[Array | list[Array], StateT]: ...
 
     @overload
@@ -351,7 +362,8 @@ class RecurrentNetwork(Generic[StateT]):
         h0: StateLike | None = None,
         return_state: bool = False,
         lengths: npt.ArrayLike | None = None,
-        skip: Skip | None = None,
+        skip: Marks | None = None,
+        resets: Marks | None = None,
     ) -> Array | list[Array] | tuple[Array | list[Array], StateT]: ...
 
     def predict(
@@ -360,7 +372,8 @@ class RecurrentNetwork(Generic[StateT]):
         h0: StateLike | None = None,
         return_state: bool = False,
         lengths: npt.ArrayLike | None = None,
-        skip: Skip | None = None,
+        skip: Marks | None = None,
+        resets: Marks | None = None,
     ) -> Array | list[Array] | tuple[Array | list[Array], StateT]:
         """Return the outputs for sequences, without keeping a tape.
 
@@ -376,6 +389,8 @@ class RecurrentNetwork(Generic[StateT]):
             Steps of each sequence; without it all of them.
         skip : array of bool (batch, time), or a list of arrays (time_i,); optional
             Steps that are not read, as in `forward`; for one sequence (time,).
+        resets : array of bool (batch, time), or a list of arrays (time_i,); optional
+            Steps before which a new sequence begins, as in `forward`; for one sequence (time,).
 
         Returns
         -------
@@ -394,21 +409,21 @@ class RecurrentNetwork(Generic[StateT]):
             return_state = checks.boolean("return_state", return_state)
         network = self._network
         if sequences.is_ragged(x):
-            checked_list, skips = sequences.ragged_sequences(
-                network, x, lengths, skip, may_be_empty=True
+            checked_list, skips, restarts = sequences.ragged_sequences(
+                network, x, lengths, skip, resets, may_be_empty=True
             )
             if h0 is not None:
                 h0 = sequences.states(network, "h0", h0, len(checked_list), single=False)
-            outputs, states = network.predict_list(checked_list, h0, skips)
+            outputs, states = network.predict_list(checked_list, h0, skips, restarts)
             if not return_state:
                 return outputs
             last: StateT = self.architecture.public_states(states, single=False)
             return outputs, last
-        checked, start, ends, skipped, single = sequences.sequences(
-            network, x, h0, lengths, skip, may_be_empty=True
+        checked, start, ends, skipped, restarted, single = sequences.sequences(
+            network, x, h0, lengths, skip, resets, may_be_empty=True
         )
         h_n = network.empty_states(len(checked)) if return_state else None
-        y = network.predict(checked, start, h_n, ends, skipped)
+        y = network.predict(checked, start, h_n, ends, skipped, restarted)
         if single:
             y = y[0]
         if h_n is None:
@@ -559,7 +574,7 @@ class RecurrentNetwork(Generic[StateT]):
                 "forecast: expected a network that reads in one direction and has an output for "
                 f"each step, got {self!r}"
             )
-        checked, start, _, _, single = sequences.sequences(network, x, nan_advice="")
+        checked, start, *_, single = sequences.sequences(network, x, nan_advice="")
         state = network.empty_states(len(checked))
         y = network.predict(checked, start, state)
         forecast = np.empty((len(y), steps, outputs), self.dtype)
@@ -577,7 +592,8 @@ class RecurrentNetwork(Generic[StateT]):
         lengths: npt.ArrayLike | None = None,
         mask: npt.ArrayLike | Sequence[npt.ArrayLike] | None = None,
         h0: StateLike | None = None,
-        skip: Skip | None = None,
+        skip: Marks | None = None,
+        resets: Marks | None = None,
     ) -> float:
         """Return the loss of the predictions for x.
 
@@ -603,6 +619,8 @@ class RecurrentNetwork(Generic[StateT]):
         skip : array of bool (batch, time), or a list of arrays (time_i,); optional
             Steps that are not read, as in `forward`; for one sequence (time,). Their outputs count
             in the loss, unless the mask says otherwise.
+        resets : array of bool (batch, time), or a list of arrays (time_i,); optional
+            Steps before which a new sequence begins, as in `forward`; for one sequence (time,).
 
         Returns
         -------
@@ -614,7 +632,9 @@ class RecurrentNetwork(Generic[StateT]):
             A shape, dtype or value does not fit, or there is no such loss.
         """
         checked_loss = get_loss(loss)
-        dataset = sequences.dataset(self._network, x, y, checked_loss, lengths, mask, h0, skip)
+        dataset = sequences.dataset(
+            self._network, x, y, checked_loss, lengths, mask, h0, skip, resets
+        )
         return evaluation.evaluate(self._network, dataset, checked_loss, {})[0]
 
     def train_step(
@@ -628,7 +648,8 @@ class RecurrentNetwork(Generic[StateT]):
         lengths: npt.ArrayLike | None = None,
         mask: npt.ArrayLike | Sequence[npt.ArrayLike] | None = None,
         h0: StateLike | None = None,
-        skip: Skip | None = None,
+        skip: Marks | None = None,
+        resets: Marks | None = None,
     ) -> float:
         """Take one step of the optimizer on one batch.
 
@@ -646,7 +667,7 @@ class RecurrentNetwork(Generic[StateT]):
             Bengio 2013).
         clip_value : float, optional
             Clip each of its elements to ±clip_value; not with `clip_norm`.
-        lengths, mask, h0, skip : array, optional
+        lengths, mask, h0, skip, resets : array, optional
             As in `loss`. A trainable h0 gets no gradient where h0 is given.
 
         Returns
@@ -664,7 +685,7 @@ class RecurrentNetwork(Generic[StateT]):
         checked_loss = get_loss(loss)
         clipping = Clipping.checked(clip_norm, clip_value)
         self._check_optimizer(optimizer)
-        parts = sequences.parts(self._network, x, y, checked_loss, lengths, mask, h0, skip)
+        parts = sequences.parts(self._network, x, y, checked_loss, lengths, mask, h0, skip, resets)
         value, _, _ = step.train_step(
             self._network, parts, optimizer, checked_loss, clipping, self._rng
         )
@@ -682,7 +703,8 @@ class RecurrentNetwork(Generic[StateT]):
         lengths: npt.ArrayLike | None = None,
         mask: npt.ArrayLike | Sequence[npt.ArrayLike] | None = None,
         h0: StateLike | None = None,
-        skip: Skip | None = None,
+        skip: Marks | None = None,
+        resets: Marks | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
         bptt: int | None = None,
@@ -718,7 +740,7 @@ class RecurrentNetwork(Generic[StateT]):
         optimizer : Optimizer, optional
             ``SGD(0.01, momentum=0.9)`` without it.
         loss : str or object
-        lengths, mask, h0, skip : array, optional
+        lengths, mask, h0, skip, resets : array, optional
             As in `train_step`: of all sequences.
         clip_norm, clip_value : float, optional
             As in `train_step`.
@@ -734,9 +756,9 @@ class RecurrentNetwork(Generic[StateT]):
             determines everything.
         validation_data : (x, y) or dict, optional
             Data whose loss is recorded after each epoch. A dictionary has the keys x and y and, as
-            needed, lengths, mask, h0 and skip, all as in `loss`. Where `fit` has one of these, a
-            pair is refused, because padding would count or states be others, unless it is one of
-            lists of sequences and `fit` has lengths only.
+            needed, lengths, mask, h0, skip and resets, all as in `loss`. Where `fit` has one of
+            these, a pair is refused, because padding would count or states be others, unless it is
+            one of lists of sequences and `fit` has lengths only.
         validation_fraction : float, optional
             The share of the sequences, the last ones as given, that are validation data and not
             trained on; at least one sequence. Not with `validation_data`.
@@ -812,7 +834,9 @@ class RecurrentNetwork(Generic[StateT]):
         resume = checks.boolean("resume", resume)
         if resume and checkpoint is None:
             raise ValueError("resume: expected a checkpoint with it, got checkpoint=None")
-        dataset = sequences.dataset(self._network, x, y, checked_loss, lengths, mask, h0, skip)
+        dataset = sequences.dataset(
+            self._network, x, y, checked_loss, lengths, mask, h0, skip, resets
+        )
         if bptt is not None:
             dataset.check_time_axis()
         dataset, validation, checked_loss = fit_arguments.training_and_validation(
@@ -821,7 +845,7 @@ class RecurrentNetwork(Generic[StateT]):
             checked_loss,
             validation_data,
             validation_fraction,
-            {"lengths": lengths, "mask": mask, "h0": h0, "skip": skip},
+            {"lengths": lengths, "mask": mask, "h0": h0, "skip": skip, "resets": resets},
         )
         checked_metrics = get_metrics(metrics, checked_loss)
         controls = Controls(

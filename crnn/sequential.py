@@ -167,7 +167,7 @@ class Sequential:
         if isinstance(self.parts[0], Dense):
             reader = _reader(self.parts[0])
             if sequences.is_ragged(x):
-                y, _ = sequences.ragged_sequences(reader, x, lengths, may_be_empty=True)
+                y, *_ = sequences.ragged_sequences(reader, x, lengths, may_be_empty=True)
             else:
                 y, *_, single = sequences.sequences(reader, x, None, lengths, may_be_empty=True)
                 y = y[0] if single else y

@@ -132,7 +132,7 @@ class Trainer:
         RuntimeError
             Another thread is using this trainer.
         """
-        checked, _, _, _, single = sequences.sequences(self._network, x)
+        checked, *_, single = sequences.sequences(self._network, x)
         self._check_shape(checked)
         y = np.empty((*self._shape, self._network.architecture.outputs), checked.dtype)
         self.core.predict(checked, y)

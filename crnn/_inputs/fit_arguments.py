@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from crnn.losses import Loss
 
 
-VALIDATION_KEYS = ("x", "y", "lengths", "mask", "h0", "skip")
+VALIDATION_KEYS = ("x", "y", "lengths", "mask", "h0", "skip", "resets")
 
 
 def training_and_validation(

@@ -1,7 +1,7 @@
 """Sequences, states, targets and masks that users pass, converted for a network."""
 
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -27,15 +27,24 @@ MASKED_ADVICE = (
 )
 
 
+# What a network reads: x (B, T, I), or intp (B, T); h0 (layers * directions, B, S) or None; lengths
+# (B,), never None where B or T is 0; skip and resets (B, T) or None; and whether x is one sequence,
+# without the batch axis.
+Inputs: TypeAlias = tuple[
+    Array, Array | None, IntArray | None, BoolArray | None, BoolArray | None, bool
+]
+
+
 def sequences(
     network: Network,
     x: Any,
     h0: Any = None,
     lengths: Any = None,
     skip: Any = None,
+    resets: Any = None,
     may_be_empty: bool = False,
     nan_advice: str = SKIP_ADVICE,
-) -> tuple[Array, Array | None, IntArray | None, BoolArray | None, bool]:
+) -> Inputs:
     """Return what the network reads.
 
     Parameters
@@ -45,30 +54,20 @@ def sequences(
     h0 : array or pair, optional
         In the public form of states.
     lengths : array of int (batch,), optional
-    skip : array of bool (batch, time) or (time,), optional
+    skip, resets : array of bool (batch, time) or (time,), optional
     may_be_empty : bool
         Whether there may be no sequences, or sequences of no steps.
     nan_advice : str
         What the error of a NaN in x says at its end.
-
-    Returns
-    -------
-    x : array (B, T, I), or intp (B, T)
-    h0 : array (layers * directions, B, S) or None
-    lengths : intp array (B,) or None
-        Never None where B or T is 0.
-    skip : bool array (B, T) or None
-    single : bool
-        Whether x is one sequence, without the batch axis.
     """
     # The usual case first: these few lines cost less than the arithmetic of a small network.
     if (
-        h0 is lengths is skip is None
+        h0 is lengths is skip is resets is None
         and not network.architecture.categorical
         and network.kernels.is_kernel_ready(x, network.flat, network.x_shape)
     ):
-        return x, None, None, None, False
-    ends = skipped = None
+        return x, None, None, None, None, False
+    ends = skipped = restarted = None
     empty_axes = ("batch", "time") if may_be_empty else ()
     if lengths is not None or skip is not None:
         # A copy: what is not read may hold anything, and becomes 0.
@@ -80,12 +79,23 @@ def sequences(
             )
         ends = arrays.lengths(lengths, x.shape[0], x.shape[1], 0 if may_be_empty else 1)
         clear_padding(x, ends)
-    if skip is not None:
+    if skip is not None or resets is not None:
+        x = as_numbers("x", x)
         # Axes of another number are an error of x, which comes below.
         axes = {3: "batch time", 2: "time"}.get(x.ndim + network.architecture.categorical)
-        if axes is not None:
-            skipped = arrays.bools("skip", skip, dict(zip(axes.split(), x.shape, strict=False)))
+        sizes = dict(zip((axes or "").split(), x.shape, strict=False))
+        if skip is not None and axes is not None:
+            skipped = arrays.bools("skip", skip, sizes)
             x[skipped] = 0
+        if resets is not None and axes is not None:
+            restarted = arrays.bools("resets", resets, sizes)
+            if network.architecture.bidirectional:
+                raise ValueError(
+                    "resets: expected None with bidirectional=True, which reads sequences from "
+                    "both ends, got bools"
+                )
+            if skip is not None:
+                raise ValueError("resets: expected None with skip, got bools for both")
     if network.architecture.categorical:
         shapes = ("batch time", "time")
         if ends is not None or skipped is not None:
@@ -100,12 +110,13 @@ def sequences(
     if single:
         checked = checked[None]
         skipped = None if skipped is None else skipped[None]
+        restarted = None if restarted is None else restarted[None]
     B, T = checked.shape[:2]
     if h0 is not None:
         h0 = states(network, "h0", h0, B, single)
     if ends is None and not B * T:
         ends = np.full(B, T)
-    return checked, h0, ends, skipped, single
+    return checked, h0, ends, skipped, restarted, single
 
 
 def _features(network: Network, x: Any, may_be_empty: tuple[str, ...], nan_advice: str) -> Array:
@@ -215,25 +226,26 @@ def ragged_sequences(
     x: Any,
     lengths: Any,
     skip: Any = None,
+    resets: Any = None,
     *,
     may_be_empty: bool = False,
     nan_advice: str = SKIP_ADVICE,
-) -> tuple[list[Array], list[BoolArray] | None]:
-    """Return a list of sequences (time_i, inputs), or of category numbers (time_i,), and of skips.
+) -> tuple[list[Array], list[BoolArray] | None, list[BoolArray] | None]:
+    """Return a list of sequences (time_i, inputs), or of category numbers (time_i,); skip; resets.
 
     Parameters
     ----------
     network : Network
     x : list
     lengths : None
-    skip : list of array of bool (time_i,), optional
+    skip, resets : list of array of bool (time_i,), optional
     may_be_empty, nan_advice
         As in `sequences`.
 
     Returns
     -------
     x : list of array
-    skip : list of bool array or None
+    skip, resets : list of bool array or None
     """
     if lengths is not None:
         raise ValueError("lengths: expected None with a list of sequences, which have their own")
@@ -244,18 +256,20 @@ def ragged_sequences(
         )
     if not len(x) and not may_be_empty:
         raise ValueError("x: expected at least one sequence, got an empty list")
-    if skip is not None:
-        _check_list("skip", skip, len(x))
+    for name, marks in (("skip", skip), ("resets", resets)):
+        if marks is not None:
+            _check_list(name, marks, len(x))
     I = network.architecture.input_size
-    checked, skipped = [], []
+    checked, skipped, restarted = [], [], []
     for number, sequence in enumerate(x):
         with checks.within(f"x[{number}]"):
             if isinstance(sequence, (list, tuple)) and not sequence:
                 sequence = np.empty((0,) if network.architecture.categorical else (0, I))
-            one, _, _, skip_one, single = sequences(
+            one, _, _, skip_one, resets_one, single = sequences(
                 network,
                 sequence,
                 skip=None if skip is None else as_array("skip", skip[number]),
+                resets=None if resets is None else as_array("resets", resets[number]),
                 may_be_empty=may_be_empty,
                 nan_advice=nan_advice,
             )
@@ -266,7 +280,9 @@ def ragged_sequences(
         checked.append(one[0])
         if skip_one is not None:
             skipped.append(skip_one[0])
-    return checked, None if skip is None else skipped
+        if resets_one is not None:
+            restarted.append(resets_one[0])
+    return checked, None if skip is None else skipped, None if resets is None else restarted
 
 
 def parts(
@@ -278,19 +294,20 @@ def parts(
     mask: Any,
     h0: Any = None,
     skip: Any = None,
+    resets: Any = None,
 ) -> list[Batch]:
     """Return all sequences for one step of training, usually in one part."""
     # The usual case first, as in `sequences`
     kernels = network.kernels
     if (
-        lengths is mask is h0 is skip is None
+        lengths is mask is h0 is skip is resets is None
         and network.has_fused_kernels
         and kernels.is_kernel_ready(x, network.flat, network.x_shape)
     ):
         shape = (x.shape[0], x.shape[1], network.architecture.outputs)
         targets = loss.targets(y, ("batch", "time", "outputs"), shape, network.flat, kernels)
         return [Batch(x, targets, None, None)]
-    whole = dataset(network, x, y, loss, lengths, mask, h0, skip)
+    whole = dataset(network, x, y, loss, lengths, mask, h0, skip, resets)
     rows = np.arange(len(whole))
     return whole.parts(rows) if loss.adds_up else [whole.take(rows)]
 
@@ -304,16 +321,19 @@ def dataset(
     mask: Any = None,
     h0: Any = None,
     skip: Any = None,
+    resets: Any = None,
 ) -> Dataset:
     """Return sequences with their targets."""
     architecture = network.architecture
     advice = SKIP_ADVICE if mask is None else MASKED_ADVICE
     if is_ragged(x):
-        x, skip = ragged_sequences(network, x, lengths, skip, nan_advice=advice)
+        x, skip, resets = ragged_sequences(network, x, lengths, skip, resets, nan_advice=advice)
         if h0 is not None:
             h0 = states(network, "h0", h0, len(x), single=False)
-        return _ragged_dataset(network, x, y, loss, mask, h0, skip)
-    checked, h0, ends, skip, single = sequences(network, x, h0, lengths, skip, nan_advice=advice)
+        return _ragged_dataset(network, x, y, loss, mask, h0, skip, resets)
+    checked, h0, ends, skip, resets, single = sequences(
+        network, x, h0, lengths, skip, resets, nan_advice=advice
+    )
     B = None if single else len(checked)
     T = checked.shape[1]
     if ends is not None and architecture.return_sequences:
@@ -341,7 +361,14 @@ def dataset(
     if single:
         targets, mask = targets[None], None if mask is None else mask[None]
     whole = Dataset(
-        checked, targets, ends, mask, h0, skip, return_sequences=architecture.return_sequences
+        checked,
+        targets,
+        ends,
+        mask,
+        h0,
+        skip,
+        resets,
+        return_sequences=architecture.return_sequences,
     )
     if ends is not None:
         # A user's loss may take targets without a time axis.
@@ -357,6 +384,7 @@ def _ragged_dataset(
     mask: Any,
     h0: Array | None,
     skip: list[BoolArray] | None,
+    resets: list[BoolArray] | None,
 ) -> Dataset:
     """Return sequences of different lengths with their targets."""
     if not network.architecture.return_sequences:
@@ -364,7 +392,7 @@ def _ragged_dataset(
             mask = arrays.weights("mask", mask, ("batch",), {"batch": len(x)})
             y = cleared(y, mask, of_classes=loss.of_classes)
         targets: Any = _targets(network, y, loss, len(x), None)
-        return Dataset(x, targets, None, mask, h0, skip, return_sequences=False)
+        return Dataset(x, targets, None, mask, h0, skip, resets, return_sequences=False)
     _check_list("y", y, len(x))
     if mask is not None:
         _check_list("mask", mask, len(x))
@@ -380,7 +408,7 @@ def _ragged_dataset(
                 )
                 y_of_one = cleared(y_of_one, weights[-1], of_classes=loss.of_classes)
             targets.append(_targets(network, y_of_one, loss, None, T))
-    return Dataset(x, targets, None, weights or None, h0, skip, return_sequences=True)
+    return Dataset(x, targets, None, weights or None, h0, skip, resets, return_sequences=True)
 
 
 def _check_list(name: str, values: Any, n: int) -> None:

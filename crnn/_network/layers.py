@@ -43,15 +43,29 @@ class LayersTape:
     lengths : array (B,) or None
     live : LiveSteps or None
         None: no step is skipped.
+    resets : bool array (B, T) or None
+        Whether sequences restart before a step.
+    start : array (layers * directions, S) or None
+        The states that a restart puts back; None: zero.
     top : array (B, T, features)
         The outputs of the last layer, unspecified past a sequence's end; not there unless wanted.
     """
 
-    __slots__ = ("dropout_masks", "gates", "h", "inputs", "lengths", "live", "top")
+    __slots__ = (
+        "dropout_masks", "gates", "h", "inputs", "lengths", "live", "resets", "start", "top",
+    )  # fmt: skip
 
-    def __init__(self, lengths: IntArray | None, live: LiveSteps | None) -> None:
+    def __init__(
+        self,
+        lengths: IntArray | None,
+        live: LiveSteps | None,
+        resets: BoolArray | None = None,
+        start: Array | None = None,
+    ) -> None:
         self.lengths = lengths
         self.live = live
+        self.resets = resets
+        self.start = start
         self.inputs: list[Array] = []
         self.h: list[Array] = []
         self.gates: list[Array | None] = []
@@ -124,6 +138,8 @@ class Layers:
         lengths: IntArray | None,
         rng: "np.random.Generator | None" = None,
         skip: BoolArray | None = None,
+        resets: BoolArray | None = None,
+        start: Array | None = None,
         *,
         wants_top: bool = True,
     ) -> LayersTape:
@@ -139,6 +155,10 @@ class Layers:
             Draws the dropout masks; without it nothing is dropped.
         skip : bool array (B, T) or None
             Whether a step leaves all states as they are.
+        resets : bool array (B, T) or None
+            Whether sequences restart before a step; not with `skip`.
+        start : array (layers * directions, S) or None
+            The states that a restart puts back; None: zero.
         wants_top : bool
             Whether the outputs of the last layer are wanted.
         """
@@ -148,12 +168,16 @@ class Layers:
         if skip is not None:
             live = LiveSteps(skip, lengths)
             x, lengths = live.shorten(x), live.lengths
-        tape = LayersTape(lengths, live)
+        if resets is not None:
+            resets = np.ascontiguousarray(resets)
+        tape = LayersTape(lengths, live, resets, start)
         for layer in range(architecture.num_layers):
             tape.inputs.append(x)
             is_last = layer == architecture.num_layers - 1
             for state in range(layer * directions, (layer + 1) * directions):
-                h, gates = self.forward_one(state, x, h0[state], lengths)
+                h, gates = self.forward_one(
+                    state, x, h0[state], lengths, resets, _row_of(start, state)
+                )
                 tape.h.append(h)
                 tape.gates.append(gates)
             states, mask = tape.h[-directions:], None
@@ -175,6 +199,7 @@ class Layers:
         dh_n: Array | None,
         gradients: dict[str, Array],
         wants_dx: bool,
+        dstart: Array | None = None,
     ) -> tuple[Array | None, Array]:
         """Backpropagate through a block of steps.
 
@@ -189,6 +214,8 @@ class Layers:
             dL/d(parameter) by name is added.
         wants_dx : bool
             Whether dL/dx is wanted; category numbers have none.
+        dstart : array (layers * directions, B, S) or None
+            dL/d(start) of each sequence is written where there are resets.
 
         Returns
         -------
@@ -217,7 +244,9 @@ class Layers:
                 if dtop is not None:
                     dh = dtop[..., direction * H : (direction + 1) * H]
                 state = layer * directions + direction
-                self._backward_one(state, tape, dh, dstates[state], dx, gradients)
+                self._backward_one(
+                    state, tape, dh, dstates[state], dx, gradients, _row_of(dstart, state)
+                )
             dtop = dx
         if held is not None:
             with np.errstate(all="ignore"):
@@ -227,7 +256,13 @@ class Layers:
         return dtop, dstates
 
     def forward_one(
-        self, state: int, x: Array, h0: Array, lengths: IntArray | None
+        self,
+        state: int,
+        x: Array,
+        h0: Array,
+        lengths: IntArray | None,
+        resets: BoolArray | None = None,
+        start: Array | None = None,
     ) -> tuple[Array, Array | None]:
         """Run one layer in one direction.
 
@@ -238,6 +273,8 @@ class Layers:
         x : array (B, T, I) or (B, T)
         h0 : array (B, S)
         lengths : array (B,) or None
+        resets : bool array (B, T) or None
+        start : array (S,) or None
 
         Returns
         -------
@@ -263,8 +300,9 @@ class Layers:
             inputs = None
         workspace = self._workspaces.take(self._workspace_size(T, B, W_xh))
         self._kernels.rnn_forward(
-            architecture.cell, inputs, W_xh, W_hh, b_h, h, gates, lengths, reverse, workspace
-        )
+            architecture.cell, inputs, W_xh, W_hh, b_h, h, gates, lengths, reverse, resets, start,
+            workspace,
+        )  # fmt: skip
         self._workspaces.give(workspace)
         return h, gates
 
@@ -276,6 +314,7 @@ class Layers:
         dstate: Array,
         dx: Array | None,
         gradients: dict[str, Array],
+        dstart: Array | None,
     ) -> None:
         """Backpropagate through one layer in one direction."""
         architecture, suffix = self._architecture, self._architecture.suffix(state)
@@ -289,7 +328,8 @@ class Layers:
         workspace = self._workspaces.take(self._workspace_size(T, B, W_xh))
         self._kernels.rnn_backward(
             architecture.cell, inputs, h, tape.gates[state], W_xh, W_hh, dh, da, dstate, dW_xh,
-            dW_hh, db_h, dx, lengths, reverse, workspace,
+            dW_hh, db_h, dx, lengths, reverse, tape.resets, _row_of(tape.start, state), dstart,
+            workspace,
         )  # fmt: skip
         self._workspaces.give(workspace)
         if inputs is None:
@@ -301,6 +341,10 @@ class Layers:
             self._architecture.cell, T, B, W_xh.shape[1], self._architecture.hidden_size, W_xh.dtype
         )
         return size
+
+
+def _row_of(states: Array | None, state: int) -> Array | None:
+    return None if states is None else states[state]
 
 
 def _features(states: list[Array], H: int, lengths: IntArray | None) -> Array:
@@ -337,6 +381,8 @@ def predict_layer(
     y: Array | None,
     h_n: Array | None,
     lengths: IntArray | None = None,
+    resets: BoolArray | None = None,
+    start: Array | None = None,
     *,
     reverse: bool = False,
 ) -> None:
@@ -360,6 +406,10 @@ def predict_layer(
     h_n : array (B, S) or None
         The last states are written.
     lengths : array (B,) or None
+    resets : bool array (B, T) or None
+        Contiguous; whether sequences restart before a step.
+    start : array (S,) or None
+        The state that a restart puts back; None: zero.
     reverse : bool
         Whether sequences are read from their last step.
     """
@@ -371,7 +421,9 @@ def predict_layer(
         return
     size = kernels.predict_workspace_size(cell, T, B, I, H, output_size, theta.dtype)
     workspace = workspaces.take(size)
-    kernels.rnn_predict(cell, x, h0, theta, H, output_size, y, h_n, lengths, reverse, workspace)
+    kernels.rnn_predict(
+        cell, x, h0, theta, H, output_size, y, h_n, lengths, reverse, resets, start, workspace
+    )
     workspaces.give(workspace)
 
 

@@ -109,6 +109,12 @@ class Network:
                 part[...] = trained[:, None]
         return states
 
+    def _restarted_states(self) -> Array | None:
+        """Return the states (layers * directions, S) after a restart; None: zero."""
+        if not self.architecture.trainable_h0:
+            return None
+        return np.ascontiguousarray(self.first_states(None, 1)[:, 0])
+
     def _trained_states(
         self, states: Array, params: dict[str, Array]
     ) -> Iterator[tuple[Array, Array]]:
@@ -141,6 +147,7 @@ class Network:
         lengths: IntArray | None,
         *,
         skip: BoolArray | None = None,
+        resets: BoolArray | None = None,
         checkpoint_every: int | None = None,
         rng: "np.random.Generator | None" = None,
     ) -> Tape[Any]:
@@ -153,6 +160,9 @@ class Network:
         lengths : array (B,) or None
         skip : bool array (B, T) or None
             Whether a step leaves the states as they are.
+        resets : bool array (B, T) or None
+            Whether sequences restart before a step, from the states of a new sequence. Not with
+            `skip`, and for networks that read in one direction.
         checkpoint_every : int or None
             Keep only the states before every so many steps.
         rng : generator or None
@@ -161,13 +171,15 @@ class Network:
         blocks, (B, T) = [], x.shape[:2]
         wants_top = self.architecture.return_sequences
         y = memory.empty((B, T if wants_top else 1, self.architecture.outputs), self.flat.dtype)
-        states = self.first_states(h0, B)
+        states, start = self.first_states(h0, B), self._restarted_states()
         for first, last, block_lengths in in_blocks(T, lengths, checkpoint_every):
             block_skip = None if skip is None else skip[:, first:last]
-            block = Block(first, last, states, block_lengths, block_skip)
+            block_resets = None if resets is None else resets[:, first:last]
+            block = Block(first, last, states, block_lengths, block_skip, block_resets)
             tape = self._layers.forward(
-                x[:, first:last], states, block_lengths, rng, block_skip, wants_top=wants_top
-            )
+                x[:, first:last], states, block_lengths, rng, block_skip, block_resets, start,
+                wants_top=wants_top,
+            )  # fmt: skip
             if checkpoint_every is None:
                 block.tape = tape
             blocks.append(block)
@@ -209,10 +221,12 @@ class Network:
             dh_n = self._through_last_outputs(tape.last_states, dy, dh_n, gradients)
         elif tape.lengths is not None:
             clear_padding(dy, tape.lengths)
+        start = self._restarted_states()
+        dstart = None if start is None else np.zeros_like(tape.last_states)
         for block in reversed(tape.blocks):
             steps = slice(block.first, block.last)
             layers_tape = block.tape or self._layers.forward(
-                x[:, steps], block.states, block.lengths, skip=block.skip,
+                x[:, steps], block.states, block.lengths, None, block.skip, block.resets, start,
                 wants_top=has_outputs_per_step,
             )  # fmt: skip
             dtop = None
@@ -222,16 +236,22 @@ class Network:
                     layers_tape.top, dy_block, block.lengths, gradients
                 )
             dx_block, dh_n = self._layers.backward(
-                layers_tape, dtop, dh_n, gradients, dx is not None
+                layers_tape, dtop, dh_n, gradients, dx is not None, dstart
             )
             if dx is not None and dx_block is not None:
                 dx[:, steps] = dx_block
+            if dstart is not None and block.resets is not None:
+                self._add_to_trained_states(dstart, gradients)
         assert dh_n is not None
         if self.architecture.trainable_h0 and not tape.has_h0:
-            for part, trained in self._trained_states(dh_n, gradients):
-                with np.errstate(all="ignore"):
-                    trained += part.sum(axis=1)
+            self._add_to_trained_states(dh_n, gradients)
         return dx, dh_n
+
+    def _add_to_trained_states(self, dstates: Array, gradients: dict[str, Array]) -> None:
+        """Add dL/d(states) (layers * directions, B, S), summed over B, to those of h0 and c0."""
+        for part, trained in self._trained_states(dstates, gradients):
+            with np.errstate(all="ignore"):
+                trained += part.sum(axis=1)
 
     def predict(
         self,
@@ -240,6 +260,7 @@ class Network:
         h_n: Array | None = None,
         lengths: IntArray | None = None,
         skip: BoolArray | None = None,
+        resets: BoolArray | None = None,
     ) -> Array:
         """Return outputs (B, T, O) or (B, O), and write the last states to h_n where it is given.
 
@@ -255,12 +276,14 @@ class Network:
             last = None if h_n is None else h_n[0]
             predict_layer(
                 self.kernels, self._workspaces, self.architecture, x, first, self.flat,
-                self._output_size, y, last, lengths,
+                self._output_size, y, last, lengths, resets,
             )  # fmt: skip
         else:
-            is_bidirectional = self.architecture.bidirectional
-            predict = self._both_ways.predict if is_bidirectional else self._predict_in_blocks
-            states = predict(x, self.first_states(h0, B), lengths, skip, y)
+            first_states = self.first_states(h0, B)
+            if self.architecture.bidirectional:
+                states = self._both_ways.predict(x, first_states, lengths, skip, y)
+            else:
+                states = self._predict_in_blocks(x, first_states, lengths, skip, resets, y)
             if h_n is not None:
                 h_n[...] = states
         if y is None:
@@ -277,6 +300,7 @@ class Network:
         states: Array,
         lengths: IntArray | None,
         skip: BoolArray | None,
+        resets: BoolArray | None,
         y: Array | None,
     ) -> Array:
         """Write the outputs to y, and return the last states, where all layers read forward."""
@@ -286,20 +310,26 @@ class Network:
         for first, last, block_lengths in in_blocks(longest, lengths, every):
             block = x[:, first:last]
             y_block = None if y is None else y[:, first:last]
+            block_resets = None if resets is None else resets[:, first:last]
             if keeps_nothing:
-                states = self._through_layers(block, states, block_lengths, y_block)
+                states = self._through_layers(block, states, block_lengths, block_resets, y_block)
                 continue
             block_skip = None if skip is None else skip[:, first:last]
             tape = self._layers.forward(
-                block, states, block_lengths, skip=block_skip, wants_top=y is not None
-            )
+                block, states, block_lengths, None, block_skip, block_resets,
+                self._restarted_states(), wants_top=y is not None,
+            )  # fmt: skip
             states = tape.last()
             if y_block is not None:
                 self._output_layer.forward(tape.top, block_lengths, y_block)
         return states
 
     def predict_list(
-        self, sequences: list[Array], h0: Array | None, skip: list[BoolArray] | None = None
+        self,
+        sequences: list[Array],
+        h0: Array | None,
+        skip: list[BoolArray] | None = None,
+        resets: list[BoolArray] | None = None,
     ) -> tuple[Array | list[Array], Array]:
         """Predict sequences of different lengths, side by side with others of similar length.
 
@@ -307,7 +337,7 @@ class Network:
         ----------
         sequences : list of array (T_i, I) or (T_i,)
         h0 : array (layers * directions, n, S) or None
-        skip : list of bool array (T_i,) or None
+        skip, resets : list of bool array (T_i,) or None
 
         Returns
         -------
@@ -322,10 +352,13 @@ class Network:
             rows = order[part]
             longest = int(lengths[rows].max())
             batch = padded([sequences[row] for row in rows], longest)
-            skipped = None if skip is None else padded([skip[row] for row in rows], longest)
+            skipped, restarted = (
+                None if marks is None else padded([marks[row] for row in rows], longest)
+                for marks in (skip, resets)
+            )
             last = self.empty_states(len(rows))
             first = None if h0 is None else np.ascontiguousarray(h0[:, rows])
-            outputs = self.predict(batch, first, last, lengths[rows], skipped)
+            outputs = self.predict(batch, first, last, lengths[rows], skipped, restarted)
             for row, y_row in zip(rows, outputs, strict=True):
                 if self.architecture.return_sequences:
                     y_row = y_row[: lengths[row]].copy()
@@ -345,19 +378,25 @@ class Network:
         """
         B, T = x.shape[:2]
         y = memory.empty((B, T, self.architecture.outputs), self.flat.dtype)
-        h_n[...] = self._predict_in_blocks(x, h0, lengths, None, y)
+        h_n[...] = self._predict_in_blocks(x, h0, lengths, None, None, y)
         if lengths is not None:
             clear_padding(y, lengths)
         return y
 
     def _through_layers(
-        self, x: Array, states: Array, lengths: IntArray | None, y: Array | None
+        self,
+        x: Array,
+        states: Array,
+        lengths: IntArray | None,
+        resets: BoolArray | None,
+        y: Array | None,
     ) -> Array:
         """Write the outputs of x (B, T, I) to y, not past sequences' ends; return the last states.
 
         For networks that read in one direction.
         """
-        last = np.empty_like(states)
+        last, start = np.empty_like(states), self._restarted_states()
+        resets = None if resets is None else np.ascontiguousarray(resets)
         parameters = self.layer_parameters(with_outputs=y is not None)
         for layer, (theta, _, O) in enumerate(parameters):
             states_of_layer = y
@@ -366,7 +405,8 @@ class Network:
                 states_of_layer = memory.empty(shape, theta.dtype)
             predict_layer(
                 self.kernels, self._workspaces, self.architecture, x, states[layer], theta, O,
-                states_of_layer, last[layer], lengths,
+                states_of_layer, last[layer], lengths, resets,
+                None if start is None else start[layer],
             )  # fmt: skip
             if states_of_layer is not None:
                 x = states_of_layer

@@ -24,11 +24,13 @@ class Block:
         Steps of each sequence in it.
     skip : bool array (B, last - first) or None
         Which of its steps are skipped.
+    resets : bool array (B, last - first) or None
+        Before which of its steps sequences restart.
     tape : LayersTape or None
         None: not kept, to be computed again from the states.
     """
 
-    __slots__ = ("first", "last", "lengths", "skip", "states", "tape")
+    __slots__ = ("first", "last", "lengths", "resets", "skip", "states", "tape")
 
     def __init__(
         self,
@@ -37,12 +39,14 @@ class Block:
         states: Array,
         lengths: IntArray | None,
         skip: BoolArray | None,
+        resets: BoolArray | None,
     ) -> None:
         self.first = first
         self.last = last
         self.states = states
         self.lengths = lengths
         self.skip = skip
+        self.resets = resets
         self.tape: LayersTape | None = None
 
 

@@ -24,12 +24,15 @@ class Batch(NamedTuple):
     """The first states (layers * directions, B, S); None: zero, or the trained ones."""
     skip: BoolArray | None = None
     """Whether a step leaves the states as they are, (B, T)."""
+    resets: BoolArray | None = None
+    """Whether the states before a step are those of a new sequence, (B, T)."""
 
     @property
     def has_only_x_and_y(self) -> bool:
         """Whether sequences start from the network's states, and all steps are read and count."""
-        _, _, lengths, weights, h0, skip = self
-        return lengths is None and weights is None and h0 is None and skip is None
+        _, _, lengths, weights, h0, skip, resets = self
+        starts_afresh = h0 is None and resets is None
+        return starts_afresh and lengths is None and weights is None and skip is None
 
     def chunks(self, steps: int) -> Iterator["Batch"]:
         """Yield so many steps of the batch at a time, up to the end of the longest sequence.
@@ -42,9 +45,10 @@ class Batch(NamedTuple):
             lengths = steps_within(self.lengths, first, part.stop)
             weights = None if self.weights is None else self.weights[:, part]
             skip = None if self.skip is None else self.skip[:, part]
+            resets = None if self.resets is None else self.resets[:, part]
             y = np.ascontiguousarray(self.y[:, part])
             x = np.ascontiguousarray(self.x[:, part])
-            yield Batch(x, y, lengths, weights, self.h0, skip)
+            yield Batch(x, y, lengths, weights, self.h0, skip, resets)
 
 
 class Dataset:
@@ -62,6 +66,8 @@ class Dataset:
         The first states.
     skip : bool array (n, T), or list of n arrays (T_i,), or None
         Whether a step leaves the states as they are.
+    resets : bool array (n, T), or list of n arrays (T_i,), or None
+        Whether the states before a step are those of a new sequence.
     return_sequences : bool
         Whether targets belong to steps.
     """
@@ -74,6 +80,7 @@ class Dataset:
         mask: Array | list[Array] | None,
         h0: Array | None = None,
         skip: BoolArray | list[BoolArray] | None = None,
+        resets: BoolArray | list[BoolArray] | None = None,
         *,
         return_sequences: bool,
     ) -> None:
@@ -83,6 +90,7 @@ class Dataset:
         self.mask = mask
         self.h0 = h0
         self.skip = skip
+        self.resets = resets
         self.return_sequences = return_sequences
 
     def __len__(self) -> int:
@@ -91,7 +99,7 @@ class Dataset:
     @property
     def has_only_x_and_y(self) -> bool:
         """As of `Batch`."""
-        return self.lengths is self.mask is self.h0 is self.skip is None
+        return self.lengths is self.mask is self.h0 is self.skip is self.resets is None
 
     def check_time_axis(self) -> None:
         """Raise a ValueError unless targets have the time axis of the inputs."""
@@ -118,7 +126,8 @@ class Dataset:
         x, y = _rows_of(self.x, chosen, T), _rows_of(self.y, chosen, T_targets)
         h0 = None if self.h0 is None else np.ascontiguousarray(self.h0[:, chosen])
         skip = None if self.skip is None else _rows_of(self.skip, chosen, T)
-        return Batch(x, y, lengths, weights, h0, skip)
+        resets = None if self.resets is None else _rows_of(self.resets, chosen, T)
+        return Batch(x, y, lengths, weights, h0, skip, resets)
 
     def parts(self, rows: Array) -> list[Batch]:
         """Return these sequences as batches of little padding: usually one."""
@@ -142,6 +151,7 @@ class Dataset:
                 None if self.mask is None else self.mask[part],
                 None if self.h0 is None else self.h0[:, part],
                 None if self.skip is None else self.skip[part],
+                None if self.resets is None else self.resets[part],
                 return_sequences=self.return_sequences,
             )
             for part in (slice(count), slice(count, None))

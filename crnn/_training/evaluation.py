@@ -76,7 +76,7 @@ def evaluate(
         weight = weight_of(batch, loss)
         if weight == 0 and not metrics:
             continue
-        y_hat = network.predict(batch.x, batch.h0, None, batch.lengths, batch.skip)
+        y_hat = network.predict(batch.x, batch.h0, None, batch.lengths, batch.skip, batch.resets)
         if weight:
             mean.add(loss.compute(network.kernels, y_hat, batch.y, batch.weights, None), weight)
         if metrics:

@@ -146,7 +146,7 @@ def _train_in_chunks(
         if weight == 0:
             # Nothing to learn from; the states go on.
             h_n = network.empty_states(len(chunk.x))
-            network.predict(chunk.x, states, h_n, chunk.lengths, chunk.skip)
+            network.predict(chunk.x, states, h_n, chunk.lengths, chunk.skip, chunk.resets)
             states = h_n
             continue
         value, norm, states = train_step(

@@ -204,7 +204,9 @@ def gradient_of_batch(
             batch.x, batch.y, loss.kernel, clipping.norm, clipping.value
         )
         return value, norm, gradient, None
-    tape = network.forward(batch.x, batch.h0, batch.lengths, skip=batch.skip, rng=rng)
+    tape = network.forward(
+        batch.x, batch.h0, batch.lengths, skip=batch.skip, resets=batch.resets, rng=rng
+    )
     dy = memory.empty(tape.outputs.shape, tape.outputs.dtype)
     value = loss.compute(network.kernels, tape.outputs, batch.y, batch.weights, dy)
     gradient = memory.zeros(network.flat.shape, network.flat.dtype)

@@ -17,6 +17,7 @@ from crnn.kernels import cells
 #     classes       of intp, class numbers from 0 to O - 1
 #     rows          of intp, numbers of sequences from 0 to B - 1
 #     steps         of intp, numbers of steps from 0 to T
+#     bools         of bool
 #
 # T, B, I, H, O are sizes, P is the number of a network's parameters, R that of rows, K that of the
 # batches that they make, n any size. A size like gate_blocks*H counts a cell's blocks of H
@@ -30,6 +31,8 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "h": "out B T+1 state_blocks*H",
         "gates": "out B T gate_blocks*H",
         "lengths": "steps optional contiguous B",
+        "resets": "bools optional contiguous B T",
+        "start": "optional contiguous state_blocks*H",
         "workspace": "out contiguous n",
     },
     "rnn_backward": {
@@ -46,6 +49,9 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "db_h": "out contiguous bias_blocks*H",
         "dx": "out optional B T I",
         "lengths": "steps optional contiguous B",
+        "resets": "bools optional contiguous B T",
+        "start": "optional contiguous state_blocks*H",
+        "dstart": "out optional contiguous B state_blocks*H",
         "workspace": "out contiguous n",
     },
     "output_forward": {
@@ -91,6 +97,8 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "y": "out optional B T O",
         "h_n": "out optional contiguous B state_blocks*H",
         "lengths": "steps optional contiguous B",
+        "resets": "bools optional contiguous B T",
+        "start": "optional contiguous state_blocks*H",
         "workspace": "out contiguous n",
     },
     "stream_parameters": {"theta": "contiguous P"},
@@ -169,7 +177,9 @@ VELOCITY_MISSING = "velocity: expected an array because momentum is not 0, got N
 NO_WEIGHT = "weights: expected a sum above 0, got 0"
 
 
-_WORDS = {"out", "optional", "contiguous", "float64", "intp", "classes", "rows", "steps"}
+_WORDS = {
+    "out", "optional", "contiguous", "float64", "intp", "classes", "rows", "steps", "bools",
+}  # fmt: skip
 
 
 class Argument(NamedTuple):
@@ -253,6 +263,8 @@ def check(
         if "classes" in words:
             rows = arrays.get("rows")
             check_classes(name, array if rows is None else array[rows], sizes.get("O") or 0)
+    if arrays.get("resets") is not None and arrays["reverse"]:
+        raise ValueError("resets: expected None with reverse, got an array")
     if kernel == "rnn_predict" and arrays["y"] is None and numbers["output_size"]:
         raise ValueError(f"output_size: expected 0 without y, got {numbers['output_size']}")
 
@@ -367,6 +379,8 @@ def _check_dtype(argument: Argument, array: Array, dtype: np.dtype[Any]) -> None
         dtype = np.dtype(np.intp)
     elif "float64" in argument.words:
         dtype = np.dtype(np.float64)
+    elif "bools" in argument.words:
+        dtype = np.dtype(np.bool_)
     if array.dtype != dtype:
         raise TypeError(f"{argument.name}: expected dtype {dtype}, got {array.dtype}")
 

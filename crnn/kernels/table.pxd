@@ -98,6 +98,12 @@ cdef struct Call:
     const Py_ssize_t* lengths   # (B,): of each sequence
     const Py_ssize_t* places    # (B,): the number of each sequence of the caller's order
     Py_ssize_t passed           # steps that lengths count and that are before those of the arrays
+    # Sequences that restart (restarts.pxi). data NULL: none does
+    Sequences resets            # a byte for each step, not 0 where the sequence restarts before it
+    const void* start           # (S,): the state then
+    void* dstart                # (B, S): its gradients are added; or NULL
+    void* kept_states           # (B, S) of room, and (B, biases * H)
+    void* kept_gradients
     const void* W_xh
     const void* W_hh
     const void* b_h

@@ -14,7 +14,9 @@ def forward(kernels, cell, x, W_xh, W_hh, b_h, states=1, gates=None):
     dtype, B, H = x.dtype, len(x), W_hh.shape[1]
     h = np.zeros((B, 2, states * H), dtype)
     size = kernels.layer_workspace_size(cell, 1, B, x.shape[2], H, dtype)
-    kernels.rnn_forward(cell, x, W_xh, W_hh, b_h, h, gates, None, False, np.empty(size, dtype))
+    kernels.rnn_forward(
+        cell, x, W_xh, W_hh, b_h, h, gates, None, False, None, None, np.empty(size, dtype)
+    )
     return h[:, 1]
 
 

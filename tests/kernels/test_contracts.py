@@ -15,9 +15,9 @@ from crnn.kernels import cells
 # Arguments in order. Of the arrays, ! is written, ? may be None, and those with ~ may have gaps
 # between their rows.
 SIGNATURES = {
-    "rnn_forward": "cell x?~ W_xh W_hh b_h h!~ gates!~ lengths? reverse workspace!",
+    "rnn_forward": "cell x?~ W_xh W_hh b_h h!~ gates!~ lengths? reverse resets? start? workspace!",
     "rnn_backward": "cell x?~ h~ gates~ W_xh W_hh dh?~ da! dstate! dW_xh! dW_hh! db_h! dx!?~ "
-    "lengths? reverse workspace!",
+    "lengths? reverse resets? start? dstart!? workspace!",
     "output_forward": "h~ W_hy b_y y!~ lengths? workspace!",
     "output_backward": "h~ W_hy dy dW_hy! db_y! dh!~ lengths? workspace!",
     "rnn_gradient": "cell x~ y theta dtheta! hidden_size output_size loss max_norm max_value "
@@ -25,7 +25,7 @@ SIGNATURES = {
     "rnn_train": "cell x y rows batch_size theta! hidden_size output_size loss max_norm max_value "
     "optimizer memory settings steps! rates losses! norms! workspace!",
     "rnn_predict": "cell x~ h0? theta hidden_size output_size y!~ h_n!? lengths? reverse "
-    "workspace!",
+    "resets? start? workspace!",
     "stream_parameters": "cell theta input_size hidden_size output_size batch",
     "stream_step": "cell parameters x h h_next! y! output_size workspace!",
     "mse": "y_hat y weights? dy!?",
@@ -146,6 +146,9 @@ def good_arguments(kernels, call, dtype="float64"):
         "dx": p.x.copy(),
         "dstate": p.dstate,
         "lengths": np.array([2, 0, 3, 1, 3], np.intp),
+        "resets": rng.random((5, 3)) < 0.3,
+        "start": h[0].copy(),
+        "dstart": np.zeros_like(h),
         "y_hat": rng.standard_normal((5, 3, p.outputs)).astype(dtype),
         "weights": rng.uniform(0.5, 1, (5, 3)),
         "rows": np.array([3, 0, 1, 4, 0, 2], np.intp),
@@ -170,7 +173,7 @@ def good_arguments(kernels, call, dtype="float64"):
     arrays["values"] = p.dy[0, 0].copy()
     numbers = {"cell": "lstm", "loss": loss, "max_norm": 1.0, "max_value": 0.5, "limit": 1.0}
     numbers |= {"batch": 5, "input_size": 2, "hidden_size": 7, "output_size": O, "delta": 1.0}
-    numbers["reverse"] = True
+    numbers["reverse"] = False
     numbers |= {"lr": 0.1, "momentum": 0.9, "nesterov": False, "weight_decay": 0.01, "alpha": 0.9}
     numbers |= {"eps": 1e-8, "step": 3, "beta1": 0.9, "beta2": 0.99, "decoupled": True}
     numbers |= {"batch_size": 2, "optimizer": "sgd_step"}
@@ -252,6 +255,8 @@ def is_spoilt(kernel, name, how, array):
     if how == "none":
         # y may be None, but not with an output layer.
         return "?" not in word and (kernel, name) != ("rnn_predict", "y")
+    if name == "resets" and how in ("swapped bytes", "off by a byte"):
+        return False  # Bools are bytes.
     if how == "gaps between elements":
         return array.shape[-1] > 1
     if how == "read-only":
@@ -301,7 +306,7 @@ def test_good_arguments_are_good(all_kernels, assert_close, tolerances, call, dt
     if call[0] != "stream_parameters":
         if results[0] is not None:
             assert results[-1] == pytest.approx(results[0], rel=tolerances[dtype])
-        own_dtype = {"rows", "steps", "losses", "norms", "lengths"}
+        own_dtype = {"rows", "steps", "losses", "norms", "lengths", "resets"}
         for name in written[0].keys() - {"workspace", "parameters"} - own_dtype:
             if name != "y" or "cross_entropy" not in call:
                 expected = written[0][name]
@@ -381,6 +386,7 @@ def test_a_tanh_cell_has_no_gates(all_kernels):
         arguments |= {"W_xh": p.params["W_xh"], "W_hh": p.params["W_hh"], "dstate": p.h0}
         arguments |= {f"d{n}": p.before[n] for n in ("W_xh", "W_hh", "b_h")}
         arguments |= {"h": p.empty(5, 4, 7), "da": p.empty(5, 3, 7), "gates": None}
+        arguments |= {"start": None, "dstart": None}
         kernels.rnn_backward(**arguments)
         with pytest.raises(TypeError) as caught:
             kernels.rnn_backward(**(arguments | {"gates": p.empty(5, 3, 7)}))

@@ -89,7 +89,9 @@ def test_predict(native, cell, sizes):
 
     def call():
         y.fill(np.nan)
-        native.rnn_predict(cell, p.x, None, p.theta, p.H, p.O, y, h_n, None, False, workspace)
+        native.rnn_predict(
+            cell, p.x, None, p.theta, p.H, p.O, y, h_n, None, False, None, None, workspace
+        )
 
     interrupt(call, lambda: np.isfinite(y[0, 0]).all())
     assert np.isnan(y[:, -1]).all()
@@ -156,7 +158,7 @@ def test_layers(native, sizes):
     def forward():
         h[:, 1:].fill(np.nan)
         native.rnn_forward(
-            "tanh", p.x, W["W_xh"], W["W_hh"], W["b_h"], h, None, None, False, workspace
+            "tanh", p.x, W["W_xh"], W["W_hh"], W["b_h"], h, None, None, False, None, None, workspace
         )
 
     interrupt(forward, lambda: np.isfinite(h[0, 1]).all())
@@ -170,7 +172,7 @@ def test_layers(native, sizes):
         da.fill(np.nan)
         native.rnn_backward(
             "tanh", p.x, h, None, W["W_xh"], W["W_hh"], p.dh, da, dstate, d["W_xh"], d["W_hh"],
-            d["b_h"], None, None, False, workspace,
+            d["b_h"], None, None, False, None, None, None, workspace,
         )  # fmt: skip
 
     interrupt(backward, lambda: not np.isnan(da).all())

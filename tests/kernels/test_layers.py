@@ -45,7 +45,7 @@ def test_inputs_that_are_projected_already(kernels, assert_close, dtype, cell, B
     projected = h[:, 1:] if gates is None else gates[..., : len(W_xh)]
     projected[...] = p.x @ W_xh.T + b_h[: len(W_xh)]
     with problems.layer_workspace(kernels, p) as scratch:
-        kernels.rnn_forward(cell, None, W_xh, W_hh, b_h, h, gates, None, False, scratch)
+        kernels.rnn_forward(cell, None, W_xh, W_hh, b_h, h, gates, None, False, None, None, scratch)
     assert_close(h, expected["h"], dtype=dtype)
 
     written = problems.layer_backward(kernels, p, expected["h"], expected.get("gates"), x=False)

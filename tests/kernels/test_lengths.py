@@ -104,7 +104,9 @@ def test_inputs_that_are_projected_already(kernels, assert_close, dtype, cell, r
         x = p.x[b, :length][::-1] if reverse else p.x[b, :length]
         projected[b, :length] = x @ W_xh.T + b_h[: len(W_xh)]
     with problems.layer_workspace(kernels, p) as scratch:
-        kernels.rnn_forward(cell, None, W_xh, W_hh, b_h, h, gates, p.lengths, reverse, scratch)
+        kernels.rnn_forward(
+            cell, None, W_xh, W_hh, b_h, h, gates, p.lengths, reverse, None, None, scratch
+        )
     for b, length in enumerate(p.lengths):
         assert_close(h[b, : length + 1], expected[b, : length + 1], dtype=dtype)
 

@@ -40,7 +40,9 @@ def test_last_states_are_optional(kernels, dtype, cell):
     size = kernels.predict_workspace_size(cell, p.T, p.B, p.I, p.H, p.O, dtype)
     y = p.empty(p.B, p.T, p.O)
     with problems.workspace(size, dtype) as scratch:
-        kernels.rnn_predict(cell, p.x, p.h0, p.theta, p.H, p.O, y, None, None, False, scratch)
+        kernels.rnn_predict(
+            cell, p.x, p.h0, p.theta, p.H, p.O, y, None, None, False, None, None, scratch
+        )
     assert y.tobytes() == expected.tobytes()
 
 
@@ -54,10 +56,12 @@ def test_outputs_are_optional_where_they_are_states(kernels, dtype, cell):
         kernels.predict_workspace_size(cell, p.T, p.B, p.I, p.H, 0, dtype),
     )
     with problems.workspace(size, dtype) as scratch:
-        kernels.rnn_predict(cell, p.x, p.h0, p.theta, p.H, 0, None, h_n, None, False, scratch)
+        kernels.rnn_predict(
+            cell, p.x, p.h0, p.theta, p.H, 0, None, h_n, None, False, None, None, scratch
+        )
     assert h_n.tobytes() == expected.tobytes()
     p = Problem(cell, dtype, **SIZES)
-    arguments = (cell, p.x, None, p.theta, p.H, p.O, None, h_n, None, False, p.theta)
+    arguments = (cell, p.x, None, p.theta, p.H, p.O, None, h_n, None, False, None, None, p.theta)
     with pytest.raises(ValueError, match=f"^output_size: expected 0 without y, got {p.O}$"):
         kernels.rnn_predict(*arguments)
 

@@ -145,8 +145,9 @@ def test_kernels(kernels, example, dtype, loss):
     h[:, 0] = example["h"][0][0]
     W = {name: given[name] for name in ("W_xh", "W_hh", "b_h")}
     kernels.rnn_forward(
-        cell="tanh", x=x, **W, h=h, gates=None, lengths=None, reverse=False, workspace=workspace
-    )
+        cell="tanh", x=x, **W, h=h, gates=None, lengths=None, reverse=False, resets=None,
+        start=None, workspace=workspace,
+    )  # fmt: skip
     assert_equal_numbers(h, example["h"], dtype)
 
     y = np.full((1, 2, 1), np.nan, dtype)
@@ -187,7 +188,7 @@ def test_kernels(kernels, example, dtype, loss):
     kernels.rnn_backward(
         cell="tanh", x=x, h=h, gates=None, W_xh=given["W_xh"], W_hh=given["W_hh"], dh=dh, da=da,
         dstate=dstate, dW_xh=dW_xh, dW_hh=dW_hh, db_h=db_h, dx=dx, lengths=None, reverse=False,
-        workspace=workspace,
+        resets=None, start=None, dstart=None, workspace=workspace,
     )  # fmt: skip
     assert_equal_numbers(da, example["da"], dtype)
     assert_equal_numbers(dW_xh, example["dW_xh"], dtype)

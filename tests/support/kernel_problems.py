@@ -167,7 +167,9 @@ def stream_workspace(kernels, p):
     return workspace(kernels.stream_workspace_size(p.cell, p.B, p.I, p.H, p.O, p.dtype), p.dtype)
 
 
-def layer_forward(kernels, p, layout="contiguous", x=None, *, lengths=None, reverse=False):
+def layer_forward(
+    kernels, p, layout="contiguous", x=None, *, lengths=None, reverse=False, resets=None, start=None
+):
     """The states and the gates; NaN past a sequence's end."""
     h = p.empty(p.B, p.T + 1, p.h0.shape[1], layout=layout)
     h[:, 0] = p.h0
@@ -176,29 +178,31 @@ def layer_forward(kernels, p, layout="contiguous", x=None, *, lengths=None, reve
     W = p.params
     with layer_workspace(kernels, p) as scratch:
         kernels.rnn_forward(
-            p.cell, x, W["W_xh"], W["W_hh"], W["b_h"], h, gates, lengths, reverse, scratch
-        )
+            p.cell, x, W["W_xh"], W["W_hh"], W["b_h"], h, gates, lengths, reverse, resets, start,
+            scratch,
+        )  # fmt: skip
     return h, gates
 
 
 def layer_backward(
     kernels, p, h, gates, layout="contiguous", *, x=True, dx=True, dh=True, lengths=None,
-    reverse=False,
+    reverse=False, resets=None, start=None,
 ):  # fmt: skip
     """What rnn_backward writes, by name; with x, dh and dx only where they are True."""
     d = {name: p.before[name].copy() for name in ("W_xh", "W_hh", "b_h")}
     da = p.empty(p.B, p.T, p.cell_row.bias_blocks * p.H)
     dx = laid_out(p.before["x"].copy(), layout) if dx else None
-    dstate = p.dstate.copy()
+    dstate, dstart = p.dstate.copy(), None if resets is None else p.empty(*p.dstate.shape)
     with layer_workspace(kernels, p) as scratch:
         kernels.rnn_backward(
             cell=p.cell, x=laid_out(p.x, layout) if x else None, h=h, gates=gates,
             W_xh=p.params["W_xh"], W_hh=p.params["W_hh"], dh=laid_out(p.dh, layout) if dh else None,
             da=da, dstate=dstate, dW_xh=d["W_xh"], dW_hh=d["W_hh"], db_h=d["b_h"], dx=dx,
-            lengths=lengths, reverse=reverse, workspace=scratch,
+            lengths=lengths, reverse=reverse, resets=resets, start=start, dstart=dstart,
+            workspace=scratch,
         )  # fmt: skip
     written = {"d" + name: values for name, values in d.items()}
-    written |= {"da": da, "dh0": dstate}
+    written |= {"da": da, "dh0": dstate} | ({} if dstart is None else {"dstart": dstart})
     return written if dx is None else written | {"dx": dx}
 
 
@@ -234,14 +238,19 @@ def gradient(kernels, p, *, x=None, max_norm=None, max_value=None):
     return value, norm, dtheta
 
 
-def predict(kernels, p, *, x=None, h0=None, layout="contiguous", lengths=None, reverse=False):
+def predict(
+    kernels, p, *, x=None, h0=None, layout="contiguous", lengths=None, reverse=False, resets=None,
+    start=None,
+):  # fmt: skip
     """(y, h_n) of rnn_predict."""
     x = p.x if x is None else laid_out(x, layout)
     T = x.shape[1]
     y, h_n = p.empty(p.B, T, p.outputs, layout=layout), p.empty(*p.h0.shape)
     size = kernels.predict_workspace_size(p.cell, T, p.B, p.I, p.H, p.O, p.dtype)
     with workspace(size, p.dtype) as scratch:
-        kernels.rnn_predict(p.cell, x, h0, p.theta, p.H, p.O, y, h_n, lengths, reverse, scratch)
+        kernels.rnn_predict(
+            p.cell, x, h0, p.theta, p.H, p.O, y, h_n, lengths, reverse, resets, start, scratch
+        )
     return y, h_n
 
 

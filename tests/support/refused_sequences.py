@@ -76,17 +76,18 @@ ROWS = [
     ),
     *[
         refusal(
-            f"skip: {case}",
+            f"{name}: {case}",
             [
-                lambda s, bad=bad: s.net.forward(X, skip=bad),
-                lambda s, bad=bad: s.net.predict(X, skip=bad),
-                lambda s, bad=bad: s.net.loss(X, Y, skip=bad),
-                lambda s, bad=bad: s.net.train_step(X, Y, crnn.SGD(0.1), skip=bad),
-                lambda s, bad=bad: s.net.fit(X, Y, epochs=1, skip=bad),
+                lambda s, bad=bad, name=name: s.net.forward(X, **{name: bad}),
+                lambda s, bad=bad, name=name: s.net.predict(X, **{name: bad}),
+                lambda s, bad=bad, name=name: s.net.loss(X, Y, **{name: bad}),
+                lambda s, bad=bad, name=name: s.net.train_step(X, Y, crnn.SGD(0.1), **{name: bad}),
+                lambda s, bad=bad, name=name: s.net.fit(X, Y, epochs=1, **{name: bad}),
             ],
             kind,
-            f"skip: expected {sentence}",
+            f"{name}: expected {sentence}",
         )
+        for name in ("skip", "resets")
         for case, bad, kind, sentence in (
             ("shape", np.zeros((B, 5), bool), ValueError, "shape (batch=4, time=6), got (4, 5)"),
             ("one row", np.zeros(T, bool), ValueError, "shape (batch=4, time=6), got (6,)"),
@@ -101,6 +102,19 @@ ROWS = [
             ),
         )
     ],
+    refusal(
+        "resets of both directions",
+        lambda s: crnn.RNN(I, 2, bidirectional=True).predict(X, resets=np.zeros((B, T), bool)),
+        ValueError,
+        "resets: expected None with bidirectional=True, which reads sequences from both ends, got "
+        "bools",
+    ),
+    refusal(
+        "resets and skip",
+        lambda s: s.net.predict(X, skip=np.zeros((B, T), bool), resets=np.zeros((B, T), bool)),
+        ValueError,
+        "resets: expected None with skip, got bools for both",
+    ),
     refusal(
         "skip of one sequence: a batch of one",
         lambda s: s.net.predict(X[0], skip=np.zeros((1, T), bool)),

@@ -89,7 +89,7 @@ def fit_rows():
     whole = "expected a whole number, got "
     pair = "validation_data: expected a pair (x, y), or a dictionary with the keys x, y,...got a "
     plain = (
-        "validation_data: expected a dictionary with the keys x, y, lengths...skip, because fit "
+        "validation_data: expected a dictionary with the keys x, y, lengths...resets, because fit "
     )
     ragged = tuple([a[: 2 + b % 3] for b, a in enumerate(values)] for values in (X, Y))
     named = "metrics: expected 'accuracy', 'mae' or a function, got "
@@ -130,11 +130,11 @@ def fit_rows():
         ),
         (
             {"validation_data": {"x": X, "y": Y, "masks": None}}, ValueError,
-            "validation_data: expected the keys x, y, lengths...skip, got 'masks'",
+            "validation_data: expected the keys x, y, lengths...resets, got 'masks'",
         ),
         (
             {"validation_data": {"x": X, "Y": Y}}, ValueError,
-            "validation_data: expected the keys x, y, lengths...skip, got 'Y'",
+            "validation_data: expected the keys x, y, lengths...resets, got 'Y'",
         ),
         (
             {"validation_data": {"x": X, "mask": np.ones((B, T))}}, ValueError,

@@ -19,11 +19,23 @@ cdef inline bint read_lengths(lengths, Sizes s, const Py_ssize_t** numbers) noex
     return numbers[0] != NULL and all_below(numbers[0], s.B, s.T + 1)
 
 
-def rnn_forward(cell, x, W_xh, W_hh, b_h, h, gates, lengths, bint reverse, workspace):
+cdef inline bint read_restarts(resets, start, bint reverse, Sizes s, int dtype,
+                               const void** marks, const void** state) noexcept:
+    """Whether `resets` and `start` are None or suit the loops, and `marks` and `state` what is."""
+    marks[0] = matrix(resets, np.NPY_BOOL, s.B, s.T, READ)
+    state[0] = vector(start, dtype, s.cell.state_blocks * s.H, READ)
+    return ((marks[0] != NULL and not reverse or resets is None)
+            and (state[0] != NULL or start is None))
+
+
+def rnn_forward(cell, x, W_xh, W_hh, b_h, h, gates, lengths, bint reverse, resets, start,
+                workspace):
     cdef int dtype = float_type(h)
     cdef Sizes s = layer_sizes(x, h, W_hh, W_xh, cell, dtype)
     cdef Py_ssize_t gates_width = s.cell.gate_blocks * s.H, needed = 0
     cdef const Py_ssize_t* ends = NULL
+    cdef const void* marks = NULL
+    cdef const void* start_state = NULL
     cdef Order order
     cdef Call c
     memset(&c, 0, sizeof(c))
@@ -36,27 +48,33 @@ def rnn_forward(cell, x, W_xh, W_hh, b_h, h, gates, lengths, bint reverse, works
     c.gates = sequences(gates, dtype, s.B, s.T, gates_width, WRITTEN)
     if (positive(s) and (c.x.data or x is None) and c.W_xh and c.W_hh and c.b_h
             and c.h.data and (c.gates.data != NULL if gates_width else gates is None)
-            and read_lengths(lengths, s, &ends)):
+            and read_lengths(lengths, s, &ends)
+            and read_restarts(resets, start, reverse, s, dtype, &marks, &start_state)):
         needed = layer_size(dtype, s)
         c.workspace = scratch(workspace, dtype, needed)
     if not c.workspace:
         _refuse("rnn_forward", {"x": x, "W_xh": W_xh, "W_hh": W_hh, "b_h": b_h, "h": h,
-                                "gates": gates, "lengths": lengths, "workspace": workspace},
+                                "gates": gates, "lengths": lengths, "reverse": reverse,
+                                "resets": resets, "start": start, "workspace": workspace},
                 needed, cell=cell)
     order = order_of(&c, dtype, ends, table(dtype).layer_workspace_size(NULL, s))
     put_in_order(&c.x, &order, reverse)
     put_in_order(&c.h, &order, False)
     put_in_order(&c.gates, &order, False)
+    put_restarts_in_order(&c, &order, marks, start_state, NULL)
     run(table(dtype).rnn_forward, &c)
 
 
 def rnn_backward(cell, x, h, gates, W_xh, W_hh, dh, da, dstate, dW_xh, dW_hh, db_h, dx, lengths,
-                 bint reverse, workspace):
+                 bint reverse, resets, start, dstart, workspace):
     cdef int dtype = float_type(h)
     cdef Sizes s = layer_sizes(x, h, W_hh, W_xh, cell, dtype)
     cdef Py_ssize_t gates_width = s.cell.gate_blocks * s.H, N = s.cell.weight_blocks * s.H
     cdef Py_ssize_t biases = s.cell.bias_blocks * s.H, needed = 0
     cdef const Py_ssize_t* ends = NULL
+    cdef const void* marks = NULL
+    cdef const void* start_state = NULL
+    cdef void* start_gradients = matrix(dstart, dtype, s.B, s.cell.state_blocks * s.H, WRITTEN)
     cdef Order order
     cdef Call c
     memset(&c, 0, sizeof(c))
@@ -77,14 +95,17 @@ def rnn_backward(cell, x, h, gates, W_xh, W_hh, dh, da, dstate, dW_xh, dW_hh, db
             and (c.dh.data or dh is None) and c.da.data and c.dh0 and c.dW_xh and c.dW_hh
             and c.db_h and (c.dx.data or dx is None)
             and (c.gates.data != NULL if gates_width else gates is None)
-            and read_lengths(lengths, s, &ends)):
+            and read_lengths(lengths, s, &ends)
+            and read_restarts(resets, start, reverse, s, dtype, &marks, &start_state)
+            and (start_gradients or dstart is None)):
         needed = layer_size(dtype, s)
         c.workspace = scratch(workspace, dtype, needed)
     if not c.workspace:
         _refuse("rnn_backward", {"x": x, "h": h, "gates": gates, "W_xh": W_xh, "W_hh": W_hh,
                                  "dh": dh, "da": da, "dstate": dstate, "dW_xh": dW_xh,
                                  "dW_hh": dW_hh, "db_h": db_h, "dx": dx, "lengths": lengths,
-                                 "workspace": workspace}, needed, cell=cell)
+                                 "reverse": reverse, "resets": resets, "start": start,
+                                 "dstart": dstart, "workspace": workspace}, needed, cell=cell)
     order = order_of(&c, dtype, ends, table(dtype).layer_workspace_size(NULL, s))
     put_in_order(&c.x, &order, reverse)
     put_in_order(&c.h, &order, False)
@@ -96,9 +117,11 @@ def rnn_backward(cell, x, h, gates, W_xh, W_hh, dh, da, dstate, dW_xh, dW_hh, db
     else:
         put_in_order(&c.dh, &order, reverse)
     c.dh0 = states_in_order(&order, c.dh0)
+    put_restarts_in_order(&c, &order, marks, start_state, start_gradients)
     run(table(dtype).rnn_backward, &c)
-    if ends != NULL:
-        states_of_caller(&order, np.PyArray_DATA(<np.ndarray> dstate))
+    states_of_caller(&order, c.dh0, np.PyArray_DATA(<np.ndarray> dstate))
+    if marks != NULL:
+        states_of_caller(&order, c.dstart, start_gradients)
 
 
 def output_forward(h, W_hy, b_y, y, lengths, workspace):

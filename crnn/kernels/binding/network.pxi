@@ -130,7 +130,7 @@ def rnn_gradient(
 
 def rnn_predict(
     cell, x, h0, theta, Py_ssize_t hidden_size, Py_ssize_t output_size, y, h_n, lengths,
-    bint reverse, workspace
+    bint reverse, resets, start, workspace
 ):
     cdef int dtype = float_type(x)
     cdef Table* f = table(dtype)
@@ -139,6 +139,8 @@ def rnn_predict(
     cdef void* parameters = vector(theta, dtype, parameter_count(s), READ)
     cdef Py_ssize_t needed = 0
     cdef const Py_ssize_t* ends = NULL
+    cdef const void* marks = NULL
+    cdef const void* start_state = NULL
     cdef Order order
     cdef Call c
     memset(&c, 0, sizeof(c))
@@ -149,12 +151,14 @@ def rnn_predict(
     c.h_n = matrix(h_n, dtype, s.B, state, WRITTEN)
     if (positive(s) and c.x.data and (c.h0 or h0 is None) and parameters
             and (c.y.data or (y is None and output_size == 0)) and (c.h_n or h_n is None)
-            and read_lengths(lengths, s, &ends)):
+            and read_lengths(lengths, s, &ends)
+            and read_restarts(resets, start, reverse, s, dtype, &marks, &start_state)):
         needed = predict_size(dtype, s)
         c.workspace = scratch(workspace, dtype, needed)
     if not c.workspace:
         _refuse("rnn_predict", {"x": x, "h0": h0, "theta": theta, "y": y, "h_n": h_n,
-                                "lengths": lengths, "workspace": workspace}, needed, cell=cell,
+                                "lengths": lengths, "reverse": reverse, "resets": resets,
+                                "start": start, "workspace": workspace}, needed, cell=cell,
                 hidden_size=hidden_size, output_size=output_size)
     place_parameters(&c, dtype, parameters)
     order = order_of(&c, dtype, ends, f.predict_workspace_size(NULL, s))
@@ -164,6 +168,7 @@ def rnn_predict(
         c.h0 = states_in_order(&order, <void*> c.h0)
     if c.h_n != NULL and ends != NULL:
         c.h_n = order.states
+    put_restarts_in_order(&c, &order, marks, start_state, NULL)
     run(f.predict, &c)
-    if c.h_n != NULL and ends != NULL:
-        states_of_caller(&order, np.PyArray_DATA(<np.ndarray> h_n))
+    if c.h_n != NULL:
+        states_of_caller(&order, c.h_n, np.PyArray_DATA(<np.ndarray> h_n))

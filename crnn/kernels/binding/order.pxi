@@ -3,8 +3,8 @@
 # where its sequences are. They lie in the workspace, after the memory of the loops.
 
 cdef enum:
-    # The arrays of a call that have offsets: at most x, h, gates, dx, dh and da
-    ORDERED_ARRAYS = 6
+    # The arrays of a call that have offsets: at most x, h, gates, dx, dh, da and resets
+    ORDERED_ARRAYS = 7
 
 
 cdef struct Order:
@@ -13,14 +13,18 @@ cdef struct Order:
     Py_ssize_t* lengths     # as Call.lengths; NULL: all sequences have T steps, in their own order
     Py_ssize_t* places      # as Call.places
     Py_ssize_t* unused      # room for the offsets of further arrays
-    char* states            # (B, S) of scalars, then H zeros
+    char* states            # (B, S) of scalars, then S zeros
+    char* start_gradients   # (B, S)
+    char* kept              # room for `restarts.pxi`: (B, S), then (B, biases * H)
 
 
 cdef inline Py_ssize_t order_size(int dtype, Sizes s) noexcept nogil:
     """Scalars that an order takes, with the slack to align them."""
     cdef Py_ssize_t numbers = (2 + ORDERED_ARRAYS) * s.B + s.T + 1
     cdef Py_ssize_t bytes_of_numbers = (numbers + 1) * <Py_ssize_t> sizeof(Py_ssize_t)
-    return bytes_of_numbers // itemsize(dtype) + (s.B * s.cell.state_blocks + 1) * s.H
+    cdef Py_ssize_t blocks_of_sequence = 3 * s.cell.state_blocks + s.cell.bias_blocks
+    return (bytes_of_numbers // itemsize(dtype)
+            + (s.B * blocks_of_sequence + s.cell.state_blocks) * s.H)
 
 
 cdef inline Py_ssize_t layer_size(int dtype, Sizes s) noexcept nogil:
@@ -38,6 +42,10 @@ cdef inline Py_ssize_t output_size(int dtype, Sizes s) noexcept nogil:
     return table(dtype).output_workspace_size(NULL, s) + order_size(dtype, s)
 
 
+cdef inline Py_ssize_t state_bytes(const Order* order) noexcept nogil:
+    return order.sizes.cell.state_blocks * order.sizes.H * order.itemsize
+
+
 cdef inline Order order_of(Call* c, int dtype, const Py_ssize_t* lengths,
                            Py_ssize_t first) noexcept nogil:
     """The order of the caller's `lengths`, from scalar `first` of the workspace on."""
@@ -52,6 +60,8 @@ cdef inline Order order_of(Call* c, int dtype, const Py_ssize_t* lengths,
     order.unused = order.places + s.B
     counts = order.unused + ORDERED_ARRAYS * s.B
     order.states = <char*> (counts + s.T + 1)
+    order.start_gradients = order.states + (s.B + 1) * state_bytes(&order)
+    order.kept = order.start_gradients + s.B * state_bytes(&order)
     if lengths == NULL:
         order.lengths = order.places = NULL
         return order
@@ -104,15 +114,34 @@ cdef inline void put_steps_together(Sequences* a, Order* order) noexcept nogil:
     a.offsets, order.unused = order.unused, order.unused + order.sizes.B
 
 
-cdef inline Py_ssize_t state_bytes(const Order* order) noexcept nogil:
-    return order.sizes.cell.state_blocks * order.sizes.H * order.itemsize
-
-
 cdef inline void* zeros_in(const Order* order) noexcept nogil:
-    """H zeros, which serve as every step of an array."""
+    """S zeros, which serve as every step of an array."""
     cdef char* zeros = order.states + order.sizes.B * state_bytes(order)
-    memset(zeros, 0, order.sizes.H * order.itemsize)
+    memset(zeros, 0, state_bytes(order))
     return zeros
+
+
+cdef inline void put_restarts_in_order(Call* c, Order* order, const void* resets,
+                                       const void* start, void* dstart) noexcept nogil:
+    """Let the sequences of a call restart; NULL: none does, or from zero, or without a gradient.
+
+    With lengths c.dstart is in this order.
+    """
+    if resets == NULL:
+        return
+    c.resets.data, c.resets.per_sequence, c.resets.per_step = <void*> resets, c.sizes.T, 1
+    put_in_order(&c.resets, order, False)
+    c.start = start
+    if start == NULL:
+        c.start = zeros_in(order)
+    c.kept_states = order.kept
+    c.kept_gradients = order.kept + order.sizes.B * state_bytes(order)
+    c.dstart = dstart
+    if dstart != NULL:
+        memset(dstart, 0, order.sizes.B * state_bytes(order))
+        if order.lengths != NULL:
+            c.dstart = order.start_gradients
+            memset(c.dstart, 0, order.sizes.B * state_bytes(order))
 
 
 cdef inline void* states_in_order(const Order* order, void* states) noexcept nogil:
@@ -125,8 +154,11 @@ cdef inline void* states_in_order(const Order* order, void* states) noexcept nog
     return order.states
 
 
-cdef inline void states_of_caller(const Order* order, void* states) noexcept nogil:
-    """Write what `states_in_order` returned back to the caller's states."""
+cdef inline void states_of_caller(const Order* order, const void* in_order,
+                                  void* states) noexcept nogil:
+    """Write states in this order to the caller's, where they are others."""
     cdef Py_ssize_t size = state_bytes(order), b
+    if order.lengths == NULL or states == NULL:
+        return
     for b in range(order.sizes.B):
-        memcpy(<char*> states + b * size, order.states + order.places[b] * size, size)
+        memcpy(<char*> states + b * size, <const char*> in_order + order.places[b] * size, size)

@@ -59,8 +59,7 @@ cdef void predict_steps(const StreamData* data, const Block* block, Py_ssize_t l
     states = block.states + layer * c.sizes.B * c.sizes.cell.state_blocks * c.sizes.H * size
     c.h0 = c.h_n = states_in_order(&order, states)
     run_team(team_size(c.sizes), data.table.predict, &c, interrupt)
-    if block.lengths != NULL:
-        states_of_caller(&order, states)
+    states_of_caller(&order, c.h_n, states)
 
 
 cdef bint run_block(const StreamData* data, Block* block, Interrupt* interrupt) noexcept nogil:

@@ -18,6 +18,7 @@ from crnn.kernels.table cimport (
 include "simd.pxi"
 include "activations.pxi"
 include "sharing.pxi"
+include "restarts.pxi"
 include "tile.pxi"
 include "product.pxi"
 include "weight_gradients.pxi"

@@ -140,17 +140,27 @@ cdef inline void run_row_until_stopped(Call* c, const Packed* p, const vec* dtyp
                                        const Part* part) noexcept nogil:
     """Steps [first, last) of one sequence, or fewer where the call ends early."""
     cdef Share left, steps
+    cdef Py_ssize_t t, end
     left.first, left.last = first, last
     while left.first < left.last:
         steps = next_steps(part.team, &left, work_of_step(c.sizes, 1))
-        if steps.first < steps.last:
-            run_row(c, p, dtype, steps.first, steps.last - steps.first, reads_x, is_padded)
+        t = steps.first
+        while t < steps.last:
+            end = next_restart(c, 0, t + 1, steps.last)
+            move_states(c, dtype, t, part.rows, part, False)
+            run_row(c, p, dtype, t, end - t, reads_x, is_padded)
+            move_states(c, dtype, t, part.rows, part, True)
+            t = end
 
 
 cdef inline void forward_rows(Call* c, const Packed* p, const vec* dtype, Py_ssize_t t,
                               bint reads_x, const Part* part) noexcept nogil:
     """Step t of the member's part; unless it `reads_x`, W_xh x_t + b_h is computed already."""
     cdef Share rows = live_at(c, part.rows, t)
+    cdef bint some = some_restart(c, rows, t)
+    if some:
+        move_states(c, dtype, t, rows, part, False)
+        wait_for_units(part)
     if reads_x and is_far(dtype, c.sizes) and t + 1 < c.sizes.T:
         prefetch_rows(dtype, rows_at(dtype, c.x, rows.first, t + 1), rows.last - rows.first,
                       c.sizes.I)
@@ -162,12 +172,55 @@ cdef inline void forward_rows(Call* c, const Packed* p, const vec* dtype, Py_ssi
         else:
             plain_forward(c, p, dtype, t, reads_x, rows, part)
     wait_for_units(part)
+    if some:
+        move_states(c, dtype, t, rows, part, True)
+        wait_for_units(part)
+
+
+cdef inline void carry_rows(Call* c, const vec* W_hh_packed, Py_ssize_t t_da, Share rows,
+                            const Part* part) noexcept nogil:
+    """c.dh0 of these sequences: what reaches the state before a step, whose da is at `t_da`."""
+    cdef Py_ssize_t GR = group_columns(W_hh_packed), H = c.sizes.H, n, k, columns
+    cdef Py_ssize_t count = rows.last - rows.first
+    for k in range(groups_of(part, GR)):
+        n, columns = group_first(part, GR, k), group_width(part, GR, k)
+        if c.sizes.cell.kind == LSTM_CELL:
+            lstm_carry(c, W_hh_packed, t_da, rows.first, count, n, columns)
+        elif is_gated(c.sizes):
+            gru_carry(c, W_hh_packed, t_da, rows.first, count, n, columns)
+        elif count:
+            product(count, columns, H, rows_at(W_hh_packed, c.da, rows.first, t_da), 1,
+                    at(W_hh_packed, n * H), rows_of(<vec*> NULL, 0),
+                    rows_of(at(<vec*> c.dh0, rows.first * H + n), H))
+
+
+cdef inline void end_flow(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py_ssize_t t_da,
+                          Share rows, const Part* part) noexcept nogil:
+    """Of the sequences that restart before step t, whose da_t is complete: the start's gradient."""
+    cdef Share one
+    cdef Py_ssize_t b
+    if not some_restart(c, rows, t):
+        return
+    for b in range(rows.first, rows.last):
+        if restarts(c, b, t):
+            one.first, one.last = b, b + 1
+            if c.dstart != NULL:
+                carry_rows(c, W_hh_packed, t_da, one, part)
+            take_start_gradient(c, W_hh_packed, b, part)
+    wait_for_units(part)
 
 
 cdef inline void backward_rows(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py_ssize_t first,
                                Py_ssize_t later, const Part* part) noexcept nogil:
     """da_t of the member's part, whose first `later` sequences have da_{t+1}."""
-    cdef Share rows = live_at(c, part.rows, t)
+    cdef Share rows = live_at(c, part.rows, t), after = rows
+    cdef bint some
+    after.last = rows.first + later
+    some = some_restart(c, rows, t) or some_restart(c, after, t + 1)
+    if some:
+        move_states(c, W_hh_packed, t, rows, part, False)
+        move_gradients(c, W_hh_packed, t + 1, t + 1 - first, after, part, False)
+        wait_for_units(part)
     if rows.first < rows.last:
         if c.sizes.cell.kind == LSTM_CELL:
             lstm_backward(c, W_hh_packed, t, first, rows, later, part)
@@ -176,24 +229,24 @@ cdef inline void backward_rows(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py
         else:
             plain_backward(c, W_hh_packed, t, first, rows, later, part)
     wait_for_units(part)
+    if some:
+        move_states(c, W_hh_packed, t, rows, part, True)
+        move_gradients(c, W_hh_packed, t + 1, t + 1 - first, after, part, True)
+    end_flow(c, W_hh_packed, t, t - first, rows, part)
 
 
 cdef inline void carry(Call* c, const vec* W_hh_packed, Py_ssize_t first,
                        const Part* part) noexcept nogil:
     """c.dh0: what reaches the state before step `first`, whose da is complete."""
     cdef Share rows = live_at(c, part.rows, first)
-    cdef Py_ssize_t GR = group_columns(W_hh_packed), H = c.sizes.H, n, k, columns
-    cdef Py_ssize_t count = rows.last - rows.first
-    for k in range(groups_of(part, GR)):
-        n, columns = group_first(part, GR, k), group_width(part, GR, k)
-        if c.sizes.cell.kind == LSTM_CELL:
-            lstm_carry(c, W_hh_packed, 0, rows.first, count, n, columns)
-        elif is_gated(c.sizes):
-            gru_carry(c, W_hh_packed, 0, rows.first, count, n, columns)
-        elif count:
-            product(count, columns, H, rows_at(W_hh_packed, c.da, rows.first, 0), 1,
-                    at(W_hh_packed, n * H), rows_of(<vec*> NULL, 0),
-                    rows_of(at(<vec*> c.dh0, rows.first * H + n), H))
+    cdef bint some = some_restart(c, rows, first)
+    if some:
+        move_gradients(c, W_hh_packed, first, 0, rows, part, False)
+        wait_for_units(part)
+    carry_rows(c, W_hh_packed, 0, rows, part)
+    if some:
+        wait_for_units(part)
+        move_gradients(c, W_hh_packed, first, 0, rows, part, True)
 
 
 cdef void run_backward(Call* c, const vec* W_hh_packed, Py_ssize_t first, Py_ssize_t last,
@@ -222,9 +275,13 @@ cdef void run_backward(Call* c, const vec* W_hh_packed, Py_ssize_t first, Py_ssi
     if is_alone(c.sizes) and not is_gated(c.sizes) and first < top:
         rest = c[0]
         while first < top and not is_over(part, work_of_step(c.sizes, BACKWARD_STEPS)):
-            t = max(first, top - BACKWARD_STEPS)
+            t = top - 1
+            while t > max(first, top - BACKWARD_STEPS) and not restarts(c, 0, t):
+                t -= 1
             rest.da.data = at(<vec*> c.da.data, (t - first) * c.da.per_step)
             plain_row_backward(&rest, W_hh_packed, t, top, carried, is_padded)
+            if restarts(c, 0, t):
+                take_start_gradient(c, W_hh_packed, 0, part)
             top, carried = t, True
         return
     for t in range(top - 1, first - 1, -1):
@@ -235,10 +292,15 @@ cdef void run_backward(Call* c, const vec* W_hh_packed, Py_ssize_t first, Py_ssi
             if t > first and not part.by_units:
                 give(part, t, t - part.end)
             later = live_at(c, part.rows, t).last - part.rows.first
-        elif c.sizes.cell.kind == LSTM_CELL:
+            continue
+        move_states(c, W_hh_packed, t, part.rows, part, False)
+        if c.sizes.cell.kind == LSTM_CELL:
             lstm_row_backward(c, W_hh_packed, t, first)
         else:
             gru_row_backward(c, W_hh_packed, t, first)
+        move_states(c, W_hh_packed, t, part.rows, part, True)
+        if restarts(c, 0, t):
+            take_start_gradient(c, W_hh_packed, 0, part)
     if not is_alone(c.sizes):
         carry(c, W_hh_packed, first, part)
 

@@ -62,28 +62,42 @@ cdef inline Py_ssize_t steps_size(const vec* dtype, Sizes s) noexcept nogil:
                                                     PACKED_STEPS * width)), unit)
 
 
+cdef inline const vec* or_start(const Call* of_states, const vec* row, Py_ssize_t b, Py_ssize_t t,
+                                Py_ssize_t n) noexcept nogil:
+    """Features from the n-th on of the state that step t of sequence b starts from."""
+    if of_states != NULL and restarts(of_states, b, t):
+        return at(<const vec*> of_states.start, n)
+    return row
+
+
 cdef void pack_steps(vec* panels, Sequences s, Py_ssize_t T, Py_ssize_t first, Py_ssize_t K,
-                     Share features) noexcept nogil:
-    """Pack K steps, of all B * T those from `first` on, as the rows of a (K, features) matrix."""
+                     Share features, const Call* of_states, Py_ssize_t b) noexcept nogil:
+    """Pack K steps, of all B * T those from `first` on, as the rows of a (K, features) matrix.
+
+    `of_states`: not NULL for states h_{t-1} of sequences that may restart, of which b is the first.
+    """
     cdef Py_ssize_t NR = panel_columns(panels), N = features.last - features.first
     cdef Py_ssize_t L = lanes(panels), p, n, k, t, i, columns, width
+    cdef Py_ssize_t sequence
     cdef vec* panel
     cdef const vec* row
+    cdef const vec* start
     for p in range(blocks(N, NR)):
         n = p * NR
         columns = min(NR, N - n)
         width = padded(panels, columns)
-        t = first % T
+        t, sequence = first % T, b + first // T
         row = at(step_of(panels, s, first // T, t), features.first + n)
         panel = at(panels, n * K)
         for k in range(K):
+            start = or_start(of_states, row, sequence, t, features.first + n)
             for i in range(blocks(columns, L)):
-                store(panel, i * L, load_some(row, i * L, min(L, columns - i * L)))
+                store(panel, i * L, load_some(start, i * L, min(L, columns - i * L)))
             panel = at(panel, width)
             t += 1
             row = at(row, s.per_step)
             if t == T:
-                t = 0
+                t, sequence = 0, sequence + 1
                 row = at(row, s.per_sequence - T * s.per_step)
 
 
@@ -96,9 +110,13 @@ cdef inline Sequences steps_alone(Sequences s, const vec* dtype, Py_ssize_t b,
 
 
 cdef void add_products_of_steps(vec* dW, Py_ssize_t N, Share rows, Share columns, Py_ssize_t B,
-                                Py_ssize_t T, Sequences da, Sequences x, vec* panels,
-                                Py_ssize_t size, Team team) noexcept nogil:
-    """These elements of dW (M, N) += sum over B * T steps of da_t x_t^T, da without gaps."""
+                                Py_ssize_t T, Sequences da, Sequences x, const Call* of_states,
+                                Py_ssize_t b, vec* panels, Py_ssize_t size,
+                                Team team) noexcept nogil:
+    """These elements of dW (M, N) += sum over B * T steps of da_t x_t^T, da without gaps.
+
+    `of_states` and b as in `pack_steps`.
+    """
     cdef Py_ssize_t width = padded(panels, columns.last - columns.first)
     cdef Py_ssize_t most = max(1, min(size // width, B * T)), group, first, K
     cdef Rows at_dW = rows_of(at(dW, rows.first * N + columns.first), N)
@@ -107,7 +125,7 @@ cdef void add_products_of_steps(vec* dW, Py_ssize_t N, Share rows, Share columns
             return
         first = group * most
         K = min(most, B * T - first)
-        pack_steps(panels, x, T, first, K, columns)
+        pack_steps(panels, x, T, first, K, columns, of_states, b)
         product(rows.last - rows.first, columns.last - columns.first, K,
                 rows_of(at(<const vec*> da.data, first * da.per_step + rows.first), 1),
                 da.per_step, panels, at_dW, at_dW)
@@ -129,20 +147,23 @@ cdef void add_outer_product(vec* dW, Py_ssize_t N, Share rows, Share columns, Ca
     """These elements of dW, as `add_outer_products` says."""
     cdef Py_ssize_t B = c.sizes.B, k, row, b
     cdef Sequences of_chunk = x, da_of_chunk = da
+    cdef const Call* of_states = NULL
     cdef Share steps
+    if c.resets.data != NULL and x.data == c.h.data:
+        of_states = c
     if c.lengths == NULL:
         for k in range(count_of(chunks)):
             steps = steps_of_chunk(chunks, k)
             of_chunk.data = step_of(panels, x, 0, steps.first)
             da_of_chunk.data = at(gradients_of_chunk(panels, da, chunks, k), block)
             add_products_of_steps(dW, N, rows, columns, B, steps.last - steps.first, da_of_chunk,
-                                  of_chunk, panels, size, team)
+                                  of_chunk, of_states, 0, panels, size, team)
         return
     for row in range(B):
         b = c.places[row]
         add_products_of_steps(dW, N, rows, columns, 1, c.lengths[b],
                               steps_alone(da, panels, b, block), steps_alone(x, panels, b, 0),
-                              panels, size, team)
+                              of_states, b, panels, size, team)
 
 
 cdef void add_outer_products(vec* dW, Py_ssize_t M, Py_ssize_t N, Call* c, Chunks chunks,

@@ -56,6 +56,8 @@ def rnn_forward(
     gates: Array | None,
     lengths: IntArray | None,
     reverse: bool,
+    resets: BoolArray | None,
+    start: Array | None,
     workspace: Array,
 ) -> None:
     """Run a layer over all steps.
@@ -79,6 +81,11 @@ def rnn_forward(
         Steps of each sequence, in any order; None: T.
     reverse : bool
         Whether sequences are read from their last step to their first.
+    resets : bool array (B, T) or None
+        Where True, the sequence restarts before that step: the step starts from `start`, and not
+        from ``h[:, s]``, which stays the state after the step before. Not in reverse.
+    start : array (states * H,) or None
+        The state that a restart puts back. None: zero.
     workspace : array (n,)
         Scratch memory of at least `layer_workspace_size` scalars.
     """
@@ -90,7 +97,8 @@ def rnn_forward(
         projected[live.as_read] = x[live.in_time] @ W_xh.T + b_h[:N]
     for s in range(h.shape[1] - 1):
         b = live.sequences(s)
-        h[b, s + 1], gates_s = step(projected[b, s], h[b, s], W_hh, b_h)
+        h_before = _states_before(h, s, resets, start)[b]
+        h[b, s + 1], gates_s = step(projected[b, s], h_before, W_hh, b_h)
         if gates is not None:
             gates[b, s] = gates_s
 
@@ -111,6 +119,9 @@ def rnn_backward(
     dx: Array | None,
     lengths: IntArray | None,
     reverse: bool,
+    resets: BoolArray | None,
+    start: Array | None,
+    dstart: Array | None,
     workspace: Array,
 ) -> None:
     """Backpropagate through time.
@@ -146,7 +157,13 @@ def rnn_backward(
         dL/dx_t = W_xh^T da_t is added. None: not wanted.
     lengths : intp array (B,) or None
     reverse : bool
-        Both as given to `rnn_forward`.
+    resets : bool array (B, T) or None
+    start : array (states * H,) or None
+        All as given to `rnn_forward`. No gradient flows from a restarted sequence to its steps
+        before.
+    dstart : array (B, states * H) or None
+        With resets, the gradient with respect to `start` through the restarts of each sequence is
+        written. None: not wanted.
     workspace : array (n,)
         Scratch memory of at least `layer_workspace_size` scalars.
     """
@@ -156,6 +173,8 @@ def rnn_backward(
     live = _LiveSteps(B, T, lengths, reverse=reverse)
     gates = h[:, 1:, :0] if gates is None else gates
     da_read = np.zeros_like(da)
+    h_before = np.empty_like(h[:, :-1])
+    dstarts = np.zeros_like(dstate)
     dh_read = np.zeros((B, T, H), da.dtype)
     if dh is not None:
         dh_read[live.as_read] = dh[live.in_time]
@@ -164,15 +183,35 @@ def rnn_backward(
         # What reaches the state after step s from step s + 1, or the last state from outside
         dstate_s = dstate[b].copy()
         dstate_s[:, :H] += dh_read[b, s]
-        da_read[b, s], dstate[b] = step_gradient(dstate_s, h[b, s], h[b, s + 1], gates[b, s], W_hh)
+        h_before[:, s] = _states_before(h, s, resets, start)
+        da_read[b, s], dstate[b] = step_gradient(
+            dstate_s, h_before[b, s], h[b, s + 1], gates[b, s], W_hh
+        )
+        if resets is not None:
+            is_live = np.zeros(B, bool)
+            is_live[b] = True
+            restarted = resets[:, s] & is_live
+            dstarts[restarted] += dstate[restarted]
+            dstate[restarted] = 0
     rows = da_read[live.as_read]
     da.reshape(B * T, -1)[: len(rows)] = rows
     if x is not None:
         dW_xh += rows[:, :N].T @ x[live.in_time]
-    dW_hh += _recurrent_gradient(cell, rows, h[:, :-1, :H][live.as_read], gates[live.as_read])
+    dW_hh += _recurrent_gradient(cell, rows, h_before[..., :H][live.as_read], gates[live.as_read])
     db_h += rows.sum(axis=0)
+    if resets is not None and dstart is not None:
+        dstart[...] = dstarts
     if dx is not None:
         dx[live.in_time] += rows[:, :N] @ W_xh
+
+
+def _states_before(h: Array, s: int, resets: BoolArray | None, start: Array | None) -> Array:
+    """Return the states (B, S) that step s starts from."""
+    if resets is None:
+        states: Array = h[:, s]
+        return states
+    zero_or_start = np.zeros_like(h[0, 0]) if start is None else start
+    return np.where(resets[:, s, None], zero_or_start, h[:, s])
 
 
 def _recurrent_gradient(cell: str, da: Array, h: Array, gates: Array) -> Array:

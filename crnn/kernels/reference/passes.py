@@ -6,7 +6,7 @@ through the same steps one at a time, so both give the same bits.
 
 import numpy as np
 
-from crnn._typing import Array, IntArray
+from crnn._typing import Array, BoolArray, IntArray
 from crnn.kernels import cells, contracts
 from crnn.kernels.reference.layers import output_backward, output_forward, rnn_backward, rnn_forward
 from crnn.kernels.reference.losses import cross_entropy, mse, sse
@@ -72,7 +72,10 @@ def rnn_gradient(
     if cell_row.gate_blocks:
         gates = np.empty((B, T, cell_row.gate_blocks * hidden_size), theta.dtype)
     da = np.empty((B, T, cell_row.bias_blocks * hidden_size), theta.dtype)
-    rnn_forward(cell, x, W["W_xh"], W["W_hh"], W["b_h"], h, gates, None, False, workspace)
+    rnn_forward(
+        cell, x, W["W_xh"], W["W_hh"], W["b_h"], h, gates, None, False, None, None,
+        workspace,
+    )  # fmt: skip
     states = h[:, 1:, :hidden_size]
     y_hat = np.ascontiguousarray(states)
     if output_size:
@@ -88,7 +91,7 @@ def rnn_gradient(
         output_backward(states, W["W_hy"], dy, dW["W_hy"], dW["b_y"], dh, None, workspace)
     rnn_backward(
         cell, x, h, gates, W["W_xh"], W["W_hh"], dh, da, np.zeros_like(h[:, 0]), dW["W_xh"],
-        dW["W_hh"], dW["b_h"], None, None, False, workspace,
+        dW["W_hh"], dW["b_h"], None, None, False, None, None, None, workspace,
     )  # fmt: skip
     norm = global_norm(dtheta) if max_norm is None else clip_norm(dtheta, max_norm)
     if max_value is not None:
@@ -107,6 +110,8 @@ def rnn_predict(
     h_n: Array | None,
     lengths: IntArray | None,
     reverse: bool,
+    resets: BoolArray | None,
+    start: Array | None,
     workspace: Array,
 ) -> None:
     """Compute the outputs and the last states, keeping nothing else.
@@ -132,6 +137,8 @@ def rnn_predict(
         Steps of each sequence, in any order; None: T.
     reverse : bool
         Whether sequences are read from their last step to their first.
+    resets, start
+        As in `rnn_forward`.
     workspace : array (n,)
         Scratch memory of at least `predict_workspace_size` scalars.
     """
@@ -144,6 +151,9 @@ def rnn_predict(
             "y": y,
             "h_n": h_n,
             "lengths": lengths,
+            "reverse": reverse,
+            "resets": resets,
+            "start": start,
             "workspace": workspace,
         },
         cell=cell,
@@ -158,6 +168,8 @@ def rnn_predict(
     all_rows = np.arange(B)
     for s in range(T):
         t = np.maximum(ends - 1 - s, 0) if reverse else np.full(B, s)
+        if resets is not None:
+            h[resets[:, s] & (ends > s)] = 0 if start is None else start
         # Of all sequences, because a product of fewer rows may round differently
         y_t, h_t = _step(cell, W, x[all_rows, t], h)
         b = np.flatnonzero(ends > s)

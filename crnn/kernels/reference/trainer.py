@@ -78,7 +78,7 @@ class Trainer:
         with np.errstate(all="ignore"):
             self._alone.call(
                 rnn_predict, self._cell, x, None, self._theta, *self._sizes, y, None, None, False,
-                self._workspace,
+                None, None, self._workspace,
             )  # fmt: skip
 
     def copied(self) -> tuple[Array, dict[str, Array | None], int]:

@@ -76,7 +76,7 @@ def export(folder, plant):
         if plant:
             # The sign of the first bias
             text = header.read_text()
-            first = re.search(rf"net_{number}_b\w*\[", text)[0]
+            first = re.search(rf"net_{number}_(part\d+_)?b_\w+\[", text)[0]
             before, array, after = text.partition(first)
             opening, brace, numbers = after.partition("{\n    ")
             changed = before + array + opening + brace + "-" + numbers

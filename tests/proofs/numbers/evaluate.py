@@ -68,7 +68,7 @@ def states(cell, x, gates=None):
     size = native.layer_workspace_size(cell, 1, rows, UNITS, UNITS, dtype)
     workspace = np.empty(size, dtype)
     native.rnn_forward(
-        cell, x[:, None], W_xh, W_hh, b_h, h, gates, None, False, workspace
+        cell, x[:, None], W_xh, W_hh, b_h, h, gates, None, False, None, None, workspace
     )  # fmt: skip
     return h[:, 1]
 
@@ -95,7 +95,7 @@ def wide_tanh(x):
         size = native.layer_workspace_size("tanh", 1, 1, 1, H, dtype)
         native.rnn_forward(
             "tanh", np.ones((1, 1, 1), dtype), part.reshape(H, 1), np.zeros((H, H), dtype),
-            np.zeros(H, dtype), h, None, None, False, np.empty(size, dtype),
+            np.zeros(H, dtype), h, None, None, False, None, None, np.empty(size, dtype),
         )  # fmt: skip
         result.append(h[0, 1])
     return np.concatenate(result)
