@@ -26,6 +26,7 @@ from crnn._version import __version__
 from crnn.dense import Dense
 from crnn.errors import DivergenceError, ModelFileError
 from crnn.export import export_c
+from crnn.last_step import LastStep
 from crnn.loading import load
 from crnn.networks import GRU, LSTM, RNN, from_architecture
 from crnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
@@ -47,6 +48,7 @@ __all__ = [
     "DivergenceError",
     "Gradients",
     "History",
+    "LastStep",
     "ModelFileError",
     "Optimizer",
     "Packed",

@@ -601,6 +601,7 @@ def _keras_content(net: GRU | LSTM | Sequential) -> Content:
             arrays = [part.weight.T, part.bias]
             found.append(("dense", part.activation or "", part.output_size, arrays))
             continue
+        assert isinstance(part, (GRU, LSTM))  # as `_check_net` has found
         layers, output = to_weights(part)
         kind = "lstm" if isinstance(part, LSTM) else "gru"
         found += [(kind, "tanh", part.hidden_size, arrays) for arrays in layers]

@@ -12,6 +12,7 @@ from crnn.base import NETWORK_KIND, NETWORK_VERSION
 from crnn.dense import ACTIVATIONS, Dense
 from crnn.errors import ModelFileError
 from crnn.kernels.cells import CELLS, parameter_count
+from crnn.last_step import LastStep
 from crnn.networks import GRU, LSTM, RNN, from_architecture
 from crnn.sequential import SEQUENTIAL_KIND, SEQUENTIAL_VERSION, Part, Sequential
 
@@ -86,7 +87,7 @@ def load(
     description, arrays = archive.read(path, expected)
     if description["format"] == f"crnn {SEQUENTIAL_KIND}":
         parts = [
-            _part(part, arrays[f"part_{number}"], implementation)
+            _part(part, arrays.get(f"part_{number}"), implementation)
             for number, part in enumerate(description["parts"])
         ]
         try:
@@ -195,7 +196,9 @@ def _check_parts(description: dict[str, Any], categorical: bool | None) -> "Shap
     shapes: Shapes = {}
     for number, part in enumerate(description["parts"]):
         try:
-            archive.check_fields(part, {"kind": archive.one_of("network", "dense")})
+            archive.check_fields(part, {"kind": archive.one_of("network", "dense", "last step")})
+            if part["kind"] == "last step":
+                continue
             if part["kind"] == "network":
                 shape = check_description(_completed(part, None if number else categorical))
             else:
@@ -226,8 +229,10 @@ def _check_dense(description: dict[str, Any]) -> "Shapes":
     return {"parameters": (np.dtype(description["dtype"]), (n,))}
 
 
-def _part(description: dict[str, Any], numbers: Array, implementation: str | None) -> Part:
+def _part(description: dict[str, Any], numbers: Array | None, implementation: str | None) -> Part:
     """Return the part of a chain of a description that `_check_parts` has accepted."""
+    if numbers is None:
+        return LastStep()
     if description["kind"] == "network":
         return from_description(description, numbers, implementation=implementation)
     I, O = description["input_size"], description["output_size"]

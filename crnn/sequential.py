@@ -19,6 +19,7 @@ from crnn.conversion import as_numbers
 from crnn.dense import Dense
 from crnn.kernels.one_thread import OneThread
 from crnn.kernels.streams import STATE_DELETED, STREAM_BUSY, STREAM_PICKLED, check_out
+from crnn.last_step import LastStep
 from crnn.networks import GRU, LSTM, RNN
 from crnn.streams import Stream, converter
 
@@ -27,7 +28,7 @@ __all__ = ["SEQUENTIAL_KIND", "SEQUENTIAL_VERSION", "Part", "Sequential", "Seque
 SEQUENTIAL_KIND, SEQUENTIAL_VERSION = "sequential network", 1
 """The kind and the version of the files that `Sequential.save` writes."""
 
-Part: TypeAlias = RNN | GRU | LSTM | Dense
+Part: TypeAlias = RNN | GRU | LSTM | Dense | LastStep
 """A part of a `Sequential`."""
 
 
@@ -40,10 +41,11 @@ class Sequential:
 
     Parameters
     ----------
-    parts : list of RNN, GRU, LSTM and Dense
-        At least one of them a network. Behind a network with ``return_sequences=False`` there may
-        be dense layers only. Only the first part may be categorical. The chain keeps the parts
-        themselves: it predicts with the parameters that they have at that time.
+    parts : list of RNN, GRU, LSTM, Dense and LastStep
+        At least one of them a network. Behind a network with ``return_sequences=False``, and behind
+        a `LastStep`, there may be dense layers only. Only the first part may be categorical. The
+        chain keeps the parts themselves: it predicts with the parameters that they have at that
+        time.
 
     Attributes
     ----------
@@ -76,12 +78,12 @@ class Sequential:
 
     def __init__(self, parts: Iterable[Part]) -> None:
         self.parts: tuple[Part, ...] = _checked(parts)
-        first, last = self.parts[0], self.parts[-1]
+        first, *_ = sized = _sized(self.parts)
         self.input_size: int = first.input_size
-        self.output_size: int = _outputs(last)
+        self.output_size: int = _outputs(sized[-1])
         self.dtype: np.dtype[Any] = first.dtype
-        networks = [part for part in self.parts if not isinstance(part, Dense)]
-        self.return_sequences: bool = networks[-1].return_sequences
+        networks = [part for part in sized if not isinstance(part, Dense)]
+        self.return_sequences: bool = networks[-1].return_sequences and len(sized) == len(self)
         self.categorical: bool = not isinstance(first, Dense) and first.categorical
         self._num_networks = len(networks)
 
@@ -164,6 +166,7 @@ class Sequential:
         starts = iter([None] * n if h0 is None else _checked_states("h0", h0, n))
         states: list[Any] = []
         y: Any = x
+        has_time = True
         if isinstance(self.parts[0], Dense):
             reader = _reader(self.parts[0])
             if sequences.is_ragged(x):
@@ -173,14 +176,19 @@ class Sequential:
                 y = y[0] if single else y
         for number, part in enumerate(self.parts):
             if isinstance(part, Dense):
-                has_time = self.return_sequences or len(states) < n
                 y = _dense_outputs(part, y, has_time=has_time)
+                continue
+            if isinstance(part, LastStep):
+                nothing = np.empty((0, _outputs(_sized(self.parts[:number])[-1])), self.dtype)
+                steps = None if lengths is None else as_numbers("lengths", lengths)
+                y, has_time = part._of_sequences(y, steps, nothing), False
                 continue
             try:
                 y, state = part.predict(y, next(starts), return_state=True, lengths=lengths)
             except ValueError as error:
                 raise _of_part(number, error) from None
             states.append(state)
+            has_time = part.return_sequences
         if lengths is not None and self.return_sequences:
             clear_padding(y, as_numbers("lengths", lengths))
         return (y, states) if return_state else y
@@ -216,6 +224,9 @@ class Sequential:
             batch_size = checks.integer("batch_size", batch_size, at_least=1)
         parts: list[Any] = []
         for number, part in enumerate(self.parts):
+            if isinstance(part, LastStep):
+                # A stream has outputs for each step.
+                continue
             if isinstance(part, Dense):
                 parts.append(_DenseStream(part, batch_size, is_first=number == 0))
                 continue
@@ -256,7 +267,11 @@ class Sequential:
         from crnn import archive
 
         header = {"format": f"crnn {SEQUENTIAL_KIND}", "version": SEQUENTIAL_VERSION}
-        arrays = {f"part_{number}": _numbers(part) for number, part in enumerate(self.parts)}
+        arrays = {
+            f"part_{number}": _numbers(part)
+            for number, part in enumerate(self.parts)
+            if not isinstance(part, LastStep)
+        }
         archive.write(path, header | self.describe(), arrays)
 
 
@@ -265,7 +280,8 @@ class SequentialStream:
 
     `Sequential.stream` makes such streams. They are used as `Stream` is: one thread at a time, and
     outputs are those of `Sequential.predict`, however they are cut into steps and blocks. There is
-    an output for each step, also where a network of the chain has ``return_sequences=False``.
+    an output for each step, also where a network of the chain has ``return_sequences=False``, or
+    there is a `LastStep`.
 
     Parameters
     ----------
@@ -488,16 +504,19 @@ def _checked(parts: Iterable[Part]) -> tuple[Part, ...]:
         raise TypeError(f"parts: expected a list of networks and Dense, got {parts!r}")
     checked = tuple(parts)
     for number, part in enumerate(checked):
-        if not isinstance(part, (RNN, GRU, LSTM, Dense)):
+        if not isinstance(part, (RNN, GRU, LSTM, Dense, LastStep)):
             raise TypeError(
-                f"parts[{number}]: expected an RNN, GRU, LSTM or Dense, got {type(part).__name__}"
+                f"parts[{number}]: expected an RNN, GRU, LSTM, Dense or LastStep, "
+                f"got {type(part).__name__}"
             )
-    if all(isinstance(part, Dense) for part in checked):
+    if not any(isinstance(part, (RNN, GRU, LSTM)) for part in checked):
         raise ValueError(
             "parts: expected at least one RNN, GRU or LSTM among them, got "
-            + (f"{len(checked)} Dense" if checked else "none")
+            + (f"{len(checked)} others" if checked else "none")
         )
-    for number, (before, part) in enumerate(pairwise(checked), 1):
+    _check_order(checked)
+    numbered = [(n, part) for n, part in enumerate(checked) if not isinstance(part, LastStep)]
+    for (_, before), (number, part) in pairwise(numbered):
         if part.dtype != before.dtype:
             raise ValueError(
                 f"parts[{number}]: expected {before.dtype}, the dtype of the parts before, "
@@ -515,12 +534,37 @@ def _checked(parts: Iterable[Part]) -> tuple[Part, ...]:
                 f"parts[{number}]: expected categorical=False behind the first part, whose outputs "
                 "are features, got categorical=True"
             )
-        if not all(isinstance(p, Dense) or p.return_sequences for p in checked[:number]):
+    return checked
+
+
+def _check_order(parts: tuple[Part, ...]) -> None:
+    """Raise unless what reads steps is where there are steps."""
+    # None where each step has an output
+    one_output: str | None = None
+    has_network = False
+    for number, part in enumerate(parts):
+        if isinstance(part, Dense):
+            continue
+        if one_output is not None:
             raise ValueError(
-                f"parts[{number}]: expected a Dense behind a network with return_sequences=False, "
+                f"parts[{number}]: expected a Dense behind a {one_output}, "
                 f"which has one output per sequence, got {type(part).__name__}"
             )
-    return checked
+        if isinstance(part, LastStep):
+            one_output = "LastStep"
+            if not has_network:
+                raise ValueError(
+                    f"parts[{number}]: expected an RNN, GRU or LSTM before the LastStep, got none"
+                )
+            continue
+        has_network = True
+        if not part.return_sequences:
+            one_output = "network with return_sequences=False"
+
+
+def _sized(parts: Sequence[Part]) -> list[RNN | GRU | LSTM | Dense]:
+    """Return the parts that have numbers and sizes of their own."""
+    return [part for part in parts if not isinstance(part, LastStep)]
 
 
 def _checked_states(name: str, values: Any, n: int) -> Sequence[Any]:
@@ -536,7 +580,7 @@ def _checked_states(name: str, values: Any, n: int) -> Sequence[Any]:
     return values
 
 
-def _outputs(part: Part) -> int:
+def _outputs(part: RNN | GRU | LSTM | Dense) -> int:
     """Return how many features a part hands on."""
     return part.output_size if isinstance(part, Dense) else part.architecture.outputs
 
@@ -562,6 +606,8 @@ def _dense_outputs(layer: Dense, x: Any, *, has_time: bool) -> Any:
 
 def _description(part: Part) -> dict[str, Any]:
     """Return what files keep of a part beside its numbers."""
+    if isinstance(part, LastStep):
+        return {"kind": "last step"}
     if not isinstance(part, Dense):
         return {"kind": "network", **part.describe()}
     return {
@@ -573,7 +619,7 @@ def _description(part: Part) -> dict[str, Any]:
     }
 
 
-def _numbers(part: Part) -> Array:
+def _numbers(part: RNN | GRU | LSTM | Dense) -> Array:
     """Return the numbers of a part in one vector, as files keep them."""
     if isinstance(part, Dense):
         return np.concatenate([part.weight.ravel(), part.bias])

@@ -57,7 +57,7 @@ reveal_type(history.best_epoch)  # int | None
 reveal_type(history.metrics)  # dict[str, list[float]]
 
 reveal_type(crnn.load("net.npz"))  # crnn.RNN | crnn.GRU | crnn.LSTM | crnn.Sequential
-chain = crnn.Sequential([net, crnn.Dense(np.ones((1, 2)), activation="tanh")])
+chain = crnn.Sequential([net, crnn.LastStep(), crnn.Dense(np.ones((1, 2)))])
 reveal_type(chain.predict(x))  # ARRAY
 reveal_type(chain.predict(x, return_state=True))  # tuple[ARRAY, list[Any]]
 reveal_type(chain.stream().step(x[0, 0]))  # ARRAY

@@ -48,8 +48,10 @@ def _echo_parts(chain: Any) -> None:
 
     sizes = []
     for part in chain:
-        is_dense = isinstance(part, crnn.Dense)
-        sizes.append(part.weight.size + part.bias.size if is_dense else part.flat_params.size)
+        if isinstance(part, crnn.Dense):
+            sizes.append(part.weight.size + part.bias.size)
+        elif not isinstance(part, crnn.LastStep):
+            sizes.append(part.flat_params.size)
         _echo("part", repr(part))
     _echo("parameters", sum(sizes))
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crnn.dense import Dense
+from crnn.last_step import LastStep
 from crnn.networks import GRU, LSTM, RNN
 from crnn.sequential import Sequential
 
@@ -336,13 +337,16 @@ class ChainLayout(_Constants):
         super().__init__(net.dtype, weights)
         self.parts: list[Layout | DenseLayout] = []
         for number, part in enumerate(net.parts):
+            if isinstance(part, LastStep):
+                # A step of the header has outputs, whichever it is.
+                continue
             try:
                 self.parts.append(
                     DenseLayout(part, weights) if isinstance(part, Dense) else Layout(part, weights)
                 )
             except ValueError as error:
                 raise ValueError(f"parts[{number}]: {error}") from None
-        self.description = f"Sequential of {len(net)} parts"
+        self.description = f"Sequential of {len(self.parts)} parts"
         self.inputs, self.outputs = net.input_size, net.output_size
         self.categorical = net.categorical
         self.activations = set[str]().union(*(part.activations for part in self.parts))

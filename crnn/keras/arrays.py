@@ -20,6 +20,11 @@ class LayerWeights(NamedTuple):
         """2 for a Bidirectional layer: the arrays of the forward direction come first."""
         return 2 if len(self.arrays) > 3 else 1
 
+    @property
+    def places(self) -> range:
+        """Where the kernel of each direction is."""
+        return range(0, len(self.arrays), len(self.arrays) // self.directions)
+
 
 def weights_by_layer(layers: Any) -> list[LayerWeights]:
     """Return the arrays of each layer, of which the numbers fit; or raise what is wrong."""

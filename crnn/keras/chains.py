@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crnn import GRU, LSTM, RNN, Dense, Sequential
+from crnn._embeddings import of_categories
 from crnn.checks import within
 from crnn.keras.arrays import common_kind, converted, matrix_shape, weights_by_layer
 from crnn.keras.weights import from_weights
@@ -34,7 +35,15 @@ class DenseLayer(NamedTuple):
     """None for a linear one."""
 
 
-Layer = RecurrentLayer | DenseLayer
+class EmbeddingLayer(NamedTuple):
+    """An Embedding layer."""
+
+    label: str
+    arrays: list[npt.NDArray[Any]]
+    """A table (categories, outputs)."""
+
+
+Layer = RecurrentLayer | DenseLayer | EmbeddingLayer
 
 
 def network_of(
@@ -50,7 +59,8 @@ def network_of(
 
     Parameters
     ----------
-    layers : list of RecurrentLayer and DenseLayer
+    layers : list of EmbeddingLayer, RecurrentLayer and DenseLayer
+        An embedding may be the first one, with a recurrent layer behind it.
     return_sequences : bool, optional
         Of the last network; default: as of its last layer.
     dtype : {"float32", "float64"}, optional
@@ -78,6 +88,9 @@ def network_of(
     if dtype is None:
         arrays = [array for layer in layers for array in layer.arrays]
         dtype = "float64" if any(array.dtype == np.float64 for array in arrays) else "float32"
+    if isinstance(layers[0], EmbeddingLayer) and settings.setdefault("categorical", True) is False:
+        raise ValueError(f"categorical: expected True with {layers[0].label}, got False")
+    layers = _without_embedding(layers, np.dtype(dtype))
     if isinstance(layers[0], DenseLayer) and settings.pop("categorical", False):
         raise ValueError(
             f"categorical: expected False with {layers[0].label} as the first layer, got True"
@@ -106,8 +119,53 @@ def network_of(
     return only if len(parts) == 1 and not isinstance(only, Dense) else Sequential(parts)
 
 
+def _without_embedding(
+    layers: Sequence[Layer], dtype: np.dtype[Any]
+) -> list[RecurrentLayer | DenseLayer]:
+    """Return the layers with an embedding and the kernels that read it as one, their product."""
+    found: list[RecurrentLayer | DenseLayer] = []
+    for number, layer in enumerate(layers):
+        if isinstance(layer, EmbeddingLayer):
+            behind = layers[number + 1] if number + 1 < len(layers) else None
+            if number:
+                raise ValueError(f"{layer.label}: expected it as the first layer")
+            if not isinstance(behind, RecurrentLayer):
+                raise ValueError(
+                    f"{layer.label}: expected a recurrent layer behind it, "
+                    f"got {behind.label if behind is not None else 'none'}"
+                )
+            continue
+        before = layers[number - 1] if number else None
+        if isinstance(before, EmbeddingLayer) and isinstance(layer, RecurrentLayer):
+            layer = layer._replace(arrays=_products(before, layer, dtype))
+        found.append(layer)
+    return found
+
+
+def _products(
+    embedding: EmbeddingLayer, layer: RecurrentLayer, dtype: np.dtype[Any]
+) -> list[npt.NDArray[Any]]:
+    """Return the arrays of a layer that reads category numbers."""
+    with within(embedding.label):
+        if len(embedding.arrays) != 1:
+            raise ValueError(f"weights: expected a table, got {len(embedding.arrays)} arrays")
+        [table] = embedding.arrays
+        n, I = matrix_shape("table", table)
+        sizes = {"categories": n, "inputs": I}
+        converted("table", table, "categories inputs", sizes, dtype)
+    arrays = list(layer.arrays)
+    with within(layer.label):
+        [weights] = weights_by_layer([arrays])
+        for place in weights.places:
+            name, kernel = f"weights[{place}]", arrays[place]
+            sizes["columns"] = matrix_shape(name, kernel)[1]
+            converted(name, kernel, "inputs columns", sizes, dtype)
+            arrays[place] = of_categories(kernel.T, table, dtype).T
+    return arrays
+
+
 def _groups(
-    layers: Sequence[Layer],
+    layers: Sequence[RecurrentLayer | DenseLayer],
 ) -> list[tuple[DenseLayer | list[RecurrentLayer], DenseLayer | None]]:
     """Return layers that are alike together, with the linear Dense behind them; others alone."""
     groups: list[tuple[Any, DenseLayer | None]] = []

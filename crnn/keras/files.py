@@ -17,7 +17,9 @@ from typing import Any, TypeAlias
 import numpy.typing as npt
 
 from crnn import GRU, LSTM, RNN, ModelFileError, Sequential, archive
-from crnn.keras.chains import network_of
+from crnn._embeddings import FREE_BYTES, FREE_FACTOR
+from crnn.keras.arrays import weights_by_layer
+from crnn.keras.chains import EmbeddingLayer, Layer, RecurrentLayer, network_of
 from crnn.keras.hdf5 import Node
 from crnn.keras.models import ModelLayer, checked_layers
 
@@ -102,8 +104,10 @@ def load(
                 )
             config = _json(texts[0])
         weights_of = _new_weights(file) if is_zip else _legacy_weights(file)
+        layers = checked_layers(_stored(entry, weights_of) for entry in _chain(config))
+        _check_embedding(layers, FREE_BYTES + FREE_FACTOR * len(content))
         return network_of(
-            checked_layers(_stored(entry, weights_of) for entry in _chain(config)),
+            layers,
             return_sequences=return_sequences,
             dtype=dtype,
             implementation=implementation,
@@ -115,6 +119,21 @@ def load(
         raise ModelFileError(f"{os.fspath(path)}: {' '.join(message.split())}") from error
     except RecursionError as error:
         raise ModelFileError(f"{os.fspath(path)}: expected a model, got nested lists") from error
+
+
+def _check_embedding(layers: list[Layer], most: int) -> None:
+    """Raise where the weights of all categories would take more than so many bytes."""
+    if len(layers) < 2 or not isinstance(layers[0], EmbeddingLayer):
+        return
+    reader = layers[1]
+    for table in layers[0].arrays if isinstance(reader, RecurrentLayer) else ():
+        [weights] = weights_by_layer([reader.arrays])
+        columns = sum(weights.arrays[place].shape[-1] for place in weights.places)
+        if max(4, table.itemsize) * len(table) * columns > most:
+            raise ModelFileError(
+                f"{layers[0].label}: expected weights of at most {most >> 20} MB for all "
+                f"categories, got {len(table)} categories"
+            )
 
 
 def _members(content: bytes) -> dict[str, bytes]:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from crnn import GRU, LSTM, RNN, Sequential
 from crnn.keras.cells import from_cudnn
-from crnn.keras.chains import DenseLayer, Layer, RecurrentLayer, network_of
+from crnn.keras.chains import DenseLayer, EmbeddingLayer, Layer, RecurrentLayer, network_of
 
 Accepted: TypeAlias = dict[str, dict[str, tuple[Any, ...]]]
 """By kind of layer: the values that its configuration may have, where it has the setting at all.
@@ -30,6 +30,7 @@ DENSE: Accepted = {"Dense": ACTIVATIONS}
 IDLE = ("InputLayer", "Dropout", "SpatialDropout1D", "GaussianDropout", "GaussianNoise")
 LAYERS: Accepted = {
     **RECURRENT,
+    "Embedding": {},
     "Bidirectional": {"merge_mode": ("concat",)},
     **DENSE,
     "Activation": ACTIVATIONS,
@@ -67,7 +68,8 @@ def from_model(
     ----------
     model : keras.Sequential, layer, or list of layers
         SimpleRNN, GRU or LSTM layers, or Bidirectional ones around such, and Dense layers, linear
-        or with relu, tanh, sigmoid or softmax. Layers that act in training alone, such as Dropout,
+        or with relu, tanh, sigmoid or softmax. An Embedding may be before the first of them: the
+        network takes category numbers. Layers that act in training alone, such as Dropout,
         are left out. For a functional model that is such a chain, its ``layers``.
     return_sequences : bool, optional
         Whether the network has an output for each step; without it as the last recurrent layer.
@@ -104,7 +106,7 @@ def checked_layers(layers: Iterable[ModelLayer]) -> list[Layer]:
 
     Returns
     -------
-    list of RecurrentLayer and DenseLayer
+    list of EmbeddingLayer, RecurrentLayer and DenseLayer
 
     Raises
     ------
@@ -130,6 +132,13 @@ def checked_layers(layers: Iterable[ModelLayer]) -> list[Layer]:
             activation = config.get("activation", "linear")
             name = None if activation == "linear" else activation
             checked.append(DenseLayer(layer.label, _weights(layer), name))
+        elif layer.kind == "Embedding":
+            if config.get("mask_zero"):
+                raise ValueError(
+                    f"{layer.label}: expected mask_zero=False, got True; give predict the lengths "
+                    "of sequences instead"
+                )
+            checked.append(EmbeddingLayer(layer.label, _weights(layer)))
         else:
             checked.append(_recurrent(layer))
     return checked

@@ -5,7 +5,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crnn import GRU, LSTM, RNN, Architecture, Dense, ModelFileError, Sequential, from_architecture
+from crnn import (
+    GRU,
+    LSTM,
+    RNN,
+    Architecture,
+    Dense,
+    LastStep,
+    ModelFileError,
+    Sequential,
+    from_architecture,
+)
 from crnn.onnx.operators import CATEGORICAL, TRAINABLE_H0
 from crnn.onnx.parts import Affine, Chain, FirstState, Layer, StateInput, Weights
 
@@ -24,16 +34,19 @@ def build(
         None: as the metadata say.
     implementation : str or None
     """
-    if categorical is None:
-        categorical = CATEGORICAL in metadata
     groups = _groups(_both_directions(_joined(chain.parts)))
     layers = [layer for group in groups if isinstance(group, list) for layer in group]
+    has_embedding = layers[0].is_categorical
+    if has_embedding and categorical is False:
+        raise ModelFileError("categorical: expected True with a model that has an embedding")
+    if categorical is None:
+        categorical = has_embedding or CATEGORICAL in metadata
     if len({layer.lengths for layer in layers}) > 1:
         raise ModelFileError("sequence_lens: expected the same at all layers")
     _check_inputs_of_states(layers)
     dtype = np.result_type(layers[0].directions[0].W_xh, np.float32).name
     last = max(number for number, group in enumerate(groups) if isinstance(group, list))
-    parts: list[RNN | GRU | LSTM | Dense] = []
+    parts: list[RNN | GRU | LSTM | Dense | LastStep] = []
     has_output = False
     for number, group in enumerate(groups):
         if isinstance(group, Affine):
@@ -41,7 +54,8 @@ def build(
                 parts.append(_dense(group, dtype))
             has_output = False
             continue
-        above = groups[number + 1] if number + 1 < len(groups) else None
+        takes_last_step = chain.result == "last step" and number == last
+        above = groups[number + 1] if number + 1 < len(groups) and not takes_last_step else None
         output = above if isinstance(above, Affine) and above.activation is None else None
         has_output = output is not None
         architecture = Architecture(
@@ -50,7 +64,7 @@ def build(
             output_size=output.outputs if output is not None else None,
             num_layers=len(group),
             bidirectional=len(group[0].directions) == 2,
-            return_sequences=not (chain.is_last and number == last),
+            return_sequences=chain.result != "last states" or number != last,
             # A trainable state of zeros shows in the metadata alone.
             trainable_h0=TRAINABLE_H0 in metadata
             or any(
@@ -65,10 +79,12 @@ def build(
         for name, array in _parameters(group, output, architecture).items():
             _assign(net, name, array)
         parts.append(net)
+        if takes_last_step:
+            parts.append(LastStep())
     if categorical and not isinstance(groups[0], list):
         raise ModelFileError("categorical: expected a recurrent layer that reads the input")
     only = parts[0]
-    return only if len(parts) == 1 and not isinstance(only, Dense) else Sequential(parts)
+    return only if len(parts) == 1 and isinstance(only, (RNN, GRU, LSTM)) else Sequential(parts)
 
 
 def _both_directions(parts: list[Layer | Affine]) -> list[Layer | Affine]:

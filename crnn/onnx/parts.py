@@ -1,6 +1,6 @@
 """What of a network a model holds: recurrent layers, dense layers, and the order they come in."""
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,8 @@ class Layer(NamedTuple):
     """h_0, and for an LSTM c_0."""
     lengths: str
     """The input of the model that holds the sequences' lengths, or "" for none."""
+    is_categorical: bool = False
+    """Whether it reads the numbers of categories, each of which has a column of W_xh."""
 
     @property
     def directions(self) -> list[Weights]:
@@ -55,6 +57,18 @@ class Layer(NamedTuple):
         return len(self.directions) * self.hidden_size
 
 
+class Embedding(NamedTuple):
+    """The row of a table that a category number says, at each step by itself."""
+
+    table: npt.NDArray[Any]
+    """(categories, outputs)"""
+
+    @property
+    def outputs(self) -> int:
+        """What it hands on at each step."""
+        return int(self.table.shape[1])
+
+
 class Affine(NamedTuple):
     """activation(weight x + bias) at each step, by itself."""
 
@@ -70,14 +84,18 @@ class Affine(NamedTuple):
 
 
 Part: TypeAlias = Layer | Affine
+Result: TypeAlias = Literal["all steps", "last states", "last step"]
+"""What of the last part's outputs the model returns.
+
+Last states are those of all directions. Of a layer that reads forward alone they are the last step.
+"""
 
 
 class Chain(NamedTuple):
     """All parts in the order of reading."""
 
     parts: tuple[Part, ...]
-    is_last: bool
-    """Whether the result is made of the last states alone: one for each sequence."""
+    result: Result
 
 
 def are_equal(one: Any, other: Any) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from crnn.onnx.parts import Affine, Chain, Layer, Part
+from crnn.onnx.parts import Affine, Chain, Embedding, Layer, Part, Result
 
 Ids = npt.NDArray[np.int64]
 
@@ -44,10 +44,12 @@ class Source:
     """The number of its first element. The others follow, row by row."""
     rows: int
     features: int
-    part: Part | None = None
+    part: Part | Embedding | None = None
     parent: "Source | None" = None
     steps: tuple[int, int] | None = None
     """(batch, time); before the first recurrent layer, the input's first axes."""
+    is_whole: bool = False
+    """Whether its elements are whole numbers: an input of category numbers."""
     is_recurrent: bool = False
     """Whether a recurrent layer has said which axis is time.
 
@@ -143,7 +145,7 @@ class Sources:
         self.sources.append(source)
         return source
 
-    def above(self, source: Source, part: Affine, name: str) -> Source:
+    def above(self, source: Source, part: Affine | Embedding, name: str) -> Source:
         """Return the source of what a part makes of each row of another."""
         return self.add(
             name, source.rows, part.outputs, part=part, parent=source, steps=source.steps,
@@ -203,7 +205,7 @@ class Sources:
             rows = [zeros if state is None else state for state in pair]
             is_zero = pair == (None, None)
             states.append(None if is_zero else np.concatenate(rows))
-        layer = Layer(one.cell, one.forward, other.backward, tuple(states), one.lengths)
+        layer = one._replace(backward=other.backward, first_states=tuple(states))
         return self.add(
             f"{forward.name} and {backward.name}", forward.rows, layer.outputs, part=layer,
             parent=forward.parent, steps=forward.steps, is_recurrent=True,
@@ -244,18 +246,28 @@ class Sources:
         last = source.ids(source.last_rows)
         # A part above the layer makes no directions.
         D = len(source.part.directions) if isinstance(source.part, Layer) else 1
-        is_last = _is_arrangement(place.of_last_states().ids, last, D) or (
+        result: Result
+        if _is_arrangement(place.of_last_states().ids, last, D) or (
             source.end is not None and _is_arrangement(place.ids, steps[:, source.end], 1)
-        )
-        if not is_last and not _is_arrangement(place.ids, steps, D):
+        ):
+            result = "last states"
+        elif _is_arrangement(place.ids, steps, D):
+            result = "all steps"
+        # With lengths, the last step is the end of the longest sequence alone.
+        elif (source.layer is not None and not source.layer.lengths) and (
+            _is_arrangement(place.ids, steps[:, -1], 1)
+        ):
+            result = "last step"
+        else:
             return None
         parts: list[Part] = []
         below: Source | None = source
         while below is not None:
-            if below.part is not None:
+            # An embedding is in the weights of the layer above it.
+            if below.part is not None and not isinstance(below.part, Embedding):
                 parts.append(below.part)
             below = below.parent
-        return Chain(tuple(reversed(parts)), is_last)
+        return Chain(tuple(reversed(parts)), result)
 
 
 def _is_forward(source: Source) -> bool:

@@ -18,9 +18,19 @@ import numpy.typing as npt
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from crnn import ModelFileError
+from crnn._embeddings import FREE_BYTES, FREE_FACTOR, of_categories
 from crnn.onnx import folding
 from crnn.onnx.folding import Calculator, modern
-from crnn.onnx.parts import Affine, Chain, FirstState, Layer, StateInput, Weights, are_equal
+from crnn.onnx.parts import (
+    Affine,
+    Chain,
+    Embedding,
+    FirstState,
+    Layer,
+    StateInput,
+    Weights,
+    are_equal,
+)
 from crnn.onnx.recurrent import DIRECTIONS, cell_of, constant_states, direction_of, weights_of
 from crnn.onnx.sources import Ids, Mask, Place, Source, Sources, Tracked
 from crnn.onnx.tensors import Folder, Unread, array_of, attribute, label, whole
@@ -34,8 +44,6 @@ PROBES = ((3, 5), (4, 2))
 # As in files of crnn: each layer takes some kilobytes, whatever its weights take.
 MOST_LAYERS = 1000
 MOST_DEPTH = 8
-# Computed constants and tracked elements: so many bytes, and so many times the model's size.
-FREE_BYTES, FREE_FACTOR = 32 << 20, 8
 # Before it arrays meet along an axis that is named.
 FIRST_VERSION = 7
 # Before it Softmax is over an axis and all behind it.
@@ -49,6 +57,12 @@ ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
 MOVING = folding.MOVING | {"Gather", "GatherND", "Expand", "Tile"}
 # What leaves elements as they are where an axis has one of them
 REDUCING = folding.REDUCING - {"ArgMax", "ArgMin"}
+# Of category numbers, and what they may be cast to
+WHOLE = (
+    *(TensorProto.UINT8, TensorProto.INT8, TensorProto.UINT16, TensorProto.INT16),
+    *(TensorProto.INT32, TensorProto.INT64),
+)
+WIDE = (TensorProto.INT32, TensorProto.INT64)
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
 
 
@@ -77,6 +91,7 @@ class Model:
         self.graph = model.graph
         self.metadata = {entry.key for entry in model.metadata_props if entry.value == "true"}
         self.folder = Folder(folder)
+        # Computed constants and tracked elements
         self.calculator = Calculator(FREE_BYTES + FREE_FACTOR * size)
         self.weights: dict[tuple[str, ...], list[Weights]] = {}
         # Dense layers whose numbers have been counted
@@ -233,9 +248,11 @@ class _Walk:
         dims = _dims(info)
         sizes = []
         opens = [self.sizes.first, self.sizes.second]
+        is_whole = info.type.tensor_type.elem_type in WHOLE
+        can_be_features = len(dims) == 2 and not is_whole
         for place, dim in enumerate(dims):
             size, name = _size(dim), _name(dim)
-            is_features = len(dims) == 2 and place == 1 and size == self.features > 1
+            is_features = can_be_features and place == 1 and size == self.features > 1
             if is_first and place < 2 and not is_features:
                 size = opens[place]
                 self._symbols.setdefault(name, size)
@@ -258,13 +275,15 @@ class _Walk:
         if not count:
             return Unread(f"{info.name}: expected an input with elements, got none")
         features, steps = count, None
-        if is_first and len(sizes) == 2 and sizes[1] == self.features > 1:
+        if is_first and can_be_features and sizes[1] == self.features > 1:
             # One sequence, or one step of a batch
             features, steps = sizes[1], (1, sizes[0])
         elif is_first:
             steps = (sizes[0], sizes[1]) if len(sizes) > 1 else (1, sizes[0])
             features = count // (steps[0] * steps[1])
-        source = self.sources.add(info.name, count // features, features, steps=steps)
+        source = self.sources.add(
+            info.name, count // features, features, steps=steps, is_whole=is_whole
+        )
         return Tracked(source.first + np.arange(count).reshape(sizes))
 
     def _features_of_weights(self) -> int:
@@ -362,8 +381,13 @@ class _Walk:
             )
         return place
 
-    def _above(self, node: NodeProto, place: Place, part: Affine) -> Source:
+    def _above(self, node: NodeProto, place: Place, part: Affine | Embedding) -> Source:
         """Return the source of what a part makes of each row of another."""
+        if isinstance(place.source.part, Embedding):
+            raise ModelFileError(
+                f"{label(node)}: expected a recurrent layer that reads the embedding, "
+                f"got a change of {place.source.name}"
+            )
         if place.source.steps is None:
             raise ModelFileError(
                 f"{label(node)}: expected first states and lengths as they are, "
@@ -404,6 +428,26 @@ class _Walk:
             self._check_ends(node, arrays)
         return [Tracked(array) for array in self.model.calculator.fold(node, arrays)]
 
+    def _gathered(self, node: NodeProto, inputs: list[Any]) -> list[Value]:
+        """Return elements that are chosen, or the rows of a table that category numbers choose."""
+        table, numbers = inputs
+        if not isinstance(table, np.ndarray) or not isinstance(numbers, Tracked):
+            return self._moved(node, inputs)
+        place = self._place(node, numbers)
+        source = place.source
+        if not source.is_whole or source.steps is None or source.features > 1:
+            raise ModelFileError(
+                f"{label(node)}: expected category numbers that are an input of the model, "
+                f"got {self.described(numbers)}"
+            )
+        if table.ndim != 2 or table.dtype.kind != "f" or whole(node, "axis") or not table.size:
+            raise ModelFileError(
+                f"{label(node)}: expected a table of floats (categories, features), "
+                f"got {self.described(table)}"
+            )
+        self.model.calculator.take(node, 8 * place.row.size * table.shape[1])
+        return [Tracked(self._above(node, place, Embedding(table)).ids(place.row))]
+
     def _check_ends(self, node: NodeProto, arrays: list[Any]) -> None:
         """Raise where a Slice keeps all steps only of short sequences."""
         data, *bounds = arrays
@@ -420,7 +464,10 @@ class _Walk:
 
     def _cast(self, node: NodeProto, inputs: list[Any]) -> list[Value]:
         value = inputs[0]
-        is_given = isinstance(value, Tracked) and self._place(node, value).source.steps is None
+        source = self._place(node, value).source if isinstance(value, Tracked) else None
+        is_given = source is not None and (
+            source.steps is None or (source.is_whole and attribute(node, "to") in WIDE)
+        )
         if node.op_type == "Cast" and attribute(node, "to") not in FLOATS and not is_given:
             raise ModelFileError(f"{label(node)}: expected a cast to floats")
         return [value]
@@ -645,8 +692,10 @@ class _Walk:
             )
         if layout:
             x = Tracked(x.ids.swapaxes(0, 1))
-        weights = self._weights(node, cell, inputs)
-        place, rows = self._rows(node, self._place(node, x), 2, weights[0].W_xh.shape[1])
+        place = self._place(node, x)
+        embedding = place.source.part if isinstance(place.source.part, Embedding) else None
+        weights = self._weights(node, cell, inputs, embedding)
+        place, rows = self._rows(node, place, 2, inputs[1].shape[2])
         source, (T, B) = place.source, rows.shape
         order = self._order(node, source, rows)
         given_lengths = self._lengths(node, lengths, B, T)
@@ -663,7 +712,7 @@ class _Walk:
         )
         forward = weights[0] if direction != "reverse" else None
         backward = weights[-1] if direction != "forward" else None
-        layer = Layer(cell, forward, backward, states, given_lengths)
+        layer = Layer(cell, forward, backward, states, given_lengths, embedding is not None)
         made = self.sources.add(
             label(node), B * T + B, layer.outputs, part=layer, parent=source, steps=(B, T),
             is_recurrent=True,
@@ -680,7 +729,10 @@ class _Walk:
             Unread(f"{node.op_type}: expected c_n not to be read"),
         ]
 
-    def _weights(self, node: NodeProto, cell: str, inputs: list[Any]) -> list[Weights]:
+    def _weights(
+        self, node: NodeProto, cell: str, inputs: list[Any], embedding: Embedding | None
+    ) -> list[Weights]:
+        """Return the parameters of each direction; of categories where an embedding is below."""
         key = (*self.branches, *node.output)
         known = self.model.weights.get(key)
         if known is None:
@@ -688,6 +740,17 @@ class _Walk:
             sizes = [value.nbytes for value in inputs[1:4] if isinstance(value, np.ndarray)]
             self.model.calculator.take(node, sum(sizes))
             known = weights_of(node, cell, inputs)
+            if embedding is not None:
+                table = embedding.table
+                if table.shape[1] != known[0].W_xh.shape[1]:
+                    raise ModelFileError(
+                        f"{label(node)}: expected weights for {table.shape[1]} features, "
+                        f"got {known[0].W_xh.shape[1]}"
+                    )
+                dtype = np.result_type(known[0].W_xh, np.float32)
+                rows = sum(len(one.W_xh) for one in known)
+                self.model.calculator.take(node, dtype.itemsize * rows * len(table))
+                known = [one._replace(W_xh=of_categories(one.W_xh, table, dtype)) for one in known]
             self.model.weights[key] = known
         return known
 
@@ -760,6 +823,7 @@ class _Walk:
         **dict.fromkeys(REDUCING, _reduced),
         **dict.fromkeys(ACTIVATIONS, _activated),
         **dict.fromkeys(("Cast", "CastLike"), _cast),
+        "Gather": _gathered,
         **dict.fromkeys(("Less", "Greater"), _compared),
         **dict.fromkeys(("MatMul", "Gemm"), _product),
         **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _arithmetic),

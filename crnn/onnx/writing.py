@@ -8,7 +8,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from crnn import GRU, LSTM, RNN, Dense, Sequential, archive, checks
+from crnn import GRU, LSTM, RNN, Dense, LastStep, Sequential, archive, checks
 from crnn.onnx.operators import CATEGORICAL, OPERATORS, TRAINABLE_H0, to_onnx
 
 # From 2022; later versions have the same recurrent operators.
@@ -87,18 +87,21 @@ def _network_model(
     if lengths:
         graph.add_input("lengths", ["batch"], TensorProto.INT32)
     parts = net.parts if isinstance(net, Sequential) else (net,)
-    networks = [part for part in parts if not isinstance(part, Dense)]
+    networks = [part for part in parts if isinstance(part, (RNN, GRU, LSTM))]
     written = 0
     # The output comes first.
-    last = parts[-1]
-    outputs = last.output_size if isinstance(last, Dense) else last.architecture.outputs
-    has_time = networks[-1].return_sequences
+    if isinstance(net, Sequential):
+        outputs, has_time = net.output_size, net.return_sequences
+    else:
+        outputs, has_time = net.architecture.outputs, net.return_sequences
     graph.add_output("y", ["batch", *["time"] * has_time, outputs])
     x = "x"
     for number, part in enumerate(parts):
         prefix = f"part{number}_" if len(parts) > 1 else ""
         if isinstance(part, Dense):
             x = graph.add_dense(x, part.weight, part.bias, part.activation, prefix)
+        elif isinstance(part, LastStep):
+            x = _add_last_step(graph, x, lengths)
         else:
             suffix = f"_{written}" if len(networks) > 1 else ""
             written += 1
@@ -171,6 +174,16 @@ def _add_pooling(graph: "_Graph", steps: str, O: int, count: int, prefix: str) -
             end = graph.add("Gather", [ends, place], f"{prefix}{name}_end", axis=1)
             y = graph.add("Add", [y, end], f"{prefix}with_{name}")
     return y
+
+
+def _add_last_step(graph: "_Graph", steps: str, lengths: bool) -> str:
+    """Add the outputs (batch, features) of each sequence's last step."""
+    if not lengths:
+        return graph.add("Gather", [steps, graph.constant("end", -1)], "last_step", axis=1)
+    counts = graph.add("Cast", ["lengths"], "step_counts", to=TensorProto.INT64)
+    ends = graph.add("Sub", [counts, graph.constant("one_step", 1)], "last_steps")
+    places = graph.add("Unsqueeze", [ends, graph.constant("place_axis", [1])], "places")
+    return graph.add("GatherND", [steps, places], "last_step", batch_dims=1)
 
 
 def _add_mask(graph: "_Graph") -> str:

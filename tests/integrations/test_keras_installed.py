@@ -168,6 +168,28 @@ def test_layers_of_different_sizes_run_one_after_the_other(keras, assert_close):
 
 
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("is_chain", [False, True])
+@pytest.mark.filterwarnings("ignore")  # that .h5 is called legacy
+def test_embeddings(keras, assert_close, tmp_path, suffix, is_chain):
+    pytest.importorskip("h5py")
+    k = keras.layers
+    layers = [k.Embedding(7, 5), k.Bidirectional(k.GRU(4, return_sequences=True)), k.LSTM(3)]
+    layers = layers if is_chain else [layers[0], k.LSTM(4)]
+    model = keras.Sequential([keras.Input((6,), dtype="int32"), *layers])
+    for layer in layers:
+        fill(layer, np.random.default_rng(1))
+    x = np.random.default_rng(2).integers(7, size=(3, 6))
+    model.save(tmp_path / f"model.{suffix}")
+    net = crnn.keras.load(tmp_path / f"model.{suffix}")
+    assert net.categorical
+    assert repr(net) == repr(crnn.keras.from_model(model))
+    assert_close(net.predict(x), keras.ops.convert_to_numpy(model(x)), dtype="float32")
+    masked = keras.Sequential([keras.Input((6,)), k.Embedding(7, 5, mask_zero=True), k.LSTM(3)])
+    with pytest.raises(ValueError, match="expected mask_zero=False, got True; give predict the"):
+        crnn.keras.from_model(masked)
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
 @pytest.mark.filterwarnings("ignore")  # that .h5 is called legacy
 def test_files_and_dense_layers(keras, assert_close, tmp_path, suffix):
     pytest.importorskip("h5py")

@@ -116,10 +116,10 @@ BY_HAND = [
         "GRU", output="last step", lengths=True,
     ),
     by_hand(
-        "the last step of both directions",
+        "the last step of both directions, with lengths",
         "y: expected an output for each step or of the last states of all directions, got the last "
         "step of MatMul of 'y'",
-        "GRU", output="last step", bidirectional=True,
+        "GRU", output="last step", bidirectional=True, lengths=True,
     ),
 ]  # fmt: skip
 
@@ -220,9 +220,10 @@ ARGUMENTS = [
 
 
 @pytest.mark.parametrize("step", range(5))
-def test_a_step_that_is_the_last_of_some_sequences(step):
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_step_that_is_the_last_of_some_sequences(step, bidirectional):
     """Graphs are followed for sequences of several sizes, of which it may be the last step."""
-    model = recurrent_model("GRU", output="last step")
+    model = recurrent_model("GRU", output="last step", bidirectional=bidirectional)
     constant = next(n for n in model.graph.node if n.op_type == "Constant")
     constant.attribute[0].i = step
     with pytest.raises(crnn.ModelFileError, match=r"y: expected an output|expected inputs that"):

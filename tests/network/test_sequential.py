@@ -300,7 +300,7 @@ def test_one_thread_at_a_time(implementation):
 
 REFUSED = {
     "nothing": (list, "parts: expected at least one RNN, GRU or LSTM among them, got none"),
-    "no network": (lambda: [dense(2, 3)], "parts: expected at least one .* got 1 Dense"),
+    "no network": (lambda: [dense(2, 3)], "parts: expected at least one .* got 1 others"),
     "sizes": (
         lambda: [network(2, 3, 4), dense(3, 2)],
         r"parts\[1\]: expected input_size=4, the outputs of the part before, got 3",
@@ -405,7 +405,10 @@ CHANGES = {
     "no parts": (lambda net: {"parts": []}, "expected the arrays"),
     "parts": (lambda net: {"parts": "x"}, "parts: expected a list, each element a desc"),
     "no description": (lambda net: {"parts": [1]}, "parts: expected a list, each element a"),
-    "kind": (changed(0, kind="conv"), r"parts\[0\]: kind: expected one of network, dense"),
+    "kind": (
+        changed(0, kind="conv"),
+        r"parts\[0\]: kind: expected one of network, dense, last",
+    ),
     "cell": (changed(1, cell="x"), r"parts\[1\]: cell: expected one of tanh"),
     "activation": (changed(0, activation="gelu"), r"parts\[0\]: activation: expected one of"),
     "activations": (changed(0, activation=["tanh"]), r"parts\[0\]: activation: expected one of"),

@@ -90,6 +90,7 @@ def _chain_seeds(folder):
     chains = [
         crnn.Sequential([layers[1], crnn.GRU(2, 3, dtype="float64", seed=0), layers[0]]),
         crnn.Sequential([crnn.LSTM(4, 3, categorical=True, dtype="float64", seed=0), layers[1]]),
+        crnn.Sequential([crnn.RNN(2, 3, dtype="float64", seed=0), crnn.LastStep(), layers[1]]),
     ]
     return _saved(folder, *chains)
 
