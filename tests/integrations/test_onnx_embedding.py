@@ -159,7 +159,7 @@ def of_features(graph):
 REFUSED = {
     scaled: r"^model: Mul of .*: expected a recurrent layer that reads the embedding, got a change",
     dense: r"^model: MatMul of .*: expected a recurrent layer that reads the embedding, got a cha",
-    of_sums: r"^model: Gather of .*: expected category numbers that are an input of the model, got",
+    of_sums: r"^model: Add of .*: expected one constant of floats, got all steps of x and constant",
     other_axis: r"^model: Gather of .*: expected a table of floats \(categories, features\), got c",
     other_size: r"^model: GRU of .*: expected weights for 5 features, got 4",
     whole_numbers: r"^model: Gather of .*: expected a table of floats \(categories, features\), go",
@@ -181,6 +181,11 @@ def test_other_numbers_and_settings():
     with pytest.raises(crnn.ModelFileError, match="categorical: expected True with a model that"):
         crnn.onnx.load(model, categorical=False)
     assert crnn.onnx.load(model, categorical=True).categorical
+    graph = Graph()
+    pairs = graph.add("Reshape", graph.add("Gather", graph.random(N, 2), "x"), np.array([0, 0, 4]))
+    model = model_of(graph, graph.recurrent("GRU", pairs, 4)[0], shape=("batch", "time", 2))
+    with pytest.raises(crnn.ModelFileError, match=r"Gather of .*: expected category numbers that"):
+        crnn.onnx.load(model)
     graph = Graph()
     numbers = graph.add("Cast", "x", to=TensorProto.INT64)
     model = model_of(graph, layer(graph, "GRU", numbers), TensorProto.FLOAT)
