@@ -237,4 +237,4 @@ def _part(description: dict[str, Any], numbers: Array | None, implementation: st
         return from_description(description, numbers, implementation=implementation)
     I, O = description["input_size"], description["output_size"]
     weight, bias = numbers[: O * I].reshape(O, I), numbers[O * I :]
-    return Dense(weight, bias, description["activation"])
+    return Dense(weight, bias, description.get("activation"))

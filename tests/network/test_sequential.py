@@ -434,6 +434,16 @@ def test_descriptions_that_are_wrong(saved, tmp_path, change, message):
     assert repr(crnn.load(path)) == repr(net)
 
 
+def test_a_description_without_an_activation(saved, tmp_path):
+    """As everywhere, what a description lacks is null."""
+    net, data = saved
+    parts = net.describe()["parts"]
+    del parts[0]["activation"]
+    path = tmp_path / "linear.npz"
+    path.write_bytes(rewritten(data, parts=parts))
+    assert crnn.load(path)[0].activation is None
+
+
 def test_arrays_that_are_wrong(saved, tmp_path):
     _, data = saved
     path = tmp_path / "bad.npz"
