@@ -381,7 +381,7 @@ class _Walk:
             )
         return place
 
-    def _above(self, node: NodeProto, place: Place, part: Affine | Embedding) -> Source:
+    def _above(self, node: NodeProto, place: Place, part: Affine) -> Source:
         """Return the source of what a part makes of each row of another."""
         if isinstance(place.source.part, Embedding):
             raise ModelFileError(
@@ -446,7 +446,8 @@ class _Walk:
                 f"got {self.described(table)}"
             )
         self.model.calculator.take(node, 8 * place.row.size * table.shape[1])
-        return [Tracked(self._above(node, place, Embedding(table)).ids(place.row))]
+        rows = self.sources.above(source, Embedding(table), label(node))
+        return [Tracked(rows.ids(place.row))]
 
     def _check_ends(self, node: NodeProto, arrays: list[Any]) -> None:
         """Raise where a Slice keeps all steps only of short sequences."""
