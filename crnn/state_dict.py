@@ -11,7 +11,7 @@ from crnn import _backend, checks
 from crnn._inputs import arrays
 from crnn._network.architecture import Architecture
 from crnn._typing import Array
-from crnn.conversion import as_numbers
+from crnn.conversion import as_array
 from crnn.kernels import contracts
 from crnn.networks import FAMILIES, GRU, LSTM, RNN, from_architecture
 
@@ -132,6 +132,9 @@ def from_state_dict(
     if cell is not None:
         checks.choice("cell", cell, tuple(FAMILIES))
     checks.choice("nonlinearity", nonlinearity, ("tanh", "relu"))
+    for name, text in (("prefix", prefix), ("output", output)):
+        if text is not None and not isinstance(text, str):
+            raise TypeError(f"{name}: expected a name, got {text!r}")
     if prefix and not prefix.endswith("."):
         prefix = f"{prefix}."
     found = _recurrent(mapping, prefix)
@@ -142,7 +145,7 @@ def from_state_dict(
         read |= {name: mapping[name] for name in _of_output(layer) if name in mapping}
     if dtype is None:
         is_wide = any(
-            not isinstance(value, (list, tuple)) and as_numbers(name, value).dtype == np.float64
+            not isinstance(value, (list, tuple)) and as_array(name, value).dtype == np.float64
             for name, value in read.items()
         )
         dtype = "float64" if is_wide else "float32"

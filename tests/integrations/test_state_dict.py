@@ -226,3 +226,15 @@ def test_other_kinds():
     ):
         with pytest.raises(TypeError, match=message):
             crnn.from_state_dict(content)
+    for name in ("prefix", "output"):
+        with pytest.raises(TypeError, match=f"^{name}: expected a name, got 3"):
+            crnn.from_state_dict(changed(), **{name: 3})
+
+
+def test_the_smallest_floats():
+    """Files of safetensors often have bfloat16."""
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    content = {name: array.astype(ml_dtypes.bfloat16) for name, array in changed().items()}
+    net = crnn.from_state_dict(content)
+    assert net.dtype == np.float32
+    assert np.array_equal(net.params["W_hy"], content["fc.weight"].astype(np.float32))
