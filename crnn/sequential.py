@@ -423,19 +423,26 @@ class SequentialStream:
             self._take_states(before)
             raise
 
-    def reset(self) -> None:
+    def reset(self, which: npt.ArrayLike | None = None) -> None:
         """Return to the states that sequences start from: zero, or the trained h0.
+
+        Parameters
+        ----------
+        which : array of bool (batch,), optional
+            The sequences that return; the others go on. Default: all.
 
         Raises
         ------
+        ValueError, TypeError
+            A shape or dtype does not fit; the states are as before.
         RuntimeError
             Another thread is using this stream.
         """
-        self._alone.call(self._reset)
+        self._alone.call(self._reset, which)
 
-    def _reset(self) -> None:
+    def _reset(self, which: npt.ArrayLike | None) -> None:
         for part in self._networks():
-            part.reset()
+            part.reset(which)
 
     def copy(self) -> "SequentialStream":
         """Return a stream that goes on from the same states, independent of this one.

@@ -13,7 +13,7 @@ from crnn._network import memory
 from crnn._network.blocks import block_steps
 from crnn._network.lengths import clear_padding
 from crnn._network.network import Network
-from crnn._typing import Array, IntArray, StateLike, StateT
+from crnn._typing import Array, BoolArray, IntArray, StateLike, StateT
 from crnn.conversion import as_numbers
 from crnn.kernels.one_thread import OneThread
 from crnn.kernels.streams import (
@@ -233,15 +233,34 @@ class Stream(ABC, Generic[StateT]):
     def _replace(self, network: Network, layers: list[tuple[Array, int]]) -> None:
         self._network, self._layers = network, layers
 
-    def reset(self) -> None:
+    def reset(self, which: npt.ArrayLike | None = None) -> None:
         """Return to the states that sequences start from: zero, or the trained h0.
+
+        Parameters
+        ----------
+        which : array of bool (batch,), optional
+            The sequences that return; the others go on. Default: all.
 
         Raises
         ------
+        ValueError, TypeError
+            A shape or dtype does not fit; the states are as before.
         RuntimeError
             Another thread is using this stream.
         """
-        self._set_states(self._network.first_states(None, self.batch_size or 1))
+        first_states = self._network.first_states(None, self.batch_size or 1)
+        if which is None:
+            self._set_states(first_states)
+            return
+        marks = self._convert("which", which, "sequences")
+        self._alone.call(self._replace_states, first_states, marks)
+
+    def _replace_states(self, states: Array, which: BoolArray) -> None:
+        """Take the states of these sequences from (layers, B, S)."""
+        self._states = [
+            np.where(which[:, None], new, old)
+            for new, old in zip(states, self._states, strict=True)
+        ]
 
     def _copied_states(self) -> Array:
         states: Array = self._alone.call(lambda: np.stack(self._states))
@@ -314,8 +333,8 @@ def converter(network: Network, batch_size: int | None) -> Callable[..., Any]:
 
     It takes the argument's name, its value and the names of its axes without the batch axis, such
     as "time inputs", and perhaps the lengths of sequences. Category numbers come back as one-hot
-    vectors, states ("hidden") as (layers, B, S). With lengths it returns these, too: the pair of an
-    array that is finite past sequences' ends, and an intp array.
+    vectors, states ("hidden") as (layers, B, S), bools ("sequences") as (B,). With lengths it
+    returns these, too: the pair of an array that is finite past sequences' ends, and an intp array.
     """
     architecture, kernels = network.architecture, network.kernels
     like = np.empty(0, network.flat.dtype)
@@ -345,6 +364,12 @@ def converter(network: Network, batch_size: int | None) -> Callable[..., Any]:
     def convert(name: str, value: Any, axes: str, lengths: npt.ArrayLike | None = None) -> Any:
         if lengths is not None:
             return convert_with_lengths(name, value, axes, lengths)
+        if axes == "sequences":
+            if batch_size is None:
+                raise ValueError(
+                    f"{name}: expected None with one sequence, a stream without batch_size"
+                )
+            return arrays.bools(name, value, {"batch": batch_size})
         if axes == "hidden":
             single = batch_size is None
             return sequences.states_of(

@@ -33,7 +33,7 @@ extern "C" {
 #endif
 
 /* Later versions add members to the end of the table and change none. */
-#define CRNN_API_VERSION 2
+#define CRNN_API_VERSION 3
 #define CRNN_API_MODULE "crnn.kernels.native"
 #define CRNN_API_NAME CRNN_API_MODULE ".c_api"
 
@@ -118,6 +118,12 @@ typedef struct {
 
     /* Give a stream of the same network the trainer's parameters; its state stays. */
     int (*update_stream)(crnn_trainer *trainer, crnn_stream *stream);
+
+    /* From version 3 on */
+
+    /* Return sequences to the states that they start from: those whose byte of `which`, (batch,),
+       is not 0. NULL: all. */
+    int (*reset_sequences)(crnn_stream *stream, const char *which);
 } crnn_api;
 
 #ifdef Py_PYTHON_H

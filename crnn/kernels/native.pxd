@@ -16,6 +16,7 @@ cdef class Stream:
     cdef int step_categories_double(self, const Py_ssize_t* x, double* y) noexcept nogil
     cdef int run_float(self, Py_ssize_t steps, const float* x, float* y) noexcept nogil
     cdef int run_double(self, Py_ssize_t steps, const double* x, double* y) noexcept nogil
+    cdef int reset_sequences(self, const char* which) noexcept nogil
 
 
 cdef class Trainer:

@@ -53,6 +53,22 @@ static PyObject *categories(PyObject *self, PyObject *args) {
     return stream ? PyLong_FromLong(error) : NULL;
 }
 
+/* reset(stream, which): which is a buffer of bytes, or None for all sequences. */
+static PyObject *reset(PyObject *self, PyObject *args) {
+    PyObject *object;
+    Py_buffer which;
+    crnn_stream *stream;
+    int error = CRNN_OK;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "Oz*", &object, &which))
+        return NULL;
+    stream = crnn->get_stream(object);
+    if (stream)
+        error = crnn->reset_sequences(stream, (const char *)which.buf);
+    PyBuffer_Release(&which);
+    return stream ? PyLong_FromLong(error) : NULL;
+}
+
 static PyObject *layers(PyObject *self, PyObject *object) {
     crnn_stream *stream = crnn->get_stream(object);
     (void)self;
@@ -181,7 +197,8 @@ static PyMethodDef methods[] = {
     {"layers", layers, METH_O, NULL},         {"train", train, METH_VARARGS, NULL},
     {"other", other, METH_VARARGS, NULL},     {"predict", predict, METH_VARARGS, NULL},
     {"sizes", sizes, METH_O, NULL},           {"update", update, METH_VARARGS, NULL},
-    {"rate", rate, METH_VARARGS, NULL},       {NULL, NULL, 0, NULL}};
+    {"rate", rate, METH_VARARGS, NULL},       {"reset", reset, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL}};
 
 static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT, "learner", NULL, -1, methods, NULL, NULL, NULL, NULL};

@@ -17,7 +17,7 @@ WARNINGS = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
 
 def test_include_folder():
     header = Path(crnn.get_include()) / "crnn.h"
-    assert "CRNN_API_VERSION 2" in header.read_text()
+    assert "CRNN_API_VERSION 3" in header.read_text()
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_import_from_c(steppers, run_python):
     process = run_python(
         code + "import stepper; print(stepper.version)", CRNN_IMPLEMENTATION="python"
     )
-    assert process.stdout == "2\n", process.stderr
+    assert process.stdout == "3\n", process.stderr
     code += """
 sys.modules["crnn.kernels.native"] = None
 import warnings
@@ -65,7 +65,7 @@ def test_later_header(steppers, run_python):
     folder = Path(steppers[0].__file__).parent / "newer"
     process = run_python(f"import sys; sys.path.insert(0, {str(folder)!r})\nimport stepper")
     last = process.stderr.splitlines()[-1]
-    assert last == "ImportError: crnn.h: expected version 3 or later, got version 2"
+    assert last == "ImportError: crnn.h: expected version 4 or later, got version 3"
 
 
 def test_capsule(native):
@@ -73,7 +73,7 @@ def test_capsule(native):
     get = ctypes.pythonapi.PyCapsule_GetPointer
     get.restype, get.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
     table = get(native.c_api, b"crnn.kernels.native.c_api")
-    assert ctypes.cast(table, ctypes.POINTER(ctypes.c_int))[0] == 2
+    assert ctypes.cast(table, ctypes.POINTER(ctypes.c_int))[0] == 3
     functions = (Path(crnn.get_include()) / "crnn.h").read_text().count("(*")
     addresses = ctypes.cast(table, ctypes.POINTER(ctypes.c_void_p))[1 : 1 + functions]
     assert len(set(addresses)) == functions

@@ -75,6 +75,36 @@ def test_blocks_of_no_steps(learner):
 
 
 @families
+@pytest.mark.parametrize("settings", ARCHITECTURES)
+def test_resets_of_some_sequences(learner, family, settings):
+    """Also from Python, with the kernels of either implementation."""
+    net = build(family, **settings)
+    x, which = numbers("float32", 4, 6, 3), np.array([True, False, True, False])
+    y = np.full((4, 3, net.architecture.outputs), np.nan, "float32")
+    streams = [net.stream(4), net.stream(4), network_in_numpy(net).stream(4)]
+    for stream in streams:
+        stream.run(x[:, :3])
+    first, rest = (np.ascontiguousarray(x[:, part]) for part in (slice(3), slice(3, 6)))
+    assert learner.reset(streams[0], which.tobytes()) == OK
+    streams[1].reset(which)
+    streams[2].reset(which)
+    assert learner.block(streams[0], rest, y, 3) == OK
+    assert np.array_equal(y, streams[1].run(rest))
+    assert np.array_equal(y[which], net.predict(rest[which]))
+    assert np.array_equal(y[~which], net.predict(x[~which])[:, 3:])
+    np.testing.assert_allclose(streams[2].run(rest), y, rtol=1e-4, atol=1e-5)
+    assert learner.reset(streams[0], None) == OK
+    assert learner.block(streams[0], first, y, 3) == OK
+    assert np.array_equal(y, net.predict(first))
+
+
+def network_in_numpy(net):
+    twin = crnn.from_architecture(net.architecture, dtype=net.dtype, implementation="python")
+    twin.flat_params[...] = net.flat_params
+    return twin
+
+
+@families
 @dtypes
 def test_categories(learner, family, dtype):
     net = build(family, dtype, categorical=True, num_layers=2)

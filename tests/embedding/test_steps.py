@@ -101,7 +101,7 @@ def test_no_stream(steppers, trained):
             steppers[0].codes(thing, False, np.ones(20))
     with pytest.raises(TypeError):
         steppers[1].run_float(python, np.ones((1, 3), "f"), np.ones((1, 2), "f"))
-    assert steppers[0].version == 2
+    assert steppers[0].version == 3
 
 
 def test_a_stream_without_init_is_of_neither_dtype(steppers, native):

@@ -92,6 +92,18 @@ def rows():
                 kind,
                 "out: expected a writable C-contiguous float32 array of shape (2,), got...",
             )
+        for name, batch, which, kind, sentence in (
+            ("one sequence", None, [True], ValueError,
+             "expected None with one sequence, a stream without batch_size"),
+            ("shape", 2, [True], ValueError, "expected shape (batch=2,), got (1,)"),
+            ("numbers", 2, [0, 1], TypeError, "expected bools, got int64"),
+        ):  # fmt: skip
+            yield refusal(
+                f"stream of {network}: which: {name}",
+                lambda s, b=batch, w=which, settings=settings: s.stream(b, **settings).reset(w),
+                kind,
+                f"which: {sentence}",
+            )
         block = np.ones((2, 4, 3), np.float32)
         last = block.copy()
         last[1, 3, 2] = np.inf

@@ -54,7 +54,7 @@ def build_steppers(folder):
         shutil.copy(SOURCES / name, folder)
     shutil.copy(SOURCES / "stepper.c", newer)
     header = (Path(crnn.get_include()) / "crnn.h").read_text()
-    later = header.replace("#define CRNN_API_VERSION 2\n", "#define CRNN_API_VERSION 3\n")
+    later = header.replace("#define CRNN_API_VERSION 3\n", "#define CRNN_API_VERSION 4\n")
     assert later != header
     (newer / "crnn.h").write_text(later)
     process = subprocess.run(

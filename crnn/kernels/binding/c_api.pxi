@@ -42,6 +42,7 @@ cdef extern from "crnn.h":
         int (*predict_double)(crnn_trainer*, const double*, double*) noexcept nogil
         int (*set_learning_rate)(crnn_trainer*, double) noexcept nogil
         int (*update_stream)(crnn_trainer*, crnn_stream*) noexcept nogil
+        int (*reset_sequences)(crnn_stream*, const char*) noexcept nogil
 
 
 cdef crnn_stream* get_stream(void* candidate) except NULL with gil:
@@ -110,6 +111,10 @@ cdef int run_float(crnn_stream* stream, ptrdiff_t steps, const float* x, float* 
 cdef int run_double(crnn_stream* stream, ptrdiff_t steps, const double* x,
                     double* y) noexcept nogil:
     return run_steps_alone(<StreamData*> stream, np.NPY_DOUBLE, steps, x, y)
+
+
+cdef int reset_sequences(crnn_stream* stream, const char* which) noexcept nogil:
+    return reset_alone(<StreamData*> stream, which)
 
 
 cdef crnn_trainer* get_trainer(void* candidate) except NULL with gil:
@@ -192,4 +197,5 @@ api.train_classes_float = train_classes_float
 api.train_classes_double = train_classes_double
 api.predict_float, api.predict_double = predict_float, predict_double
 api.set_learning_rate, api.update_stream = set_learning_rate, update_stream
+api.reset_sequences = reset_sequences
 c_api = PyCapsule_New(&api, CRNN_API_NAME, NULL)

@@ -418,17 +418,31 @@ cdef class Stream:
         self.parameters, self.memory, data.shares_parameters = packed, memory, False
         release(data)
 
-    def reset(self):
+    def reset(self, which=None):
         """Return to the states that sequences start from: zero, or the trained h0.
+
+        Parameters
+        ----------
+        which : array of bool (batch,), optional
+            The sequences that return; the others go on. Default: all.
 
         Raises
         ------
+        ValueError, TypeError
+            A shape or dtype does not fit; the states are as before.
         RuntimeError
             Another thread is using this stream.
         """
         cdef StreamData* data = data_of(self)
+        cdef const char* marks = NULL
+        if which is not None:
+            if self.convert is not None:
+                which = self.convert("which", which, "sequences")
+            marks = <const char*> vector(which, np.NPY_BOOL, sizes_of(data).B, READ)
+            if marks == NULL:
+                raise TypeError("which: expected a contiguous array of bools, one a sequence")
         acquire(data)
-        move_states(data, NULL, NULL)
+        move_states(data, NULL, NULL, marks)
         release(data)
 
     def copy(self):
@@ -508,3 +522,6 @@ cdef class Stream:
 
     cdef int run_double(self, Py_ssize_t steps, const double* x, double* y) noexcept nogil:
         return run_steps_alone(<StreamData*> self.data, np.NPY_DOUBLE, steps, x, y)
+
+    cdef int reset_sequences(self, const char* which) noexcept nogil:
+        return reset_alone(<StreamData*> self.data, which)

@@ -114,8 +114,11 @@ cdef int run_steps_alone(StreamData* data, int dtype, Py_ssize_t steps, const vo
     return leave(&data.busy, CRNN_OK)
 
 
-cdef void move_states(StreamData* data, const void* source, void* target) noexcept nogil:
+cdef void move_states(StreamData* data, const void* source, void* target,
+                      const char* which=NULL) noexcept nogil:
     """Copy the states to (layers, B, S) scalars, or from them; from neither, make them the first.
+
+    `which`: a byte for each sequence, 0 for those that stay; NULL: none does.
     """
     cdef Call* c
     cdef Py_ssize_t layer, b, k, B, states, size = itemsize(data.dtype), row, place
@@ -124,6 +127,8 @@ cdef void move_states(StreamData* data, const void* source, void* target) noexce
         c = &data.layers[layer]
         B, states, row = c.sizes.B, c.sizes.cell.state_blocks, c.sizes.H * size
         for b in range(B):
+            if which != NULL and which[b] == 0:
+                continue
             for k in range(states):
                 h = <char*> c.h.data + (b * c.h.per_sequence + k * c.to_c) * size
                 place = ((layer * B + b) * states + k) * row
@@ -143,4 +148,15 @@ cdef int move_states_alone(StreamData* data, int dtype, const void* source,
     if error:
         return error
     move_states(data, source, target)
+    return leave(&data.busy, CRNN_OK)
+
+
+cdef int reset_alone(StreamData* data, const char* which) noexcept nogil:
+    """Return these sequences to their first states; NULL: all of them."""
+    if data.dtype == NO_DTYPE:
+        return CRNN_WRONG_DTYPE
+    cdef int error = enter(&data.busy, data.dtype, data.dtype)
+    if error:
+        return error
+    move_states(data, NULL, NULL, which)
     return leave(&data.busy, CRNN_OK)
