@@ -17,6 +17,7 @@ from crnn import ModelFileError
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # Types of messages in the header of an object
 DATASPACE, DATATYPE, EXTERNAL, LAYOUT, FILTERS = 0x01, 0x03, 0x07, 0x08, 0x0B
+LINK_INFO, LINK = 0x02, 0x06
 ATTRIBUTE, CONTINUATION, SYMBOL_TABLE = 0x0C, 0x10, 0x11
 # In an entry of a symbol table
 SOFT_LINK = 2
@@ -160,6 +161,11 @@ class Node:
         message = self._message(SYMBOL_TABLE)
         members: dict[str, int | None] = {}
         if message is None:
+            if any(other.kind in (LINK_INFO, LINK) for other in self._messages):
+                raise ModelFileError(
+                    "expected HDF5 groups in the form that h5py gives them for ASCII names, "
+                    "got another"
+                )
             return members
         tree, heap = self._number(message.start, 8), self._number(message.start + 8, 8)
         if self._part(heap, 4) != b"HEAP":

@@ -153,6 +153,11 @@ def _recurrent(layer: ModelLayer) -> RecurrentLayer:
     for number, one in enumerate(directions):
         config = _check_layer(one, RECURRENT, {**shared, "go_backwards": number == 1})
         shared = {key: config[key] for key in ("activation", "reset_after") if key in config}
+        kinds = [CUDNN.get(inner.kind, inner.kind) for inner in (directions[0], one)]
+        if kinds[0] != kinds[1]:
+            raise ValueError(
+                f"{layer.label}: expected layers of one kind, got {kinds[0]} and {kinds[1]}"
+            )
         weights = _weights(one)
         arrays += from_cudnn(one.label, weights, CUDNN[one.kind]) if one.kind in CUDNN else weights
         kind, return_sequences = one.kind, bool(config["return_sequences"])

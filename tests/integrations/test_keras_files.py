@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile_hdf5 import of_one_text, of_shared_members, of_shared_messages
+from hostile_hdf5 import File, of_one_text, of_shared_members, of_shared_messages
 from keras_layers import LSTM
 from memory import peak_of
 
@@ -275,6 +275,14 @@ def test_parts_that_lie_in_each_other(tmp_path, make):
 
     refused()
     assert peak_of(refused) < 10 * len(content) + (8 << 20)
+
+
+def test_groups_of_other_names(tmp_path):
+    """Names that are not ASCII make HDF5 write a group in another form."""
+    path, file = tmp_path / "model.h5", File()
+    path.write_bytes(file.whole({"a": 0}, file.header((0x02, bytes(16)))))
+    with pytest.raises(crnn.ModelFileError, match="form that h5py gives them for ASCII names"):
+        crnn.keras.load(path)
 
 
 def test_every_byte_of_the_structure(h5_file):

@@ -192,6 +192,11 @@ MODELS = [
         f"{NO_KERAS}SimpleRNN, GRU, LSTM, CuDNNGRU, CuDNNLSTM, got RNN of keras_layers", TypeError,
     ),
     model(
+        "directions of two kinds",
+        bidirectional(lstm(), stand_in("GRU", go_backwards=True, reset_after=True)),
+        "Bidirectional 'my_bidirectional': expected layers of one kind, got LSTM and GRU",
+    ),
+    model(
         "gelu", [lstm(), dense(activation="gelu")],
         "Dense 'my_dense': expected activation='linear' or 'relu' or 'tanh' or 'sigmoid' or "
         "'softmax', got 'gelu'",

@@ -47,13 +47,14 @@ class File:
         sizes = struct.pack("<BxHHH", 1, len(named), len(kind), len(space))
         return 0x0C, sizes + named + kind + space + struct.pack("<IQI", len(text), heap, 1) * count
 
-    def whole(self, layers):
-        """The content, with a group for each layer by name."""
+    def whole(self, layers, weights=None):
+        """The content, with a group for each layer by name, in the group of weights."""
         configs = [{"name": name, "return_sequences": True} for name in layers]
         described = [{"class_name": "LSTM", "config": config} for config in configs]
         config = {"class_name": "Sequential", "config": {"layers": described}}
         config = self.texts("model_config", json.dumps(config).encode())
-        root = self.group({"model_weights": self.group(layers)}, config)
+        weights = self.group(layers) if weights is None else weights
+        root = self.group({"model_weights": weights}, config)
         self.content[64:72] = struct.pack("<Q", root)
         return bytes(self.content)
 
