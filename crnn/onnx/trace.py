@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from crnn import ModelFileError
 from crnn._embeddings import FREE_BYTES, FREE_FACTOR, of_categories
@@ -466,12 +466,23 @@ class _Walk:
     def _cast(self, node: NodeProto, inputs: list[Any]) -> list[Value]:
         value = inputs[0]
         source = self._place(node, value).source if isinstance(value, Tracked) else None
-        is_given = source is not None and (
-            source.steps is None or (source.is_whole and attribute(node, "to") in WIDE)
-        )
-        if node.op_type == "Cast" and attribute(node, "to") not in FLOATS and not is_given:
+        to = attribute(node, "to")
+        if node.op_type == "CastLike":
+            to = self._type_of(node, inputs[1])
+            if isinstance(value, np.ndarray):
+                return [value if to in FLOATS else value.astype(np.int64)]
+        is_given = source is not None and (source.steps is None or source.is_whole)
+        if to not in FLOATS and not (is_given and to in WIDE):
             raise ModelFileError(f"{label(node)}: expected a cast to floats")
         return [value]
+
+    def _type_of(self, node: NodeProto, like: Value) -> int:
+        """Return the type of a tensor's numbers; what depends on the input is floats."""
+        if isinstance(like, np.ndarray):
+            return int(helper.np_dtype_to_tensor_dtype(like.dtype))
+        source = self._place(node, like).source
+        is_whole = source.is_whole or source.steps is None
+        return int(TensorProto.INT64 if is_whole else TensorProto.FLOAT)
 
     def _kept(self, node: NodeProto, inputs: list[Any]) -> list[Value]:
         """Return the data of a Dropout, which does nothing outside of training."""

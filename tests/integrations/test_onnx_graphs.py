@@ -317,6 +317,14 @@ def test_inputs_in_another_order():
     assert (crnn.onnx.load(model).flat_params == net.flat_params).all()
 
 
+def test_constants_as_the_input_is():
+    """As PyTorch's new exporter has them."""
+    graph = Graph()
+    x = graph.add("Mul", "x", graph.add("CastLike", np.float32(0.5), "x"))
+    Y, _ = graph.recurrent("RNN", x, I)
+    check(graph.model(graph.add("Squeeze", Y, np.array([1]))), time_major=True)
+
+
 def softmax_of_all_steps():
     """Softmax of version 11 is over its axis, 1, and all behind it."""
     graph = Graph()
@@ -339,9 +347,25 @@ def halves_of_whole_numbers():
     return model
 
 
+def cast_to_whole_numbers_and_back():
+    graph = Graph()
+    x = graph.add("CastLike", graph.add("CastLike", "x", np.array(1)), np.float32(1))
+    return graph.model(graph.recurrent("GRU", x, I, layout=1)[0])
+
+
+def lengths_of_one():
+    graph = Graph()
+    ends = graph.add("Cast", graph.add("Cast", "ends", to=TensorProto.BOOL), to=TensorProto.INT32)
+    Y, _ = graph.recurrent("GRU", "x", I, layout=1, lengths=ends)
+    info = helper.make_tensor_value_info("ends", TensorProto.INT32, ["batch"])
+    return graph.model(Y, inputs=[info])
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
+        (cast_to_whole_numbers_and_back(), "CastLike .*: expected a cast to floats"),
+        (lengths_of_one(), "Cast .*: expected a cast to floats"),
         (softmax_of_all_steps(), "Softmax .*: expected all features of Add .* in one axis"),
         (sliced_at(0, 6), "Slice .*: expected sequences of any length, got a slice at 6"),
         (sliced_at(-6, 2**63 - 1), "Slice .*: expected sequences of any length, got a slice at -6"),
