@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from crnn import GRU, LSTM, RNN, Dense, Sequential
-from crnn._embeddings import of_categories
 from crnn.checks import within
+from crnn.embeddings import of_categories
 from crnn.keras.arrays import common_kind, converted, matrix_shape, weights_by_layer
 from crnn.keras.weights import from_weights
 

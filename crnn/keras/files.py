@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy.typing as npt
 
 from crnn import GRU, LSTM, RNN, ModelFileError, Sequential, archive
-from crnn._embeddings import FREE_BYTES, FREE_FACTOR
+from crnn.embeddings import FREE_BYTES, FREE_FACTOR
 from crnn.keras.arrays import weights_by_layer
 from crnn.keras.chains import EmbeddingLayer, Layer, RecurrentLayer, network_of
 from crnn.keras.hdf5 import Node

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from crnn import ModelFileError
-from crnn._embeddings import FREE_BYTES, FREE_FACTOR, of_categories
+from crnn.embeddings import FREE_BYTES, FREE_FACTOR, of_categories
 from crnn.onnx import folding
 from crnn.onnx.folding import Calculator, modern
 from crnn.onnx.parts import (

@@ -11,7 +11,7 @@ from onnx_graphs import GATES, Graph  # noqa: E402
 from onnx_models import H, I, assert_outputs_close, run_in_onnxruntime  # noqa: E402
 
 import crnn.onnx  # noqa: E402
-from crnn._embeddings import of_categories  # noqa: E402
+from crnn.embeddings import of_categories  # noqa: E402
 
 # Categories, sequences and steps
 N, B, T = 9, 3, 7
