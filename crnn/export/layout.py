@@ -4,6 +4,7 @@ Units are innermost. For each panel of `units` units and each input there are th
 sums side by side, so that a vector of sums takes one load for each input.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -85,7 +86,7 @@ class Layer(NamedTuple):
         return len(self.b) - len(self.W_h)
 
 
-class _Constants:
+class _Constants(ABC):
     """What the layouts of all parts have: the types of the numbers, and their size.
 
     Attributes
@@ -120,9 +121,9 @@ class _Constants:
         """The type of all other numbers in C."""
         return "float" if self.dtype.itemsize == 4 else "double"
 
+    @abstractmethod
     def arrays(self) -> Iterator[tuple[str, str, Array]]:
         """Yield type, name and numbers of each constant array, in the order of the header."""
-        raise NotImplementedError
 
     @property
     def flash(self) -> int:

@@ -137,6 +137,22 @@ def test_lists(network_of):
     assert net.loss(lists, as_list, resets=marks) == pytest.approx(loss, rel=1e-12)
 
 
+@pytest.mark.parametrize("batch", [1, 3])
+def test_resets_in_every_chunk_of_a_prediction(network_of, batch):
+    """Kernels predict some steps at a time, from 24 up."""
+    net = network_of()
+    x = inputs(net, batch, 90)
+    resets = rng.random((batch, 90)) < 0.1
+    resets[:, [23, 24, 25, 48]] = True
+    y = net.predict(x, resets=resets)
+    for b in range(batch):
+        begins = [0, *(t for t in range(1, 90) if resets[b, t]), 90]
+        for first, end in pairwise(begins):
+            np.testing.assert_allclose(
+                y[b, first:end], net.predict(x[b, first:end]), rtol=1e-12, atol=1e-13
+            )
+
+
 @pytest.mark.parametrize("bptt", [None, 2])
 def test_fit_is_that_of_steps_by_hand(network_of, bptt):
     """With one batch and plain SGD each epoch is a step, or one for each chunk."""
