@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from crnn._network.architecture import Architecture
-    from crnn._typing import Array, IntArray
+    from crnn._typing import Array, BoolArray, IntArray
 
 __all__ = ["LayersTape", "backward", "forward", "predict"]
 
@@ -44,6 +44,7 @@ def forward(
     h0: Array,
     lengths: IntArray | None = None,
     rng: np.random.Generator | None = None,
+    resets: BoolArray | None = None,
 ) -> LayersTape:
     """Run sequences through all layers and keep what `backward` reads.
 
@@ -61,6 +62,9 @@ def forward(
         Steps of each sequence; without it all of them.
     rng : numpy Generator, optional
         Draws what the architecture's dropout leaves out; without it nothing is left out.
+    resets : bool array (B, T), optional
+        True: before that step of the sequence the states of all layers become zero, and no gradient
+        flows back past it. Only for architectures of one direction.
 
     Returns
     -------
@@ -69,7 +73,7 @@ def forward(
         end, and ``last()``, the last states (layers * directions, B, S). ``top`` is read again by
         `backward`: copy it before you give it away.
     """
-    return _layers(architecture, params).forward(x, h0, lengths, rng)
+    return _layers(architecture, params).forward(x, h0, lengths, rng, resets=resets)
 
 
 def backward(
@@ -110,7 +114,11 @@ def backward(
 
 
 def predict(
-    architecture: Architecture, params: Mapping[str, Array], x: Array, h0: Array
+    architecture: Architecture,
+    params: Mapping[str, Array],
+    x: Array,
+    h0: Array,
+    resets: BoolArray | None = None,
 ) -> tuple[Array, Array]:
     """Run sequences of one length through layers of one direction, and keep nothing.
 
@@ -123,6 +131,8 @@ def predict(
     params : mapping of array
     x : array (B, T, I)
     h0 : array (layers, B, S)
+    resets : bool array (B, T), optional
+        C-contiguous.
 
     Returns
     -------
@@ -139,7 +149,7 @@ def predict(
         states = memory.empty((*x.shape[:2], architecture.hidden_size), x.dtype)
         predict_layer(
             _backend.kernels, workspaces, architecture, features, h0[layer], theta, 0, states,
-            h_n[layer],
+            h_n[layer], resets=resets,
         )  # fmt: skip
         features = states
     return features, h_n

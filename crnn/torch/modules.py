@@ -38,8 +38,9 @@ class _RecurrentModule(torch.nn.RNNBase):  # type: ignore[misc, unused-ignore]  
         self,
         input: torch.Tensor | PackedSequence,  # noqa: A002
         hx: States | None = None,
+        resets: torch.Tensor | PackedSequence | None = None,
     ) -> tuple[torch.Tensor | PackedSequence, States]:
-        """Run sequences, as PyTorch's module does.
+        """Run sequences, as PyTorch's module does; `resets` is crnn's addition.
 
         Parameters
         ----------
@@ -48,6 +49,10 @@ class _RecurrentModule(torch.nn.RNNBase):  # type: ignore[misc, unused-ignore]  
             alone (time, features).
         hx : tensor (layers * directions, batch, hidden), or for an LSTM a pair; optional
             The first states.
+        resets : tensor of bool, or PackedSequence of it; optional
+            Shaped as `input` without the features, packed as it is if it is packed. True: before
+            that step of the sequence the states of all layers become zero, and no gradient flows
+            back past it. At a sequence's first step, `hx` has no effect on it then.
 
         Returns
         -------
@@ -58,7 +63,8 @@ class _RecurrentModule(torch.nn.RNNBase):  # type: ignore[misc, unused-ignore]  
         ------
         ValueError, RuntimeError, TypeError
             A tensor is not on a CPU, or its dtype is not float32 or float64 or not that of the
-            weights; or a shape does not fit, or there is no step.
+            weights; or a shape does not fit, or there is no step; or there are resets in a
+            bidirectional module.
         """
         weights = [tensor for of_state in self.all_weights for tensor in of_state]
         x, lengths = self._batch_of(input)
@@ -70,12 +76,13 @@ class _RecurrentModule(torch.nn.RNNBase):  # type: ignore[misc, unused-ignore]  
                 f"input: expected at least one step, got shape {tuple(_data(input).shape)}"
             )
         states = self._first_states(hx, x, input)
+        restarts = None if resets is None else self._resets_of(resets, input, x.device)
         seed = None
         if self.training and self.dropout and self.num_layers > 1:
             # `torch.manual_seed` decides what is dropped.
             seed = torch.randint(1 << 62, (), device="cpu")
         top, *last = layers(
-            x, states, weights, lengths, seed, CELLS[self.mode], self.num_layers,
+            x, states, weights, lengths, restarts, seed, CELLS[self.mode], self.num_layers,
             self.bidirectional, self.dropout,
         )  # fmt: skip
         return self._outputs(top, lengths, input), _last_states(last, input)
@@ -131,6 +138,44 @@ class _RecurrentModule(torch.nn.RNNBase):  # type: ignore[misc, unused-ignore]  
             parts.append(rows)
         return parts
 
+    def _resets_of(
+        self,
+        resets: torch.Tensor | PackedSequence,
+        given: torch.Tensor | PackedSequence,
+        device: torch.device,
+    ) -> torch.Tensor:
+        """Return resets (batch, time), in the order of the rows of x."""
+        if self.bidirectional:
+            raise ValueError(
+                "resets: expected None with bidirectional=True, which reads sequences from both "
+                f"ends, got a {type(resets).__name__}"
+            )
+        kind = PackedSequence if isinstance(given, PackedSequence) else torch.Tensor
+        if not isinstance(resets, kind):
+            raise TypeError(
+                f"resets: expected a {kind.__name__} as input is, got {type(resets).__name__}"
+            )
+        values, data = _data(resets), _data(given)
+        expected = data.shape[:-1]
+        # Size by size: a comparison of tuples becomes operators of a compiled graph.
+        fits = values.dim() == len(expected) and all(
+            size == wanted for size, wanted in zip(values.shape, expected, strict=True)
+        )
+        if not fits or values.dtype != torch.bool:
+            raise ValueError(
+                f"resets: expected torch.bool of shape {tuple(expected)}, "
+                f"got {values.dtype} of shape {tuple(values.shape)}"
+            )
+        _check_device("resets", values, device)
+        if isinstance(resets, PackedSequence):
+            if not _are_packed_alike(resets, given):
+                raise ValueError("resets: expected them packed as input is, got other lengths")
+            rows = PackedSequence(values, given.batch_sizes)
+            return pad_packed_sequence(rows, batch_first=True)[0]
+        if values.dim() == 1:
+            return values.unsqueeze(0)
+        return values if self.batch_first else values.transpose(0, 1)
+
     def _outputs(
         self,
         top: torch.Tensor,
@@ -157,6 +202,15 @@ def _last_states(last: list[torch.Tensor], given: torch.Tensor | PackedSequence)
     elif given.dim() == 2:
         last = [part[:, 0] for part in last]
     return last[0] if len(last) == 1 else (last[0], last[1])
+
+
+def _are_packed_alike(one: PackedSequence, other: PackedSequence) -> bool:
+    """Return whether two packed sequences have the same lengths in the same order."""
+    if not torch.equal(one.batch_sizes, other.batch_sizes):
+        return False
+    if one.sorted_indices is None or other.sorted_indices is None:
+        return one.sorted_indices is other.sorted_indices
+    return bool(torch.equal(one.sorted_indices, other.sorted_indices))
 
 
 def _data(given: torch.Tensor | PackedSequence) -> torch.Tensor:

@@ -34,14 +34,16 @@ if TYPE_CHECKING:
 
 # x (B, T, I). hx: none, h, or h and c, (layers * directions, B, H). weights as
 # ``module.all_weights`` lists them, one after the other. lengths (B,) of sequences that are
-# shorter. seed () of the dropout between layers: without it nothing is dropped.
+# shorter. resets (B, T) of bools: the states before such a step are zero. seed () of the dropout
+# between layers: without it nothing is dropped.
 _ARGUMENTS = (
-    "Tensor x, Tensor[] hx, Tensor[] weights, Tensor? lengths, Tensor? seed, "
+    "Tensor x, Tensor[] hx, Tensor[] weights, Tensor? lengths, Tensor? resets, Tensor? seed, "
     "str cell, int num_layers, bool bidirectional, float dropout"
 )
 _ARGUMENTS_OF_BACKWARD = (
-    "Tensor?[] gradients, Tensor x, int num_hx, Tensor[] weights, Tensor? lengths, Tensor[] tape, "
-    "str cell, int num_layers, bool bidirectional, bool has_dropout, bool wants_dx"
+    "Tensor?[] gradients, Tensor x, int num_hx, Tensor[] weights, Tensor? lengths, "
+    "Tensor? resets, Tensor[] tape, str cell, int num_layers, bool bidirectional, "
+    "bool has_dropout, bool wants_dx"
 )
 _SCHEMAS = (
     # The outputs of the last layer (B, T, features), and the last states like hx
@@ -80,6 +82,7 @@ def _inference(
     hx: Sequence[torch.Tensor],
     weights: Sequence[torch.Tensor],
     lengths: torch.Tensor | None,
+    resets: torch.Tensor | None,
     seed: torch.Tensor | None,
     cell: str,
     num_layers: int,
@@ -88,16 +91,15 @@ def _inference(
 ) -> list[torch.Tensor]:
     rest = (cell, num_layers, bidirectional, dropout)
     if not len(x):
-        return _fake_layers(x, hx, weights, lengths, seed, *rest)
+        return _fake_layers(x, hx, weights, lengths, resets, seed, *rest)
     if bidirectional or lengths is not None or seed is not None:
-        tape = _forward(x, hx, weights, lengths, seed, *rest)
+        tape = _forward(x, hx, weights, lengths, resets, seed, *rest)
         return _results(_top(tape), tape.last(), cell)
     architecture = _architecture(*_sizes(weights), None, num_layers, cell=cell)
     params = params_from(architecture, weights)
     rows = _rows(x)
-    return _results(
-        *functional.predict(architecture, params, rows, _first(architecture, hx, rows)), cell
-    )
+    first = _first(architecture, hx, rows)
+    return _results(*functional.predict(architecture, params, rows, first, _array(resets)), cell)
 
 
 def _training(
@@ -105,6 +107,7 @@ def _training(
     hx: Sequence[torch.Tensor],
     weights: Sequence[torch.Tensor],
     lengths: torch.Tensor | None,
+    resets: torch.Tensor | None,
     seed: torch.Tensor | None,
     cell: str,
     num_layers: int,
@@ -113,8 +116,8 @@ def _training(
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     rest = (cell, num_layers, bidirectional, dropout)
     if not len(x):
-        return _fake_training(x, hx, weights, lengths, seed, *rest)
-    tape = _forward(x, hx, weights, lengths, seed, *rest)
+        return _fake_training(x, hx, weights, lengths, resets, seed, *rest)
+    tape = _forward(x, hx, weights, lengths, resets, seed, *rest)
     masks = [] if seed is None else tape.dropout_masks[:-1]
     # Without dropout and another direction, what a layer reads is a part of h of the one before.
     inputs = [] if seed is None and not bidirectional else tape.inputs[1:]
@@ -128,6 +131,7 @@ def _forward(
     hx: Sequence[torch.Tensor],
     weights: Sequence[torch.Tensor],
     lengths: torch.Tensor | None,
+    resets: torch.Tensor | None,
     seed: torch.Tensor | None,
     cell: str,
     num_layers: int,
@@ -142,8 +146,9 @@ def _forward(
         params_from(architecture, weights),
         rows,
         _first(architecture, hx, rows),
-        None if lengths is None else lengths.numpy(),
+        _array(lengths),
         None if seed is None else np.random.default_rng(int(seed)),
+        _array(resets),
     )
 
 
@@ -162,6 +167,7 @@ def _backward(
     num_hx: int,
     weights: Sequence[torch.Tensor],
     lengths: torch.Tensor | None,
+    resets: torch.Tensor | None,
     tape: Sequence[torch.Tensor],
     cell: str,
     num_layers: int,
@@ -171,12 +177,12 @@ def _backward(
 ) -> list[torch.Tensor]:
     rest = (cell, num_layers, bidirectional, has_dropout, wants_dx)
     if not len(x):
-        shapes = _fake_backward(gradients, x, num_hx, weights, lengths, tape, *rest)
+        shapes = _fake_backward(gradients, x, num_hx, weights, lengths, resets, tape, *rest)
         return [torch.zeros_like(tensor) for tensor in shapes]
     architecture = _architecture(*_sizes(weights), None, num_layers, bidirectional, cell=cell)
     states = architecture.num_states
     arrays = [tensor.numpy() for tensor in tape]
-    kept = functional.LayersTape(None if lengths is None else lengths.numpy(), None)
+    kept = functional.LayersTape(_array(lengths), None, _array(resets))
     kept.h, arrays = arrays[:states], arrays[states:]
     kept.gates = [None] * states
     if architecture.cell_row.gate_blocks:
@@ -220,6 +226,11 @@ def _rows(x: torch.Tensor) -> npt.NDArray[Any]:
     return array if side_by_side else np.ascontiguousarray(array)
 
 
+def _array(tensor: torch.Tensor | None) -> npt.NDArray[Any] | None:
+    """Return lengths or resets as a contiguous array."""
+    return None if tensor is None else np.ascontiguousarray(tensor.numpy())
+
+
 def _first(
     architecture: Architecture, hx: Sequence[torch.Tensor], x: npt.NDArray[Any]
 ) -> npt.NDArray[Any]:
@@ -257,6 +268,7 @@ def _fake_layers(
     hx: Sequence[torch.Tensor],
     weights: Sequence[torch.Tensor],
     lengths: torch.Tensor | None,
+    resets: torch.Tensor | None,
     seed: torch.Tensor | None,
     cell: str,
     num_layers: int,
@@ -275,6 +287,7 @@ def _fake_training(
     hx: Sequence[torch.Tensor],
     weights: Sequence[torch.Tensor],
     lengths: torch.Tensor | None,
+    resets: torch.Tensor | None,
     seed: torch.Tensor | None,
     cell: str,
     num_layers: int,
@@ -293,7 +306,7 @@ def _fake_training(
     if seed is not None or bidirectional:
         shapes += between
     rest = (cell, num_layers, bidirectional, dropout)
-    results = _fake_layers(x, hx, weights, lengths, seed, *rest)
+    results = _fake_layers(x, hx, weights, lengths, resets, seed, *rest)
     return results, [x.new_empty(shape) for shape in shapes]
 
 
@@ -303,6 +316,7 @@ def _fake_backward(
     num_hx: int,
     weights: Sequence[torch.Tensor],
     lengths: torch.Tensor | None,
+    resets: torch.Tensor | None,
     tape: Sequence[torch.Tensor],
     cell: str,
     num_layers: int,
@@ -324,6 +338,7 @@ class _WithTape(torch.autograd.Function):  # type: ignore[misc, unused-ignore]
         ctx: Any,
         x: torch.Tensor,
         lengths: torch.Tensor | None,
+        resets: torch.Tensor | None,
         seed: torch.Tensor | None,
         cell: str,
         num_layers: int,
@@ -335,10 +350,10 @@ class _WithTape(torch.autograd.Function):  # type: ignore[misc, unused-ignore]
         """Return the outputs and the last states; the tensors are hx and the weights."""
         hx, weights = tensors[:num_hx], tensors[num_hx:]
         results, tape = layers_training(
-            x, hx, weights, lengths, seed, cell, num_layers, bidirectional, dropout
+            x, hx, weights, lengths, resets, seed, cell, num_layers, bidirectional, dropout
         )
         # PyTorch then refuses `backward` after they were changed in place.
-        ctx.save_for_backward(x, lengths, *weights, *tape)
+        ctx.save_for_backward(x, lengths, resets, *weights, *tape)
         ctx.set_materialize_grads(False)
         ctx.counts = num_hx, len(weights)
         ctx.rest = cell, num_layers, bidirectional, seed is not None
@@ -348,16 +363,18 @@ class _WithTape(torch.autograd.Function):  # type: ignore[misc, unused-ignore]
     def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[Any, ...]:
         """Return the gradients of x, hx and the weights."""
         # Raises if they were changed
-        x, lengths, *saved = ctx.saved_tensors
+        x, lengths, resets, *saved = ctx.saved_tensors
         num_hx, num_weights = ctx.counts
         weights, tape = saved[:num_weights], saved[num_weights:]
         wants_dx = ctx.needs_input_grad[0]
-        results = layers_backward(gradients, x, num_hx, weights, lengths, tape, *ctx.rest, wants_dx)
+        results = layers_backward(
+            gradients, x, num_hx, weights, lengths, resets, tape, *ctx.rest, wants_dx
+        )
         if torch.is_grad_enabled():
             given = [tensor for tensor in gradients if tensor is not None]
             results = _FirstGradients.apply(len(results), *results, *given, x, *weights)
         dx, of_tensors = (results[-1], results[:-1]) if wants_dx else (None, results)
-        return (dx, None, None, None, None, None, None, None, *of_tensors)
+        return (dx, *[None] * 8, *of_tensors)
 
 
 class _FirstGradients(torch.autograd.Function):  # type: ignore[misc, unused-ignore]
@@ -390,6 +407,7 @@ def _autograd(
     hx: Sequence[torch.Tensor],
     weights: Sequence[torch.Tensor],
     lengths: torch.Tensor | None,
+    resets: torch.Tensor | None,
     seed: torch.Tensor | None,
     *rest: Any,
 ) -> list[torch.Tensor]:
@@ -405,8 +423,8 @@ def _autograd(
         # would choose once more, where that of its base class records the function.
         apply = super(torch.autograd.Function, _WithTape).apply
         with enable_single_level_autograd_function():
-            return list(apply(x, lengths, seed, *rest, len(hx), *tensors[1:]))
-    return layers_inference(x, hx, weights, lengths, seed, *rest)  # type: ignore[no-any-return]
+            return list(apply(x, lengths, resets, seed, *rest, len(hx), *tensors[1:]))
+    return layers_inference(x, hx, weights, lengths, resets, seed, *rest)  # type: ignore[no-any-return]
 
 
 def _one_by_one(operator: Any, info: Any, in_dims: Any, *arguments: Any) -> tuple[Any, Any]:

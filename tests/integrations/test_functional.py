@@ -81,6 +81,38 @@ def test_predictions_are_those_of_the_network(make, num_layers, dtype):
     np.testing.assert_array_equal(last, network_problems.packed(h_n).reshape(h0.shape))
 
 
+@pytest.mark.parametrize("dtype", network_problems.DTYPES)
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "lengths"])
+def test_resets_are_those_of_the_network(make, lengths, dtype):
+    net = make(dtype=dtype, num_layers=2)
+    architecture, x, h0 = net.architecture, network_problems.inputs(net), packed_state(net)
+    public = network_problems.unpacked(net, h0)
+    rng = np.random.default_rng(7)
+    resets = rng.random((B, T)) < 0.3
+    resets[0, 0] = resets[1, 1] = True
+    expected = net.forward(x, public, lengths, resets=resets)
+    tape = functional.forward(architecture, net.params, x, h0, lengths, resets=resets)
+    inside = np.arange(T) < (np.full(B, T) if lengths is None else lengths)[:, None]
+    np.testing.assert_array_equal(tape.top[inside], expected.y[inside])
+    last = network_problems.packed(expected.h_n)
+    np.testing.assert_array_equal(tape.last(), last)
+    if lengths is None:
+        y, last = net.predict(x, public, return_state=True, resets=resets)
+        top, h_n = functional.predict(architecture, net.params, x, h0, resets)
+        np.testing.assert_array_equal(top, y)
+        np.testing.assert_array_equal(h_n, network_problems.packed(last))
+    dtop = rng.standard_normal(tape.top.shape).astype(dtype) * inside[..., None]
+    expected = net.backward(expected, dtop)
+    gradients = {name: np.zeros_like(values) for name, values in net.params.items()}
+    dx, dh0 = functional.backward(
+        architecture, net.params, tape, dtop, None, gradients, wants_dx=True
+    )
+    np.testing.assert_array_equal(dx[inside], expected.x[inside])
+    np.testing.assert_array_equal(dh0, network_problems.packed(expected.h0))
+    for name, gradient in gradients.items():
+        np.testing.assert_array_equal(gradient, expected[name], err_msg=name)
+
+
 def test_dropout_is_drawn_from_the_generator(make):
     net = make(num_layers=2, dropout=0.5)
     x, h0 = network_problems.inputs(net), packed_state(net)

@@ -36,14 +36,16 @@ def check(operator, *arguments):
 
 
 @pytest.mark.parametrize(
-    ("kind", "settings", "has_states", "lengths", "seed"),
+    ("kind", "settings", "has_states", "lengths", "has_resets", "seed"),
     [
-        ("RNN", {}, False, None, None),
-        ("GRU", {"num_layers": 2, "bidirectional": True}, True, [5, 3, 2], 7),
-        ("LSTM", {"num_layers": 2, "bias": False}, True, None, 7),
+        ("RNN", {}, False, None, False, None),
+        ("RNN", {"num_layers": 2}, True, None, True, None),
+        ("GRU", {"num_layers": 2, "bidirectional": True}, True, [5, 3, 2], False, 7),
+        ("LSTM", {"num_layers": 2, "bias": False}, True, None, False, 7),
+        ("LSTM", {"num_layers": 2}, True, [5, 3, 2], True, 7),
     ],
 )
-def test_opcheck(kind, settings, has_states, lengths, seed):
+def test_opcheck(kind, settings, has_states, lengths, has_resets, seed):
     module = getattr(torch.nn, kind)(I, H, **settings)
     x = torch.randn(B, T, I)
     hx = first_states(module, B, torch.float32) if has_states else ()
@@ -51,7 +53,8 @@ def test_opcheck(kind, settings, has_states, lengths, seed):
     weights = [parameter.detach() for parameter in module.parameters()]
     lengths, seed = (None if n is None else torch.tensor(n) for n in (lengths, seed))
     layers = (CELLS[kind], module.num_layers, module.bidirectional)
-    rest = (lengths, seed, *layers, 0.5)
+    resets = torch.rand(B, T) < 0.4 if has_resets else None
+    rest = (lengths, resets, seed, *layers, 0.5)
     check(operators.layers_inference, x, hx, weights, *rest)
     if lengths is None:  # past a sequence's end the numbers of a tape are any
         check(operators.layers_training, x, hx, weights, *rest)
@@ -59,8 +62,8 @@ def test_opcheck(kind, settings, has_states, lengths, seed):
     gradients = [torch.randn_like(result) for result in results]
     for wants_dx in (True, False):
         check(
-            operators.layers_backward, gradients, x, len(hx), weights, lengths, tape, *layers,
-            seed is not None, wants_dx,
+            operators.layers_backward, gradients, x, len(hx), weights, lengths, resets, tape,
+            *layers, seed is not None, wants_dx,
         )  # fmt: skip
         gradients[-1] = None
     tensors = [[tensor.clone().requires_grad_() for tensor in list_] for list_ in (hx, weights)]

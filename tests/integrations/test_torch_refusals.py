@@ -6,11 +6,14 @@ torch = pytest.importorskip("torch")
 
 from refusals import refusal  # noqa: E402
 from refused_calls import check_refusal, refusal_tests  # noqa: E402
+from torch.nn.utils.rnn import pack_sequence  # noqa: E402
 
 import crnn  # noqa: E402
 from crnn.torch import LSTM, RNN, from_torch, to_torch  # noqa: E402
 
 X, STATE = torch.zeros(5, 2, 3), torch.zeros(1, 2, 4)
+RESETS = torch.zeros(5, 2, dtype=torch.bool)
+PACKED = pack_sequence([X[:, 0], X[:3, 1]])
 
 
 def forward(*arguments, module=LSTM):
@@ -61,6 +64,46 @@ ROWS = [
     refusal(
         "state of a batch for one sequence", forward(X[:, 0], STATE, module=RNN), RuntimeError,
         "hx: expected torch.float32 of shape (1, 4), got torch.float32 of shape (1, 2, 4)",
+    ),
+    refusal(
+        "resets in another layout", forward(X, None, RESETS.T), ValueError,
+        "resets: expected torch.bool of shape (5, 2), got torch.bool of shape (2, 5)",
+    ),
+    refusal(
+        "resets of a batch for one sequence", forward(X[:, 0], None, RESETS), ValueError,
+        "resets: expected torch.bool of shape (5,), got torch.bool of shape (5, 2)",
+    ),
+    refusal(
+        "resets that are numbers", forward(X, None, RESETS.float()), ValueError,
+        "resets: expected torch.bool of shape (5, 2), got torch.float32 of shape (5, 2)",
+    ),
+    refusal(
+        "resets on another device", forward(X, None, RESETS.to("meta")), ValueError,
+        "resets: expected a tensor on cpu, got one on meta",
+    ),
+    refusal(
+        "resets in an array", forward(X, None, RESETS.numpy()), TypeError,
+        "resets: expected a Tensor as input is, got ndarray",
+    ),
+    refusal(
+        "resets that are not packed", forward(PACKED, None, RESETS), TypeError,
+        "resets: expected a PackedSequence as input is, got Tensor",
+    ),
+    refusal(
+        "resets packed for another order",
+        forward(PACKED, None, pack_sequence([RESETS[:3, 0], RESETS[:, 1]], enforce_sorted=False)),
+        ValueError, "resets: expected them packed as input is, got other lengths",
+    ),
+    refusal(
+        "resets packed for other lengths",
+        forward(PACKED, None, pack_sequence([RESETS[:4, 0], RESETS[:4, 1]])),
+        ValueError, "resets: expected them packed as input is, got other lengths",
+    ),
+    refusal(
+        "resets of both directions",
+        lambda: LSTM(3, 4, bidirectional=True)(X, None, RESETS), ValueError,
+        "resets: expected None with bidirectional=True, which reads sequences from both ends, "
+        "got a Tensor",
     ),
     refusal(
         "projection", lambda: LSTM(3, 4, proj_size=2), ValueError, "proj_size: expected 0, got 2",
