@@ -27,7 +27,8 @@ from crnn.dense import Dense
 from crnn.errors import DivergenceError, ModelFileError
 from crnn.export import export_c
 from crnn.last_step import LastStep
-from crnn.loading import load
+from crnn.learners import Learner
+from crnn.loading import load, load_learner
 from crnn.networks import GRU, LSTM, RNN, from_architecture
 from crnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from crnn.packing import Packed, pack
@@ -49,6 +50,7 @@ __all__ = [
     "Gradients",
     "History",
     "LastStep",
+    "Learner",
     "ModelFileError",
     "Optimizer",
     "Packed",
@@ -65,6 +67,7 @@ __all__ = [
     "get_num_threads",
     "implementation",
     "load",
+    "load_learner",
     "losses",
     "pack",
     "schedules",

@@ -22,6 +22,7 @@ from crnn._training.history import History
 from crnn._training.run import Clipping, Controls, Plan, Run
 from crnn._typing import Array, StateLike, StateT
 from crnn.kernels import cells, contracts
+from crnn.learners import Learner, check_learnable
 from crnn.losses import CustomLoss, Loss, get_loss
 from crnn.metrics import better_values, get_metrics
 from crnn.optimizers import SGD, Optimizer
@@ -537,6 +538,66 @@ class RecurrentNetwork(Generic[StateT]):
                 "function; the trainer's lr may be assigned to between steps"
             )
         return Trainer(self._network, optimizer, checked_loss, clipping, time, batch_size)
+
+    def learner(
+        self,
+        optimizer: Optimizer,
+        *,
+        loss: LossLike = "mse",
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        batch_size: int | None = None,
+    ) -> Learner[StateT]:
+        """Return a learner: it predicts each step as it comes, then learns from it, in place.
+
+        The gradient is that of real-time recurrent learning (Williams and Zipser 1989): exact back
+        to the first step, in the same time and memory at each step. A step of an RNN takes H^2 n
+        multiply-adds a sequence and twice H n numbers of memory, with H the hidden size and n the
+        size of W_xh, W_hh and b_h; that of an LSTM twice as many.
+
+        Parameters
+        ----------
+        optimizer : Optimizer
+            As in `train_step`.
+        loss : str or object
+            Of one step: "mse", "sse", "cross_entropy", "binary_cross_entropy", "huber" or the same
+            of `crnn.losses`.
+        clip_norm, clip_value : float, optional
+            As in `train_step`.
+        batch_size : int, optional
+            How many sequences go side by side, whose losses count together. Without it there is
+            one, and arrays have no batch axis.
+
+        Returns
+        -------
+        Learner
+            With ``step(x, y)``, ``predict(x)``, ``reset()``, ``stream()``, ``state`` and ``save``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            An argument does not fit, or the network has several layers or directions, trained first
+            states, or more than 64 hidden units.
+
+        Examples
+        --------
+        >>> import crnn, numpy as np
+        >>> net = crnn.RNN(input_size=1, hidden_size=8, output_size=1, seed=0)
+        >>> learner = net.learner(crnn.Adam(0.003), clip_norm=1.0)
+        >>> wave, losses = np.sin(0.3 * np.arange(1000)), []
+        >>> for now, after in zip(wave[:-1], wave[1:]):
+        ...     forecast = learner.step([now], [after])
+        ...     losses.append(learner.last_loss)
+        >>> bool(np.mean(losses[-50:]) < 0.1 * np.mean(losses[:50]))
+        True
+        """
+        checked_loss = get_loss(loss)
+        clipping = Clipping.checked(clip_norm, clip_value)
+        self._check_optimizer(optimizer)
+        if batch_size is not None:
+            batch_size = checks.integer("batch_size", batch_size, at_least=1)
+        check_learnable(self.architecture, self.dtype, optimizer, checked_loss)
+        return Learner(self, self._network, optimizer, checked_loss, clipping, batch_size)
 
     def forecast(self, x: npt.ArrayLike, steps: int) -> Array:
         """Read sequences, then go on alone: each output is the next input.

@@ -1,5 +1,6 @@
 """Optimizers: one step is one kernel call on the flat vectors of parameters and gradients."""
 
+import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -26,6 +27,32 @@ class _State(NamedTuple):
     """The number of the step whose learning rate is the first of `lrs`."""
     lrs: Sequence[float | None] = (None,)
     """The learning rates of this step and of those after it; None before the first step."""
+
+
+class _Rates(Sequence[float | None]):
+    """The rate of the step before, and that of all steps after it."""
+
+    def __init__(self, last: float | None, present: float) -> None:
+        self._last, self._present = last, present
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._present if index else self._last
+
+
+class Attachment(NamedTuple):
+    """What a learner takes an optimizer's steps with."""
+
+    lr: float
+    """The learning rate of the next step."""
+    memory: dict[str, Array | None]
+    """The vectors that a step changes."""
+    counted: IntArray
+    """How many steps have been taken, (1,); each adds one."""
+    state: _State
+    """The optimizer's state while nothing else has taken a step."""
 
 
 class Optimizer:
@@ -225,13 +252,55 @@ class Optimizer:
                     raise
                 error = raised
                 break
-        steps, rates = np.array([before], np.intp), np.array(lrs)
+        steps, rates = self._state.counted, np.array(lrs)
+        if self._state.theta is not theta or not isinstance(steps, np.ndarray):
+            steps = np.array([before], np.intp)
         # As in `step`
         self._state = _State(theta, memory, steps, before, [self.last_lr, *lrs])
         train(self._kernel, memory, self._numbers, steps, rates)
         if error is not None and self.steps - before == len(lrs):
             raise error
         return self.steps - before
+
+    def attach(self, theta: Array) -> Attachment:
+        """Let a learner take the steps that follow: it changes vectors and count in place.
+
+        From the first step taken the optimizer belongs to these parameters.
+
+        Parameters
+        ----------
+        theta : array (n,)
+            The parameters that the learner changes.
+
+        Returns
+        -------
+        Attachment
+            With the same vectors and the same count as that before, if nobody else has had the
+            optimizer since.
+
+        Raises
+        ------
+        ValueError
+            The optimizer belongs to another network.
+        """
+        self.check_owner(theta)
+        memory, counted, steps = self._memory_of(theta), self._state.counted, self.steps
+        if self._state.theta is not theta or not isinstance(counted, np.ndarray):
+            counted = np.array([steps], np.intp)
+        lr = self.current_lr
+        self._state = _State(theta, memory, counted, steps, _Rates(self.last_lr, lr))
+        return Attachment(lr, memory, counted, self._state)
+
+    def is_attached(self, attachment: Attachment) -> bool:
+        """Whether neither the learning rate nor the state has been changed by others since.
+
+        Parameters
+        ----------
+        attachment : Attachment
+            What `attach` returned.
+        """
+        # A learning rate that is a function is not the number that it has given.
+        return self._state is attachment.state and self._lr is attachment.lr
 
     def kernel_arguments(
         self, theta: Array, vectors: dict[str, Array]
@@ -445,3 +514,9 @@ class AdamW(Adam):
         weight_decay: float = 0.01,
     ) -> None:
         super().__init__(lr, beta1, beta2, eps, weight_decay)
+
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    optimizer.__name__: optimizer for optimizer in (SGD, RMSprop, Adam, AdamW)
+}
+"""By name, as files keep them."""

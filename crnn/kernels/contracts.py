@@ -169,10 +169,14 @@ ARGUMENTS: dict[str, dict[str, str]] = {
 GRADIENT_LOSSES = ("mse", "sse", "cross_entropy")
 """The losses that `rnn_gradient` and `rnn_train` know."""
 
+LOSSES = (*GRADIENT_LOSSES, "binary_cross_entropy", "huber")
+"""The losses that have kernels, which a `Learner` knows."""
+
 STEP_KERNELS = ("sgd_step", "rmsprop_step", "adam_step")
 """The optimizers that `rnn_train` knows, by their kernels."""
 
 TRAINER_BUSY = "trainer: expected one thread at a time, got a call while another thread is in it"
+LEARNER_BUSY = "learner: expected one thread at a time, got a call while another thread is in it"
 VELOCITY_MISSING = "velocity: expected an array because momentum is not 0, got None"
 NO_WEIGHT = "weights: expected a sum above 0, got 0"
 

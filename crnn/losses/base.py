@@ -12,7 +12,7 @@ from crnn._inputs import arrays
 from crnn._inputs.excluded import MASK_ADVICE, cleared
 from crnn._training.evaluation import NOTHING_COUNTS
 from crnn._typing import Array, FloatArray
-from crnn.kernels.contracts import GRADIENT_LOSSES
+from crnn.kernels.contracts import GRADIENT_LOSSES, LOSSES
 
 
 class Loss:
@@ -32,9 +32,14 @@ class Loss:
     """Whether the value of a batch is that mean or sum of its parts' values."""
 
     @property
+    def is_of_kernel(self) -> bool:
+        """Whether the kernel computes the loss from targets and `settings` alone."""
+        return self.kernel in LOSSES
+
+    @property
     def is_fused(self) -> bool:
         """Whether the kernels of whole passes, `rnn_gradient` and `rnn_train`, compute the loss."""
-        return self.kernel in GRADIENT_LOSSES
+        return self.is_of_kernel and self.kernel in GRADIENT_LOSSES
 
     def value(
         self, y_hat: npt.ArrayLike, y: npt.ArrayLike, weights: npt.ArrayLike | None = None
@@ -98,6 +103,7 @@ class Loss:
         shape: tuple[int, ...],
         like: Array,
         kernels: ModuleType,
+        nan_advice: str = MASK_ADVICE,
     ) -> Array:
         """Return checked targets for outputs of this shape.
 
@@ -111,13 +117,15 @@ class Loss:
             Its dtype is that of the outputs.
         kernels : module
             One of the implementations.
+        nan_advice : str
+            What the error of a missing target says at its end.
         """
         if kernels.is_kernel_ready(y, like, shape):
             ready: Array = y
             return ready
         sizes = dict(zip(axes, shape, strict=True))
         shapes = (" ".join(axes),)
-        return arrays.floats("y", y, shapes, sizes, like, kernels, nan_advice=MASK_ADVICE)
+        return arrays.floats("y", y, shapes, sizes, like, kernels, nan_advice=nan_advice)
 
     def step_weights(self, y: Array, weights: FloatArray | None) -> FloatArray | None:
         """Return the weight of each step in the mean, or None if it is 1.
@@ -181,10 +189,10 @@ class Loss:
             # One output per sequence, for the kernels a single step
             y_hat, y, dy = y_hat[:, None], y[:, None], None if dy is None else dy[:, None]
             weights = None if weights is None else weights[:, None]
-        value: float = getattr(kernels, self.kernel)(y_hat, y, weights, *self._settings(), dy)
+        value: float = getattr(kernels, self.kernel)(y_hat, y, weights, *self.settings(), dy)
         return value
 
-    def _settings(self) -> tuple[float, ...]:
+    def settings(self) -> tuple[float, ...]:
         """Return the settings that the kernel takes beside its arrays."""
         return ()
 

@@ -65,8 +65,8 @@ class CrossEntropy(Loss):
         )
 
     @property
-    def is_fused(self) -> bool:
-        """Whether `rnn_gradient` and `rnn_train` compute the loss: they know neither setting."""
+    def is_of_kernel(self) -> bool:
+        """Whether the kernel computes the loss: it knows neither setting."""
         return self.class_weight is None and self.label_smoothing == 0
 
     def fitted(
@@ -84,13 +84,14 @@ class CrossEntropy(Loss):
         shape: tuple[int, ...],
         like: Array,
         kernels: ModuleType,
+        nan_advice: str = MASK_ADVICE,
     ) -> Array:
         """Return checked class numbers, as `Loss.targets` says."""
         outputs = shape[-1]
         class_weights.check_classes(self.class_weight, outputs)
         sizes = dict(zip(axes, shape, strict=True))
         shapes = (" ".join(axes[:-1]),)
-        return arrays.classes("y", y, shapes, sizes, outputs, nan_advice=MASK_ADVICE)
+        return arrays.classes("y", y, shapes, sizes, outputs, nan_advice=nan_advice)
 
     def step_weights(self, y: Array, weights: FloatArray | None) -> FloatArray | None:
         """Return the weight of each step and its class, as `Loss.step_weights` says."""

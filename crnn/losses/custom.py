@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crnn import checks
+from crnn._inputs.excluded import MASK_ADVICE
 from crnn._training.evaluation import NOTHING_COUNTS
 from crnn._typing import Array, FloatArray
 from crnn.conversion import as_array
@@ -44,6 +45,7 @@ class Custom(Loss):
         shape: tuple[int, ...],
         like: Array,
         kernels: ModuleType,
+        nan_advice: str = MASK_ADVICE,
     ) -> Array:
         """Return the targets as an array, one for each sequence, as `Loss.targets` says."""
         checked = as_array("y", y)

@@ -4,6 +4,7 @@ from types import ModuleType
 from typing import Any
 
 from crnn import checks
+from crnn._inputs.excluded import MASK_ADVICE
 from crnn._typing import Array
 from crnn.losses.base import Loss
 
@@ -40,9 +41,10 @@ class BinaryCrossEntropy(Loss):
         shape: tuple[int, ...],
         like: Array,
         kernels: ModuleType,
+        nan_advice: str = MASK_ADVICE,
     ) -> Array:
         """Return checked targets from 0 to 1, as `Loss.targets` says."""
-        checked = super().targets(y, axes, shape, like, kernels)
+        checked = super().targets(y, axes, shape, like, kernels, nan_advice)
         lowest, highest = checked.min(), checked.max()
         if lowest < 0 or highest > 1:
             raise ValueError(f"y: expected numbers from 0 to 1, got {lowest:g} to {highest:g}")
@@ -72,7 +74,8 @@ class Huber(Loss):
     def __init__(self, delta: float = 1.0) -> None:
         self.delta = checks.number("delta", delta, above=0.0)
 
-    def _settings(self) -> tuple[float, ...]:
+    def settings(self) -> tuple[float, ...]:
+        """Return delta, as `Loss.settings` says."""
         return (self.delta,)
 
     def __repr__(self) -> str:

@@ -12,6 +12,8 @@ Functions on arrays, of one dtype a call (float32 or float64), that keep no stat
     Such a network's training in one call.
 `trainer`
     Such a network's training on batches that come one by one.
+`learner`
+    A network that learns from each step as it comes.
 `losses`
     Losses and their gradients.
 `updates`
@@ -32,6 +34,7 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 
 from crnn.kernels.reference import layers, losses, passes, queries, training, updates
+from crnn.kernels.reference.learner import Learner
 from crnn.kernels.reference.queries import (
     get_num_threads,
     gradient_workspace_size,
@@ -90,6 +93,7 @@ stream_parameters = _quiet(passes.stream_parameters)
 stream_step = _quiet(passes.stream_step)
 
 __all__ = [
+    "Learner",
     "Trainer",
     "adam_step",
     "all_finite",

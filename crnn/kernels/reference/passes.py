@@ -11,7 +11,7 @@ from crnn.kernels import cells, contracts
 from crnn.kernels.reference.layers import output_backward, output_forward, rnn_backward, rnn_forward
 from crnn.kernels.reference.losses import cross_entropy, mse, sse
 from crnn.kernels.reference.steps import STEPS
-from crnn.kernels.reference.updates import clip_norm, clip_value, global_norm
+from crnn.kernels.reference.updates import clip
 
 
 def rnn_gradient(
@@ -93,10 +93,7 @@ def rnn_gradient(
         cell, x, h, gates, W["W_xh"], W["W_hh"], dh, da, np.zeros_like(h[:, 0]), dW["W_xh"],
         dW["W_hh"], dW["b_h"], None, None, False, None, None, None, workspace,
     )  # fmt: skip
-    norm = global_norm(dtheta) if max_norm is None else clip_norm(dtheta, max_norm)
-    if max_value is not None:
-        clip_value(dtheta, max_value)
-    return value, norm
+    return value, clip(dtheta, max_norm, max_value)
 
 
 def rnn_predict(

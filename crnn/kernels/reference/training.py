@@ -101,7 +101,33 @@ def rnn_train(
         )  # fmt: skip
         if not (math.isfinite(losses[number]) and math.isfinite(norms[number])):
             return
-        count = {"step": int(steps[0]) + 1} if optimizer == "adam_step" else {}
-        take_step = _STEPS[optimizer]
-        if not take_step(theta, gradient, **memory, **settings, **count, lr=lr, steps=steps):
+        if not take_step(optimizer, theta, gradient, memory, settings, steps, lr):
             return
+
+
+def take_step(
+    optimizer: str,
+    theta: Array,
+    gradient: Array,
+    memory: dict[str, Array | None],
+    settings: dict[str, float],
+    steps: IntArray,
+    lr: float,
+) -> bool:
+    """Take a step of the optimizer in place, or none at all.
+
+    Parameters
+    ----------
+    optimizer, theta, memory, settings, steps
+        As of `rnn_train`.
+    gradient : array (P,)
+    lr : float
+
+    Returns
+    -------
+    bool
+        Whether all new parameters are finite. If not, nothing has changed.
+    """
+    count = {"step": int(steps[0]) + 1} if optimizer == "adam_step" else {}
+    step = _STEPS[optimizer]
+    return step(theta, gradient, **memory, **settings, **count, lr=lr, steps=steps)

@@ -48,6 +48,14 @@ def clip_value(values: Array, limit: float) -> None:
     np.clip(values, -real_limit, real_limit, out=values)
 
 
+def clip(values: Array, max_norm: float | None, max_value: float | None) -> float:
+    """Limit a vector's norm and, after that, its elements in place; return the norm before."""
+    norm = global_norm(values) if max_norm is None else clip_norm(values, max_norm)
+    if max_value is not None:
+        clip_value(values, max_value)
+    return norm
+
+
 def sgd_step(
     theta: Array,
     dtheta: Array,
