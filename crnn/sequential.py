@@ -14,7 +14,7 @@ from crnn._network.architecture import Architecture
 from crnn._network.lengths import clear_padding
 from crnn._network.network import Network
 from crnn._typing import Array, StateLike
-from crnn.base import Sequences
+from crnn.base import Marks, Sequences
 from crnn.conversion import as_numbers
 from crnn.dense import Dense
 from crnn.kernels.one_thread import OneThread
@@ -102,6 +102,7 @@ class Sequential:
         x: npt.NDArray[Any],
         *,
         lengths: npt.ArrayLike | None = None,
+        resets: npt.ArrayLike | None = None,
         h0: Sequence[StateLike | None] | None = None,
         return_state: Literal[False] = False,
     ) -> Array: ...
@@ -112,6 +113,7 @@ class Sequential:
         x: npt.NDArray[Any],
         *,
         lengths: npt.ArrayLike | None = None,
+        resets: npt.ArrayLike | None = None,
         h0: Sequence[StateLike | None] | None = None,
         return_state: Literal[True],
     ) -> tuple[Array, list[Any]]: ...
@@ -122,6 +124,7 @@ class Sequential:
         x: Sequences,
         *,
         lengths: npt.ArrayLike | None = None,
+        resets: Marks | None = None,
         h0: Sequence[StateLike | None] | None = None,
         return_state: bool = False,
     ) -> Array | list[Array] | tuple[Array | list[Array], list[Any]]: ...
@@ -131,6 +134,7 @@ class Sequential:
         x: Sequences,
         *,
         lengths: npt.ArrayLike | None = None,
+        resets: Marks | None = None,
         h0: Sequence[StateLike | None] | None = None,
         return_state: bool = False,
     ) -> Array | list[Array] | tuple[Array | list[Array], list[Any]]:
@@ -142,6 +146,8 @@ class Sequential:
             Or a list of arrays of different lengths, each of one sequence.
         lengths : array of int (batch,), optional
             Steps of each sequence; without it all of them.
+        resets : array of bool (batch, time), or a list of arrays (time_i,); optional
+            Steps before which a new sequence begins, as in `RNN.forward`; for one sequence (time,).
         h0 : list, optional
             The states to start from: one entry for each network among the parts, as
             `RNN.predict` takes it, or None.
@@ -170,9 +176,13 @@ class Sequential:
         if isinstance(self.parts[0], Dense):
             reader = _reader(self.parts[0])
             if sequences.is_ragged(x):
-                y, *_ = sequences.ragged_sequences(reader, x, lengths, may_be_empty=True)
+                y, *_ = sequences.ragged_sequences(
+                    reader, x, lengths, resets=resets, may_be_empty=True
+                )
             else:
-                y, *_, single = sequences.sequences(reader, x, None, lengths, may_be_empty=True)
+                y, *_, single = sequences.sequences(
+                    reader, x, None, lengths, resets=resets, may_be_empty=True
+                )
                 y = y[0] if single else y
         for number, part in enumerate(self.parts):
             if isinstance(part, Dense):
@@ -184,7 +194,9 @@ class Sequential:
                 y, has_time = part._of_sequences(y, steps, nothing), False
                 continue
             try:
-                y, state = part.predict(y, next(starts), return_state=True, lengths=lengths)
+                y, state = part.predict(
+                    y, next(starts), return_state=True, lengths=lengths, resets=resets
+                )
             except ValueError as error:
                 raise _of_part(number, error) from None
             states.append(state)

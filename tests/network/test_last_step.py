@@ -44,6 +44,12 @@ def test_outputs_are_those_of_the_last_step(implementation, assert_close, dtype,
     of_list = chain.predict([row[:n] for row, n in zip(x, LENGTHS, strict=True)])
     assert_close(of_list, y, dtype=dtype)
     assert y.dtype == of_list.dtype == dtype
+    if not bidirectional:
+        resets = np.random.default_rng(8).random((B, T)) < 0.3
+        every_restarted = net.predict(x, resets=resets)
+        y = chain.predict(x, resets=resets)
+        np.testing.assert_array_equal(y, dense.predict(every_restarted[:, None, -1])[:, 0])
+        assert np.abs(y - chain.predict(x)).max() > 1e-2
     # Without anything behind it
     alone = crnn.Sequential([net, crnn.LastStep()])
     np.testing.assert_array_equal(alone.predict(x), every[:, -1])

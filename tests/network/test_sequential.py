@@ -3,6 +3,7 @@
 import copy
 import pickle
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -115,6 +116,50 @@ def test_lengths(implementation):
         for many, one in zip(states, last, strict=True):
             many, one = np.stack(many), np.stack(one)
             assert np.allclose(many.reshape(*many.shape[:-2], B, -1)[..., b, :], one, atol=1e-13)
+
+
+@pytest.mark.parametrize("of_last", [{}, {"return_sequences": False}], ids=["every", "last"])
+def test_resets_are_pieces_of_their_own(implementation, of_last):
+    net = chain(implementation=implementation, **of_last)
+    x = np.random.default_rng(5).normal(size=(B, T, 3))
+    resets = np.zeros((B, T), bool)
+    resets[0, [0, 2]] = resets[1, 1] = resets[3, 4] = True
+    _, h0 = net.predict(x[::-1], return_state=True)
+    y, states = net.predict(x, lengths=LENGTHS, resets=resets, h0=h0, return_state=True)
+    as_list = net.predict(
+        [row[:n] for row, n in zip(x, LENGTHS, strict=True)],
+        resets=[row[:n] for row, n in zip(resets, LENGTHS, strict=True)],
+        h0=h0,
+    )
+
+    def of_row(parts, b):
+        return [np.stack(part).reshape(-1, B, np.shape(part)[-1])[:, b] for part in parts]
+
+    for b, n in enumerate(LENGTHS):
+        begins = [0, *(t for t in range(1, n) if resets[b, t]), n]
+        pieces = []
+        for first, end in pairwise(begins):
+            start = None
+            if first == 0 and not resets[b, 0]:
+                gru, lstm, rnn = of_row(h0, b)
+                start = [gru[0], tuple(lstm), rnn]
+            piece, last = net.predict(x[b, first:end], h0=start, return_state=True)
+            pieces.append(piece)
+        expected = np.concatenate(pieces) if net.return_sequences else pieces[-1]
+        of_b = y[b, :n] if net.return_sequences else y[b]
+        assert np.allclose(of_b, expected, rtol=0, atol=1e-13)
+        assert np.allclose(as_list[b], expected, rtol=0, atol=1e-13)
+        for many, one in zip(of_row(states, b), last, strict=True):
+            assert np.allclose(many, np.stack(one).reshape(many.shape), rtol=0, atol=1e-13)
+
+
+def test_resets_are_refused_by_both_directions():
+    both = network(4, 5, None, bidirectional=True)
+    net, resets = crnn.Sequential([dense(3, 4), both]), np.zeros((T, 3), bool)
+    with pytest.raises(ValueError, match=r"^resets: expected shape \(time=7,\), got \(7, 3\)$"):
+        net.predict(np.zeros((T, 3)), resets=resets)
+    with pytest.raises(ValueError, match=r"resets: expected None with bidirectional=True"):
+        net.predict(np.zeros((T, 3)), resets=resets[:, 0])
 
 
 def test_states_go_on(implementation):
