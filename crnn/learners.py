@@ -17,7 +17,6 @@ from crnn._training.run import Clipping
 from crnn._training.step import divergence
 from crnn._typing import Array, StateT
 from crnn.errors import DivergenceError
-from crnn.kernels import reference
 from crnn.kernels.cells import parameter_count, parameter_shapes
 from crnn.kernels.streams import check_out
 from crnn.losses import Loss
@@ -121,8 +120,7 @@ class Learner(Generic[StateT]):
         network, loss = self._network, self._loss
         architecture, theta = network.architecture, network.flat
         vectors = {k: v for k, v in attachment.memory.items() if v is not None}
-        make: Any = getattr(network.kernels, "Learner", reference.Learner)
-        return make(
+        return network.kernels.Learner(
             architecture.cell, theta, self.batch_size, architecture.input_size,
             architecture.hidden_size, architecture.output_size or 0, loss.kernel, *self._clipping,
             *self.optimizer.kernel_arguments(theta, vectors), attachment.counted, attachment.lr,

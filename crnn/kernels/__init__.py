@@ -11,7 +11,8 @@
     The compiled module: `binding/` takes arrays and releases the GIL, `loops/` computes. The
     recurrence is in `loops/plain.pxi` (tanh, relu), `loops/gru.pxi` and `loops/lstm.pxi`;
     `loops/recurrence.pxi` goes through time. Matrix products are in `loops/product.pxi`, over the
-    register tile of `loops/tile.pxi.in`; for a sequence alone in `loops/row.pxi.in`.
+    register tile of `loops/tile.pxi.in`; for a sequence alone in `loops/row.pxi.in`. Learners step
+    in `loops/rtrl.pxi`.
 
 `tests/kernels/` compares both with a third implementation, and their errors with each
 other. The compiled tanh layer is tested at every size from 1 to 70, the other cells and NumPy at

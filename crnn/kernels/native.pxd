@@ -35,6 +35,12 @@ cdef class Trainer:
     cdef int update_stream(self, Stream stream) noexcept nogil
 
 
+cdef class Learner:
+    cdef void* data         # a crnn_learner of crnn.h
+    cdef object kept        # the memory that it points to
+    cdef object __weakref__
+
+
 cdef struct View:
     # A C-contiguous array; axes that it does not have count 1.
     void* data

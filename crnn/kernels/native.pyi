@@ -6,7 +6,7 @@ from typing import Any, NoReturn, TypeAlias, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from crnn._typing import Array, FloatArray, IntArray
+from crnn._typing import Array, BoolArray, FloatArray, IntArray
 
 State: TypeAlias = Array | tuple[Array, Array]
 _Out = TypeVar("_Out", bound=Array)
@@ -257,3 +257,37 @@ class Trainer:
     def train(self, x: Array, y: Array) -> tuple[float, float, bool]: ...
     def predict(self, x: Array, y: Array) -> None: ...
     def copied(self) -> tuple[Array, dict[str, Array | None], int]: ...
+
+class Learner:
+    def __init__(
+        self,
+        cell: str,
+        theta: Array,
+        batch_size: int | None,
+        input_size: int,
+        hidden_size: int,
+        output_size: int,
+        loss: str,
+        max_norm: float | None,
+        max_value: float | None,
+        optimizer: str,
+        memory: dict[str, Array | None],
+        settings: dict[str, float],
+        steps: IntArray,
+        lr: float,
+        delta: float = 1.0,
+    ) -> None: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def lr(self) -> float: ...
+    @lr.setter
+    def lr(self, value: float) -> None: ...
+    @property
+    def gradient(self) -> Array: ...
+    def fits(self, x: object, y: object, out: object) -> bool: ...
+    def step(self, x: Array, y: Array | None, out: Array) -> tuple[float, float, bool]: ...
+    def predict(self, x: Array, out: Array) -> None: ...
+    def reset(self, which: BoolArray | None) -> None: ...
+    def copied(self) -> tuple[Array, Array]: ...
+    def restore(self, states: Array, sensitivities: Array) -> None: ...

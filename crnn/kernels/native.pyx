@@ -14,13 +14,13 @@ from importlib.util import find_spec
 
 cimport numpy as np
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from libc.math cimport INFINITY, isfinite
+from libc.math cimport INFINITY, NAN, isfinite
 from libc.string cimport memcpy, memset
 
 from crnn.kernels.cells cimport CELL_COUNT, CellKind
 from crnn.kernels.table cimport (
-    CROSS_ENTROPY, MSE, SSE, Builds, Call, Cell, Interrupt, Sequences, Sizes, Table, Task,
-    parameter_count, splits_units,
+    BINARY_CROSS_ENTROPY, CROSS_ENTROPY, HUBER, MSE, SSE, Builds, Call, Cell, Interrupt, Sequences,
+    Sizes, Table, Task, parameter_count, splits_units,
 )
 
 import numpy
@@ -52,6 +52,7 @@ cdef extern from *:
     """
 
 cdef extern from "Python.h":
+    enum: PY_SSIZE_T_MAX
     int PyErr_CheckSignals() noexcept  # -1: a handler has raised
     ctypedef struct PyInterpreterState:
         pass
@@ -235,5 +236,6 @@ include "binding/stream_data.pxi"
 include "binding/stream_block.pxi"
 include "binding/stream.pxi"
 include "binding/trainer.pxi"
+include "binding/learner.pxi"
 include "binding/views.pxi"
 include "binding/c_api.pxi"

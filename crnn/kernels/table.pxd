@@ -78,6 +78,9 @@ cdef enum Loss:
     MSE
     SSE
     CROSS_ENTROPY
+    # Of learners alone
+    BINARY_CROSS_ENTROPY
+    HUBER
 
 cdef struct Packed:
     # Parameters laid out once for the loops of many forward calls; NULL: not there
@@ -120,10 +123,13 @@ cdef struct Call:
     void* workspace
     Packed packed           # `predict` and `stream_step` read these instead of the parameters
 
-    # `gradient` alone
+    # `gradient` and `rtrl_step` alone
     const void* targets
     Loss loss
-    double* losses          # (B,), written: the sum over each sequence's steps
+    double* losses          # (B,), written: the sum over each sequence's steps; `rtrl_step`: (1,)
+    # `rtrl_step` alone
+    Sequences S             # sensitivities (rtrl.pxi)
+    double huber_delta
 
 # Sums over rows of outputs; the gradients go to dy unless that is NULL. `weights` has a number for
 # each row, or is NULL: all are 1. The rows' gradients are divided by `total`. `value` is the sum
@@ -162,7 +168,9 @@ ctypedef bint (*adam_step_function)(
 ctypedef Py_ssize_t (*size_function)(const void* dtype, Sizes) noexcept nogil
 ctypedef void (*place_packed_function)(
     const void* dtype, Sizes, void* memory, Packed*) noexcept nogil
-ctypedef void (*place_stream_function)(const void* dtype, Call*, void* memory) noexcept nogil
+ctypedef void (*place_call_function)(const void* dtype, Call*, void* memory) noexcept nogil
+ctypedef void (*copy_sensitivities_function)(
+    const void* dtype, const Call*, bint to_rows, void* rows) noexcept nogil
 
 cdef struct Table:
     # Tasks of a team, on a Call
@@ -174,6 +182,8 @@ cdef struct Table:
     Task pack_forward
     Task predict
     Task stream_step
+    Task rtrl_step
+    Task rtrl_predict
     # Their memory
     size_function layer_workspace_size
     size_function output_workspace_size
@@ -181,8 +191,11 @@ cdef struct Table:
     size_function packed_forward_size
     size_function predict_workspace_size
     size_function stream_workspace_size
+    size_function rtrl_workspace_size
     place_packed_function place_packed
-    place_stream_function place_stream
+    place_call_function place_stream
+    place_call_function place_rtrl
+    copy_sensitivities_function copy_sensitivities
     # Functions on vectors
     squared_error_function squared_error
     weighted_squared_error_function weighted_squared_error

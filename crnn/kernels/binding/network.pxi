@@ -35,18 +35,24 @@ cdef inline void place_gradients(Call* c, int dtype, void* theta, void* dtheta) 
         c.dW_hy, c.db_y = d + (<char*> c.W_hy - p), d + (<char*> c.b_y - p)
 
 
+cdef double clip_values(int dtype, Py_ssize_t n, void* gradients, double max_norm,
+                        double max_value) noexcept nogil:
+    """Clip a flat vector of gradients; return its norm before."""
+    cdef double norm = clip_to_norm(dtype, n, gradients, max_norm)
+    if isfinite(max_value):
+        table(dtype).clip_value(n, gradients, max_value)
+    return norm
+
+
 cdef double clip_gradient(const Call* c, int dtype, void* gradients, double max_norm,
                           double max_value, double* norm) noexcept nogil:
     """Clip a flat vector of gradients that was computed; write its norm before, return the loss."""
-    cdef Table* f = table(dtype)
     cdef Sizes s = c.sizes
-    cdef Py_ssize_t n = parameter_count(s), b
+    cdef Py_ssize_t b
     cdef double value = 0
     for b in range(s.B):
         value += c.losses[b]
-    norm[0] = clip_to_norm(dtype, n, gradients, max_norm)
-    if isfinite(max_value):
-        f.clip_value(n, gradients, max_value)
+    norm[0] = clip_values(dtype, parameter_count(s), gradients, max_norm, max_value)
     if c.loss == SSE:
         return value / 2
     return value / (s.B * s.T * (s.O if c.loss == MSE else 1))

@@ -6,11 +6,12 @@ from libc.string cimport memset
 
 from crnn.kernels.cells cimport GRU_CELL, GRU_RESET_BEFORE_CELL, LSTM_CELL, RELU_CELL
 from crnn.kernels.table cimport (
-    CROSS_ENTROPY, MSE, WORK_PER_LOOK, Builds, Call, Mailbox, Packed, Sequences, Sizes, Table, Task,
-    Team, adam_step_function, all_finite_function, ask_for_rows, binary_cross_entropy_function,
-    claim_piece, clip_value_function, cross_entropy_function, did_work, finish_job, give_nothing,
+    BINARY_CROSS_ENTROPY, CROSS_ENTROPY, HUBER, MSE, SSE, WORK_PER_LOOK, Builds, Call, Mailbox,
+    Packed, Sequences, Sizes, Table, Task, Team, adam_step_function, all_finite_function,
+    ask_for_rows, binary_cross_entropy_function, claim_piece, clip_value_function,
+    copy_sensitivities_function, cross_entropy_function, did_work, finish_job, give_nothing,
     give_rows, global_norm_function, huber_function, is_asked, is_stopped, parameter_count,
-    place_packed_function, place_stream_function, rmsprop_step_function, scale_function,
+    place_call_function, place_packed_function, rmsprop_step_function, scale_function,
     sgd_step_function, size_function, splits_units, squared_error_function, team_wait, was_stopped,
     weighted_squared_error_function,
 )
@@ -34,6 +35,8 @@ include "updates.pxi"
 include "gradient.pxi"
 include "predict.pxi"
 include "stream.pxi"
+include "sensitivities.pxi"
+include "rtrl.pxi"
 
 
 cdef void fill(Table* table, const vec* dtype, const real* scalar) noexcept:
@@ -45,6 +48,8 @@ cdef void fill(Table* table, const vec* dtype, const real* scalar) noexcept:
     table.pack_forward = <Task> pack_forward[vec]
     table.predict = <Task> predict[vec]
     table.stream_step = <Task> stream_step[vec]
+    table.rtrl_step = <Task> rtrl_step[vec]
+    table.rtrl_predict = <Task> rtrl_predict[vec]
     table.layer_workspace_size = <size_function> layer_workspace_size[vec]
     table.output_workspace_size = <size_function> output_workspace_size[vec]
     table.gradient_workspace_size = <size_function> gradient_workspace_size[vec]
@@ -52,7 +57,10 @@ cdef void fill(Table* table, const vec* dtype, const real* scalar) noexcept:
     table.predict_workspace_size = <size_function> predict_workspace_size[vec]
     table.stream_workspace_size = <size_function> stream_workspace_size[vec]
     table.place_packed = <place_packed_function> place_packed[vec]
-    table.place_stream = <place_stream_function> place_stream[vec]
+    table.place_stream = <place_call_function> place_stream[vec]
+    table.rtrl_workspace_size = <size_function> rtrl_workspace_size[vec]
+    table.place_rtrl = <place_call_function> place_rtrl[vec]
+    table.copy_sensitivities = <copy_sensitivities_function> copy_sensitivities[vec]
     table.squared_error = <squared_error_function> squared_error[real]
     table.weighted_squared_error = <weighted_squared_error_function> weighted_squared_error[real]
     table.huber = <huber_function> huber[real]
