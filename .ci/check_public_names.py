@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGES = (
-    *("torch", "keras", "onnx", "sklearn", "flax", "audio", "export"),
+    *("torch", "keras", "onnx", "sklearn", "flax", "river", "audio", "export"),
     *("forecasting", "text", "cli", "demos"),
 )
 

@@ -69,6 +69,10 @@ class Learner(Generic[StateT]):
     last_loss : float
         The loss of the last step, before it was learned from; NaN before the first step and after
         one without a target.
+    steps : int
+        How many steps the optimizer has taken, those before the learner included.
+    lr : float
+        The learning rate of the next step; it may be assigned to, and is the optimizer's.
     core : object
         The compiled learner, or with NumPy kernels one of Python.
     """

@@ -18,6 +18,12 @@ LAST_KNOWN_YEAR = 1997
 WINDOW = 22
 NETWORKS = 20
 
+# The plant of the page on learners: it changes long after the end of the training data.
+TRAINING_STEPS, CHANGE, STEPS = 3000, 5000, 8000
+NOISE = 0.02
+# Okabe and Ito (2008), as in `crnn.plots`
+TRUTH, ONCE, ONLINE = "0.72", "#D55E00", "#0072B2"
+
 
 def encode(numbers):
     """Return the network's inputs (years, 1) for sunspot numbers (years,)."""
@@ -45,8 +51,71 @@ def trained(series, seed):
     return net
 
 
+def plant(u, rng):
+    """Return the measured positions (steps,) of a mass on a spring that the inputs `u` pull.
+
+    From step CHANGE on the spring is softer, the damper weaker, and the pull less strong.
+    """
+    y, position, speed = np.zeros(len(u)), 0.0, 0.0
+    for t in range(len(u)):
+        spring, damper, gain = (0.06, 0.35, 1.0) if t < CHANGE else (0.03, 0.12, 0.6)
+        speed += spring * (gain * np.tanh(u[t]) - position) - damper * speed
+        position += speed
+        y[t] = position
+    return y + NOISE * rng.normal(size=len(u))
+
+
+def online():
+    """Draw a plant that changes, a network trained once, and one that learns online."""
+    rng = np.random.default_rng(0)
+    # A new set point every 40 steps
+    u = np.repeat(rng.uniform(-1.5, 1.5, STEPS // 40), 40)
+    y = plant(u, rng)
+    x, targets = (numbers[:, None].astype(np.float32) for numbers in (u, y))
+    net = crnn.GRU(input_size=1, hidden_size=16, output_size=1, seed=0)
+    first = np.arange(0, TRAINING_STEPS - 200 + 1, 50)[:, None] + np.arange(200)
+    net.fit(
+        x[first],
+        targets[first],
+        epochs=100,
+        batch_size=8,
+        optimizer=crnn.Adam(0.005),
+        clip_norm=1.0,
+        progress=False,
+    )
+    once = net.predict(x)[:, 0]
+    learner = net.learner(crnn.SGD(0.05), clip_norm=1.0)
+    learned = np.array([learner.step(*step)[0] for step in zip(x, targets, strict=True)])
+
+    upper, lower = plots.figure(7, 4.6).subplots(2, height_ratios=[3, 2])
+    shown = slice(CHANGE - 200, CHANGE + 600)
+    times = np.arange(STEPS)
+    upper.plot(times[shown], y[shown], color=TRUTH, linewidth=4.0, label="plant")
+    upper.plot(times[shown], once[shown], color=ONCE, linewidth=1.4, label="trained once")
+    upper.plot(times[shown], learned[shown], color=ONLINE, linewidth=1.4, label="learns online")
+    upper.set(xlabel="step", ylabel="position", xlim=(times[shown][0], times[shown][-1]))
+    for name, prediction, color in (("once", once, ONCE), ("online", learned, ONLINE)):
+        errors = np.sqrt(np.mean((prediction - y).reshape(-1, 200) ** 2, axis=1))
+        lower.plot(times[100::200], errors, color=color, linewidth=1.4)
+        before, after = (
+            np.sqrt(np.mean((prediction[first:last] - y[first:last]) ** 2))
+            for first, last in ((TRAINING_STEPS, CHANGE), (CHANGE, STEPS))
+        )
+        print(f"{name}: {before:.3f} before the change, {after:.3f} after it")
+    lower.axhline(NOISE, color=TRUTH, linewidth=4.0, label="noise of the measurement", zorder=0)
+    lower.legend(frameon=False, loc="upper left")
+    lower.set(xlabel="step", ylabel="RMS error", xlim=(TRAINING_STEPS, STEPS), ylim=(0, None))
+    for ax in (upper, lower):
+        ax.axvline(CHANGE, color="0.6", linewidth=1.0)
+        ax.spines[["top", "right"]].set_visible(False)
+    entries = upper.get_legend_handles_labels()
+    upper.figure.legend(*entries, loc="outside upper center", ncols=3, frameon=False)
+    save(upper, "online")
+
+
 def main():
-    """Train the networks and write both pictures."""
+    """Train the networks and write the pictures."""
+    online()
     years, numbers = sunspots()
     learned = encode(numbers[years <= LAST_TRAINING_YEAR])
     nets = [trained(learned, seed) for seed in range(NETWORKS)]

@@ -10,7 +10,7 @@ import crnn
 
 # They need an optional library, or are documented in their own terms.
 OTHERS = {"base", "cli", "demos", "forecasting", "keras", "kernels", "onnx", "sklearn", "text"}
-OTHERS |= {"torch"}
+OTHERS |= {"river", "torch"}
 NAMES = {module.name for module in pkgutil.iter_modules(crnn.__path__)} - OTHERS
 MODULES = ["crnn", *(f"crnn.{name}" for name in sorted(NAMES) if not name.startswith("_"))]
 
