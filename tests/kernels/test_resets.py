@@ -13,7 +13,7 @@ from crnn.kernels.cells import CELLS
 SIZES = [
     {"T": 9, "B": 7, "I": 3, "H": 13, "O": 2},
     {"T": 11, "B": 1, "I": 4, "H": 6, "O": 3},  # a sequence alone
-    {"T": 4, "B": 2, "I": 5, "H": 259, "O": 2},  # units are shared by threads
+    {"T": 4, "B": 2, "I": 5, "H": 259, "O": 2},  # laid out for threads that share units
     {"T": 12, "B": 10, "I": 9, "H": 34, "O": 0},
 ]
 

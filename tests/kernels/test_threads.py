@@ -60,6 +60,17 @@ def predictions_with_lengths(native, p):
     return np.concatenate([y_b[:length] for y_b, length in zip(y, lengths, strict=True)]), h_n
 
 
+def with_resets(native, p):
+    rng = np.random.default_rng(1)
+    options = {"resets": rng.random((p.B, p.T)) < 0.2, "start": p.h0[0] / 2}
+    # All sequences at a time, too
+    options["resets"][:, p.T // 2] = True
+    h, gates = problems.layer_forward(native, p, **options)
+    written = problems.layer_backward(native, p, h, gates, **options)
+    kept = [h] if gates is None else [h, gates]
+    return [*kept, *written.values(), *problems.predict(native, p, h0=p.h0, **options)]
+
+
 def calls_on(native, sizes, dtype, cell="tanh"):
     """By name, calls that return the bits of all that kernels write."""
 
@@ -72,6 +83,7 @@ def calls_on(native, sizes, dtype, cell="tanh"):
         "gradient": bits_of(problems.gradient),
         "predictions": bits_of(problems.predict),
         "predictions with lengths": bits_of(predictions_with_lengths),
+        "resets": bits_of(with_resets),
     }
     # What follows the recurrence is the same code for all gated cells.
     if cell in ("tanh", "lstm"):
