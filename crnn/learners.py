@@ -43,7 +43,9 @@ class Learner(Generic[StateT]):
     carries its derivatives with respect to all parameters of the recurrence, the *sensitivities*
     (Williams and Zipser 1989, "A learning algorithm for continually running fully recurrent neural
     networks"). Those of earlier steps are by the parameters that the network had then, so with a
-    learning rate above 0 the gradient is that of parameters that change slowly.
+    learning rate above 0 the gradient is that of parameters that change slowly. Where the
+    recurrence is unstable they grow from step to step, which no clipping of gradients stops: then a
+    step raises a `DivergenceError`, and after `reset` they start anew.
 
     The network is trained in place. Its parameters, and the optimizer's state, may be used or
     changed by other calls between two steps. One thread at a time may use a learner.

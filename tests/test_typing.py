@@ -48,6 +48,14 @@ reveal_type(stream.run(x[0]))  # ARRAY
 reveal_type(stream.state)  # ARRAY
 reveal_type(lstm.stream(2).state)  # tuple[ARRAY, ARRAY]
 
+learner = lstm.learner(crnn.SGD(0.1), loss="huber", batch_size=4)
+reveal_type(learner.step(x[:, 0], y[:, 0]))  # ARRAY
+reveal_type(learner.last_loss)  # float
+reveal_type(learner.state)  # dict[str, ARRAY]
+learner.state = {"h": [[0.0]], "c": [[0.0]], "sensitivities": [[[0.0]]]}
+reveal_type(learner.stream().state)  # tuple[ARRAY, ARRAY]
+reveal_type(learner.net.predict(x, return_state=True))  # tuple[ARRAY, tuple[ARRAY, ARRAY]]
+
 reveal_type(net.train_step(x, y, crnn.SGD(0.1)))  # float
 reveal_type(net.loss(x, y, "mse"))  # float
 history = net.fit(x, y, epochs=2, optimizer=crnn.Adam(0.01), loss=crnn.losses.Huber(0.5))

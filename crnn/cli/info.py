@@ -30,6 +30,7 @@ def info(model: Path) -> None:
     click.echo(f"{model}: a {kind} of crnn")
     readers: dict[str, Callable[[Path], Any]] = {
         "network": crnn.load,
+        "learner": _learner,
         "text model": _text_model,
         "forecaster": _forecaster,
         "panel of forecasters": _panel,
@@ -63,6 +64,16 @@ def _text_model(path: Path) -> RNN | GRU | LSTM:
     model = load(path)
     _echo("vocabulary", f"{len(model.vocabulary)}: {model.vocabulary!r}")
     return model.net
+
+
+def _learner(path: Path) -> Any:
+    """Describe a learner, and return its network."""
+    import crnn
+
+    learner = crnn.load_learner(path)
+    _echo("optimizer", repr(learner.optimizer))
+    _echo("steps", learner.steps)
+    return learner.net
 
 
 def _forecaster(path: Path) -> RNN | GRU | LSTM:

@@ -1,5 +1,7 @@
 """The program as a whole: how it starts, its help, what it needs."""
 
+import re
+
 import pytest
 
 import crnn
@@ -25,6 +27,17 @@ def test_help_names_every_command(invoke):
 
 def test_version(invoke):
     assert invoke("--version").stdout == f"crnn, version {crnn.__version__}\n"
+
+
+def test_info_describes_learners(invoke, tmp_path):
+    net = crnn.RNN(2, 3, 1, seed=0)
+    learner = net.learner(crnn.SGD(0.1))
+    learner.step([1, 2], [3])
+    learner.save(tmp_path / "learner.npz")
+    shown = invoke("info", tmp_path / "learner.npz").stdout
+    assert shown.startswith(f"{tmp_path / 'learner.npz'}: a learner of crnn\n")
+    for line in (r"optimizer +SGD\(lr=0.1, .*", r"steps +1", r"network +RNN\(.*", "parameters +22"):
+        assert re.search(rf"^{line}$", shown, re.MULTILINE)
 
 
 def test_python_m_crnn_is_the_same_command(run_python):

@@ -6,7 +6,7 @@ import numpy as np
 import online_learning
 import pytest
 
-from crnn.kernels import cells, reference
+from crnn.kernels import cells
 
 B, T, I, H, O = 2, 12, 3, 4, 2
 CELLS = list(cells.CELLS)
@@ -45,8 +45,7 @@ def build(kernels, cell, loss, *, batch=B, output_size=O, dtype="float64", name=
     memory = {vector: np.zeros_like(theta) for vector in vectors}
     if optimizer == "sgd_step":
         memory = {"velocity": None} | memory
-    make = getattr(kernels, "Learner", reference.Learner)
-    learner = make(
+    learner = kernels.Learner(
         cell, theta, batch, I, H, output_size, loss, limits.get("max_norm"),
         limits.get("max_value"), optimizer, memory, settings, np.zeros(1, np.intp), 0.2, 0.3,
     )  # fmt: skip
@@ -257,11 +256,11 @@ def test_outputs_may_lie_where_inputs_or_targets_do(kernels):
     """With as many outputs as inputs, without an output layer."""
     rng = np.random.default_rng(3)
     steps = rng.standard_normal((T, 2, B, 3))
-    make, settings = getattr(kernels, "Learner", reference.Learner), OPTIMIZERS["SGD"][0][2]
+    settings = OPTIMIZERS["SGD"][0][2]
     results = []
     for place in ("out", "x", "y"):
         theta = random_parameters("tanh", O)[0][: 3 * (3 + 3 + 1)].copy()
-        learner = make(
+        learner = kernels.Learner(
             "tanh", theta, B, 3, 3, 0, "mse", None, None, "sgd_step", {"velocity": None}, settings,
             np.zeros(1, np.intp), 0.2,
         )  # fmt: skip

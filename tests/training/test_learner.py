@@ -1,6 +1,7 @@
 """Learners: exact gradients step by step, and steps that are whole or not at all."""
 
 import copy
+import itertools
 import math
 import pickle
 
@@ -17,10 +18,6 @@ LOSSES = {
     name: FORMULAS[name][0]
     for name in ("mse", "sse", "cross_entropy", "binary_cross_entropy", "huber of delta")
 }
-
-
-# Steps of a long run; the NumPy kernels take some hundred microseconds a step.
-LONG = {"native": 3000, "python": 3000}
 
 
 def data(net, loss, batch=B):
@@ -572,16 +569,49 @@ def test_one_output_per_sequence_is_one_per_step(implementation):
     assert run(learner).tobytes() == run(twin).tobytes()
 
 
+def walk(net, steps):
+    """Take steps on a random walk, whose next place is the target of each; give the learner."""
+    rng = np.random.default_rng(9)
+    places = np.cumsum(rng.standard_normal((steps + 1, I)), axis=0).astype(net.dtype)
+    learner, out = net.learner(crnn.Adam(0.002), clip_norm=1.0), np.empty(I, net.dtype)
+    for place, after in itertools.pairwise(places):
+        learner.step(place, after, out)
+    assert learner.steps == steps
+    assert all(np.isfinite(values).all() for values in (net.flat_params, *learner.state.values()))
+    return learner
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_random_walk(implementation, cell):
-    """Finite, with clipping, however far the inputs go."""
-    steps = LONG[implementation]
-    rng = np.random.default_rng(9)
-    walk = np.cumsum(rng.standard_normal((steps + 1, 2)), axis=0).astype(np.float32)
-    net = network(2, 8, 2, dtype="float32", implementation=implementation, **CELLS[cell])
-    learner, out = net.learner(crnn.Adam(0.002), clip_norm=1.0), np.empty(2, np.float32)
-    for t in range(steps):
-        learner.step(walk[t], walk[t + 1], out)
-    assert learner.steps == steps
-    assert np.isfinite(net.flat_params).all()
-    assert all(np.isfinite(values).all() for values in learner.state.values())
+    """The outputs follow the walk, though it leaves the range that it began in."""
+    net = network(I, 8, I, dtype="float32", implementation=implementation, **CELLS[cell])
+    learner = walk(net, 3000)
+    assert learner.last_loss < 500
+
+
+@pytest.mark.native
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", sorted(CELLS.keys() - {"relu"}))
+def test_a_random_walk_of_a_million_steps(cell):
+    """Finite, where the cell's states are bounded or grow with the walk only."""
+    walk(network(I, 8, I, dtype="float32", implementation="native", **CELLS[cell]), 10**6)
+
+
+def test_sensitivities_that_grow_without_bound(implementation):
+    """At an unstable rest the state is finite, and they double; after a reset they start anew."""
+    net = network(I, H, O, implementation=implementation)
+    net.W_hh[...], net.b_h[...] = 2 * np.eye(H), 0
+    learner = net.learner(crnn.SGD(0.0), clip_norm=1.0)
+
+    def steps(number):
+        for _ in range(number):
+            learner.step(0 * X, Y)
+
+    steps(1000)
+    assert not learner.state["h"].any()
+    assert learner.state["sensitivities"].max() > 1e300
+    with pytest.raises(crnn.DivergenceError, match=r"^the gradient's norm is (inf|nan) at step 10"):
+        steps(100)
+    assert np.isfinite(learner.state["sensitivities"]).all()
+    learner.reset()
+    steps(1000)
