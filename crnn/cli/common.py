@@ -29,6 +29,7 @@ __all__ = [
     "describe_model",
     "progress",
     "seed",
+    "split_names",
     "write_csv",
 ]
 
@@ -63,6 +64,12 @@ def checked_levels(
             f"expected different numbers between 0 and 100, such as 80,95, got {value!r}"
         )
     return levels
+
+
+def split_names(names: str) -> list[str]:
+    """Return names that are separated by commas; one with a comma in it is quoted."""
+    (row,) = csv.reader([names], skipinitialspace=True) if names else [[]]
+    return [name.strip() for name in row if name.strip()]
 
 
 def check_output(

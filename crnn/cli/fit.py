@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from crnn.cli.common import (
     describe_model,
     progress,
     seed,
+    split_names,
 )
 from crnn.cli.series import show_coming, show_wild
 from crnn.cli.tables import TableOptions, show_notes, table_options
@@ -158,7 +158,7 @@ def fit(
         raise ValueError("plot: expected one series, got one for each value of --id")
     reading = TableOptions(**options)
     table = reading.table(data)
-    columns: dict[str, Any] = {"known": _split_names(known), "lagged": _split_names(lagged)}
+    columns: dict[str, Any] = {"known": split_names(known), "lagged": split_names(lagged)}
     series = read_series(table, target, by=id_column, **columns, **reading.for_rows())
     show_notes(table)
     models: dict[str, Forecaster] = {}
@@ -210,12 +210,6 @@ def fit(
     total = sum(map(len, series.values()))
     click.echo("")
     click.echo(f"trained again on all {total} rows: {output}")
-
-
-def _split_names(names: str) -> list[str]:
-    """Return names that are separated by commas; one with a comma in it is quoted."""
-    (row,) = csv.reader([names], skipinitialspace=True) if names else [[]]
-    return [name.strip() for name in row if name.strip()]
 
 
 def _first_of_test(rows: Rows, data: Path, test_size: float, horizon: int) -> int:

@@ -34,6 +34,7 @@ def info(model: Path) -> None:
         "text model": _text_model,
         "forecaster": _forecaster,
         "panel of forecasters": _panel,
+        "streaming forecaster": _streaming,
     }
     if kind == "sequential network":
         _echo_parts(crnn.load(model))
@@ -101,6 +102,17 @@ def _panel(path: Path) -> RNN | GRU | LSTM:
         _echo_intervals(model)
     _echo("needs", f"{max(model.needed for model in panel.values())} rows")
     return next(iter(panel.values())).net
+
+
+def _streaming(path: Path) -> RNN | GRU | LSTM:
+    """Describe a forecaster that learns online, and return its network."""
+    from crnn.forecasting import OnlineForecaster
+
+    model, said = OnlineForecaster.load(path)
+    _echo_said(said)
+    _echo("learned from", f"{model.rows} rows")
+    net: RNN | GRU | LSTM = model.net
+    return net
 
 
 def _echo_intervals(model: Forecaster) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from crnn import DivergenceError, ModelFileError, __version__
-from crnn.cli import demo, export_c, fit, forecast, info, predict, stream, text
+from crnn.cli import demo, export_c, fit, forecast, info, learn, predict, stream, text
 
 __all__ = ["crnn"]
 
@@ -44,8 +44,9 @@ class Program(click.Group):
 def crnn() -> None:
     """Small and medium recurrent networks on a CPU.
 
-    Begin with `crnn demo`. `crnn fit` and `crnn forecast` are for a column of numbers, `crnn text`
-    and `crnn generate` for a text. A file named - is the standard input.
+    Begin with `crnn demo`. `crnn fit` and `crnn forecast` are for a column of numbers, `crnn learn`
+    for one that comes line by line, `crnn text` and `crnn generate` for a text. A file named - is
+    the standard input.
     """
 
 
@@ -54,6 +55,7 @@ for _command in (
     forecast.forecast,
     predict.predict,
     stream.stream,
+    learn.learn,
     text.text,
     text.generate,
     info.info,

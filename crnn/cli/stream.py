@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import math
 import re
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from crnn.cli.common import FILE, SHOW_DEFAULT, csv_row
+from crnn.cli.lines import NUMBER, lines_of_standard_input, sentence
 from crnn.cli.networks import NETWORK_KINDS, network_inputs
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["stream"]
 
-NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 # Between numbers, where nothing else is said; a decimal comma separates nothing.
 SEPARATORS = {".": r"\s*[,;]\s*|\s+", ",": r"\s*;\s*|\s+"}
 
@@ -58,18 +56,14 @@ def stream(model: Path, sep: str | None, decimal: str, on_error: str) -> None:
     pattern = SEPARATORS[decimal] if sep is None else _pattern(sep)
     network = archive.kind(model) in NETWORK_KINDS
     width, answer = _network_stream(model) if network else _forecaster_stream(model)
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        # Bytes that are no text make a line unreadable, not the stream.
-        sys.stdin.reconfigure(errors="replace")
-    for number, line in enumerate(sys.stdin, 1):
+    for number, line in enumerate(lines_of_standard_input(), 1):
         try:
             with checks.within(f"line {number}"):
-                content = line.removeprefix("\ufeff") if number == 1 else line
-                answered = answer(_numbers(content.strip(), width, pattern, decimal))
+                answered = answer(_numbers(line.strip(), width, pattern, decimal))
         except (ValueError, TypeError) as error:
             if on_error == "stop":
                 raise
-            click.echo(" ".join(str(error).split()), err=True)
+            click.echo(sentence(error), err=True)
             answered = ""
         click.echo(answered)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from crnn.forecasting.backtesting import Backtest, backtest
 from crnn.forecasting.comparisons import has_statsforecast
 from crnn.forecasting.forecaster import Forecaster, load
+from crnn.forecasting.online import OnlineForecaster
 from crnn.forecasting.panel import Panel
 from crnn.forecasting.recipe import Recipe
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Backtest",
     "Forecaster",
+    "OnlineForecaster",
     "Panel",
     "Recipe",
     "Table",

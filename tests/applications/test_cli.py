@@ -14,6 +14,7 @@ def test_help_names_every_command(invoke):
         "forecast",
         "predict",
         "stream",
+        "learn",
         "text",
         "generate",
         "info",
