@@ -37,6 +37,7 @@ include "predict.pxi"
 include "stream.pxi"
 include "sensitivities.pxi"
 include "rtrl.pxi"
+include "fleet.pxi"
 
 
 cdef void fill(Table* table, const vec* dtype, const real* scalar) noexcept:

@@ -14,6 +14,8 @@ Functions on arrays, of one dtype a call (float32 or float64), that keep no stat
     Such a network's training on batches that come one by one.
 `learner`
     A network that learns from each step as it comes.
+`fleets`
+    Many networks of one architecture.
 `losses`
     Losses and their gradients.
 `updates`
@@ -33,7 +35,7 @@ from typing import ParamSpec, TypeVar
 
 import numpy as np
 
-from crnn.kernels.reference import layers, losses, passes, queries, training, updates
+from crnn.kernels.reference import fleets, layers, losses, passes, queries, training, updates
 from crnn.kernels.reference.learner import Learner
 from crnn.kernels.reference.queries import (
     get_num_threads,
@@ -77,6 +79,9 @@ binary_cross_entropy = _quiet(losses.binary_cross_entropy)
 clip_norm = _quiet(updates.clip_norm)
 clip_value = _quiet(updates.clip_value)
 cross_entropy = _quiet(losses.cross_entropy)
+fleet_gradient = _quiet(fleets.fleet_gradient)
+fleet_predict = _quiet(fleets.fleet_predict)
+fleet_train = _quiet(fleets.fleet_train)
 global_norm = _quiet(updates.global_norm)
 huber = _quiet(losses.huber)
 is_kernel_ready = _quiet(queries.is_kernel_ready)
@@ -101,6 +106,9 @@ __all__ = [
     "clip_norm",
     "clip_value",
     "cross_entropy",
+    "fleet_gradient",
+    "fleet_predict",
+    "fleet_train",
     "get_num_threads",
     "global_norm",
     "gradient_workspace_size",
