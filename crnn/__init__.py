@@ -26,6 +26,7 @@ from crnn._version import __version__
 from crnn.dense import Dense
 from crnn.errors import DivergenceError, ModelFileError
 from crnn.export import export_c
+from crnn.fleets import Fleet, FleetHistory
 from crnn.last_step import LastStep
 from crnn.learners import Learner
 from crnn.loading import load, load_learner
@@ -47,6 +48,8 @@ __all__ = [
     "Architecture",
     "Dense",
     "DivergenceError",
+    "Fleet",
+    "FleetHistory",
     "Gradients",
     "History",
     "LastStep",

@@ -42,11 +42,13 @@ class Network:
     dtype : numpy dtype
     kernels : module
         One of the implementations.
+    flat : array (n,), optional
+        The parameters, contiguous; not copied.
 
     Attributes
     ----------
     flat : array (n,)
-        All parameters, zero at first.
+        All parameters; zero at first, unless they are given.
     params : dict of array
         Views of `flat` by parameter name.
     shapes : dict of tuple
@@ -60,7 +62,11 @@ class Network:
     """
 
     def __init__(
-        self, architecture: Architecture, dtype: np.dtype[Any], kernels: ModuleType
+        self,
+        architecture: Architecture,
+        dtype: np.dtype[Any],
+        kernels: ModuleType,
+        flat: Array | None = None,
     ) -> None:
         self.architecture = architecture
         self.kernels = kernels
@@ -74,7 +80,7 @@ class Network:
             and not architecture.categorical
         )
         self.shapes = architecture.parameter_shapes()
-        self.flat = np.zeros(cells.parameter_count(self.shapes), dtype)
+        self.flat = np.zeros(cells.parameter_count(self.shapes), dtype) if flat is None else flat
         self._make_views()
 
     def _make_views(self) -> None:

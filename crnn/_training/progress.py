@@ -4,7 +4,10 @@ import sys
 import time
 from typing import Any
 
+import numpy as np
+
 from crnn._training.history import History
+from crnn._typing import FloatArray
 
 
 class ProgressBar:
@@ -53,6 +56,18 @@ class ProgressBar:
         values["rate"] = f"{rate:,.0f} sequences/s"
         self._bar.set_postfix(values, refresh=False)
         self._bar.update()
+
+    def show_losses(self, epoch: int, losses: dict[str, FloatArray]) -> None:
+        """Show an epoch of many models: how many it trained, and the medians of their losses."""
+        if self._bar is None:
+            return
+        values = {"models": f"{np.isfinite(losses['loss']).sum()}"}
+        for name, of_models in losses.items():
+            finite = of_models[np.isfinite(of_models)]
+            if len(finite):
+                values[name] = f"{np.median(finite):.4g}"
+        self._bar.set_postfix(values, refresh=False)
+        self._bar.update(epoch - self._bar.n)
 
     def close(self) -> None:
         """Stop updating the bar."""

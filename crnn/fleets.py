@@ -1,0 +1,798 @@
+"""Fleets: many networks of one architecture, trained and run side by side."""
+
+import copy
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, overload
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import numpy.typing as npt
+
+from crnn import checks
+from crnn._inputs import fleet_data
+from crnn._network.architecture import Architecture
+from crnn._network.initializers import initialize
+from crnn._network.network import Network
+from crnn._training import fleet as core
+from crnn._training.progress import ProgressBar
+from crnn._training.run import Clipping
+from crnn._typing import Array, FloatArray, IntArray
+from crnn.base import RecurrentNetwork
+from crnn.errors import ModelFileError
+from crnn.kernels import cells, fleets
+from crnn.loading import check_description
+from crnn.losses import CrossEntropy, Loss, get_loss
+from crnn.networks import GRU, LSTM, RNN, from_architecture
+from crnn.optimizers import SGD, Optimizer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Fleet", "FleetHistory"]
+
+FLEET_KIND, FLEET_VERSION = "fleet", 1
+"""The kind and the version of the files that `Fleet.save` writes."""
+
+# Models that a warning names one by one
+MOST_NAMED = 5
+
+
+class FleetHistory:
+    """What happened to each model in a `Fleet.fit`, which returns it.
+
+    Parameters
+    ----------
+    progress : object
+        What the run has recorded.
+    settings : dict of array (N,)
+    count : int
+        How many epochs there were.
+
+    Attributes
+    ----------
+    loss, val_loss, grad_norm : array (epochs, N)
+        As in `crnn.History`, NaN from the epoch on after which a model has stopped; `val_loss` is
+        all NaN without validation data.
+    best_epoch : array (N,)
+        The epoch, from 1, of the lowest loss of the validation data, or without them of the
+        training data; 0 for a model that was not trained.
+    best_loss : array (N,)
+        That loss.
+    epochs : array (N,)
+        How many whole epochs each model was trained.
+    settings : dict of array (N,)
+        What may differ between models: "seed", "lr", "weight_decay" and "l1".
+    errors : dict of str
+        By number, why a model was not trained, or not to its end: its data, or a step that was not
+        finite.
+    """
+
+    def __init__(self, progress: core.Progress, settings: dict[str, Array], count: int) -> None:
+        self.loss = progress.loss[:count]
+        self.val_loss = progress.val_loss[:count]
+        self.grad_norm = progress.grad_norm[:count]
+        self.best_epoch = progress.best_epoch
+        self.best_loss = progress.best
+        self.epochs = progress.epochs
+        self.settings = settings
+        self.errors = progress.errors
+
+    def best(self, k: int = 1) -> IntArray:
+        """Return the numbers of the k models of the lowest `best_loss`, the best first.
+
+        Models that were not trained are not among them.
+
+        Parameters
+        ----------
+        k : int
+
+        Returns
+        -------
+        array (k,), or fewer if fewer models were trained
+        """
+        k = checks.integer("k", k, at_least=1)
+        order = np.argsort(self.best_loss, kind="stable")
+        trained: IntArray = order[~np.isnan(self.best_loss[order])]
+        return trained[:k]
+
+    def table(self) -> "pd.DataFrame":
+        """Return a row for each model: settings, epochs, losses at its best epoch, error.
+
+        Returns
+        -------
+        pandas DataFrame
+            With the index "model".
+
+        Raises
+        ------
+        ImportError
+            pandas is not installed.
+        """
+        import pandas as pd
+
+        models = np.arange(len(self.epochs))
+        rows = np.maximum(self.best_epoch, 1) - 1
+        columns: dict[str, Any] = dict(self.settings)
+        columns |= {"epochs": self.epochs, "best_epoch": self.best_epoch}
+        for name in ("loss", "val_loss"):
+            values = getattr(self, name)
+            columns[name] = np.full(len(models), np.nan)
+            if len(values):
+                columns[name] = np.where(self.best_epoch > 0, values[rows, models], np.nan)
+        columns["error"] = [self.errors.get(n, "") for n in models.tolist()]
+        return pd.DataFrame(columns, index=pd.Index(models, name="model"))
+
+    def __repr__(self) -> str:
+        epochs, N = self.loss.shape
+        return f"FleetHistory(models={N}, epochs={epochs}, errors={len(self.errors)})"
+
+
+class _Served:
+    """What an optimizer keeps for a fleet."""
+
+    def __init__(self, optimizer: Optimizer, theta: Array) -> None:
+        self.kernel, self.memory, numbers = optimizer.kernel_arguments(theta, {})
+        self.settings = core.no_settings(numbers)
+        self.steps = np.zeros(len(theta), np.intp)
+
+
+class Fleet:
+    """Many networks of one architecture, trained and run side by side.
+
+    Each model is one network: what becomes of it depends neither on how many there are nor on the
+    others, to the bit. Models of up to 16 hidden units share SIMD registers, a lane each, so that
+    networks of two units run as fast as the processor multiplies. Of larger ones, threads take one
+    at a time.
+
+    Data are shared by all models, or each model has its own:
+
+    - arrays (time, features) or (batch, time, features) are shared,
+    - arrays (models, batch, time, features) are each model's own,
+    - a list has a data set for each model: an array, or a list of arrays (time_i, features).
+
+    Parameters
+    ----------
+    network : RNN, GRU, LSTM or Architecture
+        Of the architecture of all models: one layer in one direction that reads features, with an
+        output for each step and first states of zero. Its parameters are not used, its dtype and
+        implementation are.
+    n : int, optional
+        The number of models; without it that of the seeds.
+    seed : int or list of int (n,), default 0
+        An int: seeds of all models are drawn from it, the first ones alike for any n. A list: a
+        seed for each.
+    init : {"orthogonal", "uniform"}
+        As in `RNN`.
+    dtype : {"float32", "float64"}, optional
+        Without it the network's, or float32 for an `Architecture`.
+    implementation : {"native", "python"}, optional
+        Without it the network's, or as in `RNN`.
+
+    Attributes
+    ----------
+    flat_params : array (n, p)
+        The parameters of each model: row i is the `flat_params` of ``fleet[i]``.
+    seeds : array (n,) of uint64
+        ``crnn.GRU(..., seed=int(fleet.seeds[i]))`` has the first parameters of model i.
+    history : FleetHistory or None
+        That of the last `fit`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument does not fit, or fleets have no networks of this architecture.
+
+    Examples
+    --------
+    >>> import crnn, numpy as np
+    >>> fleet = crnn.Fleet(crnn.GRU(3, 2, 2), n=100, seed=0)
+    >>> x, y = np.zeros((8, 50, 3)), np.zeros((8, 50, 2))
+    >>> history = fleet.fit(x, y, epochs=2, lr=np.linspace(0.001, 0.1, 100))
+    >>> history.loss.shape, fleet.predict(x).shape, fleet[fleet.best(3)]
+    ((2, 100), (100, 8, 50, 2), Fleet(GRU(input_size=3, hidden_size=2, output_size=2), n=3))
+    """
+
+    def __init__(
+        self,
+        network: RecurrentNetwork[Any] | Architecture,
+        n: int | None = None,
+        seed: int | Sequence[int] | IntArray = 0,
+        *,
+        init: str = "orthogonal",
+        dtype: npt.DTypeLike | None = None,
+        implementation: str | None = None,
+    ) -> None:
+        if isinstance(network, RecurrentNetwork):
+            dtype = network.dtype if dtype is None else dtype
+            implementation = implementation or network.implementation
+            network = network.architecture
+        elif not isinstance(network, Architecture):
+            raise TypeError(
+                f"network: expected a network or its architecture, got {type(network).__name__}"
+            )
+        template = from_architecture(
+            network,
+            dtype="float32" if dtype is None else dtype,
+            seed=0,
+            init=init,
+            implementation=implementation,
+        )
+        if not template._network.has_fused_kernels:
+            raise ValueError(
+                "network: expected one layer in one direction that reads features, with an output "
+                f"for each step and first states of zero, got {template!r}"
+            )
+        seeds = _seeds_of(n, seed)
+        architecture = template.architecture
+        theta = np.zeros((len(seeds), len(template.flat_params)), template.dtype)
+        shapes = architecture.parameter_shapes()
+        for row, number in zip(theta, seeds.tolist(), strict=True):
+            views = cells.views(row, shapes)
+            initialize(views, architecture.hidden_size, init, np.random.default_rng(number))
+        # Biases, which do not depend on the seed
+        for name, view in template.params.items():
+            if name.startswith("b_"):
+                for row in theta:
+                    cells.views(row, shapes)[name][...] = view
+        self._hold(template, theta, seeds)
+
+    def _hold(self, template: RNN | GRU | LSTM, theta: Array, seeds: npt.NDArray[Any]) -> None:
+        self._template = template
+        self._theta = theta
+        self.seeds = seeds
+        self.history: FleetHistory | None = None
+        self._served: WeakKeyDictionary[Optimizer, _Served] = WeakKeyDictionary()
+
+    @property
+    def flat_params(self) -> Array:
+        """The parameters (n, p) of all models."""
+        return self._theta
+
+    @property
+    def architecture(self) -> Architecture:
+        """The sizes and options of each model."""
+        return self._template.architecture
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of all parameters and results."""
+        return self._template.dtype
+
+    @property
+    def implementation(self) -> str:
+        """Which kernels run: "native" or "python"."""
+        return self._template.implementation
+
+    def __len__(self) -> int:
+        return len(self._theta)
+
+    def __iter__(self) -> Iterator[RNN | GRU | LSTM]:
+        return (self[number] for number in range(len(self)))
+
+    @overload
+    def __getitem__(self, which: int) -> RNN | GRU | LSTM: ...
+
+    @overload
+    def __getitem__(self, which: slice | Sequence[int] | npt.NDArray[Any]) -> "Fleet": ...
+
+    def __getitem__(self, which: Any) -> "RNN | GRU | LSTM | Fleet":
+        """Return a model or a fleet of some.
+
+        Parameters
+        ----------
+        which : int, slice, list of int, or array of ints or bools
+            An int: the network, which shares its row of `flat_params`. A slice of step 1: a fleet
+            that shares its rows. Anything else: a fleet with a copy of these rows.
+
+        Returns
+        -------
+        RNN, GRU, LSTM or Fleet
+        """
+        if isinstance(which, (int, np.integer)) and not isinstance(which, (bool, np.bool_)):
+            number = int(which)
+            if not -len(self) <= number < len(self):
+                raise IndexError(f"model: expected a number below {len(self)}, got {number}")
+            twin = copy.copy(self._template)
+            twin._rng = np.random.default_rng(int(self.seeds[number]))
+            twin._network = Network(
+                self.architecture, self.dtype, self._template._network.kernels, self._theta[number]
+            )
+            return twin
+        if not isinstance(which, slice):
+            which = np.asarray(which, None if len(which) else np.intp)
+            if which.dtype.kind not in "iub" or which.ndim != 1:
+                raise TypeError(f"models: expected ints or bools in a row, got {which!r}")
+        theta, seeds = self._theta[which], self.seeds[which]
+        if not len(theta):
+            raise IndexError("models: expected at least one, got none")
+        twin_fleet = copy.copy(self)
+        twin_fleet._hold(self._template, np.ascontiguousarray(theta), np.array(seeds))
+        return twin_fleet
+
+    def __repr__(self) -> str:
+        arguments = repr(self._template).partition(", dtype=")[0]
+        return f"Fleet({arguments}), n={len(self)})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_served"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._served = WeakKeyDictionary()
+
+    def predict(self, x: Any, lengths: npt.ArrayLike | None = None) -> Any:
+        """Return the outputs of all models.
+
+        Parameters
+        ----------
+        x : array or list
+            Inputs, shared or each model's own.
+        lengths : array of int (batch,) or (models, batch), optional
+            Steps of each sequence of an array; without it all of them.
+
+        Returns
+        -------
+        array (models, batch, time, outputs)
+            For an x (time, inputs): (models, time, outputs). For a list: a list of each model's
+            outputs in the form of its inputs. Zero past a sequence's end.
+
+        Raises
+        ------
+        ValueError, TypeError
+            A shape, dtype or value does not fit, of any model.
+        """
+        checked = fleet_data.inputs(self._template._network, len(self), x, lengths)
+        is_shared = not isinstance(x, (list, tuple)) and np.ndim(x) < 4
+        y = core.predict(
+            self._template._network.kernels, self.architecture, self._theta, checked.data,
+            shared=is_shared,
+        )  # fmt: skip
+        return checked.arranged(y)
+
+    def loss(
+        self,
+        x: Any,
+        y: Any,
+        loss: str | Loss = "mse",
+        lengths: npt.ArrayLike | None = None,
+        mask: Any = None,
+    ) -> FloatArray:
+        """Return the loss of each model.
+
+        Parameters
+        ----------
+        x, y : array or list
+            Inputs and targets, each shared or each model's own; both lists, or none.
+        loss : str or object
+            As in `RNN.loss`, but for a user's own, class weights and label smoothing.
+        lengths : array of int (batch,) or (models, batch), optional
+            As in `predict`.
+        mask : array (batch, time) or (models, batch, time), or list, optional
+            The weight of each step in the loss, as in `RNN.loss`.
+
+        Returns
+        -------
+        array (models,) of float64
+            NaN for a model whose data do not fit, which a warning names.
+
+        Raises
+        ------
+        ValueError, TypeError
+            A shape or dtype does not fit.
+        """
+        checked_loss = _checked_loss(loss)
+        data = self._training_data(x, y, checked_loss, lengths, mask)
+        _warn("their data do not fit", data.bad)
+        return core.losses_of(
+            self._template._network.kernels, self.architecture, self._theta, data, checked_loss
+        )
+
+    def train_step(
+        self,
+        x: Any,
+        y: Any,
+        optimizer: Optimizer,
+        loss: str | Loss = "mse",
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        lengths: npt.ArrayLike | None = None,
+        mask: Any = None,
+        *,
+        lr: npt.ArrayLike | None = None,
+        weight_decay: npt.ArrayLike | None = None,
+        l1: npt.ArrayLike | None = None,
+    ) -> FloatArray:
+        """Take one step of the optimizer for each model, on one batch.
+
+        A model takes its step as a whole or not at all: not where its data do not fit, or its loss,
+        gradient or new parameters are not finite. A warning names such models, and the others take
+        theirs.
+
+        Parameters
+        ----------
+        x, y, loss, lengths, mask
+            As in `loss`.
+        optimizer : Optimizer
+            `SGD`, `RMSprop`, `Adam` or `AdamW`; it keeps a state for each model of this fleet.
+        clip_norm, clip_value : float, optional
+            As in `RNN.train_step`, of each model's gradient.
+        lr, weight_decay, l1 : float or array (models,), optional
+            As in `fit`.
+
+        Returns
+        -------
+        array (models,) of float64
+            The loss of each model before the step; NaN where its data do not fit.
+
+        Raises
+        ------
+        ValueError, TypeError
+            An argument does not fit; all models are untouched.
+        """
+        checked_loss = _checked_loss(loss)
+        step, models, rates_of = self._start(
+            optimizer, checked_loss, Clipping.checked(clip_norm, clip_value), lr, weight_decay, l1
+        )
+        data = self._training_data(x, y, checked_loss, lengths, mask)
+        _warn("their data do not fit", data.bad)
+        rates = rates_of(np.arange(len(self)), models.steps)
+        losses, norms, taken = core.train(step, models, data, rates)
+        failed = [n for n in np.flatnonzero(~taken).tolist() if n not in data.bad]
+        _warn(
+            "their steps were not taken",
+            {n: core.reason(losses[n], norms[n], None, int(models.steps[n]) + 1) for n in failed},
+        )
+        return losses
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        epochs: int,
+        batch_size: int = 32,
+        optimizer: Optimizer | None = None,
+        lr: npt.ArrayLike | None = None,
+        weight_decay: npt.ArrayLike | None = None,
+        l1: npt.ArrayLike | None = None,
+        loss: str | Loss = "mse",
+        lengths: npt.ArrayLike | None = None,
+        mask: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        shuffle: bool = True,
+        seed: int | Sequence[int] | IntArray | None = None,
+        validation_data: tuple[Any, Any] | None = None,
+        patience: int | None = None,
+        min_delta: float = 0.0,
+        callbacks: Sequence[Callable[["Fleet", FleetHistory], object]] = (),
+        progress: bool | None = None,
+    ) -> FleetHistory:
+        """Train each model for some epochs of mini-batches.
+
+        A model that has stopped, by `patience` or because a step was not finite, takes no more
+        time. Each gets what `RNN.fit` gives it alone, to rounding.
+
+        Parameters
+        ----------
+        x, y, loss, lengths, mask
+            As in `loss`: all sequences. A model whose numbers do not fit is not trained; a warning
+            and ``history.errors`` say why.
+        epochs, batch_size
+            As in `RNN.fit`.
+        optimizer : Optimizer, optional
+            ``SGD(0.01, momentum=0.9)`` without it. It keeps a state for each model of this fleet.
+        lr : float or array (models,), optional
+            The learning rate of each model; without it the optimizer's.
+        weight_decay : float or array (models,), optional
+            That of each model; without it the optimizer's.
+        l1 : float or array (models,), optional
+            The strength of the penalty ``l1 * |w|`` on all weights, which biases are not. Each step
+            of the optimizer is followed by a proximal one: weights come nearer to zero by
+            ``lr * l1``, and stay at zero where they would cross it (Parikh and Boyd 2014). Losses
+            are without the penalty.
+        clip_norm, clip_value : float, optional
+            As in `RNN.fit`, of each model's gradient.
+        shuffle : bool
+            Whether each epoch takes the sequences of a model in another order. Those of a model
+            that has no more than `batch_size` keep theirs, because they make one batch.
+        seed : int, list of int (models,) or None, optional
+            Seeds these orders: of each model, or all alike. Without it `seeds`.
+        validation_data : (x, y), optional
+            Data whose loss is recorded after each epoch, in any of the forms of x and y.
+        patience : int, optional
+            A model stops after so many epochs in a row without a better one, and gets the
+            parameters of its best epoch.
+        min_delta : float
+            An epoch is better only by more than this.
+        callbacks : list of functions
+            Called as ``f(fleet, history)`` after each epoch; if one returns True, training stops.
+        progress : bool, optional
+            Whether to show a tqdm bar; by default where stderr is a terminal.
+
+        Returns
+        -------
+        FleetHistory
+            Also in `history`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            An argument does not fit; all models are untouched.
+        ImportError
+            ``progress=True`` where tqdm is not installed.
+        """
+        N = len(self)
+        checked_loss = _checked_loss(loss)
+        clipping = Clipping.checked(clip_norm, clip_value)
+        epochs = checks.integer("epochs", epochs, at_least=1)
+        batch_size = checks.integer("batch_size", batch_size, at_least=1)
+        shuffle = checks.boolean("shuffle", shuffle)
+        min_delta = checks.number("min_delta", min_delta, at_least=0.0)
+        if patience is not None:
+            patience = checks.integer("patience", patience, at_least=1)
+        if progress is not None:
+            progress = checks.boolean("progress", progress)
+        if not isinstance(callbacks, (list, tuple)) or not all(map(callable, callbacks)):
+            raise TypeError(f"callbacks: expected a list of functions, got {callbacks!r}")
+        if optimizer is None:
+            optimizer = SGD(0.01, momentum=0.9)
+        step, models, rates_of = self._start(
+            optimizer, checked_loss, clipping, lr, weight_decay, l1
+        )
+        data = self._training_data(x, y, checked_loss, lengths, mask)
+        validation = None
+        if validation_data is not None:
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+                raise TypeError("validation_data: expected a pair (x, y)")
+            with checks.within("validation_data"):
+                validation = self._training_data(*validation_data, checked_loss, None, None)
+        errors = dict(data.bad)
+        for number, sentence in ({} if validation is None else validation.bad).items():
+            errors.setdefault(number, f"validation_data: {sentence}")
+        seeds = self.seeds if seed is None else _broadcast_seeds(seed, N)
+        rngs = None
+        if shuffle and int((data.lengths > 0).sum(axis=1).max(initial=0)) > batch_size:
+            rngs = [np.random.default_rng(number) for number in seeds.tolist()]
+        run = core.Progress.empty(epochs, N, errors)
+        settings: dict[str, Array] = {
+            "seed": self.seeds, "lr": rates_of(np.arange(N), models.steps),
+            "weight_decay": models.weight_decay,
+            "l1": np.zeros(N) if models.l1 is None else models.l1,
+        }  # fmt: skip
+        _warn("their data do not fit", errors)
+        known = set(errors)
+        bar = ProgressBar(progress, epochs, int((data.lengths > 0).sum()))
+        done = 0
+
+        def after_epoch(epoch: int) -> bool:
+            nonlocal done
+            done = epoch
+            bar.show_losses(
+                epoch, {"loss": run.loss[epoch - 1], "val_loss": run.val_loss[epoch - 1]}
+            )
+            answers = [call(self, FleetHistory(run, settings, epoch)) for call in callbacks]
+            return any(isinstance(answer, (bool, np.bool_)) and answer for answer in answers)
+
+        plan = core.FleetPlan(epochs, batch_size, validation, patience, min_delta, rates_of)
+        try:
+            bar.start(0)
+            core.fit(step, models, data, rngs, plan, run, after_epoch)
+        finally:
+            bar.close()
+        self.history = FleetHistory(run, settings, done)
+        _warn("they stopped", {n: why for n, why in errors.items() if n not in known})
+        return self.history
+
+    def best(self, k: int = 1) -> IntArray:
+        """Return the numbers of the k best models of the last `fit`, the best first.
+
+        Parameters
+        ----------
+        k : int
+
+        Returns
+        -------
+        array (k,)
+            ``fleet[fleet.best(3)]`` is a fleet of these; see `FleetHistory.best`.
+
+        Raises
+        ------
+        ValueError
+            There was no `fit`.
+        """
+        if self.history is None:
+            raise ValueError("best: expected a fleet that fit has trained, got one without history")
+        return self.history.best(k)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fleet to a file, which `Fleet.load` reads.
+
+        Written as `RNN.save` does it: whole or not at all. The history is not in it.
+
+        Parameters
+        ----------
+        path : path-like
+            An existing file is replaced.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written; one that existed is as it was.
+        """
+        # Imported here: the libraries for files take longer to import than crnn.
+        from crnn import archive
+
+        header = {"format": f"crnn {FLEET_KIND}", "version": FLEET_VERSION, "models": len(self)}
+        archive.write(
+            path,
+            header | self._template.describe(),
+            {"parameters": self._theta, "seeds": self.seeds},
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, implementation: str | None = None) -> "Fleet":
+        """Return the fleet that `save` wrote to a file.
+
+        Nothing in a file is executed, so files of unknown origin may be tried.
+
+        Parameters
+        ----------
+        path : path-like
+        implementation : {"native", "python"}, optional
+            As in `RNN`.
+
+        Returns
+        -------
+        Fleet
+
+        Raises
+        ------
+        ModelFileError
+            The file is damaged, holds something else, or was written by a newer version.
+        OSError
+            It cannot be opened.
+        """
+        from crnn import archive
+
+        def expected(description: Any) -> "archive.Shapes":
+            archive.check_kind(description, FLEET_KIND, FLEET_VERSION)
+            dtype, shape = check_description(description)["parameters"]
+            archive.check_fields(description, {"models": archive.whole_number(1)})
+            n = description["models"]
+            return {"parameters": (dtype, (n, *shape)), "seeds": (np.dtype(np.uint64), (n,))}
+
+        description, arrays = archive.read(path, expected)
+        architecture = Architecture(**{name: description[name] for name in Architecture._fields})
+        try:
+            fleet = cls(
+                architecture, seed=[0], dtype=description["dtype"], implementation=implementation
+            )
+        except ValueError as error:
+            raise ModelFileError(f"{os.fspath(path)}: {error}") from None
+        fleet._hold(fleet._template, arrays["parameters"], arrays["seeds"])
+        return fleet
+
+    def _training_data(self, x: Any, y: Any, loss: Loss, lengths: Any, mask: Any) -> core.FleetData:
+        network = self._template._network
+        return fleet_data.training_data(network, len(self), x, y, loss, lengths, mask)
+
+    def _start(
+        self,
+        optimizer: Optimizer,
+        loss: Loss,
+        clipping: Clipping,
+        lr: Any,
+        weight_decay: Any,
+        l1: Any,
+    ) -> tuple[core.FleetStep, core.Models, Callable[[IntArray, IntArray], FloatArray]]:
+        """Return what steps take: what all models share, their state, and their learning rates."""
+        N = len(self)
+        if not isinstance(optimizer, Optimizer) or not optimizer.is_fused:
+            raise TypeError(
+                "optimizer: expected one of SGD, RMSprop, Adam and AdamW, "
+                f"got {type(optimizer).__name__}"
+            )
+        if optimizer.steps:
+            raise ValueError(
+                "optimizer: expected one that is new or belongs to this fleet, got one that "
+                "belongs to a network"
+            )
+        decay = _numbers("weight_decay", optimizer.weight_decay, weight_decay, N)
+        penalty = None if l1 is None else _numbers("l1", 0.0, l1, N)
+        schedule = optimizer.lr
+        own_rates = None
+        if lr is not None or not callable(schedule):
+            own_rates = _numbers("lr", 0.0 if callable(schedule) else schedule, lr, N)
+
+        def rates_of(models: IntArray, steps: IntArray) -> FloatArray:
+            if own_rates is not None:
+                return own_rates[models]
+            distinct, places = np.unique(steps, return_inverse=True)
+            assert callable(schedule)
+            rates = [
+                checks.number(f"lr({number})", schedule(number), at_least=0.0)
+                for number in distinct.tolist()
+            ]
+            return np.array(rates)[places]
+
+        served = self._served.get(optimizer)
+        if served is None:
+            served = self._served[optimizer] = _Served(optimizer, self._theta)
+        step = core.FleetStep(
+            self._template._network.kernels, self.architecture, loss, clipping, served.kernel,
+            served.settings,
+        )  # fmt: skip
+        models = core.Models(self._theta, served.memory, served.steps, decay, penalty)
+        return step, models, rates_of
+
+
+def _checked_loss(loss: Any) -> Loss:
+    """Return the loss, or raise what the kernels of fleets do not know."""
+    checked = get_loss(loss)
+    is_weighted = isinstance(checked, CrossEntropy) and (
+        checked.class_weight is not None or checked.label_smoothing
+    )
+    if checked.kernel not in fleets.LOSSES or is_weighted:
+        raise ValueError(
+            f"loss: expected one of {', '.join(map(repr, fleets.LOSSES))} without class weights "
+            f"and label smoothing, got {loss!r}"
+        )
+    return checked
+
+
+def _seeds_of(n: Any, seed: Any) -> npt.NDArray[Any]:
+    """Return the seeds of n models."""
+    if np.ndim(seed) == 0 and not isinstance(seed, str):
+        if n is None:
+            raise ValueError("n: expected the number of models, or a list of seeds, got neither")
+        n = checks.integer("n", n, at_least=1)
+        checks.integer("seed", seed, at_least=0)
+        return np.random.SeedSequence(int(seed)).generate_state(n, np.uint64)
+    seeds = _broadcast_seeds(seed, len(seed))
+    if n is not None and n != len(seeds):
+        raise ValueError(f"seed: expected {n} seeds, one a model, got {len(seeds)}")
+    if not len(seeds):
+        raise ValueError("seed: expected at least one seed, got none")
+    return seeds
+
+
+def _broadcast_seeds(seed: Any, N: int) -> npt.NDArray[Any]:
+    """Return N seeds, of one that is for all or of as many."""
+    listed = [seed] * N if np.ndim(seed) == 0 else list(seed)
+    if len(listed) != N:
+        raise ValueError(f"seed: expected {N} seeds, one a model, got {len(listed)}")
+    numbers = [checks.integer("seed", number, at_least=0) for number in listed]
+    if max(numbers, default=0) >= 1 << 64:
+        raise ValueError(f"seed: expected numbers below 2**64, got {max(numbers)}")
+    return np.array(numbers, np.uint64)
+
+
+def _numbers(name: str, default: float, value: Any, N: int) -> FloatArray:
+    """Return a finite number of at least 0 for each model."""
+    value = default if value is None else value
+    if np.ndim(value) == 0:
+        return np.full(N, checks.number(name, value, at_least=0.0))
+    numbers = np.array(value, np.float64)
+    if numbers.shape != (N,):
+        raise ValueError(f"{name}: expected a number or shape (models={N},), got {numbers.shape}")
+    wrong = np.flatnonzero(~((numbers >= 0) & np.isfinite(numbers)))
+    if len(wrong):
+        raise ValueError(
+            f"{name}: expected finite numbers of at least 0, got {numbers[wrong[0]]} for model "
+            f"{wrong[0]}"
+        )
+    return numbers
+
+
+def _warn(what: str, reasons: dict[int, str]) -> None:
+    """Warn of models by number."""
+    if not reasons:
+        return
+    named = [f"model {n}: {reasons[n]}" for n in sorted(reasons)[:MOST_NAMED]]
+    more = f"; and {len(reasons) - MOST_NAMED} more" if len(reasons) > MOST_NAMED else ""
+    warnings.warn(
+        f"{len(reasons)} models, {what}: {'; '.join(named)}{more}", RuntimeWarning, stacklevel=3
+    )
