@@ -85,6 +85,31 @@ def read_network(path):
     return net
 
 
+def _learner_seeds(folder):
+    learners = [
+        crnn.RNN(2, 3, 1, seed=0).learner(crnn.SGD(0.1), loss="huber"),
+        crnn.LSTM(2, 3, 1, dtype="float64", seed=0).learner(crnn.Adam(0.1), batch_size=2),
+        crnn.GRU(2, 3, 1, seed=0).learner(crnn.SGD(0.1, momentum=0.5), clip_norm=1.0),
+    ]
+    for learner in learners[1:]:
+        batch = () if learner.batch_size is None else (learner.batch_size,)
+        learner.step(np.ones((*batch, 2)), np.ones((*batch, 1)))
+    return _saved(folder, *learners)
+
+
+def read_learner(path):
+    """Read a learner, and learn."""
+    learner = crnn.load_learner(path)
+    architecture, B = learner.net.architecture, learner.batch_size
+    shape = () if B is None else (B,)
+    x_t = np.zeros((*shape, architecture.input_size))
+    x_t = np.zeros(shape, np.intp) if architecture.categorical else x_t
+    with np.errstate(all="ignore"):
+        # The loss may be one of classes.
+        learner.step(x_t, None)
+    return learner
+
+
 def _chain_seeds(folder):
     layers = [crnn.Dense(np.ones((2, 3)), None, name) for name in (None, "tanh")]
     chains = [
@@ -387,6 +412,12 @@ def _archive_mutations(shapes_of=None):
 
 READERS = {
     "network": Reader(_network_seeds, _archive_mutations(_network_shapes), read_network),
+    "learner": Reader(
+        _learner_seeds,
+        _archive_mutations(loading._check_learner),
+        read_learner,
+        (crnn.ModelFileError, crnn.DivergenceError),
+    ),
     "chain": Reader(_chain_seeds, _archive_mutations(), read_chain),
     "checkpoint": Reader(
         _checkpoint_seeds,

@@ -4,6 +4,8 @@ import copy
 import itertools
 import math
 import pickle
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -12,6 +14,9 @@ from network_problems import CELLS, FAMILIES, inputs, network, targets
 
 import crnn
 from crnn import archive, loading
+from crnn.kernels.contracts import LEARNER_BUSY
+from crnn.kernels.reference import training
+from crnn.kernels.reference.steps import STEP_GRADIENTS, STEPS
 
 B, T, I, H, O = 4, 9, 3, 5, 2
 LOSSES = {
@@ -569,14 +574,14 @@ def test_one_output_per_sequence_is_one_per_step(implementation):
     assert run(learner).tobytes() == run(twin).tobytes()
 
 
-def walk(net, steps):
+def walk(net, number):
     """Take steps on a random walk, whose next place is the target of each; give the learner."""
     rng = np.random.default_rng(9)
-    places = np.cumsum(rng.standard_normal((steps + 1, I)), axis=0).astype(net.dtype)
+    places = np.cumsum(rng.standard_normal((number + 1, I)), axis=0).astype(net.dtype)
     learner, out = net.learner(crnn.Adam(0.002), clip_norm=1.0), np.empty(I, net.dtype)
     for place, after in itertools.pairwise(places):
         learner.step(place, after, out)
-    assert learner.steps == steps
+    assert learner.steps == number
     assert all(np.isfinite(values).all() for values in (net.flat_params, *learner.state.values()))
     return learner
 
@@ -615,3 +620,71 @@ def test_sensitivities_that_grow_without_bound(implementation):
     assert np.isfinite(learner.state["sensitivities"]).all()
     learner.reset()
     steps(1000)
+
+
+class Failing:
+    """A function whose call of this number raises MemoryError, before or after its work."""
+
+    def __init__(self, function, number, after):
+        self.function, self.number, self.after, self.calls = function, number, after, 0
+
+    def __call__(self, *args, **kwargs):
+        self.calls += 1
+        if self.calls == self.number and not self.after:
+            raise MemoryError
+        result = self.function(*args, **kwargs)
+        if self.calls == self.number:
+            raise MemoryError
+        return result
+
+
+PLACES = {
+    "state": (STEPS, "lstm"),
+    "sensitivities": (STEP_GRADIENTS, "lstm"),
+    "optimizer": (training._STEPS, "adam_step"),
+}
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("place", PLACES)
+def test_steps_are_whole_where_memory_lacks(monkeypatch, place, after):
+    """Those of the NumPy kernels; only behind the optimizer's step is the step taken."""
+    learner, twin = (build("python", family="LSTM") for _ in range(2))
+    before, (functions, name) = everything(learner), PLACES[place]
+    with monkeypatch.context() as patch:
+        patch.setitem(functions, name, Failing(functions[name], 1, after))
+        with pytest.raises(MemoryError):
+            learner.step(X, Y)
+    if place == "optimizer" and after:
+        twin.step(X, Y)
+    else:
+        assert everything(learner) == before
+    assert everything(learner) == everything(twin)
+    assert run(learner).tobytes() == run(twin).tobytes()
+
+
+def test_one_thread_at_a_time(implementation):
+    """A call either takes its step, or is refused and changes nothing."""
+    net = network(2, 48, 1, family="LSTM", dtype="float32", implementation=implementation)
+    learner, twin = net.learner(crnn.SGD(0.0)), copy.deepcopy(net).learner(crnn.SGD(0.0))
+    x, y, taken, refused = np.ones(2, np.float32), np.ones(1, np.float32), [], []
+
+    def learn():
+        end = time.monotonic() + 30
+        while not refused and time.monotonic() < end:
+            try:
+                learner.step(x, y)
+                taken.append(1)
+            except RuntimeError as error:
+                refused.append(str(error))
+
+    threads = [threading.Thread(target=learn) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(refused) == {LEARNER_BUSY}
+    assert learner.steps == len(taken)
+    for _ in taken:
+        twin.step(x, y)
+    assert everything(learner)[:-1] == everything(twin)[:-1]
