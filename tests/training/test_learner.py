@@ -506,7 +506,24 @@ def test_the_learning_rate(implementation):
     assert everything(of_function) == everything(of_learner) == before
 
 
-def test_optimizers_of_other_networks(implementation):
+def test_the_core_stays(implementation):
+    """What C steps, whatever trains the network in between; a rate reaches it at once."""
+    learner = build(implementation, crnn.Adam(0.02))
+    net, optimizer, core = learner.net, learner.optimizer, learner.core
+    x, y = np.ones((2, T, I)), np.ones((2, T, O))
+    net.train_step(x, y, optimizer)
+    net.fit(x, y, epochs=2, optimizer=optimizer, batch_size=1)
+    learner.lr = 0.03
+    assert (core.lr, core.steps, optimizer.last_lr) == (0.03, 8, 0.02)
+    learner.step(X, Y)
+    assert learner.core is core
+    assert (core.steps, optimizer.last_lr) == (9, 0.03)
+    new = crnn.SGD(0.1)
+    net.learner(new)
+    assert (new.steps, new.last_lr, new.memory) == (0, None, {})
+
+
+def test_optimizers_of_other_networks(implementation, tmp_path):
     learner, other = build(implementation), network(I, H, O, implementation=implementation)
     with pytest.raises(ValueError, match=r"^optimizer: expected one that is new or belongs to thi"):
         other.learner(learner.optimizer)
@@ -515,7 +532,13 @@ def test_optimizers_of_other_networks(implementation):
     waiting = learner.net.learner(optimizer)
     other.train_step(np.ones((T, I)), np.ones((T, O)), optimizer)
     before = [values.tobytes() for values in (learner.net.flat_params, *waiting.state.values())]
-    for call in (lambda: waiting.step(X, Y), lambda: waiting.step(X), waiting.copy):
+    for call in (
+        lambda: waiting.step(X, Y),
+        lambda: waiting.step(X),
+        waiting.copy,
+        lambda: pickle.dumps(waiting),
+        lambda: waiting.save(tmp_path / "learner.npz"),
+    ):
         with pytest.raises(ValueError, match=r"^optimizer: expected one that is new or belongs to"):
             call()
     after = [values.tobytes() for values in (learner.net.flat_params, *waiting.state.values())]
