@@ -74,6 +74,9 @@ def pack(
     what it computes for a list of them, but as many side by side in every step as there are rows.
     The longest sequences are placed first, each in the row that is shortest then.
 
+    The network needs an output for each step. Where a sequence is placed depends on the lengths
+    alone: weights of the steps, for `mask=`, are packed as the `y` of a second call.
+
     Parameters
     ----------
     x : list of array (time_i, inputs), or of category numbers (time_i,)
@@ -108,8 +111,8 @@ def pack(
     if rows > len(arrays):
         raise ValueError(f"rows: expected at most {len(arrays)}, the sequences, got {rows}")
     targets = None if y is None else _arrays("y", y)
-    if targets is not None and [len(array) for array in targets] != lengths:
-        raise ValueError("y: expected a list of arrays as long as those of x, got other lengths")
+    if targets is not None:
+        _check_lengths(targets, lengths)
     places = np.empty((len(arrays), 3), np.intp)
     ends = np.zeros(rows, np.intp)
     for number in sorted(range(len(arrays)), key=lambda number: -lengths[number]):
@@ -139,6 +142,19 @@ def _arrays(name: str, values: Any) -> list[Array]:
                 f"has, got {array.shape[1:]}"
             )
     return arrays
+
+
+def _check_lengths(targets: list[Array], lengths: list[int]) -> None:
+    """Raise unless there are targets for each step of each sequence."""
+    if len(targets) != len(lengths):
+        raise ValueError(
+            f"y: expected a list of {len(lengths)} arrays, as x is, got {len(targets)}"
+        )
+    for number, (array, length) in enumerate(zip(targets, lengths, strict=True)):
+        if len(array) != length:
+            raise ValueError(
+                f"y[{number}]: expected {length} steps, as x[{number}] has, got {len(array)}"
+            )
 
 
 def _packed(arrays: list[Array], places: IntArray, shape: tuple[int, int]) -> Array:

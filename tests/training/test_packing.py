@@ -43,6 +43,15 @@ def test_training_is_that_of_a_list():
         np.testing.assert_allclose(part, expected, rtol=1e-9, atol=1e-10)
 
 
+def test_masks_are_packed_like_targets():
+    masks = [np.array([0.5, *[1] * (n - 1)]) for n in LENGTHS]
+    packed, weights = crnn.pack(X, Y, rows=2), crnn.pack(X, masks, rows=2).y
+    net = network()
+    kept = {"lengths": packed.lengths, "resets": packed.resets}
+    loss = net.loss(packed.x, packed.y, mask=weights, **kept)
+    assert loss == pytest.approx(net.loss(X, Y, mask=masks), rel=1e-12)
+
+
 def test_categories_without_targets():
     codes = [rng.integers(I, size=n) for n in LENGTHS]
     packed = crnn.pack(codes, rows=1)
@@ -66,7 +75,14 @@ def test_categories_without_targets():
             lambda: crnn.pack([X[0], Y[1]], rows=1),
             r"x\[1\]: expected steps of shape \(3,\), as x\[0\] has, got \(2,\)",
         ),
-        (lambda: crnn.pack(X, Y[:3], rows=1), "y: expected a list of arrays as long as those of x"),
+        (
+            lambda: crnn.pack(X, Y[:3], rows=1),
+            "y: expected a list of 7 arrays, as x is, got 3",
+        ),
+        (
+            lambda: crnn.pack(X, [*Y[:5], Y[5][:1], Y[6]], rows=1),
+            r"y\[5\]: expected 2 steps, as x\[5\] has, got 1",
+        ),
         (
             lambda: crnn.pack(X, rows=3).unpack(np.zeros((2, 13))),
             r"values: expected shape \(rows=3, time=13, \.\.\.\), got \(2, 13\)",
