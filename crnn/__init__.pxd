@@ -1,2 +1,2 @@
 # What Cython code may cimport from crnn.
-from crnn.kernels.native cimport Stream, Trainer
+from crnn.kernels.native cimport Learner, Stream, Trainer

@@ -19,10 +19,17 @@
        error = crnn->train_float(trainer, x, y, &loss);         // a step of the optimizer
        error = crnn->update_stream(trainer, stream);            // the stream has learned, too
 
-   No function of the table but get_stream and get_trainer needs the GIL, and none allocates, locks
-   or calls the operating system. One thread at a time may use a stream or a trainer: while it does,
-   calls of others return CRNN_BUSY and do nothing. What returns an error has changed nothing.
-   Different streams and trainers are independent. */
+   A learner is what net.learner(...) returned: it predicts each step as it comes, then learns from
+   it by real-time recurrent learning. The parameters that it changes are the network's own.
+
+       crnn_learner *learner = crnn->get_learner(object);
+       error = crnn->learn_float(learner, x, y, y_hat, &loss);  // y_hat is by what was known before
+
+   No function of the table but get_stream, get_trainer and get_learner needs the GIL, and none
+   allocates, locks or calls the operating system. One thread at a time may use a stream, a trainer
+   or a learner: while it does, calls of others return CRNN_BUSY and do nothing. What returns an
+   error has changed nothing. Different streams and trainers are independent, and so are learners of
+   different networks. */
 #ifndef CRNN_H
 #define CRNN_H
 
@@ -39,16 +46,18 @@ extern "C" {
 
 enum {
     CRNN_OK = 0,
-    CRNN_BUSY = -1,        /* another thread uses this stream or trainer */
+    CRNN_BUSY = -1,        /* another thread uses this stream, trainer or learner */
     CRNN_WRONG_DTYPE = -2, /* its network has the other dtype */
     CRNN_WRONG_VALUE = -3, /* a category, a class, a number of steps or a rate is out of range;
-                              a trainer's targets are classes, or are none */
+                              a trainer's or learner's targets are classes, or are none */
     CRNN_WRONG_SIZES = -4, /* the stream is of another network, or it has copies */
-    CRNN_NOT_FINITE = -5   /* the loss, its gradient or a new parameter: no step was taken */
+    CRNN_NOT_FINITE = -5   /* the loss, its gradient, a new parameter, or a learner's new state:
+                              no step was taken */
 };
 
 typedef struct crnn_stream crnn_stream;
 typedef struct crnn_trainer crnn_trainer;
+typedef struct crnn_learner crnn_learner;
 
 typedef struct {
     ptrdiff_t batch, inputs, hidden, outputs;
@@ -58,7 +67,8 @@ typedef struct {
 } crnn_sizes;
 
 typedef struct {
-    ptrdiff_t batch, time, inputs, outputs; /* of the batches that a trainer takes */
+    ptrdiff_t batch, time, inputs, outputs; /* of the batches that a trainer takes; a learner's
+                                               time is 1 */
     ptrdiff_t itemsize;
     ptrdiff_t reads_classes; /* whether targets are classes, for the loss "cross_entropy" */
 } crnn_block_sizes;
@@ -124,6 +134,37 @@ typedef struct {
     /* Return sequences to the states that they start from: those whose byte of `which`, (batch,),
        is not 0. NULL: all. */
     int (*reset_sequences)(crnn_stream *stream, const char *which);
+
+    /* The learner of a Python object, a PyObject*; NULL and a TypeError if it is none. Python makes
+       another one where the optimizer has been used elsewhere, so keep a reference to `core` of
+       the object, and get the learner again after such a use. */
+    crnn_learner *(*get_learner)(void *object);
+    crnn_block_sizes (*get_learner_sizes)(const crnn_learner *learner);
+
+    /* A step: the outputs y_hat (batch, outputs) of x (batch, inputs) by the parameters before it,
+       then a step of the optimizer with the gradient of its loss by y (batch, outputs), or by
+       classes (batch,) from 0 to outputs - 1. y NULL: the state moves on, nothing is learned, and
+       the loss is NaN. y_hat may be x or y. */
+    int (*learn_float)(crnn_learner *learner, const float *x, const float *y, float *y_hat,
+                       double *loss);
+    int (*learn_double)(crnn_learner *learner, const double *x, const double *y, double *y_hat,
+                        double *loss);
+    int (*learn_classes_float)(crnn_learner *learner, const float *x, const ptrdiff_t *y,
+                               float *y_hat, double *loss);
+    int (*learn_classes_double)(crnn_learner *learner, const double *x, const ptrdiff_t *y,
+                                double *y_hat, double *loss);
+
+    /* The outputs that a step on x would have; nothing moves. */
+    int (*predict_next_float)(crnn_learner *learner, const float *x, float *y_hat);
+    int (*predict_next_double)(crnn_learner *learner, const double *x, double *y_hat);
+
+    /* A state of zero for sequences, as reset_sequences has them; what was learned stays. */
+    int (*reset_learner)(crnn_learner *learner, const char *which);
+
+    /* As set_learning_rate and update_stream for trainers. The optimizer in Python keeps its rate,
+       which is the learner's again when it is changed there. */
+    int (*set_learner_rate)(crnn_learner *learner, double rate);
+    int (*update_stream_by_learner)(crnn_learner *learner, crnn_stream *stream);
 } crnn_api;
 
 #ifdef Py_PYTHON_H

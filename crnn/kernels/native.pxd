@@ -1,5 +1,5 @@
-# What other Cython code may cimport: `from crnn cimport Stream, Trainer`. crnn.h says what the
-# functions do, and has the numbers that they return. The functions at the end are for `views.pxd`.
+# What other Cython code may cimport: `from crnn cimport Learner, Stream, Trainer`. crnn.h says what
+# the functions do, and has the numbers that they return. Those at the end are for `views.pxd`.
 
 cdef class Stream:
     cdef void* data         # a crnn_stream of crnn.h
@@ -39,6 +39,19 @@ cdef class Learner:
     cdef void* data         # a crnn_learner of crnn.h
     cdef object kept        # the memory that it points to
     cdef object __weakref__
+
+    cdef int learn_float(self, const float* x, const float* y, float* y_hat,
+                         double* loss) noexcept nogil
+    cdef int learn_double(self, const double* x, const double* y, double* y_hat,
+                          double* loss) noexcept nogil
+    cdef int learn_classes_float(self, const float* x, const Py_ssize_t* y, float* y_hat,
+                                 double* loss) noexcept nogil
+    cdef int learn_classes_double(self, const double* x, const Py_ssize_t* y, double* y_hat,
+                                  double* loss) noexcept nogil
+    cdef int predict_float(self, const float* x, float* y_hat) noexcept nogil
+    cdef int predict_double(self, const double* x, double* y_hat) noexcept nogil
+    cdef int reset_sequences(self, const char* which) noexcept nogil
+    cdef int update_stream(self, Stream stream) noexcept nogil
 
 
 cdef struct View:

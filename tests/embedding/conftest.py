@@ -27,6 +27,12 @@ def learner(steppers):
 
 
 @pytest.fixture(scope="session")
+def online(steppers):
+    """The C extension that learns online."""
+    return import_from(Path(steppers[0].__file__).parent, "online")
+
+
+@pytest.fixture(scope="session")
 def caller(steppers):
     """The Cython extension that calls `crnn.kernels.views`."""
     return import_from(Path(steppers[0].__file__).parent, "views_caller")

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, freethreading_compatible=True
 """A Cython extension that steps crnn streams: what a user of `from crnn cimport Stream` writes."""
 
-from crnn cimport Stream, Trainer
+from crnn cimport Learner, Stream, Trainer
 
 
 def run_float(Stream stream, const float[:, ::1] x, float[:, ::1] y):
@@ -54,4 +54,17 @@ def control(Stream stream, Trainer trainer, const float[:, ::1] x, const float[:
             if first >= 0:
                 error |= trainer.train_float(&x[first, 0], &targets[first, 0], &loss)
                 error |= trainer.update_stream(stream)
+    return error, loss
+
+
+def adapt(Learner learner, Stream stream, const float[:, ::1] x, const float[:, ::1] targets,
+          float[:, ::1] y):
+    """Learn from each step, and give the stream what was learned."""
+    cdef Py_ssize_t t
+    cdef double loss = 0
+    cdef int error = 0
+    with nogil:
+        for t in range(x.shape[0]):
+            error |= learner.learn_float(&x[t, 0], &targets[t, 0], &y[t, 0], &loss)
+        error |= learner.update_stream(stream)
     return error, loss

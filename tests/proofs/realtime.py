@@ -1,13 +1,14 @@
-"""Proves that streams, trainers and views call no allocator, take no lock, make no system call.
+"""Proves that streams, trainers, learners and views allocate nothing, lock nothing, call no system.
 
 Steps of streams are taken from C, from Cython and from Python with `out=`, of each cell and dtype,
 on each instruction set that this processor runs; from C alone blocks, steps of categories, steps of
-optimizers, predictions of trainers and updates of streams. A preloaded library counts the calls to
-allocate and to lock in one step and in many: the numbers have to be equal. Then a child process, to
-which the kernel of the system allows nothing but to read, to write and to leave, takes as many
-steps. What the compiled modules call at all is listed, and what these functions and those of
-`crnn.kernels.views` can reach of it is followed through the machine code. With --sanitizer CLANG
-the steps of streams from C are taken under its RealtimeSanitizer instead.
+optimizers and of learners (with "sse" without a target), predictions of both and updates of
+streams. A preloaded library counts the calls to allocate and to lock in one step and in many: the
+numbers have to be equal. Then a child process, to which the kernel of the system allows nothing but
+to read, to write and to leave, takes as many steps. What the compiled modules call at all is
+listed, and what these functions and those of `crnn.kernels.views` can reach of it is followed
+through the machine code. With --sanitizer CLANG the steps of streams from C are taken under its
+RealtimeSanitizer instead.
 
 From Python this holds for steps of less than 32 768 multiply-adds. Longer ones release the GIL,
 which locks a mutex, and may use several threads. Python's own objects may come from its
@@ -58,11 +59,11 @@ INSTRUCTION_SETS = ["baseline", "avx2", "avx512"]
 # What machine code is followed from: the functions of crnn.h and of views.pxd in `native`, and what
 # they call in the loops.
 FROM_C = (
-    r"_(step|step_categories|run|train|train_classes|predict)_(float|double)$|update_stream$"
-    r"|_view_\w+$"
+    r"_(step|step_categories|run|train|train_classes|predict|learn|learn_classes|predict_next)"
+    r"_(float|double)$|update_stream$|update_stream_by_learner$|_view_\w+$"
 )
 FROM_NATIVE = (
-    r"_(stream_step|predict|gradient|pack_forward|place_stream|place_packed|all_finite|global_norm"
+    r"_(stream_step|rtrl_step|rtrl_predict|predict|gradient|pack_forward|place_stream|place_packed|all_finite|global_norm"
     r"|scale|clip_value|(sgd|rmsprop|adam)_step|(rnn|output)_(forward|backward)|squared_error"
     r"|(layer|output)_workspace_size)$"
 )
@@ -136,6 +137,29 @@ def learning_calls(learner):
             )
 
 
+def online_calls(online):
+    """Yield a name and a function of a number of steps: what C calls of learners."""
+    rng = np.random.default_rng(0)
+    for (name, (family, options)), dtype, batch in itertools.product(
+        CELLS.items(), ("float32", "float64"), (None, BATCH)
+    ):
+        axes = () if batch is None else (batch,)
+        x = rng.standard_normal((*axes, 3)).astype(dtype)
+        y = rng.uniform(size=(*axes, 2)).astype(dtype)
+        out, targets = np.empty_like(y), dict.fromkeys(("mse", "binary_cross_entropy", "huber"), y)
+        targets["cross_entropy"], targets["sse"] = rng.integers(0, 2, axes), None
+        for (optimizer, make), (loss, target) in itertools.product(
+            OPTIMIZERS.items(), targets.items()
+        ):
+            net = family(3, 13, 2, dtype=dtype, seed=0, implementation="native", **options)
+            learner = net.learner(make(1e-3), loss=loss, clip_norm=1.0, batch_size=batch)
+
+            learn = partial(online.learn, learner, x, target, out)
+            yield f"{name} {dtype} {batch=} {optimizer} {loss}", lambda n, learn=learn: learn(n)[0]
+        yield f"{name} {dtype} {batch=} a prediction", often(online.predict, learner, x, out)
+        yield f"{name} {dtype} {batch=} update", often(online.update, learner, net.stream())
+
+
 def number_of_steps(net, steps):
     """Return fewer steps for many units, of which one takes as long as 100 others."""
     return steps if net.hidden_size < 256 else max(1, steps // 100)
@@ -159,12 +183,15 @@ def stream_steps(steps, stepper, cython_stepper):
             yield f"{name} from {language}", call, number_of_steps(net, steps)
 
 
-def prove_steps(steps, stepper, cython_stepper, learner):
+def prove_steps(steps, stepper, cython_stepper, learner, online):
     """Take the steps on the instruction set of this process; return how many cases failed."""
     counter = ctypes.cast(ctypes.CDLL(None).calls_counted, ctypes.c_void_p).value
     failed = count = 0
     assert stepper.calls_in(lambda: np.empty(100_000), counter) > 0, "nothing is counted"
-    learning = ((name, call, max(1, steps // 100)) for name, call in learning_calls(learner))
+    learning = (
+        (name, call, max(1, steps // 100))
+        for name, call in itertools.chain(learning_calls(learner), online_calls(online))
+    )
     for name, call, n in itertools.chain(stream_steps(steps, stepper, cython_stepper), learning):
         one, many = partial(call, 1), partial(call, n)
         assert one() in (0, None), name  # None: from Python, where errors are exceptions
@@ -178,7 +205,7 @@ def prove_steps(steps, stepper, cython_stepper, learner):
             print(f"FAILED: {name}: {moved} calls, {noticed=}, {confined=}")
     print(
         f"{native.instruction_set}: {count - failed} of {count} cases, {steps} steps each "
-        f"({steps // 100} of 256 units, blocks, trainers)",
+        f"({steps // 100} of 256 units, blocks, trainers, learners)",
         flush=True,
     )
     return failed
@@ -290,9 +317,10 @@ def main():
         sys.path.insert(0, arguments.built)
         import cython_stepper
         import learner
+        import online
         import stepper
 
-        sys.exit(prove_steps(arguments.steps, stepper, cython_stepper, learner) > 0)
+        sys.exit(prove_steps(arguments.steps, stepper, cython_stepper, learner, online) > 0)
     if arguments.marked:
         take_marked_steps(arguments.steps, arguments.marked == "planted")
         sys.exit()

@@ -26,6 +26,7 @@ setuptools.setup(
         stepper("stepper", crnn.get_include()),
         stepper("newer.stepper", "newer"),
         stepper("learner", crnn.get_include()),
+        stepper("online", crnn.get_include()),
         stepper("older", "."),
         # -O1 takes two thirds of the time to compile, -O0 a third.
         *cythonize([
@@ -48,8 +49,8 @@ def build_steppers(folder):
     newer = folder / "newer"
     newer.mkdir()
     for name in (
-        "stepper.c", "learner.c", "cython_stepper.pyx", "views_caller.pyx", "version1/older.c",
-        "version1/crnn.h",
+        "stepper.c", "learner.c", "online.c", "cython_stepper.pyx", "views_caller.pyx",
+        "version1/older.c", "version1/crnn.h",
     ):  # fmt: skip
         shutil.copy(SOURCES / name, folder)
     shutil.copy(SOURCES / "stepper.c", newer)

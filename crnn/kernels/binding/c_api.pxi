@@ -11,6 +11,8 @@ cdef extern from "crnn.h":
         pass
     ctypedef struct crnn_trainer:
         pass
+    ctypedef struct crnn_learner:
+        pass
     ctypedef struct crnn_sizes:
         ptrdiff_t batch, inputs, hidden, outputs, state, itemsize
     ctypedef struct crnn_block_sizes:
@@ -43,6 +45,21 @@ cdef extern from "crnn.h":
         int (*set_learning_rate)(crnn_trainer*, double) noexcept nogil
         int (*update_stream)(crnn_trainer*, crnn_stream*) noexcept nogil
         int (*reset_sequences)(crnn_stream*, const char*) noexcept nogil
+        crnn_learner* (*get_learner)(void*) noexcept
+        crnn_block_sizes (*get_learner_sizes)(const crnn_learner*) noexcept nogil
+        int (*learn_float)(
+            crnn_learner*, const float*, const float*, float*, double*) noexcept nogil
+        int (*learn_double)(
+            crnn_learner*, const double*, const double*, double*, double*) noexcept nogil
+        int (*learn_classes_float)(
+            crnn_learner*, const float*, const ptrdiff_t*, float*, double*) noexcept nogil
+        int (*learn_classes_double)(
+            crnn_learner*, const double*, const ptrdiff_t*, double*, double*) noexcept nogil
+        int (*predict_next_float)(crnn_learner*, const float*, float*) noexcept nogil
+        int (*predict_next_double)(crnn_learner*, const double*, double*) noexcept nogil
+        int (*reset_learner)(crnn_learner*, const char*) noexcept nogil
+        int (*set_learner_rate)(crnn_learner*, double) noexcept nogil
+        int (*update_stream_by_learner)(crnn_learner*, crnn_stream*) noexcept nogil
 
 
 cdef crnn_stream* get_stream(void* candidate) except NULL with gil:
@@ -128,16 +145,20 @@ cdef crnn_trainer* get_trainer(void* candidate) except NULL with gil:
     return <crnn_trainer*> (<Trainer> trainer).data
 
 
-cdef crnn_block_sizes get_block_sizes(const crnn_trainer* trainer) noexcept nogil:
-    cdef TrainerData* data = <TrainerData*> trainer
-    cdef Sizes s = data.call.sizes
+cdef crnn_block_sizes block_sizes_of(const Call* call, int dtype) noexcept nogil:
+    cdef Sizes s = call.sizes
     cdef crnn_block_sizes sizes
     memset(&sizes, 0, sizeof(sizes))
-    if data.dtype != NO_DTYPE:
+    if dtype != NO_DTYPE:
         sizes.batch, sizes.time, sizes.inputs, sizes.outputs = s.B, s.T, s.I, s.O
-        sizes.itemsize = itemsize(data.dtype)
-        sizes.reads_classes = data.call.loss == CROSS_ENTROPY
+        sizes.itemsize = itemsize(dtype)
+        sizes.reads_classes = call.loss == CROSS_ENTROPY
     return sizes
+
+
+cdef crnn_block_sizes get_block_sizes(const crnn_trainer* trainer) noexcept nogil:
+    cdef TrainerData* data = <TrainerData*> trainer
+    return block_sizes_of(&data.call, data.dtype)
 
 
 cdef int train_float(crnn_trainer* trainer, const float* x, const float* y,
@@ -173,11 +194,72 @@ cdef int predict_double(crnn_trainer* trainer, const double* x, double* y) noexc
 
 
 cdef int set_learning_rate(crnn_trainer* trainer, double lr) noexcept nogil:
-    return set_rate_alone(<TrainerData*> trainer, lr)
+    return set_trainer_rate(<TrainerData*> trainer, lr)
 
 
 cdef int update_stream(crnn_trainer* trainer, crnn_stream* stream) noexcept nogil:
-    return update_stream_alone(<TrainerData*> trainer, <StreamData*> stream)
+    return update_by_trainer(<TrainerData*> trainer, <StreamData*> stream)
+
+
+cdef crnn_learner* get_learner(void* candidate) except NULL with gil:
+    # `crnn.Learner` has the compiled one as its `core`.
+    learner = getattr(<object> candidate, "core", <object> candidate)
+    if not isinstance(learner, Learner):
+        raise TypeError(
+            "learner: expected what learner() of a network with compiled kernels returns, "
+            f"got {type(<object> candidate).__name__}"
+        )
+    return <crnn_learner*> (<Learner> learner).data
+
+
+cdef crnn_block_sizes get_learner_sizes(const crnn_learner* learner) noexcept nogil:
+    cdef LearnerData* data = <LearnerData*> learner
+    return block_sizes_of(&data.call, data.dtype)
+
+
+cdef int learn_float(crnn_learner* learner, const float* x, const float* y, float* y_hat,
+                     double* loss) noexcept nogil:
+    cdef double norm
+    return learn_alone(<LearnerData*> learner, np.NPY_FLOAT, False, x, y, y_hat, loss, &norm)
+
+
+cdef int learn_double(crnn_learner* learner, const double* x, const double* y, double* y_hat,
+                      double* loss) noexcept nogil:
+    cdef double norm
+    return learn_alone(<LearnerData*> learner, np.NPY_DOUBLE, False, x, y, y_hat, loss, &norm)
+
+
+cdef int learn_classes_float(crnn_learner* learner, const float* x, const ptrdiff_t* y,
+                             float* y_hat, double* loss) noexcept nogil:
+    cdef double norm
+    return learn_alone(<LearnerData*> learner, np.NPY_FLOAT, True, x, y, y_hat, loss, &norm)
+
+
+cdef int learn_classes_double(crnn_learner* learner, const double* x, const ptrdiff_t* y,
+                              double* y_hat, double* loss) noexcept nogil:
+    cdef double norm
+    return learn_alone(<LearnerData*> learner, np.NPY_DOUBLE, True, x, y, y_hat, loss, &norm)
+
+
+cdef int predict_next_float(crnn_learner* learner, const float* x, float* y_hat) noexcept nogil:
+    return predict_step_alone(<LearnerData*> learner, np.NPY_FLOAT, x, y_hat)
+
+
+cdef int predict_next_double(crnn_learner* learner, const double* x,
+                             double* y_hat) noexcept nogil:
+    return predict_step_alone(<LearnerData*> learner, np.NPY_DOUBLE, x, y_hat)
+
+
+cdef int reset_learner(crnn_learner* learner, const char* which) noexcept nogil:
+    return reset_learner_alone(<LearnerData*> learner, which)
+
+
+cdef int set_learner_rate(crnn_learner* learner, double lr) noexcept nogil:
+    return set_rate_of_learner(<LearnerData*> learner, lr)
+
+
+cdef int update_stream_by_learner(crnn_learner* learner, crnn_stream* stream) noexcept nogil:
+    return update_by_learner(<LearnerData*> learner, <StreamData*> stream)
 
 
 cdef crnn_api api
@@ -198,4 +280,12 @@ api.train_classes_double = train_classes_double
 api.predict_float, api.predict_double = predict_float, predict_double
 api.set_learning_rate, api.update_stream = set_learning_rate, update_stream
 api.reset_sequences = reset_sequences
+api.get_learner = <crnn_learner* (*)(void*) noexcept> get_learner
+api.get_learner_sizes = get_learner_sizes
+api.learn_float, api.learn_double = learn_float, learn_double
+api.learn_classes_float = learn_classes_float
+api.learn_classes_double = learn_classes_double
+api.predict_next_float, api.predict_next_double = predict_next_float, predict_next_double
+api.reset_learner, api.set_learner_rate = reset_learner, set_learner_rate
+api.update_stream_by_learner = update_stream_by_learner
 c_api = PyCapsule_New(&api, CRNN_API_NAME, NULL)

@@ -105,16 +105,12 @@ cdef int reset_learner_alone(LearnerData* data, const char* which) noexcept nogi
     return leave(&data.busy, CRNN_OK)
 
 
-cdef int set_learner_rate_alone(LearnerData* data, double lr) noexcept nogil:
-    if not 0 <= lr < INFINITY:
-        return CRNN_WRONG_VALUE
-    if data.dtype == NO_DTYPE:
-        return CRNN_WRONG_DTYPE
-    cdef int error = enter(&data.busy, data.dtype, data.dtype)
-    if error:
-        return error
-    data.lr = lr
-    return leave(&data.busy, CRNN_OK)
+cdef int set_rate_of_learner(LearnerData* data, double lr) noexcept nogil:
+    return set_rate_alone(&data.busy, data.dtype, &data.lr, lr)
+
+
+cdef int update_by_learner(LearnerData* data, StreamData* stream) noexcept nogil:
+    return update_stream_alone(&data.busy, data.dtype, data.call.sizes, data.parameters, stream)
 
 
 cdef void copy_learner_states(LearnerData* data, bint to_rows, void* rows) noexcept nogil:
@@ -411,7 +407,39 @@ cdef class Learner:
 
     @lr.setter
     def lr(self, double value):
-        cdef int error = set_learner_rate_alone(learner_of(self), value)
+        cdef int error = set_rate_of_learner(learner_of(self), value)
         if error == CRNN_WRONG_VALUE:
             raise ValueError(f"lr: expected a finite number of at least 0, got {value}")
         raise_if_learner_busy(error)
+
+    cdef int learn_float(self, const float* x, const float* y, float* y_hat,
+                         double* loss) noexcept nogil:
+        cdef double norm
+        return learn_alone(<LearnerData*> self.data, np.NPY_FLOAT, False, x, y, y_hat, loss, &norm)
+
+    cdef int learn_double(self, const double* x, const double* y, double* y_hat,
+                          double* loss) noexcept nogil:
+        cdef double norm
+        return learn_alone(<LearnerData*> self.data, np.NPY_DOUBLE, False, x, y, y_hat, loss, &norm)
+
+    cdef int learn_classes_float(self, const float* x, const Py_ssize_t* y, float* y_hat,
+                                 double* loss) noexcept nogil:
+        cdef double norm
+        return learn_alone(<LearnerData*> self.data, np.NPY_FLOAT, True, x, y, y_hat, loss, &norm)
+
+    cdef int learn_classes_double(self, const double* x, const Py_ssize_t* y, double* y_hat,
+                                  double* loss) noexcept nogil:
+        cdef double norm
+        return learn_alone(<LearnerData*> self.data, np.NPY_DOUBLE, True, x, y, y_hat, loss, &norm)
+
+    cdef int predict_float(self, const float* x, float* y_hat) noexcept nogil:
+        return predict_step_alone(<LearnerData*> self.data, np.NPY_FLOAT, x, y_hat)
+
+    cdef int predict_double(self, const double* x, double* y_hat) noexcept nogil:
+        return predict_step_alone(<LearnerData*> self.data, np.NPY_DOUBLE, x, y_hat)
+
+    cdef int reset_sequences(self, const char* which) noexcept nogil:
+        return reset_learner_alone(<LearnerData*> self.data, which)
+
+    cdef int update_stream(self, Stream stream) noexcept nogil:
+        return update_by_learner(<LearnerData*> self.data, <StreamData*> stream.data)

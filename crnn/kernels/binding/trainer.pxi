@@ -65,16 +65,21 @@ cdef int predict_alone(TrainerData* data, int dtype, const void* x, void* y) noe
     return leave(&data.busy, CRNN_OK)
 
 
-cdef int set_rate_alone(TrainerData* data, double lr) noexcept nogil:
+cdef int set_rate_alone(crnn_atomic* busy, int dtype, double* rate, double lr) noexcept nogil:
+    """Set the rate of a trainer or a learner."""
     if not 0 <= lr < INFINITY:
         return CRNN_WRONG_VALUE
-    if data.dtype == NO_DTYPE:
+    if dtype == NO_DTYPE:
         return CRNN_WRONG_DTYPE
-    cdef int error = enter(&data.busy, data.dtype, data.dtype)
+    cdef int error = enter(busy, dtype, dtype)
     if error:
         return error
-    data.lr = lr
-    return leave(&data.busy, CRNN_OK)
+    rate[0] = lr
+    return leave(busy, CRNN_OK)
+
+
+cdef int set_trainer_rate(TrainerData* data, double lr) noexcept nogil:
+    return set_rate_alone(&data.busy, data.dtype, &data.lr, lr)
 
 
 cdef bint is_of_sizes(const StreamData* stream, Sizes s) noexcept nogil:
@@ -88,23 +93,28 @@ cdef bint is_of_sizes(const StreamData* stream, Sizes s) noexcept nogil:
             and own.has_output_layer == s.has_output_layer)
 
 
-cdef int update_stream_alone(TrainerData* data, StreamData* stream) noexcept nogil:
-    """Give a stream the parameters of the moment; its state stays."""
-    cdef int error = enter(&stream.busy, stream.dtype, data.dtype)
+cdef int update_stream_alone(crnn_atomic* busy, int dtype, Sizes sizes, void* parameters,
+                             StreamData* stream) noexcept nogil:
+    """Give a stream the parameters of the moment of a trainer or a learner; its state stays."""
+    cdef int error = enter(&stream.busy, stream.dtype, dtype)
     cdef Call c
     if error:
         return error
-    error = enter(&data.busy, data.dtype, stream.dtype)
+    error = enter(busy, dtype, stream.dtype)
     if error:
         return leave(&stream.busy, error)
-    if is_of_sizes(stream, data.call.sizes):
+    if is_of_sizes(stream, sizes):
         c = call_of(&stream.layers[0])
-        place_parameters(&c, data.dtype, data.parameters)
-        run_alone(table(data.dtype).pack_forward, &c)
+        place_parameters(&c, dtype, parameters)
+        run_alone(table(dtype).pack_forward, &c)
     else:
         error = CRNN_WRONG_SIZES
     leave(&stream.busy, error)
-    return leave(&data.busy, error)
+    return leave(busy, error)
+
+
+cdef int update_by_trainer(TrainerData* data, StreamData* stream) noexcept nogil:
+    return update_stream_alone(&data.busy, data.dtype, data.call.sizes, data.parameters, stream)
 
 
 cdef inline TrainerData* trainer_of(Trainer self) except NULL:
@@ -246,7 +256,7 @@ cdef class Trainer:
 
     @lr.setter
     def lr(self, double value):
-        cdef int error = set_rate_alone(trainer_of(self), value)
+        cdef int error = set_trainer_rate(trainer_of(self), value)
         if error == CRNN_WRONG_VALUE:
             raise ValueError(f"lr: expected a finite number of at least 0, got {value}")
         raise_if_busy(error)
@@ -276,4 +286,4 @@ cdef class Trainer:
         return predict_alone(<TrainerData*> self.data, np.NPY_DOUBLE, x, y)
 
     cdef int update_stream(self, Stream stream) noexcept nogil:
-        return update_stream_alone(<TrainerData*> self.data, <StreamData*> stream.data)
+        return update_by_trainer(<TrainerData*> self.data, <StreamData*> stream.data)
