@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from crnn._network import memory
 from crnn._network.architecture import Architecture
 from crnn._training.run import Clipping
 from crnn._training.step import divergence
@@ -94,7 +95,9 @@ def predict(
     if shared:
         y_starts = np.ascontiguousarray(y_starts + np.arange(N)[:, None] * rows)
         rows *= N
-    y = np.zeros((rows, architecture.outputs), theta.dtype)
+    y = memory.empty((rows, architecture.outputs), theta.dtype)
+    if int(data.lengths.sum()) < rows:
+        y[...] = 0  # past the ends of sequences
     kernels.fleet_predict(
         architecture.cell, data.x, data.starts, data.lengths, theta, architecture.hidden_size,
         architecture.output_size or 0, y, y_starts,
