@@ -1,8 +1,9 @@
 """Rollouts with resets beside PyTorch: `python -m benchmarks.speed.resets`.
 
 The forward and the backward pass of a recurrent layer over a rollout in which episodes end, as
-training of a recurrent policy computes them. PyTorch's layers take no resets, so libraries for
-reinforcement learning go around them in one of two ways:
+training of a recurrent policy computes them: by a network of crnn, and by a layer of `crnn.torch`.
+PyTorch's layers take no resets, so libraries for reinforcement learning go around them in one of
+two ways:
 
 loop
     A call of the layer for each step, whose state is set to zero where an episode begins, as
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 
 import crnn
+import crnn.torch
 from benchmarks.speed.timing import interleaved, median_and_quartiles, timer_of
 
 SHAPES = ((32, 64, 32, 128), (128, 16, 16, 64))  # T, B, I, H
@@ -33,6 +35,20 @@ def crnn_way(cell: str, x: np.ndarray, dy: np.ndarray, resets: np.ndarray) -> Ca
 
     def passes() -> object:
         return net.backward(net.forward(x, resets=resets), dy)
+
+    return passes
+
+
+def module_way(
+    cell: str, x: np.ndarray, dy: np.ndarray, resets: np.ndarray
+) -> Callable[[], object]:
+    """Return the passes of a layer of crnn.torch."""
+    layer = getattr(crnn.torch, cell)(x.shape[2], dy.shape[2], batch_first=True)
+    inputs, gradient = torch.from_numpy(x).requires_grad_(), torch.from_numpy(dy)
+    marks = torch.from_numpy(resets)
+
+    def passes() -> None:
+        layer(inputs, None, marks)[0].backward(gradient)
 
     return passes
 
@@ -93,20 +109,25 @@ def main() -> None:
     crnn.show_config()
     print(f"PyTorch         {torch.__version__}")
     print("\nforward and backward passes, milliseconds: medians; PyTorch's over crnn's\n")
-    print(f"{'layer':<7}{'T, B, I, H':>17}{'crnn':>9}{'cut':>9}{'loop':>9}{'cut':>8}{'loop':>7}")
+    heads = ("crnn", "crnn.torch", "cut", "loop")
+    print(
+        f"{'layer':<7}{'T, B, I, H':>17}" + "".join(f"{head:>11}" for head in (*heads, *heads[2:]))
+    )
     rng = np.random.default_rng(0)
-    ways = {"crnn": crnn_way, "cut": cut_way, "loop": loop_way}
+    ways = dict(zip(heads, (crnn_way, module_way, cut_way, loop_way), strict=True))
     for cell in ("GRU", "LSTM"):
         for T, B, I, H in SHAPES:
             x, dy = (rng.standard_normal((B, T, n)).astype(np.float32) for n in (I, H))
             resets = rng.random((B, T)) < SHARE
             timers = {name: timer_of(way(cell, x, dy, resets)) for name, way in ways.items()}
             samples = interleaved(timers, ROUNDS, SAMPLE_SECONDS)
-            ours, cut, loop = (1e3 * median_and_quartiles(samples[name])[0] for name in ways)
+            times = [1e3 * median_and_quartiles(samples[name])[0] for name in ways]
+            ratios = [time / times[0] for time in times[2:]]
             shape = f"{T}, {B}, {I}, {H}"
             print(
-                f"{cell:<7}{shape:>17}{ours:>9.2f}{cut:>9.2f}{loop:>9.2f}"
-                f"{cut / ours:>8.1f}{loop / ours:>7.1f}",
+                f"{cell:<7}{shape:>17}"
+                + "".join(f"{time:>11.2f}" for time in times)
+                + "".join(f"{ratio:>11.1f}" for ratio in ratios),
                 flush=True,
             )
 
