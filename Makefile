@@ -77,8 +77,10 @@ $(VENV)/demo: $(VENV)/bin/python $(SOURCES)
 $(VENV)/test: $(VENV)/bin/python $(SOURCES)
 	$(INSTALL)
 	@$(RECORD) $@ $(VENV)/demo
+# deep-river asks for an older PyTorch, and works with this one.
 $(VENV)-bench/bench: $(VENV)-bench/bin/python $(SOURCES)
 	$(INSTALL)
+	$(PIP) install --no-deps deep-river==0.3.4
 	@$(RECORD) $@
 $(VENV)-docs/docs: $(VENV)-docs/bin/python $(SOURCES)
 	$(INSTALL)
