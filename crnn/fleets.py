@@ -4,137 +4,50 @@ import copy
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
 from crnn import checks
-from crnn._inputs import fleet_data
+from crnn._inputs import fit_arguments, fleet_data
+from crnn._inputs.fleet_arguments import number_for_each, seed_for_each, seeds_of
 from crnn._network.architecture import Architecture
 from crnn._network.initializers import initialize
 from crnn._network.network import Network
-from crnn._training import fleet as core
+from crnn._training.fleets import step as fleet_step
+from crnn._training.fleets.data import FleetData
+from crnn._training.fleets.history import FleetHistory, Progress
+from crnn._training.fleets.loop import FleetPlan, run_epochs
 from crnn._training.progress import ProgressBar
-from crnn._training.run import Clipping
+from crnn._training.run import Clipping, asks_to_stop
+from crnn._training.step import divergence
 from crnn._typing import Array, FloatArray, IntArray
 from crnn.base import RecurrentNetwork
 from crnn.errors import ModelFileError
-from crnn.kernels import cells, fleets
+from crnn.kernels import cells
 from crnn.loading import check_description
-from crnn.losses import CrossEntropy, Loss, get_loss
+from crnn.losses import Loss, get_loss
 from crnn.networks import GRU, LSTM, RNN, from_architecture
 from crnn.optimizers import SGD, Optimizer
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["Fleet", "FleetHistory"]
 
 FLEET_KIND, FLEET_VERSION = "fleet", 1
 """The kind and the version of the files that `Fleet.save` writes."""
 
-# Models that a warning names one by one
 MOST_NAMED = 5
+"""More models would make a warning longer than anyone reads."""
 
 
-class FleetHistory:
-    """What happened to each model in a `Fleet.fit`, which returns it.
-
-    Parameters
-    ----------
-    progress : object
-        What the run has recorded.
-    settings : dict of array (N,)
-    count : int
-        How many epochs there were.
-
-    Attributes
-    ----------
-    loss, val_loss, grad_norm : array (epochs, N)
-        As in `crnn.History`, NaN from the epoch on after which a model has stopped; `val_loss` is
-        all NaN without validation data.
-    best_epoch : array (N,)
-        The epoch, from 1, of the lowest loss of the validation data, or without them of the
-        training data; 0 for a model that was not trained.
-    best_loss : array (N,)
-        That loss.
-    epochs : array (N,)
-        How many whole epochs each model was trained.
-    settings : dict of array (N,)
-        What may differ between models: "seed", "lr", "weight_decay" and "l1".
-    errors : dict of str
-        By number, why a model was not trained, or not to its end: its data, or a step that was not
-        finite.
-    """
-
-    def __init__(self, progress: core.Progress, settings: dict[str, Array], count: int) -> None:
-        self.loss = progress.loss[:count]
-        self.val_loss = progress.val_loss[:count]
-        self.grad_norm = progress.grad_norm[:count]
-        self.best_epoch = progress.best_epoch
-        self.best_loss = progress.best
-        self.epochs = progress.epochs
-        self.settings = settings
-        self.errors = progress.errors
-
-    def best(self, k: int = 1) -> IntArray:
-        """Return the numbers of the k models of the lowest `best_loss`, the best first.
-
-        Models that were not trained are not among them.
-
-        Parameters
-        ----------
-        k : int
-
-        Returns
-        -------
-        array (k,), or fewer if fewer models were trained
-        """
-        k = checks.integer("k", k, at_least=1)
-        order = np.argsort(self.best_loss, kind="stable")
-        trained: IntArray = order[~np.isnan(self.best_loss[order])]
-        return trained[:k]
-
-    def table(self) -> "pd.DataFrame":
-        """Return a row for each model: settings, epochs, losses at its best epoch, error.
-
-        Returns
-        -------
-        pandas DataFrame
-            With the index "model".
-
-        Raises
-        ------
-        ImportError
-            pandas is not installed.
-        """
-        import pandas as pd
-
-        models = np.arange(len(self.epochs))
-        rows = np.maximum(self.best_epoch, 1) - 1
-        columns: dict[str, Any] = dict(self.settings)
-        columns |= {"epochs": self.epochs, "best_epoch": self.best_epoch}
-        for name in ("loss", "val_loss"):
-            values = getattr(self, name)
-            columns[name] = np.full(len(models), np.nan)
-            if len(values):
-                columns[name] = np.where(self.best_epoch > 0, values[rows, models], np.nan)
-        columns["error"] = [self.errors.get(n, "") for n in models.tolist()]
-        return pd.DataFrame(columns, index=pd.Index(models, name="model"))
-
-    def __repr__(self) -> str:
-        epochs, N = self.loss.shape
-        return f"FleetHistory(models={N}, epochs={epochs}, errors={len(self.errors)})"
-
-
-class _Served:
-    """What an optimizer keeps for a fleet."""
+class _OptimizerState:
+    """The vectors (N, P) of an optimizer and its steps (N,), one row for each model of a fleet."""
 
     def __init__(self, optimizer: Optimizer, theta: Array) -> None:
         self.kernel, self.memory, numbers = optimizer.kernel_arguments(theta, {})
-        self.settings = core.no_settings(numbers)
+        # Each model has a weight decay of its own.
+        self.settings = {name: value for name, value in numbers.items() if name != "weight_decay"}
         self.steps = np.zeros(len(theta), np.intp)
 
 
@@ -224,7 +137,7 @@ class Fleet:
                 "network: expected one layer in one direction that reads features, with an output "
                 f"for each step and first states of zero, got {template!r}"
             )
-        seeds = _seeds_of(n, seed)
+        seeds = seeds_of(n, seed)
         architecture = template.architecture
         theta = np.zeros((len(seeds), len(template.flat_params)), template.dtype)
         shapes = architecture.parameter_shapes()
@@ -243,7 +156,7 @@ class Fleet:
         self._theta = theta
         self.seeds = seeds
         self.history: FleetHistory | None = None
-        self._served: WeakKeyDictionary[Optimizer, _Served] = WeakKeyDictionary()
+        self._states: WeakKeyDictionary[Optimizer, _OptimizerState] = WeakKeyDictionary()
 
     @property
     def flat_params(self) -> Array:
@@ -316,11 +229,11 @@ class Fleet:
         return f"Fleet({arguments}), n={len(self)})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_served"}
+        return {name: value for name, value in self.__dict__.items() if name != "_states"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._served = WeakKeyDictionary()
+        self._states = WeakKeyDictionary()
 
     def predict(self, x: Any, lengths: npt.ArrayLike | None = None) -> Any:
         """Return the outputs of all models.
@@ -345,7 +258,7 @@ class Fleet:
         """
         checked = fleet_data.inputs(self._template._network, len(self), x, lengths)
         is_shared = not isinstance(x, (list, tuple)) and np.ndim(x) < 4
-        y = core.predict(
+        y = fleet_step.outputs_of(
             self._template._network.kernels, self.architecture, self._theta, checked.data,
             shared=is_shared,
         )  # fmt: skip
@@ -385,7 +298,7 @@ class Fleet:
         checked_loss = _checked_loss(loss)
         data = self._training_data(x, y, checked_loss, lengths, mask)
         _warn("their data do not fit", data.bad)
-        return core.losses_of(
+        return fleet_step.losses_of(
             self._template._network.kernels, self.architecture, self._theta, data, checked_loss
         )
 
@@ -438,11 +351,14 @@ class Fleet:
         data = self._training_data(x, y, checked_loss, lengths, mask)
         _warn("their data do not fit", data.bad)
         rates = rates_of(np.arange(len(self)), models.steps)
-        losses, norms, taken = core.train(step, models, data, rates)
+        losses, norms, taken = fleet_step.take_steps(step, models, data, rates)
         failed = [n for n in np.flatnonzero(~taken).tolist() if n not in data.bad]
         _warn(
             "their steps were not taken",
-            {n: core.reason(losses[n], norms[n], None, int(models.steps[n]) + 1) for n in failed},
+            {
+                n: str(divergence(losses[n], norms[n], None, int(models.steps[n]) + 1))
+                for n in failed
+            },
         )
         return losses
 
@@ -535,8 +451,7 @@ class Fleet:
             patience = checks.integer("patience", patience, at_least=1)
         if progress is not None:
             progress = checks.boolean("progress", progress)
-        if not isinstance(callbacks, (list, tuple)) or not all(map(callable, callbacks)):
-            raise TypeError(f"callbacks: expected a list of functions, got {callbacks!r}")
+        bound_callbacks = fit_arguments.bound_callbacks(callbacks, self)
         if optimizer is None:
             optimizer = SGD(0.01, momentum=0.9)
         step, models, rates_of = self._start(
@@ -546,17 +461,20 @@ class Fleet:
         validation = None
         if validation_data is not None:
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-                raise TypeError("validation_data: expected a pair (x, y)")
+                raise TypeError(
+                    "validation_data: expected a pair (x, y), "
+                    f"got a {type(validation_data).__name__}"
+                )
             with checks.within("validation_data"):
                 validation = self._training_data(*validation_data, checked_loss, None, None)
         errors = dict(data.bad)
         for number, sentence in ({} if validation is None else validation.bad).items():
             errors.setdefault(number, f"validation_data: {sentence}")
-        seeds = self.seeds if seed is None else _broadcast_seeds(seed, N)
+        seeds = self.seeds if seed is None else seed_for_each(seed, N)
         rngs = None
         if shuffle and int((data.lengths > 0).sum(axis=1).max(initial=0)) > batch_size:
             rngs = [np.random.default_rng(number) for number in seeds.tolist()]
-        run = core.Progress.empty(epochs, N, errors)
+        run = Progress.empty(epochs, N, errors)
         settings: dict[str, Array] = {
             "seed": self.seeds, "lr": rates_of(np.arange(N), models.steps),
             "weight_decay": models.weight_decay,
@@ -565,24 +483,24 @@ class Fleet:
         _warn("their data do not fit", errors)
         known = set(errors)
         bar = ProgressBar(progress, epochs, int((data.lengths > 0).sum()))
-        done = 0
+        last_epoch = 0
 
         def after_epoch(epoch: int) -> bool:
-            nonlocal done
-            done = epoch
+            nonlocal last_epoch
+            last_epoch = epoch
             bar.show_losses(
                 epoch, {"loss": run.loss[epoch - 1], "val_loss": run.val_loss[epoch - 1]}
             )
-            answers = [call(self, FleetHistory(run, settings, epoch)) for call in callbacks]
-            return any(isinstance(answer, (bool, np.bool_)) and answer for answer in answers)
+            history = FleetHistory(run, settings, epoch)
+            return asks_to_stop([callback(history) for callback in bound_callbacks])
 
-        plan = core.FleetPlan(epochs, batch_size, validation, patience, min_delta, rates_of)
+        plan = FleetPlan(epochs, batch_size, validation, patience, min_delta, rates_of)
         try:
             bar.start(0)
-            core.fit(step, models, data, rngs, plan, run, after_epoch)
+            run_epochs(step, models, data, rngs, plan, run, after_epoch)
         finally:
             bar.close()
-        self.history = FleetHistory(run, settings, done)
+        self.history = FleetHistory(run, settings, last_epoch)
         _warn("they stopped", {n: why for n, why in errors.items() if n not in known})
         return self.history
 
@@ -675,7 +593,7 @@ class Fleet:
         fleet._hold(fleet._template, arrays["parameters"], arrays["seeds"])
         return fleet
 
-    def _training_data(self, x: Any, y: Any, loss: Loss, lengths: Any, mask: Any) -> core.FleetData:
+    def _training_data(self, x: Any, y: Any, loss: Loss, lengths: Any, mask: Any) -> FleetData:
         network = self._template._network
         return fleet_data.training_data(network, len(self), x, y, loss, lengths, mask)
 
@@ -687,7 +605,7 @@ class Fleet:
         lr: Any,
         weight_decay: Any,
         l1: Any,
-    ) -> tuple[core.FleetStep, core.Models, Callable[[IntArray, IntArray], FloatArray]]:
+    ) -> tuple[fleet_step.FleetStep, fleet_step.Models, Callable[[IntArray, IntArray], FloatArray]]:
         """Return what steps take: what all models share, their state, and their learning rates."""
         N = len(self)
         if not isinstance(optimizer, Optimizer) or not optimizer.is_fused:
@@ -700,12 +618,12 @@ class Fleet:
                 "optimizer: expected one that is new or belongs to this fleet, got one that "
                 "belongs to a network"
             )
-        decay = _numbers("weight_decay", optimizer.weight_decay, weight_decay, N)
-        penalty = None if l1 is None else _numbers("l1", 0.0, l1, N)
+        decay = number_for_each("weight_decay", optimizer.weight_decay, weight_decay, N)
+        penalty = None if l1 is None else number_for_each("l1", 0.0, l1, N)
         schedule = optimizer.lr
         own_rates = None
         if lr is not None or not callable(schedule):
-            own_rates = _numbers("lr", 0.0 if callable(schedule) else schedule, lr, N)
+            own_rates = number_for_each("lr", 0.0 if callable(schedule) else schedule, lr, N)
 
         def rates_of(models: IntArray, steps: IntArray) -> FloatArray:
             if own_rates is not None:
@@ -718,73 +636,22 @@ class Fleet:
             ]
             return np.array(rates)[places]
 
-        served = self._served.get(optimizer)
-        if served is None:
-            served = self._served[optimizer] = _Served(optimizer, self._theta)
-        step = core.FleetStep(
-            self._template._network.kernels, self.architecture, loss, clipping, served.kernel,
-            served.settings,
+        state = self._states.get(optimizer)
+        if state is None:
+            state = self._states[optimizer] = _OptimizerState(optimizer, self._theta)
+        step = fleet_step.FleetStep(
+            self._template._network.kernels, self.architecture, loss, clipping, state.kernel,
+            state.settings,
         )  # fmt: skip
-        models = core.Models(self._theta, served.memory, served.steps, decay, penalty)
+        models = fleet_step.Models(self._theta, state.memory, state.steps, decay, penalty)
         return step, models, rates_of
 
 
 def _checked_loss(loss: Any) -> Loss:
-    """Return the loss, or raise what the kernels of fleets do not know."""
+    """Return the loss, or raise the error of one that the kernels of fleets do not know."""
     checked = get_loss(loss)
-    is_weighted = isinstance(checked, CrossEntropy) and (
-        checked.class_weight is not None or checked.label_smoothing
-    )
-    if checked.kernel not in fleets.LOSSES or is_weighted:
-        raise ValueError(
-            f"loss: expected one of {', '.join(map(repr, fleets.LOSSES))} without class weights "
-            f"and label smoothing, got {loss!r}"
-        )
+    checked.check_is_of_kernel("a fleet")
     return checked
-
-
-def _seeds_of(n: Any, seed: Any) -> npt.NDArray[Any]:
-    """Return the seeds of n models."""
-    if np.ndim(seed) == 0 and not isinstance(seed, str):
-        if n is None:
-            raise ValueError("n: expected the number of models, or a list of seeds, got neither")
-        n = checks.integer("n", n, at_least=1)
-        checks.integer("seed", seed, at_least=0)
-        return np.random.SeedSequence(int(seed)).generate_state(n, np.uint64)
-    seeds = _broadcast_seeds(seed, len(seed))
-    if n is not None and n != len(seeds):
-        raise ValueError(f"seed: expected {n} seeds, one a model, got {len(seeds)}")
-    if not len(seeds):
-        raise ValueError("seed: expected at least one seed, got none")
-    return seeds
-
-
-def _broadcast_seeds(seed: Any, N: int) -> npt.NDArray[Any]:
-    """Return N seeds, of one that is for all or of as many."""
-    listed = [seed] * N if np.ndim(seed) == 0 else list(seed)
-    if len(listed) != N:
-        raise ValueError(f"seed: expected {N} seeds, one a model, got {len(listed)}")
-    numbers = [checks.integer("seed", number, at_least=0) for number in listed]
-    if max(numbers, default=0) >= 1 << 64:
-        raise ValueError(f"seed: expected numbers below 2**64, got {max(numbers)}")
-    return np.array(numbers, np.uint64)
-
-
-def _numbers(name: str, default: float, value: Any, N: int) -> FloatArray:
-    """Return a finite number of at least 0 for each model."""
-    value = default if value is None else value
-    if np.ndim(value) == 0:
-        return np.full(N, checks.number(name, value, at_least=0.0))
-    numbers = np.array(value, np.float64)
-    if numbers.shape != (N,):
-        raise ValueError(f"{name}: expected a number or shape (models={N},), got {numbers.shape}")
-    wrong = np.flatnonzero(~((numbers >= 0) & np.isfinite(numbers)))
-    if len(wrong):
-        raise ValueError(
-            f"{name}: expected finite numbers of at least 0, got {numbers[wrong[0]]} for model "
-            f"{wrong[0]}"
-        )
-    return numbers
 
 
 def _warn(what: str, reasons: dict[int, str]) -> None:

@@ -425,10 +425,6 @@ def check_learnable(
             f"which each step of a sequence takes {S * H * n:.2g} multiply-adds and "
             f"{2 * S * n * dtype.itemsize:.2g} bytes"
         )
-    if not loss.is_of_kernel:
-        raise ValueError(
-            'loss: expected "mse", "sse", "cross_entropy" without class weights and label '
-            f'smoothing, "binary_cross_entropy" or "huber" for a learner, got {loss!r}'
-        )
+    loss.check_is_of_kernel("a learner")
     if not optimizer.is_fused:
         raise ValueError(f"optimizer: expected one of crnn for a learner, got {optimizer!r}")

@@ -9,7 +9,7 @@ from crnn._inputs.sequences import dataset, is_ragged
 from crnn._network.network import Network
 from crnn._training.data import Dataset
 from crnn._training.evaluation import EVALUATION_BATCH, check_something_counts
-from crnn._training.history import History, Monitor
+from crnn._training.history import Monitor
 
 if TYPE_CHECKING:
     from crnn.losses import Loss
@@ -139,8 +139,8 @@ def monitor_of(
     return Monitor(name, direction == "max", min_delta)
 
 
-def bound_callbacks(callbacks: Any, net: Any) -> list[Callable[[History], Any]]:
-    """Return callbacks f(net, history) as functions of the history alone."""
+def bound_callbacks(callbacks: Any, trained: Any) -> list[Callable[[Any], Any]]:
+    """Return callbacks f(net, history) or f(fleet, history) as functions of the history alone."""
     if not isinstance(callbacks, (list, tuple)) or not all(map(callable, callbacks)):
         raise TypeError(f"callbacks: expected a list of functions, got {callbacks!r}")
-    return [partial(callback, net) for callback in callbacks]
+    return [partial(callback, trained) for callback in callbacks]

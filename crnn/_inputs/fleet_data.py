@@ -10,7 +10,7 @@ from crnn._inputs import arrays, sequences
 from crnn._inputs.excluded import cleared
 from crnn._network.network import Network
 from crnn._training.evaluation import NOTHING_COUNTS
-from crnn._training.fleet import FleetData
+from crnn._training.fleets.data import FleetData
 from crnn._typing import Array, FloatArray, IntArray
 from crnn.conversion import as_array, as_numbers
 

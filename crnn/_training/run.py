@@ -105,6 +105,9 @@ class Run:
     def end_epoch(self, controls: Controls) -> bool:
         """Call all callbacks, and return whether training is over."""
         answers = [callback(self.history) for callback in controls.callbacks]
-        # Only True stops: a number or a list that a callback returns does not.
-        stops = any(isinstance(answer, (bool, np.bool_)) and answer for answer in answers)
-        return stops or self.has_stalled(controls.patience)
+        return asks_to_stop(answers) or self.has_stalled(controls.patience)
+
+
+def asks_to_stop(answers: list[Any]) -> bool:
+    """Whether a callback has returned True; a number or a list that it returns stops nothing."""
+    return any(isinstance(answer, (bool, np.bool_)) and bool(answer) for answer in answers)

@@ -170,7 +170,7 @@ GRADIENT_LOSSES = ("mse", "sse", "cross_entropy")
 """The losses that `rnn_gradient` and `rnn_train` know."""
 
 LOSSES = (*GRADIENT_LOSSES, "binary_cross_entropy", "huber")
-"""The losses that have kernels, which a `Learner` knows."""
+"""The losses that have kernels. A `Learner` and the kernels of fleets know them all."""
 
 STEP_KERNELS = ("sgd_step", "rmsprop_step", "adam_step")
 """The optimizers that `rnn_train` knows, by their kernels."""

@@ -13,9 +13,6 @@ import numpy as np
 from crnn._typing import Array, FloatArray, IntArray
 from crnn.kernels import cells, contracts
 
-LOSSES = ("mse", "sse", "cross_entropy", "binary_cross_entropy", "huber")
-"""The losses that the kernels of fleets know."""
-
 LANE_UNITS = 16
 """The most hidden units of models that the compiled kernels put into SIMD lanes.
 
@@ -102,7 +99,7 @@ def check_targets(
     Parameters
     ----------
     loss : str
-        A name in `LOSSES`.
+        A name in `contracts.LOSSES`.
     y : array (S, O), or for "cross_entropy" (S,) of intp
     weights : float64 array (S,) or None
     x : array (S, I)
@@ -116,8 +113,9 @@ def check_targets(
     TypeError, ValueError
         An argument does not fit.
     """
-    if loss not in LOSSES:
-        raise ValueError(f"loss: expected one of {', '.join(LOSSES)}, got {loss!r}")
+    if loss not in contracts.LOSSES:
+        known = ", ".join(contracts.LOSSES)
+        raise ValueError(f"loss: expected one of {known}, got {loss!r}")
     if loss == "cross_entropy":
         check_array("y", y, np.intp, (len(x),))
         contracts.check_classes("y", y, outputs)

@@ -36,6 +36,20 @@ class Loss:
         """Whether the kernel computes the loss from targets and `settings` alone."""
         return self.kernel in LOSSES
 
+    def check_is_of_kernel(self, user: str) -> None:
+        """Raise a ValueError unless `is_of_kernel`.
+
+        Parameters
+        ----------
+        user : str
+            What needs such a loss, as the error names it.
+        """
+        if not self.is_of_kernel:
+            raise ValueError(
+                'loss: expected "mse", "sse", "cross_entropy" without class weights and label '
+                f'smoothing, "binary_cross_entropy" or "huber" for {user}, got {self!r}'
+            )
+
     @property
     def is_fused(self) -> bool:
         """Whether the kernels of whole passes, `rnn_gradient` and `rnn_train`, compute the loss."""

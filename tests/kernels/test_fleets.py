@@ -8,7 +8,7 @@ import pytest
 from kernel_problems import CELLS, DTYPES
 from tolerances import TOLERANCES
 
-from crnn.kernels import cells, fleets
+from crnn.kernels import cells
 
 # More models than lanes of float32, and no multiple of any number of lanes
 N = 21
@@ -339,4 +339,3 @@ def test_classes_and_outputs_that_do_not_fit_are_refused(kernels):
         problem.gradient(kernels)
     with pytest.raises(ValueError, match="y_starts: expected sequences within 6 rows"):
         kernels.fleet_predict(**problem.arguments(), y=np.zeros((6, 3)), y_starts=problem.starts)
-    assert fleets.LOSSES[:3] == ("mse", "sse", "cross_entropy")

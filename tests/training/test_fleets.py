@@ -411,7 +411,7 @@ REFUSALS = {
     "seed": ({"seed": [1, 2]}, "seed: expected 18 seeds, one a model, got 2"),
     "loss": (
         {"loss": crnn.losses.CrossEntropy(label_smoothing=0.1)},
-        "loss: expected one of 'mse'",
+        'loss: expected "mse"',
     ),
     "epochs": ({"epochs": 0}, "epochs: expected at least 1, got 0"),
     "x": ({"x": np.zeros((N, B, T, 4))}, "x: expected shape (models=18, batch=5, time=7, feat"),

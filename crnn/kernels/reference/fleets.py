@@ -5,7 +5,6 @@ Each model is computed by the kernels of one network, so it has the bits of that
 """
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -13,21 +12,8 @@ from crnn._typing import Array, BoolArray, FloatArray, IntArray
 from crnn.kernels import cells, fleets
 from crnn.kernels.reference import losses as loss_kernels
 from crnn.kernels.reference.layers import output_backward, output_forward, rnn_backward, rnn_forward
-from crnn.kernels.reference.updates import (
-    adam_step,
-    clip_norm,
-    clip_value,
-    global_norm,
-    rmsprop_step,
-    sgd_step,
-)
-
-_STEPS: dict[str, Any] = {
-    "sgd_step": sgd_step,
-    "rmsprop_step": rmsprop_step,
-    "adam_step": adam_step,
-}
-_NO_WORKSPACE: tuple[int] = (1,)
+from crnn.kernels.reference.training import take_step
+from crnn.kernels.reference.updates import clip
 
 
 def fleet_predict(
@@ -97,7 +83,7 @@ def fleet_gradient(
     dtheta : array (N, P) or None
         The gradients are written. None: not wanted.
     loss : str
-        A name in `fleets.LOSSES`.
+        A name in `contracts.LOSSES`.
     delta : float
         Of "huber".
     losses : float64 array (N,)
@@ -181,17 +167,14 @@ def fleet_train(
         pass_ = _Pass(cell, x, starts[n], lengths[n], theta[n], hidden_size, output_size)
         losses[n] = pass_.loss(y, weights, loss, delta)
         gradient = pass_.gradient()
-        norms[n] = global_norm(gradient) if max_norm is None else clip_norm(gradient, max_norm)
-        if max_value is not None:
-            clip_value(gradient, max_value)
+        norms[n] = clip(gradient, max_norm, max_value)
         taken[n] = math.isfinite(losses[n]) and math.isfinite(norms[n])
         if not taken[n]:
             continue
         rows = {name: None if array is None else array[n] for name, array in memory.items()}
-        count = {"step": int(steps[n]) + 1} if optimizer == "adam_step" else {}
         numbers = settings | {"weight_decay": weight_decay[n]}
-        taken[n] = _STEPS[optimizer](
-            theta[n], gradient, **rows, **numbers, **count, lr=rates[n], steps=steps[n : n + 1]
+        taken[n] = take_step(
+            optimizer, theta[n], gradient, rows, numbers, steps[n : n + 1], rates[n]
         )
         if taken[n] and l1 is not None:
             for name, values in cells.views(theta[n], shapes).items():
@@ -222,7 +205,7 @@ class _Pass:
         cell_row = cells.CELLS[cell]
         self._shapes = cells.parameter_shapes(cell, x.shape[1], hidden_size, output_size)
         W = self._W = cells.views(theta, self._shapes)
-        self._workspace = np.empty(_NO_WORKSPACE, x.dtype)
+        self._workspace = np.empty(0, x.dtype)
         self._h = np.zeros((B, T + 1, cell_row.state_blocks * hidden_size), x.dtype)
         self._gates = None
         if cell_row.gate_blocks:

@@ -1,0 +1,1 @@
+"""Training of fleets: many networks of one architecture side by side."""
