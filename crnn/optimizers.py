@@ -204,12 +204,14 @@ class Optimizer:
         bool
             False: no step is taken, because a parameter would not stay finite.
         """
+        # First, because the function of a learning rate may take steps with this optimizer, too.
+        lr = self._lr_of(self.steps)
         memory, state = self._memory_of(theta), self._state
         counted = state.counted
         before = int(counted[0])
         if state.theta is not theta or not isinstance(counted, np.ndarray):
             counted = np.array([before], np.intp)
-        lr, last_lr = self._lr_of(before), state.lrs[before - state.first]
+        last_lr = state.lrs[before - state.first]
         number = (before + 1,) if self._counts_steps else ()
         # Before the call, because an exception such as Ctrl-C's may be raised right after the
         # kernel, which has counted its step here by then. After it nothing is allocated.
@@ -240,10 +242,9 @@ class Optimizer:
         int
             How many steps were taken: fewer if the next one would not be finite.
         """
-        memory, before = self._memory_of(theta), self.steps
         lrs: list[float] = []
         error = None
-        for step in range(before, before + count):
+        for step in range(self.steps, self.steps + count):
             try:
                 lrs.append(self._lr_of(step))
             except Exception as raised:
@@ -252,6 +253,8 @@ class Optimizer:
                     raise
                 error = raised
                 break
+        # After the rates, as in `step`
+        memory, before = self._memory_of(theta), self.steps
         steps, rates = self._state.counted, np.array(lrs)
         if self._state.theta is not theta or not isinstance(steps, np.ndarray):
             steps = np.array([before], np.intp)
@@ -284,10 +287,11 @@ class Optimizer:
             The optimizer belongs to another network.
         """
         self.check_owner(theta)
+        # First, as in `step`
+        lr = self.current_lr
         memory, counted, steps = self._memory_of(theta), self._state.counted, self.steps
         if self._state.theta is not theta or not isinstance(counted, np.ndarray):
             counted = np.array([steps], np.intp)
-        lr = self.current_lr
         self._state = _State(theta, memory, counted, steps, _Rates(self.last_lr, lr))
         return Attachment(lr, memory, counted, self._state)
 

@@ -332,6 +332,44 @@ def test_optimizer_of_another_network_is_refused(build_network):
     first.fit(x, y, epochs=1, optimizer=optimizer)
 
 
+def learn_online(net, x, y, optimizer):
+    net.learner(optimizer).step(x[0, 0], y[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("train", "within"),
+    [
+        (lambda net, x, y, optimizer: net.train_step(x, y, optimizer), 1),
+        (lambda net, x, y, optimizer: net.fit(x, y, epochs=1, optimizer=optimizer), 1),
+        (learn_online, 2),  # A learner asks for the rate when it is made, too.
+    ],
+    ids=["train_step", "fit", "learner"],
+)
+def test_learning_rate_whose_function_takes_a_step(build_network, train, within):
+    """Steps within a step count for the optimizer, too: they come before it."""
+    x, y = problem(seed=0)
+    net, twin = build_network(seed=0), build_network(seed=0)
+    is_within = False
+
+    def rate(step):
+        nonlocal is_within
+        if not is_within:
+            is_within = True
+            net.train_step(x, y, optimizer)
+            is_within = False
+        return 0.0
+
+    optimizer, other = crnn.Adam(rate), crnn.Adam(0.0)
+    for round_ in (1, 2):
+        train(net, x, y, optimizer)
+        for _ in range(within):
+            twin.train_step(x, y, other)
+        train(twin, x, y, other)
+        assert (optimizer.steps, optimizer.last_lr) == (round_ * (within + 1), 0.0)
+        for name, vector in other.memory.items():
+            np.testing.assert_allclose(optimizer.memory[name], vector, rtol=1e-6, atol=1e-12)
+
+
 def test_optimizer_without_momentum_serves_one_network_too(build_network):
     x, y = problem(seed=0)
     optimizer = crnn.SGD(0.1)
