@@ -145,7 +145,9 @@ class Learner(Generic[StateT]):
 
     @lr.setter
     def lr(self, value: float) -> None:
-        self.optimizer.lr = checks.number("lr", value, at_least=0.0)
+        rate = checks.number("lr", value, at_least=0.0)
+        self.optimizer.check_owner(self._network.flat)
+        self.optimizer.lr = rate
         self._attach()
 
     def step(

@@ -127,6 +127,17 @@ def test_arguments_are_converted(implementation):
 
 
 @pytest.mark.parametrize("batch_size", [None, B])
+def test_outputs_are_written_to_a_file(implementation, tmp_path, batch_size):
+    """Of a memory map, which is a subclass of arrays; as streams do."""
+    learner = build(implementation, batch_size=batch_size)
+    x = np.ones((B, I))[0 if batch_size is None else slice(None)]
+    expected = learner.predict(x)
+    out = np.memmap(tmp_path / "outputs", learner.net.dtype, "w+", shape=expected.shape)
+    assert learner.step(x, expected + 1, out) is out
+    assert out.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("batch_size", [None, B])
 def test_classes(implementation, batch_size):
     learner, twin = (
         build(implementation, loss="cross_entropy", batch_size=batch_size) for _ in range(2)
@@ -538,12 +549,13 @@ def test_optimizers_of_other_networks(implementation, tmp_path):
         waiting.copy,
         lambda: pickle.dumps(waiting),
         lambda: waiting.save(tmp_path / "learner.npz"),
+        lambda: setattr(waiting, "lr", 0.5),
     ):
         with pytest.raises(ValueError, match=r"^optimizer: expected one that is new or belongs to"):
             call()
     after = [values.tobytes() for values in (learner.net.flat_params, *waiting.state.values())]
     assert before == after
-    assert optimizer.steps == 1
+    assert (optimizer.steps, optimizer.lr) == (1, 0.02)
     learner.step(X, Y)
 
 

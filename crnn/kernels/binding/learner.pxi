@@ -144,7 +144,8 @@ cdef int raise_if_learner_busy(int error) except -1:
 
 # The data of one step's arrays, or NULL where they do not suit.
 cdef inline void* features_of(const LearnerData* data, array, Py_ssize_t n, int flags) noexcept:
-    if type(array) is not np.ndarray:
+    # Inputs and targets of other classes are converted: a masked array has numbers that are none.
+    if flags == READ and type(array) is not np.ndarray:
         return NULL
     if data.has_batch:
         return matrix(array, data.dtype, data.call.sizes.B, n, flags)
