@@ -86,7 +86,7 @@ class Fleet:
     Attributes
     ----------
     flat_params : array (n, p)
-        The parameters of each model: row i is the `flat_params` of ``fleet[i]``.
+        The parameters of each model: row i is ``fleet[i].flat_params``.
     seeds : array (n,) of uint64
         ``crnn.GRU(..., seed=int(fleet.seeds[i]))`` has the first parameters of model i.
     history : FleetHistory or None
@@ -325,12 +325,16 @@ class Fleet:
 
         Parameters
         ----------
-        x, y, loss, lengths, mask
+        x, y : array or list
             As in `loss`.
         optimizer : Optimizer
             `SGD`, `RMSprop`, `Adam` or `AdamW`; it keeps a state for each model of this fleet.
+        loss : str or Loss
+            As in `loss`.
         clip_norm, clip_value : float, optional
             As in `RNN.train_step`, of each model's gradient.
+        lengths, mask : array, optional
+            As in `loss`.
         lr, weight_decay, l1 : float or array (models,), optional
             As in `fit`.
 
@@ -393,10 +397,10 @@ class Fleet:
 
         Parameters
         ----------
-        x, y, loss, lengths, mask
+        x, y : array or list
             As in `loss`: all sequences. A model whose numbers do not fit is not trained; a warning
             and ``history.errors`` say why.
-        epochs, batch_size
+        epochs, batch_size : int
             As in `RNN.fit`.
         optimizer : Optimizer, optional
             ``SGD(0.01, momentum=0.9)`` without it. It keeps a state for each model of this fleet.
@@ -409,6 +413,10 @@ class Fleet:
             of the optimizer is followed by a proximal one: weights come nearer to zero by
             ``lr * l1``, and stay at zero where they would cross it (Parikh and Boyd 2014). Losses
             are without the penalty.
+        loss : str or Loss
+            As in `loss`.
+        lengths, mask : array, optional
+            As in `loss`.
         clip_norm, clip_value : float, optional
             As in `RNN.fit`, of each model's gradient.
         shuffle : bool
