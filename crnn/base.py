@@ -583,7 +583,7 @@ class RecurrentNetwork(Generic[StateT]):
         --------
         >>> import crnn, numpy as np
         >>> net = crnn.RNN(input_size=1, hidden_size=8, output_size=1, seed=0)
-        >>> learner = net.learner(crnn.Adam(0.003), clip_norm=1.0)
+        >>> learner = net.learner(crnn.SGD(0.03), clip_norm=1.0)
         >>> wave, losses = np.sin(0.3 * np.arange(1000)), []
         >>> for now, after in zip(wave[:-1], wave[1:]):
         ...     forecast = learner.step([now], [after])
