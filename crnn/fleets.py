@@ -618,7 +618,7 @@ class Fleet:
         N = len(self)
         if not isinstance(optimizer, Optimizer) or not optimizer.is_fused:
             raise TypeError(
-                "optimizer: expected one of SGD, RMSprop, Adam and AdamW, "
+                "optimizer: expected SGD, RMSprop, Adam or AdamW for a fleet, "
                 f"got {type(optimizer).__name__}"
             )
         if optimizer.steps:

@@ -429,4 +429,7 @@ def check_learnable(
         )
     loss.check_is_of_kernel("a learner")
     if not optimizer.is_fused:
-        raise ValueError(f"optimizer: expected one of crnn for a learner, got {optimizer!r}")
+        raise ValueError(
+            "optimizer: expected SGD, RMSprop, Adam or AdamW for a learner, got "
+            f"{type(optimizer).__name__}"
+        )

@@ -40,8 +40,7 @@ def inputs(network: Network, N: int, x: Any, lengths: Any) -> Inputs:
     O = network.architecture.outputs
     if isinstance(x, (list, tuple)):
         _check_list("x", x, N)
-        if lengths is not None:
-            raise ValueError("lengths: expected None with a list of data sets, got an array")
+        _check_no_lengths(lengths)
         sets = [_input_set(network, n, one) for n, one in enumerate(x)]
         data = _joined([parts for parts, _ in sets], None, None)
         return Inputs(data, lambda y: _as_list(y, sets))
@@ -83,8 +82,7 @@ def training_data(
     loss : Loss
     """
     if isinstance(x, (list, tuple)):
-        if lengths is not None:
-            raise ValueError("lengths: expected None with a list of data sets, got an array")
+        _check_no_lengths(lengths)
         return _training_sets(network, N, x, y, loss, mask)
     y_dims = 3 if loss.of_classes else 4
     x, y = as_numbers("x", x), as_array("y", y)
@@ -307,6 +305,14 @@ def _joined(sets: list[_Set], bad: dict[int, str] | None, loss: "Loss | None") -
     y_rows = None if loss is None else rows(y for _, y, _ in sets)
     weights = rows(weights for _, _, weights in sets)
     return FleetData(x_rows, y_rows, weights, starts, lengths, bad or {})
+
+
+def _check_no_lengths(lengths: Any) -> None:
+    """Raise a ValueError where lengths come with a list, whose sequences have their own."""
+    if lengths is not None:
+        raise ValueError(
+            f"lengths: expected None with a list of data sets, got {type(lengths).__name__}"
+        )
 
 
 def _check_list(name: str, value: Any, N: int) -> None:

@@ -107,7 +107,7 @@ def learn(
     from the lines so far. When the next line comes, the network first learns from the target in it.
     Nothing is read ahead: scales are those of the lines so far.
 
-    The error of the forecasts is printed to the standard error, after every 1000 lines and at the
+    The error of the forecasts is printed to the standard error, after every N lines and at the
     end, beside that of persistence: the forecast that the target stays as it is. The end is that of
     the file, or Ctrl-C.
 

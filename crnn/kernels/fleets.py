@@ -49,7 +49,10 @@ def check(
     """
     cells.get_cell(cell)
     if hidden_size < 1 or output_size < 0:
-        raise ValueError("hidden_size, output_size: expected at least 1 and 0")
+        raise ValueError(
+            "hidden_size, output_size: expected at least 1 and 0, "
+            f"got {hidden_size} and {output_size}"
+        )
     check_array("x", x, None, (None, None))
     shapes = cells.parameter_shapes(cell, x.shape[1], hidden_size, output_size)
     P = cells.parameter_count(shapes)

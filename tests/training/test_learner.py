@@ -592,7 +592,7 @@ def test_what_no_learner_trains(implementation):
         with pytest.raises(ValueError, match=r'^loss: expected "mse", "sse", "cross_entropy" with'):
             net().learner(sgd, loss=loss)
     with pytest.raises(
-        ValueError, match=r"^optimizer: expected one of crnn for a learner, got Own"
+        ValueError, match=r"^optimizer: expected SGD, RMSprop, Adam or AdamW for a learner, got Own"
     ):
         net().learner(OwnOptimizer(0.1))
     with pytest.raises(TypeError, match=r"^optimizer: expected one such as crnn\.SGD"):

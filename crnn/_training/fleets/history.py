@@ -20,11 +20,12 @@ class Progress(NamedTuple):
     grad_norm: FloatArray
     best_epoch: IntArray
     """(N,): from 1; 0: none."""
-    best: FloatArray
+    best_loss: FloatArray
     """(N,): the lowest monitored loss."""
     epochs: IntArray
     """(N,): how many each was trained."""
     errors: dict[int, str]
+    """By number, why a model is not trained or has stopped."""
 
     @classmethod
     def empty(cls, epochs: int, N: int, errors: dict[int, str]) -> "Progress":
@@ -39,9 +40,10 @@ class FleetHistory:
 
     Parameters
     ----------
-    progress : object
-        What the run has recorded.
+    progress : Progress
+        What the run has recorded; later epochs are written to the same arrays.
     settings : dict of array (N,)
+        As the attribute.
     count : int
         How many epochs there were.
 
@@ -69,7 +71,7 @@ class FleetHistory:
         self.val_loss = progress.val_loss[:count]
         self.grad_norm = progress.grad_norm[:count]
         self.best_epoch = progress.best_epoch
-        self.best_loss = progress.best
+        self.best_loss = progress.best_loss
         self.epochs = progress.epochs
         self.settings = settings
         self.errors = progress.errors

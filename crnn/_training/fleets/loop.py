@@ -14,13 +14,15 @@ from crnn._typing import FloatArray, IntArray
 
 
 class FleetPlan(NamedTuple):
-    """What `fit` does, beside taking steps."""
+    """What `Fleet.fit` does, beside taking steps."""
 
     epochs: int
     batch_size: int
     validation: FleetData | None
     patience: int | None
+    """A model stops after so many epochs in a row without a better one; None: never."""
     min_delta: float
+    """An epoch is better only by more than this."""
     rates_of: Callable[[IntArray, IntArray], FloatArray]
     """The learning rates of these models after so many steps of each."""
 
@@ -55,11 +57,11 @@ def run_epochs(
             )  # fmt: skip
         watched = (progress.loss if validation is None else progress.val_loss)[epoch - 1]
         with np.errstate(invalid="ignore"):
-            is_better = progress.best - watched > plan.min_delta
-        is_better |= np.isnan(progress.best) & ~np.isnan(watched)
+            is_better = progress.best_loss - watched > plan.min_delta
+        is_better |= np.isnan(progress.best_loss) & ~np.isnan(watched)
         # As of a network alone, the first epoch is the best so far even where its loss is NaN.
         is_better[active] |= progress.best_epoch[active] == 0
-        progress.best[is_better] = watched[is_better]
+        progress.best_loss[is_better] = watched[is_better]
         progress.best_epoch[is_better] = epoch
         if best is not None:
             best[is_better] = models.theta[is_better]
