@@ -409,10 +409,10 @@ class Fleet:
         weight_decay : float or array (models,), optional
             That of each model; without it the optimizer's.
         l1 : float or array (models,), optional
-            The strength of the penalty ``l1 * |w|`` on all weights, which biases are not. Each step
-            of the optimizer is followed by a proximal one: weights come nearer to zero by
-            ``lr * l1``, and stay at zero where they would cross it (Parikh and Boyd 2014). Losses
-            are without the penalty.
+            The strength of the penalty ``l1 * |w|`` on all weights; biases have none. Each step of
+            the optimizer is followed by a proximal step (Parikh and Boyd 2014, "Proximal
+            algorithms"): weights move towards zero by ``lr * l1``, and become zero where they would
+            cross it. Losses are without the penalty.
         loss : str or Loss
             As in `loss`.
         lengths, mask : array, optional
