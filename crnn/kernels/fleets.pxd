@@ -1,14 +1,7 @@
 # The interface between native.pyx and the loops of fleets (loops/fleet.pxi.in): many networks of
 # one architecture, each in a SIMD lane of its own.
 
-from crnn.kernels.table cimport Sizes, size_function
-
-cdef enum FleetLoss:
-    FLEET_MSE
-    FLEET_SSE
-    FLEET_CROSS_ENTROPY
-    FLEET_BINARY_CROSS_ENTROPY
-    FLEET_HUBER
+from crnn.kernels.table cimport Loss, Sizes, size_function
 
 cdef struct FleetCall:
     # Sequence b of model n has the steps x[starts[n, b]] to x[starts[n, b] + lengths[n, b] - 1].
@@ -20,7 +13,7 @@ cdef struct FleetCall:
     const Py_ssize_t* starts    # (N, B)
     const Py_ssize_t* lengths   # (N, B)
     const void* theta           # (N, P)
-    FleetLoss loss
+    Loss loss
     double delta                # of the Huber loss
     double* losses              # (N,), written
     bint wants_gradient

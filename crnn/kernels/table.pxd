@@ -78,7 +78,7 @@ cdef enum Loss:
     MSE
     SSE
     CROSS_ENTROPY
-    # Of learners alone
+    # Of learners and fleets alone
     BINARY_CROSS_ENTROPY
     HUBER
 

@@ -4,18 +4,13 @@
 
 from crnn.kernels import fleets
 from crnn.kernels.fleets cimport (
-    FLEET_BINARY_CROSS_ENTROPY, FLEET_CROSS_ENTROPY, FLEET_HUBER, FLEET_MSE, FLEET_SSE, FleetBuilds,
-    FleetCall, FleetLoss, FleetTable,
+    FleetBuilds, FleetCall, FleetTable,
 )
 from crnn.kernels.table cimport Team, claim_piece, did_work, is_stopped
 
 cdef FleetBuilds* fleet_builds = <FleetBuilds*> PyCapsule_GetPointer(
     import_module(f"crnn.kernels._{instruction_set}").fleet_capsule, "crnn.kernels.FleetBuilds")
 
-cdef dict FLEET_LOSSES = {
-    "mse": FLEET_MSE, "sse": FLEET_SSE, "cross_entropy": FLEET_CROSS_ENTROPY,
-    "binary_cross_entropy": FLEET_BINARY_CROSS_ENTROPY, "huber": FLEET_HUBER,
-}
 cdef Py_ssize_t LANE_UNITS = fleets.LANE_UNITS
 
 cdef struct Fleet:
@@ -116,8 +111,8 @@ cdef bint can_be_alone(const Fleet* f, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t T = 0, b
     if s.H <= LANE_UNITS:
         return False
-    if f.call.outputs == NULL and (f.call.weights != NULL or f.call.loss == FLEET_HUBER
-                                   or f.call.loss == FLEET_BINARY_CROSS_ENTROPY):
+    if f.call.outputs == NULL and (f.call.weights != NULL or f.call.loss == HUBER
+                                   or f.call.loss == BINARY_CROSS_ENTROPY):
         return False
     for b in range(s.B):
         if lengths[b] > 0:
@@ -166,11 +161,9 @@ cdef void compute_alone(Fleet* f, Py_ssize_t n, Team team, char* memory) noexcep
     c.workspace = memory + gradient_bytes(f.dtype, s)
     x_copy = <char*> c.workspace + kernel_bytes(f.dtype, s)
     y_copy = x_copy + input_bytes(f.dtype, s)
-    c.x.data, c.targets, c.loss = x_copy, y_copy, MSE
-    if f.call.loss == FLEET_CROSS_ENTROPY:
-        c.loss, width = CROSS_ENTROPY, sizeof(Py_ssize_t)
-    elif f.call.loss == FLEET_SSE:
-        c.loss = SSE
+    c.x.data, c.targets, c.loss = x_copy, y_copy, f.call.loss
+    if c.loss == CROSS_ENTROPY:
+        width = sizeof(Py_ssize_t)
     for b in range(first, first + all_sizes.B):
         if f.call.lengths[b] > 0:
             memcpy(x_copy + k * s.T * s.I * size,
@@ -229,7 +222,7 @@ cdef object add_targets(Fleet* f, y, weights, loss, double delta, losses):
     f.call.weights = NULL
     if weights is not None:
         f.call.weights = <const double*> np.PyArray_DATA(<np.ndarray> weights)
-    f.call.loss, f.call.delta = <FleetLoss> <int> FLEET_LOSSES[loss], delta
+    f.call.loss, f.call.delta = LOSSES[loss], delta
     f.call.losses = <double*> np.PyArray_DATA(<np.ndarray> losses)
 
 

@@ -1,8 +1,6 @@
 # `Learner`: sequences that are predicted and learned from step by step, for Python, Cython and C.
 # What a step needs is allocated once, so a step is its arithmetic alone.
 
-cdef dict LEARNER_LOSSES = {**LOSSES, "binary_cross_entropy": BINARY_CROSS_ENTROPY, "huber": HUBER}
-
 cdef enum:
     MOST_LANES = 16     # of a register
 
@@ -222,7 +220,7 @@ cdef class Learner:
         cdef Call* c = &data.call
         if data.dtype != NO_DTYPE:
             raise RuntimeError("learner: expected to be made once, got a second __init__")
-        if not positive(s) or loss not in LEARNER_LOSSES or not 0 <= lr < INFINITY:
+        if not positive(s) or loss not in LOSSES or not 0 <= lr < INFINITY:
             raise ValueError("learner: expected sizes of at least 1, a known loss and an lr from 0")
         data.parameters = vector(theta, dtype, n, WRITTEN)
         data.steps = <Py_ssize_t*> vector(steps, np.NPY_INTP, 1, WRITTEN)
@@ -243,7 +241,7 @@ cdef class Learner:
         gradients.fill(0)
         data.gradient = np.PyArray_DATA(<np.ndarray> gradients)
         data.next_gradient = <char*> data.gradient + (n + MOST_LANES) * itemsize(dtype)
-        c.sizes, c.loss, c.huber_delta = s, LEARNER_LOSSES[loss], delta
+        c.sizes, c.loss, c.huber_delta = s, LOSSES[loss], delta
         c.x.per_sequence = c.x.per_step = s.I
         place_parameters(c, dtype, data.parameters)
         table(dtype).place_rtrl(NULL, c, np.PyArray_DATA(<np.ndarray> workspace))

@@ -1,6 +1,10 @@
 # A network of one layer in one call: its gradient, and its predictions.
 
-cdef dict LOSSES = {"mse": MSE, "sse": SSE, "cross_entropy": CROSS_ENTROPY}
+# As in contracts.py
+cdef dict GRADIENT_LOSSES = {"mse": MSE, "sse": SSE, "cross_entropy": CROSS_ENTROPY}
+cdef dict LOSSES = {
+    **GRADIENT_LOSSES, "binary_cross_entropy": BINARY_CROSS_ENTROPY, "huber": HUBER,
+}
 
 
 cdef inline Sizes network_sizes(x, int dtype, cell, Py_ssize_t hidden_size,
@@ -79,7 +83,7 @@ cdef bint read_targets(Call* c, int dtype, y, loss, const Py_ssize_t* rows,
     cdef Sizes s = c.sizes
     cdef const Py_ssize_t* classes
     cdef Py_ssize_t i
-    kind = LOSSES.get(loss) if type(loss) is str else None
+    kind = GRADIENT_LOSSES.get(loss) if type(loss) is str else None
     if kind is None:
         return False
     c.loss = kind

@@ -168,7 +168,7 @@ cdef class Trainer:
         cdef Call* c = &data.call
         if data.dtype != NO_DTYPE:
             raise RuntimeError("trainer: expected to be made once, got a second __init__")
-        if not positive(s) or loss not in LOSSES or not 0 <= lr < INFINITY:
+        if not positive(s) or loss not in GRADIENT_LOSSES or not 0 <= lr < INFINITY:
             raise ValueError("trainer: expected sizes of at least 1, a known loss and an lr from 0")
         data.parameters = vector(theta, dtype, n, WRITTEN)
         data.steps = <Py_ssize_t*> vector(steps, np.NPY_INTP, 1, WRITTEN)
@@ -183,7 +183,7 @@ cdef class Trainer:
                      table(dtype).predict_workspace_size(NULL, s))
         workspace = numpy.empty(needed, theta.dtype)
         data.gradient = np.PyArray_DATA(<np.ndarray> gradient)
-        c.sizes, c.loss = s, LOSSES[loss]
+        c.sizes, c.loss = s, GRADIENT_LOSSES[loss]
         c.x.per_sequence, c.x.per_step = T * s.I, s.I
         c.workspace = np.PyArray_DATA(<np.ndarray> workspace)
         place_parameters(c, dtype, data.parameters)
