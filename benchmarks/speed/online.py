@@ -7,6 +7,9 @@ step, and let autograd go back through it:
 PyTorch
     Its layer over the window, from the state before it, which is carried along; loss, backward
     pass, clipping, and a step of the optimizer.
+PyTorch, chunks
+    Its layer predicts step by step, and every 50 steps takes one step of the optimizer on their
+    loss, from the state before them: what costs least with autograd.
 deep-river
     `RollingRegressor` with the same layer: `predict_one` and `learn_one`. Each window starts from
     a state of zero. It is left out where deep-river is not installed.
@@ -20,7 +23,7 @@ for each library and network on one system, and its errors are those on two othe
 import argparse
 import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -149,6 +152,38 @@ def torch_way(cell: str, hidden_size: int, optimizer: str, lr: float) -> Step:
     return step
 
 
+def torch_chunks_way(cell: str, hidden_size: int, optimizer: str, lr: float) -> Step:
+    """Return the step of a PyTorch module that learns once for every window."""
+    module = Module(cell, hidden_size)
+    parameters = list(module.parameters())
+    descent = getattr(torch.optim, optimizer)(parameters, lr)
+    chunk: list[tuple[torch.Tensor, torch.Tensor]] = []
+    zero = torch.zeros(1, 1, hidden_size)
+    # The state before the chunk, and that of the moment
+    before = state = (zero, zero) if cell == "LSTM" else zero
+
+    def step(x: np.ndarray, y: np.ndarray) -> float:
+        nonlocal before, state
+        sample = torch.from_numpy(x)[None, None]
+        with torch.inference_mode():
+            h, state = module.layer(sample, state)
+            y_hat = module.head(h[-1]).item()
+        chunk.append((sample, torch.from_numpy(y)))
+        if len(chunk) == WINDOW:
+            inputs, targets = zip(*chunk, strict=True)
+            h, _ = module.layer(torch.cat(inputs), before)
+            loss = torch.nn.functional.mse_loss(module.head(h[:, 0]), torch.stack(targets))
+            descent.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
+            descent.step()
+            chunk.clear()
+            before = tuple(s.clone() for s in state) if cell == "LSTM" else state.clone()
+        return y_hat
+
+    return step
+
+
 def deep_river_way(cell: str, hidden_size: int, optimizer: str, lr: float) -> Step:
     """Return the calls of an estimator of deep-river."""
     model = RollingRegressor(
@@ -192,11 +227,15 @@ def print_times(ways: dict[str, Callable[..., Step]]) -> None:
         for name, way in ways.items():
             step = way(cell, hidden_size, "SGD", 0.03)
             samples = itertools.cycle(zip(u, y, strict=True))
-            for _ in range(WINDOW):
-                step(*next(samples))
-            timers[name] = timer_of(lambda step=step, samples=samples: step(*next(samples)))
+
+            def steps(step: Step = step, samples: Iterator = samples) -> None:
+                for sample in itertools.islice(samples, WINDOW):
+                    step(*sample)
+
+            steps()
+            timers[name] = timer_of(steps)
         measured = interleaved(timers, ROUNDS, SAMPLE_SECONDS)
-        times = {name: 1e6 * median_and_quartiles(measured[name])[0] for name in ways}
+        times = {name: 1e6 / WINDOW * median_and_quartiles(measured[name])[0] for name in ways}
         columns = "".join(f"{t:>10.1f} {t / times['crnn']:>6.1f}x" for t in times.values())
         label = f"{cell} {hidden_size}"
         print(f"{label:<10}{multiply_adds(cell, hidden_size):>14}{columns}", flush=True)
@@ -242,7 +281,7 @@ def main() -> None:
     crnn.set_num_threads(1)
     crnn.show_config()
     print(f"PyTorch         {torch.__version__}")
-    ways = {"crnn": crnn_way, "PyTorch": torch_way}
+    ways = {"crnn": crnn_way, "PyTorch": torch_way, "PyTorch, chunks": torch_chunks_way}
     if RollingRegressor is not None:
         ways["deep-river"] = deep_river_way
     if chosen.only != "errors":
