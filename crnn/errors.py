@@ -2,7 +2,7 @@
 
 
 class DivergenceError(ArithmeticError):
-    """The loss, the gradient or a new parameter of a training step is not finite.
+    """A training step is not finite: its loss, gradient, new parameters or optimizer's memory.
 
     The step is not taken: parameters and optimizer are as before.
 

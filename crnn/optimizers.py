@@ -202,7 +202,7 @@ class Optimizer:
         Returns
         -------
         bool
-            False: no step is taken, because a parameter would not stay finite.
+            False: no step is taken, because a parameter or a vector would not stay finite.
         """
         # First, because the function of a learning rate may take steps with this optimizer, too.
         lr = self._lr_of(self.steps)

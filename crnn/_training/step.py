@@ -86,7 +86,7 @@ def train_step(
 
 def divergence(value: float, norm: float, epoch: int | None, step: int) -> DivergenceError:
     """Return the error of a step that was not taken, whose number this is."""
-    reason = "the new parameters are not finite"
+    reason = "the new parameters or the optimizer's memory are not finite"
     if not math.isfinite(value):
         reason = f"the loss is {value}"
     elif not math.isfinite(norm):

@@ -232,7 +232,7 @@ def test_a_divergence_changes_nothing(implementation, cell):
     with pytest.raises(crnn.DivergenceError, match=r"^the loss is inf at step 4; the step was not"):
         learner.step(X, [1e200, 1], out)
     learner.lr = 1e308
-    with pytest.raises(crnn.DivergenceError, match=r"^the new parameters are not finite at step 4"):
+    with pytest.raises(crnn.DivergenceError, match=r"^the new parameters or .* at step 4"):
         learner.step(X, Y, out)
     learner.lr = 0.02
     learner.net.b_y[0] = np.inf

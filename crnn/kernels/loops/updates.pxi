@@ -19,7 +19,8 @@ cdef void clip_value(Py_ssize_t n, real* values, double limit) noexcept nogil:
 
 
 # A step of an optimizer computes every new parameter twice: first to see whether all stay finite,
-# then, if they do, to write them.
+# then, if they do, to write them. A mean square that overflows would keep its parameter where it is
+# for ever: without `write` the parameter is NaN then.
 #
 # `<real> 1`, because Cython writes 1 as a double, and C computes in double what has a double in it.
 
@@ -66,19 +67,21 @@ cdef inline real rmsprop_element(const real* theta, const real* dtheta, real* sq
     cdef real gradient = dtheta[i] + decay * theta[i]
     cdef real s = alpha * square[i] + (<real> 1 - alpha) * gradient * gradient
     cdef real v = gradient / (<real> sqrt(s) + eps)
+    cdef real new
     if write:
         square[i] = s
     if mu != 0:
         v = mu * velocity[i] + v
         if write:
             velocity[i] = v
-    return theta[i] - rate * v
+    new = theta[i] - rate * v
+    return new if write else new + (s - s)
 
 
 cdef bint rmsprop_step(Py_ssize_t n, real* theta, const real* dtheta, real* square, real* velocity,
                        double lr, double alpha, double eps, double momentum,
                        double weight_decay) noexcept nogil:
-    """Take the step and return True, or do nothing where a parameter would not stay finite."""
+    """Take the step and return True, or do nothing where a new number would not be finite."""
     cdef real rate = <real> lr, mu = <real> momentum, decay = <real> weight_decay, new
     cdef int found = 0
     cdef Py_ssize_t i
@@ -101,16 +104,18 @@ cdef inline real adam_element(const real* theta, const real* dtheta, real* mean,
     cdef real gradient = dtheta[i] + decay * theta[i]
     cdef real m = mean[i] + (<real> 1 - beta1) * (gradient - mean[i])
     cdef real s = beta2 * square[i] + (<real> 1 - beta2) * gradient * gradient
+    cdef real new
     if write:
         mean[i] = m
         square[i] = s
-    return shrink * theta[i] - rate * m / (<real> sqrt(s) * unbias + eps)
+    new = shrink * theta[i] - rate * m / (<real> sqrt(s) * unbias + eps)
+    return new if write else new + (s - s)
 
 
 cdef bint adam_step(Py_ssize_t n, real* theta, const real* dtheta, real* mean, real* square,
                     Py_ssize_t step, double lr, double beta1, double beta2, double eps,
                     double weight_decay, bint decoupled) noexcept nogil:
-    """Take the step and return True, or do nothing where a parameter would not stay finite."""
+    """Take the step and return True, or do nothing where a new number would not be finite."""
     cdef real rate = <real> (lr / (1 - pow(beta1, step)))
     cdef real unbias = <real> (1 / sqrt(1 - pow(beta2, step)))
     cdef real shrink = <real> (1 - lr * weight_decay if decoupled else 1)

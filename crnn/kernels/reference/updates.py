@@ -88,7 +88,7 @@ def sgd_step(
     Returns
     -------
     bool
-        Whether all new parameters are finite. If not, nothing has changed.
+        Whether all new numbers are finite. If not, nothing has changed.
     """
     contracts.check("sgd_step", locals())
     real = theta.dtype.type
@@ -135,7 +135,7 @@ def rmsprop_step(
     Returns
     -------
     bool
-        Whether all new parameters are finite. If not, nothing has changed.
+        Whether all new numbers are finite. If not, nothing has changed.
     """
     contracts.check("rmsprop_step", locals())
     real = theta.dtype.type
@@ -189,7 +189,7 @@ def adam_step(
     Returns
     -------
     bool
-        Whether all new parameters are finite. If not, nothing has changed.
+        Whether all new numbers are finite. If not, nothing has changed.
     """
     contracts.check("adam_step", locals())
     real = theta.dtype.type
@@ -216,7 +216,7 @@ def _replace(changes: list[tuple[Array, Any]], steps: IntArray | None) -> bool:
     steps : array (1,) of intp or None
         The number of steps taken; one is added.
     """
-    if not np.isfinite(changes[-1][1]).all():
+    if not all(np.isfinite(new).all() for _, new in changes):
         return False
     if steps is not None:
         changes.append((steps, steps + 1))
