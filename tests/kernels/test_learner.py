@@ -175,6 +175,28 @@ def test_sensitivities_that_overflow(kernels):
     assert everything(learner, theta, memory) == before
 
 
+@pytest.mark.parametrize("target", [True, False])
+def test_immediate_derivatives_that_overflow(kernels, target):
+    """What a step adds to the sensitivities is looked at where it alone makes them infinite."""
+    learner, theta, memory = build(kernels, "relu", "mse")
+    out, large = advance(learner, "mse", O), 0.6 * np.finfo("float64").max
+    theta[...] = 0
+    theta[H * I : H * (I + H)] = np.eye(H).ravel()
+    theta[H * (I + H) : H * (I + H + 1)] = 1
+    states, sensitivities = (np.zeros_like(numbers) for numbers in learner.copied())
+    sensitivities[0, 0, 0] = large
+    learner.restore(states, sensitivities)
+    x = np.zeros((B, I))
+    y = np.zeros((B, O)) if target else None
+    x[0, 0] = -large
+    assert learner.step(x, y, out)[2] is True
+    learner.restore(states, sensitivities)
+    x[0, 0] = large
+    before = everything(learner, theta, memory)
+    assert learner.step(x, y, out)[2] is False
+    assert everything(learner, theta, memory) == before
+
+
 def misfits(array):
     """Arrays that differ from one that fits in one thing each."""
     strided = np.empty((*array.shape, 2), array.dtype)[..., 0]

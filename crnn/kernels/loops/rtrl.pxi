@@ -512,7 +512,6 @@ cdef inline void move_sensitivities(const Step* s, const vec* before, vec* after
 cdef inline void rtrl_backward(Call* c, const RtrlPlace* p, const vec* dtype, Py_ssize_t b,
                                vec* check) noexcept nogil:
     """S_t of a sequence, whose states and outputs are there; adds its gradient."""
-    cdef Py_ssize_t L = lanes(dtype), u, j
     cdef vec* workspace = <vec*> c.workspace
     cdef vec* dtheta = <vec*> c.dW_xh
     cdef const vec* W_hh = <const vec*> c.W_hh
@@ -525,9 +524,6 @@ cdef inline void rtrl_backward(Call* c, const RtrlPlace* p, const vec* dtype, Py
     s.J, s.G, s.factors = at(workspace, p.J), at(workspace, p.G), at(workspace, p.factors)
     s.d, s.delta, s.dtheta = at(workspace, p.d), at(workspace, p.delta), dtheta
     s.S_t, s.x, s.h = step_of(dtype, c.S, b, 1), step_of(dtype, c.x, b, 0), h
-    for j in range(blocks(p.h, L)):
-        u = j * L
-        check[0] = check[0] + (load(h_t, u) - load(h_t, u))
     add_output_gradient(c, dtype, b, <vec*> s.delta)
     if c.sizes.cell.kind == LSTM_CELL:
         lstm_jacobian(&s, W_hh, at(h, s.Hp), gates)
@@ -545,7 +541,10 @@ cdef inline void rtrl_backward(Call* c, const RtrlPlace* p, const vec* dtype, Py
 
 
 cdef void rtrl_step(Call* c, Team team, const vec* dtype) noexcept nogil:
-    """s_t, y_t, S_t, the loss, and the gradient: NaN where s_t or S_t is not finite."""
+    """s_t, y_t, S_t, the loss, and the gradient, in which NaN says that S_t is not finite.
+
+    Where h_t is not finite, y_t is not.
+    """
     cdef RtrlPlace p = rtrl_place(dtype, c.sizes)
     cdef Py_ssize_t b
     cdef vec check = splat(dtype, 0)
