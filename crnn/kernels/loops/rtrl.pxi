@@ -123,7 +123,7 @@ cdef inline void set_scaled(vec* to, vec factor, const vec* terms, Py_ssize_t n)
         store_some(to, i * L, part, factor * load_some(terms, i * L, part))
 
 
-cdef inline void add_scaled(vec* to, vec factor, const vec* terms, Py_ssize_t n) noexcept nogil:
+cdef void add_scaled(vec* to, vec factor, const vec* terms, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t L = lanes(to), i, part
     for i in range(blocks(n, L)):
         part = min(L, n - i * L)
@@ -131,9 +131,9 @@ cdef inline void add_scaled(vec* to, vec factor, const vec* terms, Py_ssize_t n)
                    load_some(to, i * L, part) + factor * load_some(terms, i * L, part))
 
 
-cdef inline void block_sums(Py_ssize_t N, Py_ssize_t I, const vec* W_x, const vec* x,
-                            Py_ssize_t H, const vec* W_h, const vec* h, const vec* b,
-                            vec* z) noexcept nogil:
+cdef void block_sums(Py_ssize_t N, Py_ssize_t I, const vec* W_x, const vec* x,
+                     Py_ssize_t H, const vec* W_h, const vec* h, const vec* b,
+                     vec* z) noexcept nogil:
     """z (N,) = b + W_x x + W_h h."""
     if vec is vec_f32:
         affine_rows(N, I, <const float*> W_x, <const float*> x, H, <const float*> W_h,
@@ -202,7 +202,7 @@ cdef inline void rtrl_forward_lstm(const Call* c, const vec* x, const vec* h, ve
         store(h_t, u, o * memory)
 
 
-cdef inline void rtrl_forward(Call* c, const vec* dtype, Py_ssize_t b) noexcept nogil:
+cdef void rtrl_forward(Call* c, const vec* dtype, Py_ssize_t b) noexcept nogil:
     """s_t and y_t of a sequence."""
     cdef Sizes s = c.sizes
     cdef Py_ssize_t L = lanes(dtype), u, j
@@ -296,8 +296,8 @@ cdef struct Step:
     const void* h           # what W_hh multiplies: h_{t-1}, or q of n where the reset is before
 
 
-cdef inline void add_to_row(const Step* s, Py_ssize_t row, Py_ssize_t column, Py_ssize_t n,
-                            vec factor, const vec* terms, vec* check) noexcept nogil:
+cdef void add_to_row(const Step* s, Py_ssize_t row, Py_ssize_t column, Py_ssize_t n,
+                     vec factor, const vec* terms, vec* check) noexcept nogil:
     """Add factor * terms to n columns of a row of S_t. What is not finite makes `check` NaN."""
     cdef Py_ssize_t L = lanes(terms), i = 0, left, part
     cdef vec* place
