@@ -195,7 +195,7 @@ def is_refused(call):
 
 def test_busy_while_another_thread_learns(online):
     """Calls of C and of Python are refused."""
-    net = network(4, 64, 2, implementation="native")
+    net = network(4, 64, 2, dtype="float32", implementation="native")
     learner, stream = net.learner(crnn.SGD(1e-3)), net.stream()
     x, y, out = numbers("float32", 4), numbers("float32", 2), np.full(2, 7, "float32")
     calls = {
