@@ -33,6 +33,7 @@ from crnn.loading import load, load_learner
 from crnn.networks import GRU, LSTM, RNN, from_architecture
 from crnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from crnn.packing import Packed, pack
+from crnn.quasi_newton import LBFGS
 from crnn.sequential import Sequential
 from crnn.state_dict import from_state_dict
 from crnn.streams import Stream
@@ -40,6 +41,7 @@ from crnn.trainers import Trainer
 
 __all__ = [
     "GRU",
+    "LBFGS",
     "LSTM",
     "RNN",
     "SGD",

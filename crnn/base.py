@@ -799,7 +799,8 @@ class RecurrentNetwork(Generic[StateT]):
         batch_size : int
             Sequences of a step; the last batch of an epoch may be smaller.
         optimizer : Optimizer, optional
-            ``SGD(0.01, momentum=0.9)`` without it.
+            ``SGD(0.01, momentum=0.9)`` without it. With `LBFGS` all sequences make one batch, and
+            `clip_norm`, `clip_value`, `bptt` and dropout are refused.
         loss : str or object
         lengths, mask, h0, skip, resets : array, optional
             As in `train_step`: of all sequences.
@@ -881,7 +882,9 @@ class RecurrentNetwork(Generic[StateT]):
             progress = checks.boolean("progress", progress)
         if optimizer is None:
             optimizer = SGD(0.01, momentum=0.9)
-        self._check_optimizer(optimizer)
+        self._check_optimizer(optimizer, may_search=True)
+        if optimizer.searches:
+            self._check_search(optimizer, clipping, bptt)
         if bptt is not None:
             bptt = checks.integer("bptt", bptt, at_least=1)
             if self.bidirectional or not self.return_sequences:
@@ -995,13 +998,34 @@ class RecurrentNetwork(Generic[StateT]):
         header = {"format": f"crnn {NETWORK_KIND}", "version": NETWORK_VERSION}
         archive.write(path, header | self.describe(), {"parameters": self.flat_params})
 
-    def _check_optimizer(self, optimizer: Optimizer) -> None:
+    def _check_optimizer(self, optimizer: Optimizer, *, may_search: bool = False) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(
                 "optimizer: expected one such as crnn.SGD or crnn.Adam, "
                 f"got {type(optimizer).__name__}"
             )
+        if optimizer.searches and not may_search:
+            raise TypeError(
+                "optimizer: expected one that takes a step for a gradient, such as crnn.SGD, got "
+                f"{type(optimizer).__name__}, whose steps only `fit` takes"
+            )
         optimizer.check_owner(self.flat_params)
+
+    def _check_search(self, optimizer: Optimizer, clipping: Clipping, bptt: int | None) -> None:
+        """Raise what an optimizer that searches does not go with."""
+        name = type(optimizer).__name__
+        others = {
+            "clip_norm": clipping.norm,
+            "clip_value": clipping.value,
+            "bptt": bptt,
+            "dropout": self.architecture.dropout or None,
+        }
+        for other, value in others.items():
+            if value is not None:
+                raise ValueError(
+                    f"{other}: expected none with {name}, which follows one loss and its gradient, "
+                    f"got {value!r}"
+                )
 
 
 def _checked(architecture: Architecture) -> Architecture:

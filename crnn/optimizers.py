@@ -74,6 +74,8 @@ class Optimizer:
     _vectors: tuple[str, ...]
     # Whether it takes the step's number after them
     _counts_steps = False
+    searches = False
+    """Whether it evaluates the loss of all data at several places for a step."""
 
     def __init__(self, lr: LearningRate, **numbers: float) -> None:
         self.lr = lr
@@ -220,6 +222,34 @@ class Optimizer:
             theta, dtheta, *memory.values(), *number, lr, *self._numbers.values(), counted
         )
         return taken
+
+    def step_along(
+        self,
+        theta: Array,
+        loss: float,
+        gradient: Array,
+        objective: Callable[[], tuple[float, Array]],
+    ) -> tuple[float, Array]:
+        """Take one step in place, by an optimizer that searches.
+
+        Parameters
+        ----------
+        theta : array (n,)
+            Parameters; changed.
+        loss : float
+            The loss there.
+        gradient : array (n,)
+            Its gradient.
+        objective : function
+            Returns loss and gradient at theta.
+
+        Returns
+        -------
+        loss : float
+        gradient : array (n,)
+            After the step.
+        """
+        raise NotImplementedError
 
     def take_steps(self, count: int, train: Callable[..., None], theta: Array) -> int:
         """Take several steps in one kernel call.

@@ -1,5 +1,6 @@
 """The loop of epochs around the steps of training."""
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -9,12 +10,18 @@ from crnn._training.data import Batch, Dataset
 from crnn._training.evaluation import MeanLoss, evaluate, weight_of
 from crnn._training.history import History
 from crnn._training.progress import ProgressBar
-from crnn._training.run import Controls, Plan, Run
-from crnn._training.step import can_train_in_one_call, train_in_one_call, train_step
+from crnn._training.run import NO_CLIPPING, Controls, Evaluation, Plan, Run
+from crnn._training.step import (
+    can_train_in_one_call,
+    divergence,
+    gradient_of_parts,
+    train_in_one_call,
+    train_step,
+)
+from crnn._typing import Array
 
 if TYPE_CHECKING:
     from crnn._training.checkpoints import Checkpoint
-    from crnn._typing import Array
 
 # Ctrl-C waits for the end of a kernel call that takes the steps of several batches.
 CALL_SECONDS = 0.05
@@ -63,6 +70,8 @@ def _train_epoch(run: Run, dataset: Dataset, plan: Plan, controls: Controls, epo
     network, loss = run.network, plan.loss
     is_fused = dataset.has_only_x_and_y and can_train_in_one_call(network, run.optimizer, loss)
     train = _train_in_calls if is_fused and plan.bptt is None else _train_by_batch
+    if run.optimizer.searches:
+        train = _train_by_search
     mean_loss, mean_norm = train(run, dataset, plan, epoch)
     val_loss: float | None = None
     metrics: dict[str, float] = {}
@@ -125,6 +134,27 @@ def _train_by_batch(run: Run, dataset: Dataset, plan: Plan, epoch: int) -> tuple
         mean.add(value, weight)
         norms, steps = norms + norm, steps + taken
     return mean.value, norms / steps
+
+
+def _train_by_search(run: Run, dataset: Dataset, plan: Plan, epoch: int) -> tuple[float, float]:
+    """Take one step on all sequences; return the loss before it and the norm of its gradient."""
+    network = run.network
+    rows = np.arange(len(dataset))
+    parts = dataset.parts(rows) if plan.loss.adds_up else [dataset.take(rows)]
+
+    def objective() -> tuple[float, Array]:
+        value, _, gradient = gradient_of_parts(network, parts, plan.loss, NO_CLIPPING, run.rng)
+        return value, gradient
+
+    last = run.last_evaluation
+    if last is None or not np.array_equal(last.theta, network.flat):
+        last = Evaluation(network.flat.copy(), *objective())
+    norm = network.clip(last.gradient.copy(), None, None)
+    if not (math.isfinite(last.loss) and math.isfinite(norm)):
+        raise divergence(last.loss, norm, epoch, run.optimizer.steps + 1)
+    found = run.optimizer.step_along(network.flat, last.loss, last.gradient, objective)
+    run.last_evaluation = Evaluation(network.flat.copy(), *found)
+    return last.loss, norm
 
 
 def _train_in_chunks(

@@ -60,6 +60,14 @@ class Controls(NamedTuple):
     callbacks: list[Callable[[History], Any]]
 
 
+class Evaluation(NamedTuple):
+    """The loss of all sequences and its gradient (n,), at theta (n,)."""
+
+    theta: "Array"
+    loss: float
+    gradient: "Array"
+
+
 class Run:
     """The state of a run between two epochs, which a checkpoint keeps.
 
@@ -87,6 +95,8 @@ class Run:
         self.history = History(monitor)
         # Steps that the next kernel call takes, where one takes several
         self.steps_of_call = 1
+        # After the last step of an optimizer that searches
+        self.last_evaluation: Evaluation | None = None
         # The parameters after the best epoch, kept where `patience` is set
         self.best: Array | None = None
 
