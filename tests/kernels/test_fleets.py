@@ -156,6 +156,7 @@ def test_a_model_has_the_same_bits_in_any_fleet(kernels, cell, dtype, H, variant
         np.testing.assert_array_equal(part.gradient(kernels)[1], dtheta[n : n + 1])
 
 
+@pytest.mark.native
 @pytest.mark.loops
 @pytest.mark.parametrize("H", [2, 17])
 @pytest.mark.parametrize("cell", CELLS)
