@@ -286,8 +286,13 @@ def test_a_model_that_diverges_is_left_and_the_others_go_on(kernels, H, cause):
     assert problem.theta[others].tobytes() == reference.problem.theta[others].tobytes()
 
 
-def test_a_model_without_data_takes_no_step(kernels):
-    training = Training(build("tanh", "float64", 2, "shared"), "adam_step")
+@pytest.mark.parametrize("H", [2, 17])
+@pytest.mark.parametrize(
+    "loss", ["mse", "sse", "cross_entropy", "binary_cross_entropy", "huber"]
+)
+def test_a_model_without_data_takes_no_step(kernels, loss, H):
+    problem = Problem("tanh", "float64", H, loss=loss, B=4, O=2, is_shared=True)
+    training = Training(problem, "adam_step")
     training.problem.lengths[7] = 0
     before = training.problem.theta.copy()
     losses, _, taken = training.step(kernels)
