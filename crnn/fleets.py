@@ -218,6 +218,8 @@ class Fleet:
             if which.dtype.kind not in "iub" or which.ndim != 1:
                 raise TypeError(f"models: expected ints or bools in a row, got {which!r}")
         theta, seeds = self._theta[which], self.seeds[which]
+        if isinstance(which, slice) and which.step not in (None, 1):
+            theta = theta.copy()
         if not len(theta):
             raise IndexError("models: expected at least one, got none")
         twin_fleet = copy.copy(self)
