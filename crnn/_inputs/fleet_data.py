@@ -11,7 +11,7 @@ from crnn._inputs.excluded import cleared
 from crnn._network.network import Network
 from crnn._training.evaluation import NOTHING_COUNTS
 from crnn._training.fleets.data import FleetData
-from crnn._typing import Array, FloatArray, IntArray
+from crnn._typing import Array, BoolArray, FloatArray, IntArray
 from crnn.conversion import as_array, as_numbers
 
 if TYPE_CHECKING:
@@ -42,14 +42,19 @@ def inputs(network: Network, N: int, x: Any, lengths: Any) -> Inputs:
         _check_list("x", x, N)
         _check_no_lengths(lengths)
         sets = [_input_set(network, n, one) for n, one in enumerate(x)]
-        data = _joined([parts for parts, _ in sets], None, None)
+        data = _joined(
+            [parts for parts, _ in sets], None, None,
+            has_lengths=np.array([form == "list" for _, form in sets]),
+        )  # fmt: skip
         return Inputs(data, lambda y: _as_list(y, sets))
     x = as_numbers("x", x)
     if x.ndim != 4:
         checked, _, ends, _, _, single = sequences.sequences(network, x, lengths=lengths)
         B, T, I = checked.shape
         lengths_of_all = np.full(B, T) if ends is None else ends
-        data = _shared(N, checked.reshape(-1, I), None, None, lengths_of_all, T)
+        data = _shared(
+            N, checked.reshape(-1, I), None, None, lengths_of_all, T, has_lengths=ends is not None
+        )
 
         def arranged(y: Array) -> Array:
             y = y.reshape(N, B, T, O)
@@ -60,7 +65,8 @@ def inputs(network: Network, N: int, x: Any, lengths: Any) -> Inputs:
     x, bad = _own_floats(network, "x", x, N, (*x.shape[1:3], x.shape[3]), ends)
     for model, sentence in bad.items():
         raise ValueError(f"model {model}: {sentence}")
-    return Inputs(_own(x, None, None, ends, {}), lambda y: y.reshape(*x.shape[:3], O))
+    data = _own(x, None, None, ends, {}, has_lengths=lengths is not None)
+    return Inputs(data, lambda y: y.reshape(*x.shape[:3], O))
 
 
 def training_data(
@@ -95,22 +101,38 @@ def training_data(
     lengths_of_all = np.full(B, T) if whole.lengths is None else whole.lengths
     weights = None if whole.mask is None else np.ascontiguousarray(whole.mask).reshape(-1)
     targets = whole.y.reshape(B * T, *whole.y.shape[2:])
-    return _shared(N, whole.x.reshape(-1, I), targets, weights, lengths_of_all, T)
+    return _shared(
+        N, whole.x.reshape(-1, I), targets, weights, lengths_of_all, T,
+        has_lengths=whole.lengths is not None,
+    )  # fmt: skip
 
 
 def _shared(
-    N: int, x: Array, y: Array | None, weights: FloatArray | None, lengths: IntArray, T: int
+    N: int,
+    x: Array,
+    y: Array | None,
+    weights: FloatArray | None,
+    lengths: IntArray,
+    T: int,
+    *,
+    has_lengths: bool,
 ) -> FleetData:
     B = len(lengths)
     starts = np.empty((N, B), np.intp)
     starts[...] = np.arange(B) * T
     every = np.empty((N, B), np.intp)
     every[...] = lengths
-    return FleetData(x, y, weights, starts, every, {})
+    return FleetData(x, y, weights, starts, every, np.full(N, has_lengths), {})
 
 
 def _own(
-    x: Array, y: Array | None, weights: FloatArray | None, ends: IntArray, bad: dict[int, str]
+    x: Array,
+    y: Array | None,
+    weights: FloatArray | None,
+    ends: IntArray,
+    bad: dict[int, str],
+    *,
+    has_lengths: bool,
 ) -> FleetData:
     """Return data of arrays (N, B, T, ...)."""
     N, B, T, I = x.shape
@@ -121,7 +143,9 @@ def _own(
     if y is not None:
         y = y.reshape(rows, *y.shape[3:])
     weights = None if weights is None else weights.reshape(rows)
-    return FleetData(x.reshape(rows, I), y, weights, starts, lengths, bad)
+    return FleetData(
+        x.reshape(rows, I), y, weights, starts, lengths, np.full(N, has_lengths), bad
+    )
 
 
 def _own_lengths(lengths: Any, x: Array) -> IntArray:
@@ -202,6 +226,9 @@ def _own_training_data(
         if y.shape != (N, B, T):
             raise ValueError(f"y: expected shape {(N, B, T)}, got {y.shape}")
         targets: Array = np.zeros(y.shape, np.intp)
+        if (ends < T).any():
+            y = y.copy()
+            y[np.arange(T) >= ends[..., None]] = 0
     else:
         targets, bad_targets = _own_floats(network, "y", as_numbers("y", y), N, (B, T), ends)
         bad = bad_targets | bad
@@ -227,7 +254,7 @@ def _own_training_data(
         inside = np.where(np.arange(T) < ends[..., None], weights, 0)
         for n in np.flatnonzero(~inside.any(axis=(1, 2))).tolist():
             bad.setdefault(n, NOTHING_COUNTS)
-    return _own(checked, targets, weights, ends, bad)
+    return _own(checked, targets, weights, ends, bad, has_lengths=lengths is not None)
 
 
 # What of one data set goes into rows: x (T_i, I) of each sequence, y and weights or None
@@ -267,6 +294,7 @@ def _training_sets(network: Network, N: int, x: Any, y: Any, loss: "Loss", mask:
         _check_list("mask", mask, N)
     sets: list[_Set] = []
     bad: dict[int, str] = {}
+    has_lengths = np.zeros(N, np.bool_)
     for n in range(N):
         try:
             whole = sequences.dataset(
@@ -278,15 +306,18 @@ def _training_sets(network: Network, N: int, x: Any, y: Any, loss: "Loss", mask:
             bad[n] = str(error)
             sets.append(([], [], None if mask is None else []))
             continue
+        has_lengths[n] = whole.lengths is not None
         weights = None
         if mask is not None:
             assert whole.mask is not None
             weights = list(whole.mask)
         sets.append((list(whole.x), list(whole.y), weights))
-    return _joined(sets, bad, loss)
+    return _joined(sets, bad, loss, has_lengths=has_lengths)
 
 
-def _joined(sets: list[_Set], bad: dict[int, str] | None, loss: "Loss | None") -> FleetData:
+def _joined(
+    sets: list[_Set], bad: dict[int, str] | None, loss: "Loss | None", *, has_lengths: BoolArray
+) -> FleetData:
     """Return the rows of all data sets, one after another."""
     B = max(1, *(len(x) for x, _, _ in sets)) if sets else 1
     lengths = np.zeros((len(sets), B), np.intp)
@@ -304,7 +335,7 @@ def _joined(sets: list[_Set], bad: dict[int, str] | None, loss: "Loss | None") -
         raise ValueError(next(iter((bad or {0: "x: expected data"}).values())))
     y_rows = None if loss is None else rows(y for _, y, _ in sets)
     weights = rows(weights for _, _, weights in sets)
-    return FleetData(x_rows, y_rows, weights, starts, lengths, bad or {})
+    return FleetData(x_rows, y_rows, weights, starts, lengths, has_lengths, bad or {})
 
 
 def _check_no_lengths(lengths: Any) -> None:

@@ -450,3 +450,55 @@ def test_constructors_that_are_refused():
         crnn.Fleet("gru", 3)
     with pytest.raises(ValueError, match="seed: expected at least 0, got -1"):
         crnn.Fleet(net, 3, seed=-1)
+
+
+@pytest.mark.parametrize("form", ["lists", "lengths"])
+def test_equal_lengths_are_shuffled_as_those_of_the_networks(implementation, form):
+    # A network batches what came with lengths by length, even where all are equal.
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(2, 7, T, I)), rng.normal(size=(2, 7, T, O))
+    lengths = None if form == "lists" else np.full(7, T)
+    if form == "lists":
+        x, y = [list(one) for one in x], [list(one) for one in y]
+    fleet = fleet_of(implementation, 2, n=2)
+    networks = [alone(fleet, n) for n in range(2)]
+    settings = {"epochs": 3, "batch_size": 3, "seed": 1, "lengths": lengths, "progress": False}
+    history = fleet.fit(x, y, **settings)
+    for n, net in enumerate(networks):
+        expected = net.fit(x[n], y[n], **settings)
+        np.testing.assert_allclose(history.loss[:, n], expected.loss, **TOLERANCES["float64"])
+        np.testing.assert_allclose(fleet.flat_params[n], net.flat_params, **TOLERANCES["float64"])
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e20])
+def test_histories_do_not_depend_on_the_weights_of_others(scale):
+    rng = np.random.default_rng(6)
+    x, y, mask = rng.normal(size=(5, 7, T, I)), rng.normal(size=(5, 7, T, O)), rng.random((5, 7, T))
+    mask[0] *= scale
+    fleet = fleet_of("native", 2, n=5)
+    last = crnn.Fleet(fleet[4], seed=fleet.seeds[4:])
+    settings = {"epochs": 2, "batch_size": 3, "progress": False}
+    of_all = fleet.fit(x, y, mask=mask, **settings)
+    of_last = last.fit(x[4:], y[4:], mask=mask[4:], **settings)
+    for name in ("loss", "grad_norm"):
+        np.testing.assert_array_equal(getattr(of_all, name)[:, 4], getattr(of_last, name)[:, 0])
+    assert np.isfinite(of_all.loss).all()
+
+
+def test_only_slices_of_step_1_share_their_rows():
+    fleet = fleet_of("native", 2, n=2)
+    assert np.shares_memory(fleet[:1].flat_params, fleet.flat_params)
+    # One row, which is contiguous whatever the step is
+    assert not np.shares_memory(fleet[::2].flat_params, fleet.flat_params)
+
+
+@pytest.mark.parametrize("padding", [-1, 99])
+def test_classes_past_the_ends_are_not_read(implementation, padding):
+    rng = np.random.default_rng(7)
+    x, y = rng.normal(size=(3, B, T, I)), rng.integers(0, O, (3, B, T))
+    lengths = rng.integers(1, T, (3, B))
+    y[np.arange(T) >= lengths[..., None]] = padding
+    fleet = fleet_of(implementation, 2, n=3)
+    found = fleet.loss(x, y, "cross_entropy", lengths=lengths)
+    expected = [fleet[n].loss(x[n], y[n], "cross_entropy", lengths=lengths[n]) for n in range(3)]
+    np.testing.assert_allclose(found, expected, **TOLERANCES["float64"])

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crnn._typing import Array, FloatArray, IntArray
+from crnn._typing import Array, BoolArray, FloatArray, IntArray
 
 
 class FleetData(NamedTuple):
@@ -21,19 +21,32 @@ class FleetData(NamedTuple):
     """(N, B): the first step of each sequence."""
     lengths: IntArray
     """(N, B): its steps; 0: there is no such sequence. Those that there are come first."""
+    has_lengths: BoolArray
+    """(N,): whether the sequences came with lengths or in a list. Those are shuffled in batches of
+    similar length, as `Dataset.rows` does, even where all are equal."""
     bad: dict[int, str]
     """By number, what is wrong with the data of a model, which has no sequences."""
 
     def of(self, models: IntArray) -> "FleetData":
         """Return the data of some models, none of which is in `bad`."""
-        return self._replace(starts=self.starts[models], lengths=self.lengths[models], bad={})
+        return self._replace(
+            starts=self.starts[models], lengths=self.lengths[models],
+            has_lengths=self.has_lengths[models], bad={},
+        )  # fmt: skip
 
     def step_weights(self) -> FloatArray:
         """Return the weight of each sequence (N, B) in the loss."""
         if self.weights is None:
             return self.lengths.astype(np.float64)
-        sums = np.concatenate([[0.0], np.cumsum(self.weights)])
-        weights: FloatArray = sums[self.starts + self.lengths] - sums[self.starts]
+        # Each sequence by itself: differences of running sums would depend on other models.
+        is_there = self.lengths > 0
+        starts, first, places = np.unique(
+            self.starts[is_there], return_index=True, return_inverse=True
+        )
+        bounds = np.stack([starts, starts + self.lengths[is_there][first]], axis=1).reshape(-1)
+        sums = np.add.reduceat(np.append(self.weights, 0.0), bounds)[::2]
+        weights = np.zeros(self.lengths.shape)
+        weights[is_there] = sums[places]
         return weights
 
 
@@ -42,8 +55,7 @@ def batches(
 ) -> Iterator[FleetData]:
     """Yield the batches of an epoch, in each of which a model may have no sequence.
 
-    With generators, each model's sequences are shuffled, and those of different lengths are
-    batched with others of similar length, as `Dataset.rows` does.
+    With generators, each model's sequences are shuffled as `Dataset.rows` does.
     """
     counts = (data.lengths > 0).sum(axis=1)
     B = int(counts.max(initial=0))
@@ -63,7 +75,7 @@ def batches(
             orders[n, :count] = np.arange(count)
             continue
         order, lengths = rng.permutation(count), data.lengths[n, :count]
-        if lengths.min() == lengths.max():
+        if not data.has_lengths[n]:
             orders[n, :count] = order
             continue
         starts = range(batch_size, count, batch_size)
