@@ -259,10 +259,9 @@ class Fleet:
             A shape, dtype or value does not fit, of any model.
         """
         checked = fleet_data.inputs(self._template._network, len(self), x, lengths)
-        is_shared = not isinstance(x, (list, tuple)) and np.ndim(x) < 4
         y = fleet_step.outputs_of(
             self._template._network.kernels, self.architecture, self._theta, checked.data,
-            shared=is_shared,
+            shared=checked.is_shared,
         )  # fmt: skip
         return checked.arranged(y)
 

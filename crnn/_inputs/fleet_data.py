@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 
 class Inputs(NamedTuple):
-    """Checked data, and what puts outputs (S, O) of all rows into the form of x."""
+    """Checked data, and what puts outputs of all rows into the form of x."""
 
     data: FleetData
+    is_shared: bool
+    """Whether all models read the same rows, so that outputs are (N * S, O), else (S, O)."""
     arranged: Callable[[Array], Any]
 
 
@@ -46,8 +48,12 @@ def inputs(network: Network, N: int, x: Any, lengths: Any) -> Inputs:
             [parts for parts, _ in sets], None, None,
             has_lengths=np.array([form == "list" for _, form in sets]),
         )  # fmt: skip
-        return Inputs(data, lambda y: _as_list(y, sets))
+        return Inputs(data, False, lambda y: _as_list(y, sets))
     x = as_numbers("x", x)
+    if lengths is not None:
+        lengths = as_numbers("lengths", lengths)
+        if x.ndim == 3 and lengths.ndim == 2:
+            x = np.broadcast_to(x, (N, *x.shape))
     if x.ndim != 4:
         checked, _, ends, _, _, single = sequences.sequences(network, x, lengths=lengths)
         B, T, I = checked.shape
@@ -60,13 +66,13 @@ def inputs(network: Network, N: int, x: Any, lengths: Any) -> Inputs:
             y = y.reshape(N, B, T, O)
             return y[:, 0] if single else y
 
-        return Inputs(data, arranged)
+        return Inputs(data, True, arranged)
     ends = _own_lengths(lengths, x)
     x, bad = _own_floats(network, "x", x, N, (*x.shape[1:3], x.shape[3]), ends)
     for model, sentence in bad.items():
         raise ValueError(f"model {model}: {sentence}")
     data = _own(x, None, None, ends, {}, has_lengths=lengths is not None)
-    return Inputs(data, lambda y: y.reshape(*x.shape[:3], O))
+    return Inputs(data, False, lambda y: y.reshape(*x.shape[:3], O))
 
 
 def training_data(
@@ -92,7 +98,11 @@ def training_data(
         return _training_sets(network, N, x, y, loss, mask)
     y_dims = 3 if loss.of_classes else 4
     x, y = as_numbers("x", x), as_array("y", y)
-    if x.ndim == 4 or y.ndim == y_dims or np.ndim(mask) == 3:
+    lengths = None if lengths is None else as_numbers("lengths", lengths)
+    mask = None if mask is None else as_numbers("mask", mask)
+    own_lengths = lengths is not None and lengths.ndim == 2
+    own_mask = mask is not None and mask.ndim == 3
+    if x.ndim == 4 or y.ndim == y_dims or own_lengths or own_mask:
         return _own_training_data(network, N, x, y, loss, lengths, mask)
     whole = sequences.dataset(network, x, y, loss, lengths, mask)
     assert isinstance(whole.x, np.ndarray)
@@ -153,14 +163,13 @@ def _own_lengths(lengths: Any, x: Array) -> IntArray:
     N, B, T = x.shape[:3]
     if lengths is None:
         return np.full((N, B), T)
-    checked = as_numbers("lengths", lengths)
-    if checked.shape == (B,):
-        checked = np.ascontiguousarray(np.broadcast_to(checked, (N, B)))
-    if checked.shape != (N, B):
+    if lengths.shape == (B,):
+        lengths = np.broadcast_to(lengths, (N, B))
+    if lengths.shape != (N, B):
         raise ValueError(
-            f"lengths: expected shape (models={N}, batch={B}) or (batch={B},), got {checked.shape}"
+            f"lengths: expected shape (models={N}, batch={B}) or (batch={B},), got {lengths.shape}"
         )
-    return arrays.lengths(checked.reshape(-1), N * B, T).reshape(N, B)
+    return arrays.lengths(lengths.reshape(-1), N * B, T).reshape(N, B)
 
 
 def _own_floats(
@@ -215,7 +224,6 @@ def _own_training_data(
     B, T = x.shape[1:3]
     weights = None
     if mask is not None:
-        mask = as_numbers("mask", mask)
         if mask.shape == (B, T):
             mask = np.broadcast_to(mask, (N, B, T))
         sizes = {"models": N, "batch": B, "time": T}

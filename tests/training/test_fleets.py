@@ -502,3 +502,23 @@ def test_classes_past_the_ends_are_not_read(implementation, padding):
     found = fleet.loss(x, y, "cross_entropy", lengths=lengths)
     expected = [fleet[n].loss(x[n], y[n], "cross_entropy", lengths=lengths[n]) for n in range(3)]
     np.testing.assert_allclose(found, expected, **TOLERANCES["float64"])
+
+
+def test_shared_data_may_have_lengths_of_each_model(implementation):
+    rng = np.random.default_rng(8)
+    x, y = rng.normal(size=(B, T, I)), rng.normal(size=(B, T, O))
+    lengths = rng.integers(1, T, (3, B))
+    fleet = fleet_of(implementation, 2, n=3)
+    losses, outputs = fleet.loss(x, y, lengths=lengths), fleet.predict(x, lengths=lengths)
+    for n in range(3):
+        loss = fleet[n].loss(x, y, lengths=lengths[n])
+        y_hat = fleet[n].predict(x, lengths=lengths[n])
+        np.testing.assert_allclose(losses[n], loss, **TOLERANCES["float64"])
+        np.testing.assert_allclose(outputs[n], y_hat, **TOLERANCES["float64"])
+
+
+@pytest.mark.parametrize("name", ["lengths", "mask"])
+def test_what_is_no_array_is_refused_by_name(name):
+    fleet = fleet_of("native", 2, n=3)
+    with pytest.raises((TypeError, ValueError), match=f"^{name}: "):
+        fleet.loss(np.zeros((B, T, I)), np.zeros((B, T, O)), **{name: [[1, 2], [3]]})
