@@ -214,7 +214,9 @@ class Fleet:
             )
             return twin
         if not isinstance(which, slice):
-            which = np.asarray(which, None if len(which) else np.intp)
+            which = np.asarray(which)
+            if which.shape == (0,):
+                which = which.astype(np.intp)
             if which.dtype.kind not in "iub" or which.ndim != 1:
                 raise TypeError(f"models: expected ints or bools in a row, got {which!r}")
         theta, seeds = self._theta[which], self.seeds[which]

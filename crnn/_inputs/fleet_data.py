@@ -153,9 +153,7 @@ def _own(
     if y is not None:
         y = y.reshape(rows, *y.shape[3:])
     weights = None if weights is None else weights.reshape(rows)
-    return FleetData(
-        x.reshape(rows, I), y, weights, starts, lengths, np.full(N, has_lengths), bad
-    )
+    return FleetData(x.reshape(rows, I), y, weights, starts, lengths, np.full(N, has_lengths), bad)
 
 
 def _own_lengths(lengths: Any, x: Array) -> IntArray:

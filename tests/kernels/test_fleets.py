@@ -287,9 +287,7 @@ def test_a_model_that_diverges_is_left_and_the_others_go_on(kernels, H, cause):
 
 
 @pytest.mark.parametrize("H", [2, 17])
-@pytest.mark.parametrize(
-    "loss", ["mse", "sse", "cross_entropy", "binary_cross_entropy", "huber"]
-)
+@pytest.mark.parametrize("loss", ["mse", "sse", "cross_entropy", "binary_cross_entropy", "huber"])
 def test_a_model_without_data_takes_no_step(kernels, loss, H):
     problem = Problem("tanh", "float64", H, loss=loss, B=4, O=2, is_shared=True)
     training = Training(problem, "adam_step")

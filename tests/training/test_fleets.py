@@ -522,3 +522,9 @@ def test_what_is_no_array_is_refused_by_name(name):
     fleet = fleet_of("native", 2, n=3)
     with pytest.raises((TypeError, ValueError), match=f"^{name}: "):
         fleet.loss(np.zeros((B, T, I)), np.zeros((B, T, O)), **{name: [[1, 2], [3]]})
+
+
+@pytest.mark.parametrize("which", [1.5, True, None, "a", [0.5], [[0]]])
+def test_what_numbers_no_models_is_refused(which):
+    with pytest.raises(TypeError, match=r"^models: expected ints or bools in a row, got "):
+        fleet_of("native", 2, n=3)[which]
