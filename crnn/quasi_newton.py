@@ -20,9 +20,9 @@ class LBFGS(Optimizer):
 
     For networks and data that are small enough to take all sequences for each step, and for losses
     that are to become as low as they can. `fit` alone takes its steps: an epoch is one step, on all
-    sequences in the order given, whatever `batch_size` and `shuffle` are. The loss of each epoch is
-    lower than that of the one before, or the same where the search finds no lower one; training
-    does not diverge.
+    sequences in the order given, whatever `batch_size` and `shuffle` are. The loss of each epoch,
+    with the penalty where there is a `weight_decay`, is lower than that of the one before, or the
+    same where the search finds no lower one; training does not diverge.
 
     The direction comes from the last `history_size` steps and changes of the gradient (Nocedal
     1980). Its length is searched for with algorithms 3.5 and 3.6 of Nocedal and Wright 2006,
