@@ -88,7 +88,7 @@ $(VENV)-docs/docs: $(VENV)-docs/bin/python $(SOURCES)
 
 # Without crnn. A Python that is too new for this JAX does without it, and the table says so.
 $(VENV)-bench-jax/bench: $(VENV)-bench-jax/bin/python
-	-$(PIP) install jax==0.4.31 jaxlib==0.4.31 'numpy<2.5' 'scipy<1.18'
+	-$(PIP) install jax==0.4.31 jaxlib==0.4.31 jax-sysid 'numpy<2.5' 'scipy<1.18'
 	@touch $@
 
 include tests/proofs/proofs.mk

@@ -26,7 +26,7 @@ class Problem(NamedTuple):
 def oscillator(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return inputs and outputs, (time, 1), of a simulated Duffing oscillator.
 
-    y'' + 0.2 y' + y + y^3 = u, as the circuit of the Silverbox data (Wigren and Schoukens 2013) in
+    y'' + 0.5 y' + y + y^3 = u, as the circuit of the Silverbox data (Wigren and Schoukens 2013) in
     units of its own: twenty cosines below and around the resonance, held for a fifth of a second;
     Runge-Kutta of fourth order. Both have a standard deviation of 1, and y has noise of 0.01.
     """
@@ -38,7 +38,7 @@ def oscillator(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
     def change(state: np.ndarray, force: float) -> np.ndarray:
         place, speed = state
-        return np.array([speed, force - 0.2 * speed - place - place**3])
+        return np.array([speed, force - 0.5 * speed - place - place**3])
 
     state, places, step = np.zeros(2), np.empty(STEPS), 0.2 / between
     for k in range(STEPS):

@@ -9,6 +9,8 @@ from jax_sysid.models import RNN
 
 from benchmarks.speed.quasi_newton import HIDDEN_SIZE, Problem
 
+jax.config.update("jax_enable_x64", True)
+
 
 class StateUpdate(linen.Module):
     """h_t = tanh(W_hh h_{t-1} + W_xh x_t + b_h)."""
