@@ -223,34 +223,6 @@ class Optimizer:
         )
         return taken
 
-    def step_along(
-        self,
-        theta: Array,
-        loss: float,
-        gradient: Array,
-        objective: Callable[[], tuple[float, Array]],
-    ) -> tuple[float, Array]:
-        """Take one step in place, by an optimizer that searches.
-
-        Parameters
-        ----------
-        theta : array (n,)
-            Parameters; changed.
-        loss : float
-            The loss there.
-        gradient : array (n,)
-            Its gradient.
-        objective : function
-            Returns loss and gradient at theta.
-
-        Returns
-        -------
-        loss : float
-        gradient : array (n,)
-            After the step.
-        """
-        raise NotImplementedError
-
     def take_steps(self, count: int, train: Callable[..., None], theta: Array) -> int:
         """Take several steps in one kernel call.
 

@@ -88,7 +88,25 @@ class LBFGS(Optimizer):
         gradient: Array,
         objective: Callable[[], tuple[float, Array]],
     ) -> tuple[float, Array]:
-        """Take one step in place, as `Optimizer.step_along` says."""
+        """Take one step in place.
+
+        Parameters
+        ----------
+        theta : array (n,)
+            Parameters; changed.
+        loss : float
+            The loss there.
+        gradient : array (n,)
+            Its gradient.
+        objective : function
+            Returns loss and gradient at theta.
+
+        Returns
+        -------
+        loss : float
+        gradient : array (n,)
+            After the step.
+        """
         lr, decay = self.current_lr, self.weight_decay
         first = theta.astype(np.float64)
         memory = self._memory_of(theta)

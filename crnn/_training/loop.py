@@ -2,7 +2,7 @@
 
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -149,10 +149,11 @@ def _train_by_search(run: Run, dataset: Dataset, plan: Plan, epoch: int) -> tupl
     last = run.last_evaluation
     if last is None or not np.array_equal(last.theta, network.flat):
         last = Evaluation(network.flat.copy(), *objective())
-    norm = network.clip(last.gradient.copy(), None, None)
+    norm = network.clip(last.gradient, None, None)
     if not (math.isfinite(last.loss) and math.isfinite(norm)):
         raise divergence(last.loss, norm, epoch, run.optimizer.steps + 1)
-    found = run.optimizer.step_along(network.flat, last.loss, last.gradient, objective)
+    optimizer: Any = run.optimizer  # the core does not know the classes of optimizers
+    found = optimizer.step_along(network.flat, last.loss, last.gradient, objective)
     run.last_evaluation = Evaluation(network.flat.copy(), *found)
     return last.loss, norm
 
