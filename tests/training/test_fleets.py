@@ -471,11 +471,11 @@ def test_equal_lengths_are_shuffled_as_those_of_the_networks(implementation, for
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e20])
-def test_histories_do_not_depend_on_the_weights_of_others(scale):
+def test_histories_do_not_depend_on_the_weights_of_others(implementation, scale):
     rng = np.random.default_rng(6)
     x, y, mask = rng.normal(size=(5, 7, T, I)), rng.normal(size=(5, 7, T, O)), rng.random((5, 7, T))
     mask[0] *= scale
-    fleet = fleet_of("native", 2, n=5)
+    fleet = fleet_of(implementation, 2, n=5)
     last = crnn.Fleet(fleet[4], seed=fleet.seeds[4:])
     settings = {"epochs": 2, "batch_size": 3, "progress": False}
     of_all = fleet.fit(x, y, mask=mask, **settings)
@@ -485,8 +485,8 @@ def test_histories_do_not_depend_on_the_weights_of_others(scale):
     assert np.isfinite(of_all.loss).all()
 
 
-def test_only_slices_of_step_1_share_their_rows():
-    fleet = fleet_of("native", 2, n=2)
+def test_only_slices_of_step_1_share_their_rows(implementation):
+    fleet = fleet_of(implementation, 2, n=2)
     assert np.shares_memory(fleet[:1].flat_params, fleet.flat_params)
     # One row, which is contiguous whatever the step is
     assert not np.shares_memory(fleet[::2].flat_params, fleet.flat_params)
@@ -518,13 +518,13 @@ def test_shared_data_may_have_lengths_of_each_model(implementation):
 
 
 @pytest.mark.parametrize("name", ["lengths", "mask"])
-def test_what_is_no_array_is_refused_by_name(name):
-    fleet = fleet_of("native", 2, n=3)
+def test_what_is_no_array_is_refused_by_name(implementation, name):
+    fleet = fleet_of(implementation, 2, n=3)
     with pytest.raises((TypeError, ValueError), match=f"^{name}: "):
         fleet.loss(np.zeros((B, T, I)), np.zeros((B, T, O)), **{name: [[1, 2], [3]]})
 
 
 @pytest.mark.parametrize("which", [1.5, True, None, "a", [0.5], [[0]]])
-def test_what_numbers_no_models_is_refused(which):
+def test_what_numbers_no_models_is_refused(implementation, which):
     with pytest.raises(TypeError, match=r"^models: expected ints or bools in a row, got "):
-        fleet_of("native", 2, n=3)[which]
+        fleet_of(implementation, 2, n=3)[which]
