@@ -27,6 +27,7 @@ if sys.platform == "win32":  # MSVC
     FLAGS = ["/Od", "/Zi"] if DEBUG else ["/O2"]
     VARIANTS = {"_avx2": ["/arch:AVX2"], "_avx512": ["/arch:AVX512"]}
     INLINE = "__forceinline"
+    SMALL = []
 else:  # GCC or Clang
     FLAGS = ["-O0", "-g3"] if DEBUG else ["-O3", "-g0"]
     FLAGS += ["-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
@@ -46,10 +47,11 @@ else:  # GCC or Clang
     AVX512 = ["-march=x86-64-v4", "-mprefer-vector-width=512"]
     VARIANTS = {"_avx2": ["-march=x86-64-v3"], "_avx512": AVX512}
     INLINE = "inline __attribute__((always_inline))"
+    SMALL = [] if DEBUG or SANITIZERS else ["-O2"]
 
 FOLDER = Path("crnn/kernels")
 INCLUDED = [str(p) for p in sorted(FOLDER.rglob("*")) if p.suffix in {".h", ".in", ".pxd", ".pxi"}]
-MODULES = {"native": [], "_baseline": []} | (VARIANTS if X86_64 else {})
+MODULES = {"native": SMALL, "_baseline": []} | (VARIANTS if X86_64 else {})
 # For work on the loops: CRNN_INSTRUCTION_SETS=avx2 builds these loops alone, in half the time.
 # Modules of other instruction sets that an earlier build left in the sources have to be deleted.
 if os.environ.get("CRNN_INSTRUCTION_SETS"):
@@ -65,13 +67,15 @@ DIRECTIVES["freethreading_compatible"] = True
 
 extensions = []
 for module, own_flags in MODULES.items():
+    # What the loops call inline is inlined, whatever the compiler thinks of the size. The module
+    # that checks arguments has no loops, and is half as large again that way for nothing.
+    own_macros = [] if module == "native" else [("CYTHON_INLINE", INLINE)]
     extension = Extension(
         f"crnn.kernels.{module}",
         [f"{FOLDER}/{module}.pyx"],
         include_dirs=[f"{FOLDER}/headers", "crnn/include", np.get_include()],
         depends=["setup.py", "crnn/include/crnn.h", *INCLUDED],
-        # What the loops call inline is inlined, whatever the compiler thinks of the size.
-        define_macros=[("CYTHON_INLINE", INLINE), ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), *own_macros],
         extra_compile_args=FLAGS + own_flags,
         extra_link_args=LINK_FLAGS,
     )
