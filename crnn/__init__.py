@@ -28,8 +28,9 @@ from crnn.errors import DivergenceError, ModelFileError
 from crnn.export import export_c
 from crnn.fleets import Fleet, FleetHistory
 from crnn.last_step import LastStep
+from crnn.learner_files import load_learner
 from crnn.learners import Learner
-from crnn.loading import load, load_learner
+from crnn.loading import load
 from crnn.networks import GRU, LSTM, RNN, from_architecture
 from crnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from crnn.packing import Packed, pack

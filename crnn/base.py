@@ -972,7 +972,7 @@ class RecurrentNetwork(Generic[StateT]):
         Returns
         -------
         dict
-            Of values that JSON can hold; `crnn.loading.from_description` takes it.
+            Of values that JSON can hold; `crnn.descriptions.from_description` takes it.
         """
         return {**self.architecture.describe(), "dtype": self.dtype.name}
 

@@ -25,9 +25,9 @@ from crnn._training.run import Clipping, asks_to_stop
 from crnn._training.step import divergence
 from crnn._typing import Array, FloatArray, IntArray
 from crnn.base import RecurrentNetwork
+from crnn.descriptions import check_description
 from crnn.errors import ModelFileError
 from crnn.kernels import cells
-from crnn.loading import check_description
 from crnn.losses import Loss, get_loss
 from crnn.networks import GRU, LSTM, RNN, from_architecture
 from crnn.optimizers import SGD, Optimizer

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crnn import History, archive, checks, loading, schedules
+from crnn import History, archive, checks, descriptions, schedules
 from crnn.errors import ModelFileError
 from crnn.networks import GRU, LSTM, RNN, get_family
 from crnn.optimizers import Adam
@@ -390,7 +390,7 @@ def load(path: str | os.PathLike[str], *, implementation: str | None = None) -> 
     description, arrays = archive.read(path, _shapes)
     # One mark is left out, and a vocabulary may begin with another.
     model = TextModel(BOM + description["vocabulary"], hidden_size=1)
-    model.net = loading.from_description(
+    model.net = descriptions.from_description(
         _network(description), arrays["parameters"], implementation=implementation
     )
     return model
@@ -401,7 +401,7 @@ def _shapes(description: archive.Description) -> archive.Shapes:
     archive.check_kind(description, KIND, FILE_VERSION)
     archive.check_fields(description, FIELDS)
     vocabulary, network = description["vocabulary"], _network(description)
-    shapes = loading.check_description(network)
+    shapes = descriptions.check_description(network)
     if vocabulary != "".join(sorted(set(vocabulary))):
         raise ModelFileError(f"vocabulary: expected characters in order, got {vocabulary!r}")
     if not network["input_size"] == network["output_size"] == len(vocabulary) > 1:

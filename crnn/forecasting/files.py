@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from crnn import archive, loading
+from crnn import archive, descriptions
 from crnn.archive import boolean, list_of, nested, number, one_of, optional, whole_number
 from crnn.errors import ModelFileError
 from crnn.forecasting.cleaning import NO_LIMITS, Limits
@@ -151,7 +151,7 @@ def from_parts(
         scaling=Scaling(arrays["means"], arrays["deviations"]),
         residual_scale=description["residual_scale"],
         window=description["used_window"],
-        net=loading.from_description(description["network"], arrays["parameters"]),
+        net=descriptions.from_description(description["network"], arrays["parameters"]),
         share=description["share"],
         rows=description.get("rows", 0),
         errors=arrays.get("errors", NO_ERRORS),
@@ -229,7 +229,7 @@ def shapes_of(description: archive.Description) -> archive.Shapes:
     network, recipe = description["network"], _recipe(description)
     if list(recipe.lags) != sorted(set(recipe.lags)):
         raise ModelFileError(f"recipe.lags: expected growing numbers, got {list(recipe.lags)}")
-    shapes = loading.check_description(network)
+    shapes = descriptions.check_description(network)
     columns = network["input_size"] - bool(recipe.season) - 1
     if (
         columns < description.get("num_lagged", 0)

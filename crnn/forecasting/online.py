@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from crnn import archive, checks, conversion, loading
+from crnn import archive, checks, conversion, descriptions
 from crnn.errors import DivergenceError, ModelFileError
 from crnn.networks import FAMILIES, get_family
 from crnn.optimizers import SGD
@@ -315,7 +315,7 @@ def _shapes(description: archive.Description) -> archive.Shapes:
         },
     )
     network = description["network"]
-    shapes = loading.check_description(network)
+    shapes = descriptions.check_description(network)
     I, H = network["input_size"], network["hidden_size"]
     if I < 2:
         raise ModelFileError(f"network.input_size: expected at least 2, got {I}")

@@ -13,7 +13,7 @@ import hostile_tables
 import numpy as np
 
 import crnn
-from crnn import audio, loading
+from crnn import audio, descriptions, learner_files
 
 # An optional library may be missing: its readers are then left out.
 try:
@@ -71,7 +71,7 @@ def _network_seeds(folder):
 
 
 def _network_shapes(description):
-    return loading.check_description({"categorical": False} | description)
+    return descriptions.check_description({"categorical": False} | description)
 
 
 def read_network(path):
@@ -414,7 +414,7 @@ READERS = {
     "network": Reader(_network_seeds, _archive_mutations(_network_shapes), read_network),
     "learner": Reader(
         _learner_seeds,
-        _archive_mutations(loading._check_learner),
+        _archive_mutations(learner_files._check_learner),
         read_learner,
         (crnn.ModelFileError, crnn.DivergenceError),
     ),

@@ -13,7 +13,7 @@ from loss_problems import FORMULAS
 from network_problems import CELLS, FAMILIES, inputs, network, targets
 
 import crnn
-from crnn import archive, loading
+from crnn import archive, learner_files
 from crnn.kernels.contracts import LEARNER_BUSY
 from crnn.kernels.reference import training
 from crnn.kernels.reference.steps import STEP_GRADIENTS, STEPS
@@ -413,7 +413,7 @@ def test_files_that_are_refused(implementation, tmp_path):
     learner.save(path)
     with pytest.raises(crnn.ModelFileError, match=r"expected a network of crnn, got a learner$"):
         crnn.load(path)
-    description, arrays = archive.read(path, loading._check_learner)
+    description, arrays = archive.read(path, learner_files._check_learner)
     del description["sha256"]
     nested = {
         "network": {**description["network"], "num_layers": 2},
