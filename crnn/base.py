@@ -17,6 +17,7 @@ from crnn._network.network import Network
 from crnn._network.parameters import Gradients, Parameters
 from crnn._network.tape import Tape
 from crnn._training import evaluation, loop, step
+from crnn._training.communicator import Communicator, stopping_together
 from crnn._training.evaluation import Metric
 from crnn._training.history import History
 from crnn._training.run import Clipping, Controls, Plan, Run
@@ -752,6 +753,7 @@ class RecurrentNetwork(Generic[StateT]):
         )
         return value
 
+    @stopping_together
     def fit(
         self,
         x: Sequences,
@@ -784,6 +786,7 @@ class RecurrentNetwork(Generic[StateT]):
         checkpoint_every: int = 1,
         resume: bool = False,
         progress: bool | None = None,
+        comm: Communicator | None = None,
     ) -> History:
         """Train for some epochs of mini-batches.
 
@@ -852,6 +855,12 @@ class RecurrentNetwork(Generic[StateT]):
             again.
         progress : bool, optional
             Whether to show a tqdm bar; by default where stderr is a terminal.
+        comm : communicator of mpi4py, optional
+            Its ranks train one network together: each calls `fit` with the same arguments, takes a
+            part of every batch, and has the same parameters after every step. A rank reads,
+            converts and checks only the sequences that it takes, so `x`, `y` and what goes with
+            them may be memory maps, or lists of such. Rank 0 writes the checkpoint, which all read,
+            and shows the bar. Callbacks are called on all ranks.
 
         Returns
         -------
@@ -872,7 +881,10 @@ class RecurrentNetwork(Generic[StateT]):
             The checkpoint cannot be written or read.
         ImportError
             ``progress=True`` where tqdm is not installed.
+        RuntimeError
+            Another rank of `comm` has failed; the sentence says which one, and why.
         """
+        ranks: Any = comm
         checked_loss = get_loss(loss)
         clipping = Clipping.checked(clip_norm, clip_value)
         epochs = checks.integer("epochs", epochs, at_least=1)
@@ -898,7 +910,9 @@ class RecurrentNetwork(Generic[StateT]):
         resume = checks.boolean("resume", resume)
         if resume and checkpoint is None:
             raise ValueError("resume: expected a checkpoint with it, got checkpoint=None")
-        dataset = sequences.dataset(
+        if ranks is not None:
+            self._check_parallel(optimizer, checked_loss)
+        dataset = fit_arguments.maker_of_datasets(ranks)(
             self._network, x, y, checked_loss, lengths, mask, h0, skip, resets
         )
         if bptt is not None:
@@ -910,6 +924,7 @@ class RecurrentNetwork(Generic[StateT]):
             validation_data,
             validation_fraction,
             {"lengths": lengths, "mask": mask, "h0": h0, "skip": skip, "resets": resets},
+            ranks,
         )
         checked_metrics = get_metrics(metrics, checked_loss)
         controls = Controls(
@@ -937,6 +952,7 @@ class RecurrentNetwork(Generic[StateT]):
             checkpoint=checkpoint_file,
             resume=resume,
             progress=progress,
+            ranks=ranks,
         )
 
     def astype(self, dtype: npt.DTypeLike) -> Self:
@@ -1026,6 +1042,22 @@ class RecurrentNetwork(Generic[StateT]):
                     f"{other}: expected none with {name}, which follows one loss and its gradient, "
                     f"got {value!r}"
                 )
+
+    def _check_parallel(self, optimizer: Optimizer, loss: Loss) -> None:
+        """Raise what several ranks do not do."""
+        if optimizer.searches:
+            raise ValueError(
+                "optimizer: expected one that takes a step for a gradient with comm, such as "
+                f"crnn.Adam, got {type(optimizer).__name__}"
+            )
+        if self.dropout:
+            raise ValueError(f"dropout: expected 0 with comm, got {self.dropout}")
+        if not loss.adds_up:
+            raise ValueError(
+                "loss: expected one that is a mean or a sum over the steps with comm, got "
+                f"{loss!r}; an attribute is_mean says which"
+            )
+        loss.check_is_fitted()
 
 
 def _checked(architecture: Architecture) -> Architecture:

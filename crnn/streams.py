@@ -349,7 +349,9 @@ def converter(network: Network, batch_size: int | None) -> Callable[..., Any]:
         name: str, value: Any, axes: str, lengths: npt.ArrayLike
     ) -> tuple[Array, IntArray | None]:
         if batch_size is None:
-            raise ValueError("lengths: expected None with one sequence, without batch_size")
+            raise ValueError(
+                "lengths: expected None with one sequence, a stream without batch_size"
+            )
         value, ends = memory.copy(as_numbers(name, value)), None
         # Another shape is an error of the value, which comes below.
         if value.ndim > 1 and len(value) == batch_size:
@@ -364,7 +366,9 @@ def converter(network: Network, batch_size: int | None) -> Callable[..., Any]:
             return convert_with_lengths(name, value, axes, lengths)
         if axes == "sequences":
             if batch_size is None:
-                raise ValueError(f"{name}: expected None with one sequence, without batch_size")
+                raise ValueError(
+                    f"{name}: expected None with one sequence, a stream without batch_size"
+                )
             return arrays.bools(name, value, {"batch": batch_size})
         if axes == "hidden":
             single = batch_size is None

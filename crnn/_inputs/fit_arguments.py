@@ -12,10 +12,21 @@ from crnn._training.evaluation import EVALUATION_BATCH, check_something_counts
 from crnn._training.history import Monitor
 
 if TYPE_CHECKING:
+    from crnn._training.ranks import Ranks
     from crnn.losses import Loss
 
 
 VALIDATION_KEYS = ("x", "y", "lengths", "mask", "h0", "skip", "resets")
+
+
+def maker_of_datasets(ranks: "Ranks | None") -> Callable[..., Dataset]:
+    """Return the function that makes datasets: with ranks, ones that convert what one takes."""
+    if ranks is None:
+        return dataset
+    # Imported here: few runs have ranks, and importing crnn takes no longer for them.
+    from crnn._inputs import shares
+
+    return shares.dataset
 
 
 def training_and_validation(
@@ -25,6 +36,7 @@ def training_and_validation(
     validation_data: Any,
     fraction: Any,
     given: dict[str, Any],
+    ranks: "Ranks | None" = None,
 ) -> tuple[Dataset, Dataset | None, "Loss"]:
     """Return the training data, the validation data, and the loss fitted to the training data.
 
@@ -38,6 +50,8 @@ def training_and_validation(
         The share of `data` that is validation data.
     given : dict
         The arguments of `fit` that go with x and y, None where not given.
+    ranks : Ranks or None
+        With them each rank reads and checks its part of the data.
 
     Raises
     ------
@@ -53,13 +67,21 @@ def training_and_validation(
             )
         parts = _validation_parts(validation_data, [k for k, v in given.items() if v is not None])
         with checks.within("validation_data"):
-            validation = dataset(network, loss=loss, **parts)
+            validation = maker_of_datasets(ranks)(network, loss=loss, **parts)
     elif fraction is not None:
         fraction = checks.number("validation_fraction", fraction, above=0.0, below=1.0)
         n = len(data)
         if n < 2:
             raise ValueError(f"validation_fraction: expected two sequences or more, got {n}")
         data, validation = data.split(n - min(max(round(n * fraction), 1), n - 1))
+    if ranks is not None:
+        from crnn._training.parallel import check_share  # as in `maker_of_datasets`
+
+        check_share(ranks, data, loss)
+        if validation is not None:
+            with checks.within("validation data"):
+                check_share(ranks, validation, loss)
+        return data, validation, loss
     targets = ((batch.y, batch.weights) for batch in data.batches(EVALUATION_BATCH))
     loss = loss.fitted(targets, network.architecture.outputs)
     check_something_counts(data, loss)

@@ -322,15 +322,28 @@ def dataset(
     h0: Any = None,
     skip: Any = None,
     resets: Any = None,
+    *,
+    is_list: bool | None = None,
+    may_count_nothing: bool = False,
 ) -> Dataset:
-    """Return sequences with their targets."""
+    """Return sequences with their targets.
+
+    Parameters
+    ----------
+    network, x, y, loss, lengths, mask, h0, skip, resets
+        As in `RNN.loss`.
+    is_list : bool, optional
+        Whether x is a list of sequences of different lengths; without it x decides.
+    may_count_nothing : bool
+        Whether the mask may be 0 everywhere.
+    """
     architecture = network.architecture
     advice = SKIP_ADVICE if mask is None else MASKED_ADVICE
-    if is_ragged(x):
+    if is_ragged(x) if is_list is None else is_list:
         x, skip, resets = ragged_sequences(network, x, lengths, skip, resets, nan_advice=advice)
         if h0 is not None:
             h0 = states(network, "h0", h0, len(x), single=False)
-        return _ragged_dataset(network, x, y, loss, mask, h0, skip, resets)
+        return _ragged_dataset(network, x, y, loss, mask, h0, skip, resets, may_count_nothing)
     checked, h0, ends, skip, resets, single = sequences(
         network, x, h0, lengths, skip, resets, nan_advice=advice
     )
@@ -350,7 +363,8 @@ def dataset(
             if mask.shape == shape:
                 clear_padding(mask, ends)
         sizes = dict(zip(axes, shape, strict=True))
-        mask = arrays.weights("mask", mask, (" ".join(sizes),), sizes, may_be_zero=has_ends)
+        may_be_zero = has_ends or may_count_nothing
+        mask = arrays.weights("mask", mask, (" ".join(sizes),), sizes, may_be_zero=may_be_zero)
         y = cleared(y, mask, of_classes=loss.of_classes)
     try:
         targets = _targets(network, y, loss, B, T)
@@ -385,11 +399,14 @@ def _ragged_dataset(
     h0: Array | None,
     skip: list[BoolArray] | None,
     resets: list[BoolArray] | None,
+    may_count_nothing: bool,
 ) -> Dataset:
     """Return sequences of different lengths with their targets."""
     if not network.architecture.return_sequences:
         if mask is not None:
-            mask = arrays.weights("mask", mask, ("batch",), {"batch": len(x)})
+            mask = arrays.weights(
+                "mask", mask, ("batch",), {"batch": len(x)}, may_be_zero=may_count_nothing
+            )
             y = cleared(y, mask, of_classes=loss.of_classes)
         targets: Any = _targets(network, y, loss, len(x), None)
         return Dataset(x, targets, None, mask, h0, skip, resets, return_sequences=False)

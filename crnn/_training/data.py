@@ -1,12 +1,15 @@
 """Training data: sequences of one length, of several lengths in one array, or in a list."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from crnn._network.lengths import padded, slices_of_similar_length, steps_within
 from crnn._typing import Array, BoolArray, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from crnn._training.ranks import Ranks
 
 
 class Batch(NamedTuple):
@@ -129,6 +132,10 @@ class Dataset:
         resets = None if self.resets is None else _rows_of(self.resets, chosen, T)
         return Batch(x, y, lengths, weights, h0, skip, resets)
 
+    def longest(self, rows: Array) -> int:
+        """Return the steps of the longest of these sequences."""
+        return len(self.x[0]) if self.lengths is None else int(self.lengths[rows].max())
+
     def parts(self, rows: Array) -> list[Batch]:
         """Return these sequences as batches of little padding: usually one."""
         if self.lengths is None:
@@ -136,10 +143,12 @@ class Dataset:
         parts = slices_of_similar_length(self.lengths[rows], len(rows))
         return [self.take(rows[part]) for part in parts]
 
-    def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Yield all sequences in order, as batches of little padding."""
-        for rows in self.rows(batch_size, None):
-            yield from self.parts(rows)
+    def batches(self, batch_size: int, ranks: "Ranks | None" = None) -> Iterator[Batch]:
+        """Yield all sequences in order, as batches of little padding; with ranks, those of one."""
+        batches = list(self.rows(batch_size, None))
+        numbers = np.arange(len(batches))
+        for number in numbers if ranks is None else ranks.share(numbers):
+            yield from self.parts(batches[number])
 
     def split(self, count: int) -> tuple["Dataset", "Dataset"]:
         """Return the first `count` sequences and the others."""

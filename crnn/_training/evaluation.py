@@ -10,6 +10,7 @@ from crnn._training.data import Batch, Dataset
 from crnn._typing import Array
 
 if TYPE_CHECKING:
+    from crnn._training.ranks import Ranks
     from crnn.losses import Loss
 
 Metric: TypeAlias = Callable[[Array, Array], float]
@@ -64,26 +65,42 @@ def check_something_counts(dataset: Dataset, loss: "Loss") -> None:
 
 
 def evaluate(
-    network: Network, dataset: Dataset, loss: "Loss", metrics: dict[str, Metric]
+    network: Network,
+    dataset: Dataset,
+    loss: "Loss",
+    metrics: dict[str, Metric],
+    ranks: "Ranks | None" = None,
 ) -> tuple[float, dict[str, float]]:
     """Return the loss and the metrics of predictions.
 
-    Metrics see whole arrays, or only the steps that count if not all of them do.
+    Metrics see whole arrays, or only the steps that count if not all of them do. With ranks each
+    predicts some of the batches, and all get the same bits as one process.
     """
-    mean = MeanLoss(loss)
+    losses: list[tuple[float, float]] = []
     outputs, targets = [], []
-    for batch in dataset.batches(EVALUATION_BATCH):
+    for batch in dataset.batches(EVALUATION_BATCH, ranks):
         weight = weight_of(batch, loss)
         if weight == 0 and not metrics:
             continue
         y_hat = network.predict(batch.x, batch.h0, None, batch.lengths, batch.skip, batch.resets)
         if weight:
-            mean.add(loss.compute(network.kernels, y_hat, batch.y, batch.weights, None), weight)
+            value = loss.compute(network.kernels, y_hat, batch.y, batch.weights, None)
+            losses.append((value, weight))
         if metrics:
             # Weights of classes, which may be 0, are none of metrics.
             counts = ... if batch.weights is None else batch.weights > 0
             outputs.append(y_hat[counts])
             targets.append(batch.y[counts])
+    if ranks is not None:
+        found = [np.reshape(losses, (-1, 2)), *outputs, *targets]
+        gathered = ranks.gather(found)
+        losses = [pair for of_rank in gathered for pair in of_rank[0].tolist()]
+        # As many outputs as targets follow.
+        outputs = [array for _, *of_rank in gathered for array in of_rank[: len(of_rank) // 2]]
+        targets = [array for _, *of_rank in gathered for array in of_rank[len(of_rank) // 2 :]]
+    mean = MeanLoss(loss)
+    for value, weight in losses:
+        mean.add(value, weight)
     if not metrics:
         return mean.value, {}
     return mean.value, _measure(metrics, np.concatenate(outputs), np.concatenate(targets))

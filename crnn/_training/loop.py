@@ -2,6 +2,7 @@
 
 import math
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from crnn._typing import Array
 
 if TYPE_CHECKING:
     from crnn._training.checkpoints import Checkpoint
+    from crnn._training.ranks import Ranks
 
 # Ctrl-C waits for the end of a kernel call that takes the steps of several batches.
 CALL_SECONDS = 0.05
@@ -37,26 +39,43 @@ def fit(
     checkpoint: "Checkpoint | None",
     resume: bool,
     progress: bool | None,
+    ranks: "Ranks | None" = None,
 ) -> History:
-    """Train for some epochs of mini-batches and return what happened."""
-    bar = ProgressBar(progress, epochs, len(dataset))
+    """Train for some epochs of mini-batches and return what happened.
+
+    With ranks each takes a part of every batch, and one of them writes and shows what happens.
+    """
+    is_first = ranks is None or ranks.is_first
+    if ranks is not None:
+        from crnn._training import parallel  # which few runs need
+    bar = ProgressBar(progress if is_first else False, epochs, len(dataset))
     # An interrupt inside a kernel would leave NumPy's warnings as that kernel set them.
     warnings_of_numpy = np.geterr()
     try:
+        if ranks is not None:
+            parallel.agree(
+                ranks, run, plan, controls, dataset,
+                epochs=epochs, resume=resume, has_checkpoint=checkpoint is not None,
+            )  # fmt: skip
         resumed = resume and checkpoint is not None and checkpoint.read(run, epochs)
+        if ranks is not None and resume:
+            parallel.agree_about_checkpoint(ranks, run)
         epoch = len(run.history.loss)
         bar.start(epoch)
         # A checkpoint is written before the callbacks are called: a resumed run calls them now.
-        is_over = resumed and run.end_epoch(controls)
+        is_over = resumed and _end_epoch(run, controls, ranks)
         while not is_over and epoch < epochs:
             epoch += 1
-            _train_epoch(run, dataset, plan, controls, epoch)
-            if checkpoint is not None and (
+            _train_epoch(run, dataset, plan, controls, epoch, ranks)
+            is_due = checkpoint is not None and (
                 checkpoint.is_due(epoch) or epoch == epochs or run.has_stalled(controls.patience)
-            ):
+            )
+            if checkpoint is not None and is_due and is_first:
                 checkpoint.write(run)
             bar.show(run.history)
-            is_over = run.end_epoch(controls)
+            is_over = _end_epoch(run, controls, ranks)
+        if ranks is not None:
+            ranks.finish()
         if run.best is not None:
             run.network.flat[...] = run.best
     finally:
@@ -65,21 +84,38 @@ def fit(
     return run.history
 
 
-def _train_epoch(run: Run, dataset: Dataset, plan: Plan, controls: Controls, epoch: int) -> None:
+def _end_epoch(run: Run, controls: Controls, ranks: "Ranks | None") -> bool:
+    """Call all callbacks, and return whether training is over, on all ranks alike."""
+    is_over = run.end_epoch(controls)
+    return is_over if ranks is None else ranks.end_epoch(run.network.flat, is_over=is_over)
+
+
+def _train_epoch(
+    run: Run,
+    dataset: Dataset,
+    plan: Plan,
+    controls: Controls,
+    epoch: int,
+    ranks: "Ranks | None",
+) -> None:
     """Take the steps of an epoch, and add it to the history."""
     network, loss = run.network, plan.loss
     is_fused = dataset.has_only_x_and_y and can_train_in_one_call(network, run.optimizer, loss)
     train = _train_in_calls if is_fused and plan.bptt is None else _train_by_batch
     if run.optimizer.searches:
         train = _train_by_search
+    if ranks is not None:
+        from crnn._training import parallel  # as in `fit`
+
+        train = partial(parallel.train_by_batch, ranks=ranks)
     mean_loss, mean_norm = train(run, dataset, plan, epoch)
     val_loss: float | None = None
     metrics: dict[str, float] = {}
     if controls.validation is not None:
-        val_loss, metrics = evaluate(network, controls.validation, loss, controls.metrics)
+        val_loss, metrics = evaluate(network, controls.validation, loss, controls.metrics, ranks)
         metrics = {f"val_{name}": value for name, value in metrics.items()}
     elif controls.metrics:
-        _, metrics = evaluate(network, dataset, loss, controls.metrics)
+        _, metrics = evaluate(network, dataset, loss, controls.metrics, ranks)
     assert run.optimizer.last_lr is not None
     run.history.add(mean_loss, val_loss, mean_norm, run.optimizer.last_lr, metrics)
     if controls.patience is not None:

@@ -165,6 +165,9 @@ class Loss:
         """
         return self
 
+    def check_is_fitted(self) -> None:
+        """Raise a ValueError if it has something to learn from the training targets."""
+
     def compute(
         self,
         kernels: ModuleType,

@@ -77,6 +77,10 @@ class CrossEntropy(Loss):
             return self
         return CrossEntropy(class_weights.balanced(targets, outputs), self.label_smoothing)
 
+    def check_is_fitted(self) -> None:
+        """Raise a ValueError if "balanced" is no numbers yet, as `Loss.check_is_fitted` says."""
+        class_weights.of_outputs(self.class_weight, 0)
+
     def targets(
         self,
         y: Any,

@@ -94,7 +94,7 @@ def rows():
             )
         for name, batch, which, kind, sentence in (
             ("one sequence", None, [True], ValueError,
-             "expected None with one sequence, without batch_size"),
+             "expected None with one sequence, a stream without batch_size"),
             ("shape", 2, [True], ValueError, "expected shape (batch=2,), got (1,)"),
             ("numbers", 2, [0, 1], TypeError, "expected bools, got int64"),
         ):  # fmt: skip

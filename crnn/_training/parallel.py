@@ -1,0 +1,205 @@
+"""Steps of training that several ranks take together, each with a part of every batch."""
+
+import hashlib
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crnn import _backend
+from crnn._network import memory
+from crnn._training.data import Batch, Dataset
+from crnn._training.evaluation import EVALUATION_BATCH, NOTHING_COUNTS, MeanLoss, weight_of
+from crnn._training.ranks import Ranks
+from crnn._training.run import NO_CLIPPING, Controls, Plan, Run
+from crnn._training.step import divergence, gradient_of_batch, gradient_of_parts
+from crnn._typing import Array
+from crnn._version import __version__
+
+if TYPE_CHECKING:
+    from crnn.losses import Loss
+
+ADVICE = {
+    "sequences' lengths": "pass the same sequences on all ranks",
+    "validation data's lengths": "pass the same validation data on all ranks",
+    "parameters": "make the networks with the same seed",
+    "optimizer's memory": "use new optimizers, or those of the same run",
+    "random generator": "pass fit the same seed, or make the networks with one",
+}
+
+
+def agree(
+    ranks: Ranks, run: Run, plan: Plan, controls: Controls, dataset: Dataset, **others: Any
+) -> None:
+    """Raise a ValueError on all ranks unless all have the same run before them.
+
+    Parameters
+    ----------
+    ranks : Ranks
+    run : Run
+    plan : Plan
+    controls : Controls
+    dataset : Dataset
+        The training data.
+    **others
+        Further settings that decide what the ranks do.
+    """
+    # Imported here: the libraries for files take longer to import than crnn.
+    from crnn._training import checkpoints
+
+    network, optimizer = run.network, run.optimizer
+    ranks.make_room(network.flat)
+    validation = controls.validation
+    generator = run.rng.bit_generator.state if plan.shuffle else None
+    found = {
+        "crnn": __version__,
+        **checkpoints.settings(run, plan, controls, len(dataset)),
+        **others,
+        "implementation": _backend.name_of(network.kernels),
+        # Another one rounds in another way: the parameters would come apart.
+        "instruction set (CRNN_CPU)": network.kernels.instruction_set,
+        "sequences' lengths": _digest(dataset.lengths),
+        "validation data's lengths": _digest(None if validation is None else validation.lengths),
+        "parameters": _digest(network.flat),
+        "optimizer's memory": [optimizer.steps, *map(_digest, optimizer.memory.values())],
+        "random generator": json.dumps(generator, default=np.ndarray.tolist),
+    }
+    ranks.agree(found, ADVICE)
+
+
+def agree_about_checkpoint(ranks: Ranks, run: Run) -> None:
+    """Raise a ValueError on all ranks unless all go on from the same checkpoint, or from none."""
+    found = {
+        "checkpoint's epochs": len(run.history.loss),
+        "checkpoint's parameters": _digest(run.network.flat),
+    }
+    ranks.agree(found, {"checkpoint's parameters": "all ranks have to read the same file"})
+
+
+def _digest(values: Array | None) -> str | None:
+    return None if values is None else hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
+
+
+def check_share(ranks: Ranks, dataset: Dataset, loss: "Loss") -> None:
+    """Read and check this rank's part of all sequences before the first step.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Something is wrong with them; or on all ranks nothing counts in the loss.
+    """
+    rows = ranks.share(np.arange(len(dataset)), dataset.lengths)
+    weight = 0.0
+    for first in range(0, len(rows), EVALUATION_BATCH):
+        parts = dataset.parts(rows[first : first + EVALUATION_BATCH])
+        weight += sum(weight_of(part, loss) for part in parts)
+    if ranks.sum(weight) == 0:
+        raise ValueError(NOTHING_COUNTS)
+
+
+def train_by_batch(
+    run: Run, dataset: Dataset, plan: Plan, epoch: int, ranks: Ranks
+) -> tuple[float, float]:
+    """Take the steps of an epoch one by one; return the mean loss and norm."""
+    mean, norms, steps = MeanLoss(plan.loss), 0.0, 0
+    for rows in dataset.rows(plan.batch_size, run.rng if plan.shuffle else None):
+        share = ranks.share(rows, dataset.lengths)
+        if plan.bptt is None:
+            parts = dataset.parts(share) if len(share) else []
+            value, weight, norm, _ = _train_step(run, parts, plan, epoch, ranks)
+            taken = 1
+        else:
+            batch = dataset.take(share) if len(share) else None
+            chunks = -(-dataset.longest(rows) // plan.bptt)
+            value, weight, norm, taken = _train_in_chunks(run, batch, chunks, plan, epoch, ranks)
+        if weight:
+            mean.add(value, weight)
+            norms, steps = norms + norm, steps + taken
+    return mean.value, norms / steps
+
+
+def _train_in_chunks(
+    run: Run, batch: Batch | None, chunks: int, plan: Plan, epoch: int, ranks: Ranks
+) -> tuple[float, float, float, int]:
+    """Take a step for each chunk of a batch (truncated BPTT).
+
+    Parameters
+    ----------
+    run : Run
+    batch : Batch or None
+        This rank's part of it; None: it has none.
+    chunks : int
+        How many all ranks take.
+    plan, epoch, ranks
+        As in `train_by_batch`.
+
+    Returns
+    -------
+    tuple
+        The mean loss, the weight of the batch, the sum of the gradients' norms, and the number of
+        steps.
+    """
+    assert plan.bptt is not None
+    mean, norms, steps = MeanLoss(plan.loss), 0.0, 0
+    total = ranks.sum(0.0 if batch is None else weight_of(batch, plan.loss))
+    if total == 0:
+        return 0.0, 0.0, 0.0, 0
+    parts = iter(()) if batch is None else batch.chunks(plan.bptt)
+    states = None if batch is None else batch.h0
+    for _ in range(chunks):
+        # A rank whose sequences have ended takes the steps of the others.
+        part = next(parts, None)
+        chunk = [] if part is None else [part._replace(h0=states)]
+        value, weight, norm, states = _train_step(run, chunk, plan, epoch, ranks)
+        if weight:
+            mean.add(value, weight)
+            norms, steps = norms + norm, steps + 1
+    return mean.value, total, norms, steps
+
+
+def _train_step(
+    run: Run, parts: list[Batch], plan: Plan, epoch: int, ranks: Ranks
+) -> tuple[float, float, float, Array | None]:
+    """Take a step on the parts of all ranks, unless nothing counts.
+
+    Returns
+    -------
+    loss, weight : float
+        Of the parts of all ranks.
+    norm : float
+        The gradient's norm before clipping.
+    last_states : array (layers * directions, B, S) or None
+        Of this rank's only part, with truncated BPTT.
+    """
+    network, loss, optimizer = run.network, plan.loss, run.optimizer
+    steps = 1 if plan.bptt is None else max((part.x.shape[1] for part in parts), default=1)
+    weight = sum(weight_of(part, loss, steps) for part in parts)
+    value, states = 0.0, None
+    if weight == 0:
+        gradient = memory.zeros(network.flat.shape, network.flat.dtype)
+        for part in parts if plan.bptt else ():
+            states = network.empty_states(len(part.x))
+            network.predict(part.x, part.h0, states, part.lengths, part.skip, part.resets)
+    elif len(parts) == 1:
+        value, _, gradient, states = gradient_of_batch(
+            network, parts[0], loss, NO_CLIPPING, run.rng, wants_states=plan.bptt is not None
+        )
+    else:
+        value, _, gradient = gradient_of_parts(network, parts, loss, NO_CLIPPING, run.rng)
+    # From here on all ranks do the same: they take the step, or none does.
+    with ranks.without_interrupts():
+        values, weights = ranks.exchange(value, weight).T.tolist()
+        total = sum(weights)
+        if total == 0:
+            return 0.0, 0.0, 0.0, states
+        shares = [w / total if loss.is_mean else 1.0 for w in weights]
+        value = sum(share * v for share, v in zip(shares, values, strict=True))
+        with np.errstate(all="ignore"):
+            gradient *= shares[ranks.rank]
+        ranks.add_up(gradient)
+        norm = network.clip(gradient, plan.clipping.norm, plan.clipping.value)
+        is_finite = math.isfinite(value) and math.isfinite(norm)
+        if not (is_finite and optimizer.step(network.kernels, network.flat, gradient)):
+            raise divergence(value, norm, epoch, optimizer.steps + 1)
+    return value, total, norm, states
