@@ -2,6 +2,7 @@
 
 import functools
 import os
+import signal
 import subprocess
 import sys
 
@@ -35,6 +36,10 @@ def pytest_configure(config):
     if config.getoption("numprocesses", None):
         # Workers are as many as cores, and threads of NumPy's BLAS would be as many in each.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # A shell script starts what it ends with `&` with interrupts ignored, and so would be every
+    # program that a test starts and interrupts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config, items):
