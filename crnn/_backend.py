@@ -139,9 +139,9 @@ def show_config() -> None:
 def set_num_threads(n: SupportsIndex) -> None:
     """Set how many threads one call of the compiled kernels may use.
 
-    The default is CRNN_NUM_THREADS, or the number of processors that the process may use. A call
-    uses fewer where the work is too little to share; results are the same bits for any number. The
-    NumPy kernels are left to NumPy.
+    The default is CRNN_NUM_THREADS, or the number of processors that the process may use, or
+    OMP_NUM_THREADS if that is less. A call uses fewer where the work is too little to share;
+    results are the same bits for any number. The NumPy kernels are left to NumPy.
 
     Parameters
     ----------

@@ -10,12 +10,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
-from crnn import checks
+from crnn import checks, jobs
 from crnn._inputs import fit_arguments, fleet_data
 from crnn._inputs.fleet_arguments import number_for_each, seed_for_each, seeds_of
 from crnn._network.architecture import Architecture
 from crnn._network.initializers import initialize
 from crnn._network.network import Network
+from crnn._training.fleets import shares
 from crnn._training.fleets import step as fleet_step
 from crnn._training.fleets.data import FleetData
 from crnn._training.fleets.history import FleetHistory, Progress
@@ -352,13 +353,13 @@ class Fleet:
             An argument does not fit; all models are untouched.
         """
         checked_loss = _checked_loss(loss)
-        step, models, rates_of = self._start(
+        step, models, rates = self._start(
             optimizer, checked_loss, Clipping.checked(clip_norm, clip_value), lr, weight_decay, l1
         )
         data = self._training_data(x, y, checked_loss, lengths, mask)
         _warn("their data do not fit", data.bad)
-        rates = rates_of(np.arange(len(self)), models.steps)
-        losses, norms, taken = fleet_step.take_steps(step, models, data, rates)
+        rates_now = rates.of(np.arange(len(self)), models.steps)
+        losses, norms, taken = fleet_step.take_steps(step, models, data, rates_now)
         failed = [n for n in np.flatnonzero(~taken).tolist() if n not in data.bad]
         _warn(
             "their steps were not taken",
@@ -392,6 +393,7 @@ class Fleet:
         min_delta: float = 0.0,
         callbacks: Sequence[Callable[["Fleet", FleetHistory], object]] = (),
         progress: bool | None = None,
+        n_jobs: int | None = None,
     ) -> FleetHistory:
         """Train each model for some epochs of mini-batches.
 
@@ -438,6 +440,11 @@ class Fleet:
             Called as ``f(fleet, history)`` after each epoch; if one returns True, training stops.
         progress : bool, optional
             Whether to show a tqdm bar; by default where stderr is a terminal.
+        n_jobs : int, optional
+            How many workers train a share of the models each, as in `crnn.jobs`: processes of this
+            machine, or by ``joblib.parallel_config`` a cluster. Results are the same bits, but the
+            models change when all have come back, and not where that fails; a `fit` in this
+            process that is interrupted has trained until then. Workers call no `callbacks`.
 
         Returns
         -------
@@ -449,7 +456,10 @@ class Fleet:
         ValueError, TypeError
             An argument does not fit; all models are untouched.
         ImportError
-            ``progress=True`` where tqdm is not installed.
+            ``progress=True`` where tqdm is not installed, or `n_jobs` where joblib is not.
+        RuntimeError
+            A worker has ended from outside, and the engine has not started it again; all models are
+            untouched.
         """
         N = len(self)
         checked_loss = _checked_loss(loss)
@@ -463,11 +473,15 @@ class Fleet:
         if progress is not None:
             progress = checks.boolean("progress", progress)
         bound_callbacks = fit_arguments.bound_callbacks(callbacks, self)
+        workers = jobs.count_workers(n_jobs)
+        if workers > 1 and bound_callbacks:
+            raise ValueError(
+                f"callbacks: expected none with {workers} workers, which train models to the end, "
+                f"got {len(bound_callbacks)}"
+            )
         if optimizer is None:
             optimizer = SGD(0.01, momentum=0.9)
-        step, models, rates_of = self._start(
-            optimizer, checked_loss, clipping, lr, weight_decay, l1
-        )
+        step, models, rates = self._start(optimizer, checked_loss, clipping, lr, weight_decay, l1)
         data = self._training_data(x, y, checked_loss, lengths, mask)
         validation = None
         if validation_data is not None:
@@ -482,35 +496,54 @@ class Fleet:
         for number, sentence in ({} if validation is None else validation.bad).items():
             errors.setdefault(number, f"validation_data: {sentence}")
         seeds = self.seeds if seed is None else seed_for_each(seed, N)
-        rngs = None
+        order_seeds = None
         if shuffle and int((data.lengths > 0).sum(axis=1).max(initial=0)) > batch_size:
-            rngs = [np.random.default_rng(number) for number in seeds.tolist()]
+            order_seeds = seeds.tolist()
         run = Progress.empty(epochs, N, errors)
         settings: dict[str, Array] = {
-            "seed": self.seeds, "lr": rates_of(np.arange(N), models.steps),
+            "seed": self.seeds, "lr": rates.of(np.arange(N), models.steps),
             "weight_decay": models.weight_decay,
             "l1": np.zeros(N) if models.l1 is None else models.l1,
         }  # fmt: skip
         _warn("their data do not fit", errors)
         known = set(errors)
-        bar = ProgressBar(progress, epochs, int((data.lengths > 0).sum()))
+        plan = FleetPlan(epochs, batch_size, validation, patience, min_delta, rates)
         last_epoch = 0
+        if workers > 1:
+            bar = ProgressBar(progress, N, 0, unit="model")
+            parts = shares.shares_of(N, self.architecture.hidden_size, workers)
+            tasks = [shares.task(step, models, data, order_seeds, plan, part) for part in parts]
+            try:
+                bar.start(0)
+                trained = jobs.run(
+                    shares.train, tasks, n_jobs,
+                    done=lambda count, total: bar.advance(count * N // total),
+                )  # fmt: skip
+            finally:
+                bar.close()
+            for part, share in zip(parts, trained, strict=True):
+                shares.put(share, part, models, run)
+                last_epoch = max(last_epoch, share.epochs)
+        else:
+            bar = ProgressBar(progress, epochs, int((data.lengths > 0).sum()))
+            rngs = None
+            if order_seeds is not None:
+                rngs = [np.random.default_rng(number) for number in order_seeds]
 
-        def after_epoch(epoch: int) -> bool:
-            nonlocal last_epoch
-            last_epoch = epoch
-            bar.show_losses(
-                epoch, {"loss": run.loss[epoch - 1], "val_loss": run.val_loss[epoch - 1]}
-            )
-            history = FleetHistory(run, settings, epoch)
-            return asks_to_stop([callback(history) for callback in bound_callbacks])
+            def after_epoch(epoch: int) -> bool:
+                nonlocal last_epoch
+                last_epoch = epoch
+                bar.show_losses(
+                    epoch, {"loss": run.loss[epoch - 1], "val_loss": run.val_loss[epoch - 1]}
+                )
+                history = FleetHistory(run, settings, epoch)
+                return asks_to_stop([callback(history) for callback in bound_callbacks])
 
-        plan = FleetPlan(epochs, batch_size, validation, patience, min_delta, rates_of)
-        try:
-            bar.start(0)
-            run_epochs(step, models, data, rngs, plan, run, after_epoch)
-        finally:
-            bar.close()
+            try:
+                bar.start(0)
+                run_epochs(step, models, data, rngs, plan, run, after_epoch)
+            finally:
+                bar.close()
         self.history = FleetHistory(run, settings, last_epoch)
         _warn("they stopped", {n: why for n, why in errors.items() if n not in known})
         return self.history
@@ -616,7 +649,7 @@ class Fleet:
         lr: Any,
         weight_decay: Any,
         l1: Any,
-    ) -> tuple[fleet_step.FleetStep, fleet_step.Models, Callable[[IntArray, IntArray], FloatArray]]:
+    ) -> tuple[fleet_step.FleetStep, fleet_step.Models, fleet_step.Rates]:
         """Return what steps take: what all models share, their state, and their learning rates."""
         N = len(self)
         if not isinstance(optimizer, Optimizer) or not optimizer.is_fused:
@@ -631,22 +664,11 @@ class Fleet:
             )
         decay = number_for_each("weight_decay", optimizer.weight_decay, weight_decay, N)
         penalty = None if l1 is None else number_for_each("l1", 0.0, l1, N)
-        schedule = optimizer.lr
-        own_rates = None
-        if lr is not None or not callable(schedule):
-            own_rates = number_for_each("lr", 0.0 if callable(schedule) else schedule, lr, N)
-
-        def rates_of(models: IntArray, steps: IntArray) -> FloatArray:
-            if own_rates is not None:
-                return own_rates[models]
-            distinct, places = np.unique(steps, return_inverse=True)
-            assert callable(schedule)
-            rates = [
-                checks.number(f"lr({number})", schedule(number), at_least=0.0)
-                for number in distinct.tolist()
-            ]
-            return np.array(rates)[places]
-
+        if lr is not None or not callable(optimizer.lr):
+            default = 0.0 if callable(optimizer.lr) else optimizer.lr
+            rates = fleet_step.Rates(number_for_each("lr", default, lr, N), None)
+        else:
+            rates = fleet_step.Rates(None, optimizer.lr)
         state = self._states.get(optimizer)
         if state is None:
             state = self._states[optimizer] = _OptimizerState(optimizer, self._theta)
@@ -655,7 +677,7 @@ class Fleet:
             state.settings,
         )  # fmt: skip
         models = fleet_step.Models(self._theta, state.memory, state.steps, decay, penalty)
-        return step, models, rates_of
+        return step, models, rates
 
 
 def _checked_loss(loss: Any) -> Loss:

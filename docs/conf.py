@@ -34,6 +34,7 @@ html_copy_source = False
 default_role = "code"
 # Examples write their files to a folder that is removed.
 doctest_global_setup = """
+import multiprocessing.process # new processes start in the folder that it was imported in
 import os, tempfile
 _started_in = os.getcwd()
 _folder = tempfile.TemporaryDirectory()

@@ -11,21 +11,26 @@ from crnn._typing import FloatArray
 
 
 class ProgressBar:
-    """A tqdm bar over the epochs, or nothing.
+    """A tqdm bar over the epochs or models, or nothing.
 
     Parameters
     ----------
     wanted : bool or None
         Whether to show it; None: where stderr is a terminal and tqdm is installed.
-    epochs : int
+    total : int
+        How many epochs or models.
     sequences : int
         Of an epoch.
+    unit : {"epoch", "model"}
     """
 
-    def __init__(self, wanted: bool | None, epochs: int, sequences: int) -> None:
+    def __init__(
+        self, wanted: bool | None, total: int, sequences: int, unit: str = "epoch"
+    ) -> None:
         self._sequences = sequences
+        self._unit = unit
         self._tqdm: Any = None
-        self._epochs = epochs
+        self._total = total
         self._bar: Any = None
         if sys.stderr is not None and (sys.stderr.isatty() if wanted is None else wanted):
             try:
@@ -40,7 +45,7 @@ class ProgressBar:
         """Begin, after so many epochs of an earlier run."""
         if self._tqdm is not None:
             self._bar = self._tqdm(
-                total=self._epochs, initial=epochs_done, desc="training", unit="epoch"
+                total=self._total, initial=epochs_done, desc="training", unit=self._unit
             )
             self._epochs_before, self._started = epochs_done, time.perf_counter()
 
@@ -68,6 +73,11 @@ class ProgressBar:
                 values[name] = f"{np.median(finite):.4g}"
         self._bar.set_postfix(values, refresh=False)
         self._bar.update(epoch - self._bar.n)
+
+    def advance(self, count: int) -> None:
+        """Show that so many are done."""
+        if self._bar is not None:
+            self._bar.update(count - self._bar.n)
 
     def close(self) -> None:
         """Stop updating the bar."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from crnn import checks
+from crnn import checks, jobs
 from crnn.forecasting import comparisons, intervals, selection
 from crnn.forecasting.arguments import checked_columns, checked_series
 from crnn.forecasting.columns import Columns
@@ -104,6 +104,7 @@ def backtest(
     levels: Sequence[float] = (80, 95),
     model: Forecaster | None = None,
     progress: Callable[[int, int], None] | None = None,
+    n_jobs: int | None = None,
 ) -> Backtest:
     """Forecast from several places in a series, and compare with other methods.
 
@@ -131,6 +132,9 @@ def backtest(
         Its settings are used; it does not change. Default: `Forecaster()`.
     progress : callable, optional
         Called with the number of places that are done and of all places.
+    n_jobs : int, optional
+        How many workers take a place at a time, as in `crnn.jobs`: processes of this machine, or by
+        ``joblib.parallel_config`` a cluster. Results are the same bits.
 
     Returns
     -------
@@ -140,6 +144,10 @@ def backtest(
     ------
     ValueError, TypeError
         The series is too short, or an argument is not as above.
+    ImportError
+        `n_jobs` needs joblib, which is not installed.
+    RuntimeError
+        A worker has ended from outside, and the engine has not started it again.
     """
     model = Forecaster() if model is None else model
     values = checked_series(series)
@@ -158,41 +166,61 @@ def backtest(
         raise ValueError(f"first: expected at most {last}, got {first}")
     places = selection.spread_origins(first, len(values), horizon, origins)
     methods = {"crnn": _Crnn(model), **comparisons.methods(values[: places[0]], model.season)}
-    forecasts: dict[str, list[Floats]] = {name: [] for name in methods}
-    bands: dict[str, list[Floats]] = {name: [] for name in methods}
+    tasks = [
+        (values, columns.lagged, columns.known, place, horizon, levels, methods)
+        for place in places.tolist()
+    ]
+    answers = jobs.run(_forecasts_at, tasks, n_jobs, done=progress)
     failed: dict[str, str] = {}
-    for number, place in enumerate(places.tolist(), 1):
-        for name, method in methods.items():
-            if name in failed:
-                continue
-            try:
-                method.fit(values[:place], columns.first(place), horizon)
-                forecast, band = method.forecast(
-                    values[:place], columns.first(place + horizon), horizon, levels
-                )
-            except comparisons.MethodError as error:
-                failed[name] = str(error)
-                continue
-            forecasts[name].append(forecast)
-            if band is not None:
-                bands[name].append(band)
-        if progress is not None:
-            progress(number, len(places))
+    for _, errors in answers:
+        failed = errors | failed  # of each method the first one
+    forecasts: dict[str, Floats] = {}
+    bands: dict[str, Floats] = {}
+    for name in methods:
+        if name in failed:
+            continue
+        own, own_bands = zip(*(found[name] for found, _ in answers), strict=True)
+        forecasts[name] = np.stack(own)
+        if own_bands[0] is not None:
+            bands[name] = np.stack(own_bands)
     return Backtest(
         origins=places,
         truth=selection.true_values(values, places, horizon),
-        forecasts={name: np.stack(own) for name, own in forecasts.items() if name not in failed},
+        forecasts=forecasts,
         levels=levels,
-        bands={name: np.stack(own) for name, own in bands.items() if own and name not in failed},
+        bands=bands,
         failed=failed,
     )
+
+
+def _forecasts_at(
+    values: Floats,
+    lagged: Floats,
+    known: Floats,
+    place: int,
+    horizon: int,
+    levels: tuple[float, ...],
+    methods: dict[str, comparisons.Method],
+) -> tuple[dict[str, tuple[Floats, Floats | None]], dict[str, str]]:
+    """Return forecast and bands of each method from one place, and the errors of the others."""
+    columns, before = Columns(lagged, known), values[:place]
+    found: dict[str, tuple[Floats, Floats | None]] = {}
+    errors: dict[str, str] = {}
+    # Copies, because threads share the methods.
+    for name, method in copy.deepcopy(methods).items():
+        try:
+            method.fit(before, columns.first(place), horizon)
+            found[name] = method.forecast(before, columns.first(place + horizon), horizon, levels)
+        except comparisons.MethodError as error:
+            errors[name] = str(error)
+    return found, errors
 
 
 class _Crnn:
     """A forecaster as the other methods are called."""
 
     def __init__(self, model: Forecaster) -> None:
-        self.model = copy.copy(model)
+        self.model = model
 
     def fit(self, series: Floats, columns: Columns, horizon: int) -> None:
         """Fit."""

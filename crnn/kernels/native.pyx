@@ -111,11 +111,17 @@ cdef inline const Cell* get_cell_row(name) except NULL:
 
 
 def _choose_num_threads():
-    """Return CRNN_NUM_THREADS, or the number of processors that this process may use."""
+    """Return CRNN_NUM_THREADS, or the number of processors that this process may use.
+
+    Engines that run several processes on a machine set OMP_NUM_THREADS to the share of each.
+    """
     wanted = os.environ.get("CRNN_NUM_THREADS")
     if not wanted:
         affinity = getattr(os, "sched_getaffinity", None)
-        return len(affinity(0)) if affinity else os.cpu_count() or 1
+        processors = len(affinity(0)) if affinity else os.cpu_count() or 1
+        # A list is for nested teams.
+        share = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+        return min(processors, max(int(share), 1)) if share.isdecimal() else processors
     if not wanted.isdecimal() or int(wanted) < 1:
         raise ValueError(
             f"CRNN_NUM_THREADS: expected a whole number of at least 1, got {wanted!r}"

@@ -51,6 +51,28 @@ def test_each_method_is_fitted_to_what_came_before():
         _ = MODEL.fitted
 
 
+def test_workers_change_nothing():
+    pytest.importorskip("joblib")
+    series = monthly()
+    known = np.sin(np.arange(103.0))[:100, None]
+    results, counts = [], []
+    for n_jobs in (None, 2):
+        done = []
+        results.append(
+            backtest(
+                series, known=known, horizon=2, origins=3, model=MODEL, n_jobs=n_jobs,
+                progress=lambda *one, done=done: done.append(one),
+            )
+        )  # fmt: skip
+        counts.append(done)
+    alone, shared = results
+    assert counts == [[(1, 3), (2, 3), (3, 3)]] * 2
+    assert list(alone.forecasts) == list(shared.forecasts)
+    for of_alone, of_shared in ((alone.forecasts, shared.forecasts), (alone.bands, shared.bands)):
+        for name, values in of_alone.items():
+            assert values.tobytes() == of_shared[name].tobytes(), name
+
+
 def test_known_and_lagged_columns_are_read_where_they_may_be():
     rng = np.random.default_rng(1)
     holiday, weather = (rng.random((2, 120)) < 0.2).astype(float)[:, :, None]

@@ -437,6 +437,7 @@ def test_number_of_threads_by_call_and_by_environment(native, run_python):
         if hasattr(os, "sched_getaffinity")
         else "import crnn, os; print(crnn.get_num_threads() == os.cpu_count())",
         CRNN_IMPLEMENTATION="native",
+        OMP_NUM_THREADS="",
     )
     assert processors.stdout.strip() == "True", processors.stderr
 

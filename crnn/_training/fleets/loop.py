@@ -8,9 +8,9 @@ import numpy as np
 
 from crnn._training.fleets.data import FleetData, batches
 from crnn._training.fleets.history import Progress
-from crnn._training.fleets.step import FleetStep, Models, losses_of, take_steps
+from crnn._training.fleets.step import FleetStep, Models, Rates, losses_of, take_steps
 from crnn._training.step import divergence
-from crnn._typing import FloatArray, IntArray
+from crnn._typing import IntArray
 
 
 class FleetPlan(NamedTuple):
@@ -23,8 +23,7 @@ class FleetPlan(NamedTuple):
     """A model stops after so many epochs in a row without a better one; None: never."""
     min_delta: float
     """An epoch is better only by more than this."""
-    rates_of: Callable[[IntArray, IntArray], FloatArray]
-    """The learning rates of these models after so many steps of each."""
+    rates: Rates
 
 
 def run_epochs(
@@ -95,7 +94,7 @@ def _epoch(
             if diverged.any():
                 batch.lengths[diverged] = 0
             weight = batch.step_weights().sum(axis=1)
-            rates = plan.rates_of(active, rows.steps)
+            rates = plan.rates.of(active, rows.steps)
             losses, step_norms, taken = take_steps(step, rows, batch, rates)
             is_due = weight > 0
             failed = is_due & ~taken

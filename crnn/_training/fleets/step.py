@@ -1,10 +1,12 @@
 """Predictions and losses of fleets, and one step of all models."""
 
+from collections.abc import Callable
 from types import ModuleType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from crnn import _backend, checks
 from crnn._network import memory
 from crnn._network.architecture import Architecture
 from crnn._training.fleets.data import FleetData
@@ -27,6 +29,38 @@ class FleetStep(NamedTuple):
     settings: dict[str, float]
     """The numbers that this kernel takes beside learning rate, weight decay and step."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let pickles name the kernels: they are a module."""
+        return _fleet_step, (_backend.name_of(self.kernels), *self[1:])
+
+
+def _fleet_step(implementation: str, *others: Any) -> FleetStep:
+    return FleetStep(_backend.load(implementation), *others)
+
+
+class Rates(NamedTuple):
+    """The learning rates of some models."""
+
+    own: FloatArray | None
+    """(N,): of each, or None: those of the schedule."""
+    schedule: Callable[[int], float] | None
+
+    def of(self, models: IntArray, steps: IntArray) -> FloatArray:
+        """Return the rates of these models after so many steps of each."""
+        if self.own is not None:
+            return self.own[models]
+        assert self.schedule is not None
+        distinct, places = np.unique(steps, return_inverse=True)
+        rates = [
+            checks.number(f"lr({number})", self.schedule(number), at_least=0.0)
+            for number in distinct.tolist()
+        ]
+        return np.array(rates)[places]
+
+    def rows(self, models: slice) -> "Rates":
+        """Return those of some models, which are numbered anew."""
+        return self._replace(own=None if self.own is None else self.own[models])
+
 
 class Models(NamedTuple):
     """The state of some models in training."""
@@ -42,8 +76,8 @@ class Models(NamedTuple):
     l1: FloatArray | None
     """(N,): the strengths of the penalty on weights; None: none."""
 
-    def of(self, models: IntArray) -> "Models":
-        """Return copies of the rows of some models."""
+    def of(self, models: IntArray | slice) -> "Models":
+        """Return the rows of some models, of numbers copies and of a slice views."""
         memory = {k: None if v is None else v[models] for k, v in self.memory.items()}
         l1 = None if self.l1 is None else self.l1[models]
         return Models(self.theta[models], memory, self.steps[models], self.weight_decay[models], l1)

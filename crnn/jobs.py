@@ -1,0 +1,202 @@
+"""Tasks on several processes or machines, by joblib.
+
+`Fleet.fit` and `crnn.forecasting.backtest` run their work so, and a loop over networks can:
+
+>>> import crnn, crnn.jobs
+>>> def trained(seed):
+...     net = crnn.GRU(3, 2, 1, seed=seed)
+...     return net  # after net.fit(...)
+>>> nets = crnn.jobs.run(trained, [(seed,) for seed in range(3)], n_jobs=2)
+"""
+
+import contextlib
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from crnn import _backend, checks
+from crnn._version import __version__
+
+__all__ = ["count_workers", "run"]
+
+
+def count_workers(n_jobs: int | None = None) -> int:
+    """Return how many tasks run at a time.
+
+    Parameters
+    ----------
+    n_jobs : int, optional
+        As in joblib: so many processes of this machine; -1: one a processor, -2: one less. None:
+        what an enclosing ``joblib.parallel_config`` says, without one 1. Inside
+        ``joblib.parallel_config("dask")`` any number means all workers of the cluster.
+
+    Returns
+    -------
+    int
+        1: in this process.
+
+    Raises
+    ------
+    ValueError, TypeError
+        `n_jobs` is 0 or no whole number.
+    ImportError
+        joblib is not installed, and `n_jobs` is neither None nor 1.
+    """
+    if n_jobs is None:
+        # Without joblib there is no parallel_config.
+        if "joblib" not in sys.modules:
+            return 1
+    elif checks.integer("n_jobs", n_jobs, at_least=-sys.maxsize) == 0:
+        raise ValueError("n_jobs: expected None or a whole number but 0, got 0")
+    try:
+        import joblib
+    except ImportError:
+        if n_jobs in (None, 1):
+            return 1
+        raise ImportError(f"n_jobs={n_jobs} needs joblib: pip install 'crnn[jobs]'") from None
+    return int(joblib.effective_n_jobs(None if n_jobs is None else int(n_jobs)))
+
+
+def run(
+    function: Callable[..., Any],
+    tasks: Iterable[Sequence[Any]],
+    n_jobs: int | None = None,
+    *,
+    done: Callable[[int, int], object] | None = None,
+) -> list[Any]:
+    """Call a function for each task, on several processes or machines.
+
+    An array that is an argument of several tasks is sent once to each machine: processes of one
+    machine share a memory map of it, Dask scatters it, Ray puts it into its store. Arrays of a task
+    may be read-only. A worker of joblib, Dask or Ray uses its share of the processors, because
+    these engines set OMP_NUM_THREADS for it.
+
+    Parameters
+    ----------
+    function : callable
+        For the engines to send it, of a module, or one that cloudpickle can send. An engine may
+        call it again for a task whose worker has gone.
+    tasks : iterable of tuple
+        The arguments of each call.
+    n_jobs : int, optional
+        As in `count_workers`.
+    done : callable, optional
+        Called as ``done(count, total)`` after each task, in this process. With an engine that
+        returns all results at once, after all of them.
+
+    Returns
+    -------
+    list
+        The results in the order of tasks.
+
+    Raises
+    ------
+    ValueError, TypeError
+        `n_jobs` does not fit.
+    ImportError
+        joblib is not installed, and is needed.
+    RuntimeError
+        A process of this machine has ended from outside, or a machine has another version of crnn.
+    """
+    listed = [tuple(task) for task in tasks]
+    results: list[Any] = [None] * len(listed)
+    if count_workers(n_jobs) == 1:
+        for number, task in enumerate(listed):
+            results[number] = function(*task)
+            if done is not None:
+                done(number + 1, len(listed))
+        return results
+    # Here, because few need them.
+    from concurrent.futures.process import BrokenProcessPool
+
+    import joblib
+
+    backend, _ = joblib.parallel.get_active_backend()
+    client = getattr(backend, "client", None)
+    with contextlib.nullcontext() if client is None else _large_graphs():
+        if client is not None:
+            listed = _held_by_dask(client, listed)
+        as_they_come = getattr(backend, "supports_return_generator", False)
+        parallel = joblib.Parallel(
+            n_jobs, return_as="generator_unordered" if as_they_come else "list"
+        )
+        answers = parallel(
+            joblib.delayed(_answer)(__version__, function, number, *task)
+            for number, task in enumerate(listed)
+        )
+        instruction_sets = {_backend.kernels.instruction_set}
+        try:
+            for count, (number, instruction_set, result) in enumerate(answers, 1):
+                results[number] = result
+                instruction_sets.add(instruction_set)
+                if done is not None:
+                    done(count, len(listed))
+        except BaseException as error:
+            if as_they_come:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # that the rest is given up
+                    answers.close()
+            if isinstance(error, BrokenProcessPool):
+                raise RuntimeError(
+                    "a worker process has ended from outside, perhaps for lack of memory"
+                ) from error
+            raise
+    if len(instruction_sets) > 1:
+        warnings.warn(
+            f"the machines ran the loops of {', '.join(sorted(instruction_sets))}, whose results "
+            "differ by rounding: set CRNN_CPU on all for the same bits",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return results
+
+
+def _answer(
+    version: str, function: Callable[..., Any], number: int, *arguments: Any
+) -> tuple[int, str, Any]:
+    """Return a task's number, the instruction set of this worker, and the result."""
+    if version != __version__:
+        raise RuntimeError(f"crnn: expected {version} on all machines, got {__version__}")
+    arguments = tuple(one.array if isinstance(one, _Inside) else one for one in arguments)
+    return number, _backend.kernels.instruction_set, function(*arguments)
+
+
+class _Inside(NamedTuple):
+    """An array that goes with its task: joblib scatters only what is an argument by itself."""
+
+    array: npt.NDArray[Any]
+
+
+def _held_by_dask(client: Any, tasks: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return tasks whose arrays Dask sends once, and has again when a worker has gone.
+
+    joblib would scatter each array to one worker, and without that worker it would be lost. Here
+    the scheduler has all: what several tasks take is the result of a task of its own, and what one
+    takes goes with that.
+    """
+    arrays = {id(one): one for task in tasks for one in task if isinstance(one, np.ndarray)}
+    uses = Counter(id(one) for task in tasks for one in task)
+    sent = {
+        key: client.submit(_itself, one, pure=False) for key, one in arrays.items() if uses[key] > 1
+    }
+
+    def argument(one: Any) -> Any:
+        return sent.get(id(one), _Inside(one)) if id(one) in arrays else one
+
+    return [tuple(map(argument, task)) for task in tasks]
+
+
+def _itself(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return array
+
+
+def _large_graphs() -> Any:
+    """Return a context in which Dask does not warn of data in tasks."""
+    import dask
+
+    return dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 PiB"})
