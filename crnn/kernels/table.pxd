@@ -126,10 +126,10 @@ cdef struct Call:
     # `gradient` and `rtrl_step` alone
     const void* targets
     Loss loss
+    double huber_delta
     double* losses          # (B,), written: the sum over each sequence's steps; `rtrl_step`: (1,)
     # `rtrl_step` alone
     Sequences S             # sensitivities (rtrl.pxi)
-    double huber_delta
 
 # Sums over rows of outputs; the gradients go to dy unless that is NULL. `weights` has a number for
 # each row, or is NULL: all are 1. The rows' gradients are divided by `total`. `value` is the sum

@@ -111,7 +111,7 @@ cdef bint can_be_alone(const Fleet* f, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t T = 0, b
     if s.H <= LANE_UNITS:
         return False
-    if f.call.outputs == NULL and (f.call.weights != NULL or f.call.loss == HUBER
+    if f.call.outputs == NULL and (f.call.weights != NULL
                                    or f.call.loss == BINARY_CROSS_ENTROPY):
         return False
     for b in range(s.B):
@@ -161,7 +161,7 @@ cdef void compute_alone(Fleet* f, Py_ssize_t n, Team team, char* memory) noexcep
     c.workspace = memory + gradient_bytes(f.dtype, s)
     x_copy = <char*> c.workspace + kernel_bytes(f.dtype, s)
     y_copy = x_copy + input_bytes(f.dtype, s)
-    c.x.data, c.targets, c.loss = x_copy, y_copy, f.call.loss
+    c.x.data, c.targets, c.loss, c.huber_delta = x_copy, y_copy, f.call.loss, f.call.delta
     if c.loss == CROSS_ENTROPY:
         width = sizeof(Py_ssize_t)
     for b in range(first, first + all_sizes.B):

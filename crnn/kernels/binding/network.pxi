@@ -59,7 +59,7 @@ cdef double clip_gradient(const Call* c, int dtype, void* gradients, double max_
     norm[0] = clip_values(dtype, parameter_count(s), gradients, max_norm, max_value)
     if c.loss == SSE:
         return value / 2
-    return value / (s.B * s.T * (s.O if c.loss == MSE else 1))
+    return value / (s.B * s.T * (1 if c.loss == CROSS_ENTROPY else s.O))
 
 
 cdef double clipped_gradient(Call* c, int dtype, void* gradients, double max_norm,

@@ -118,6 +118,9 @@ cdef inline double loss_of_steps(Call* c, Py_ssize_t b, Py_ssize_t first, Py_ssi
                                   <const Py_ssize_t*> c.targets + row + next.first, NULL,
                                   s.B * s.T, y_hat + next.first * s.O)
         return value
+    if c.loss == HUBER:
+        return huber(steps, s.O, y_hat, <const real*> c.targets + row * s.O, NULL, s.B * s.T,
+                     c.huber_delta, y_hat)
     return squared_error(steps * s.O, y_hat, <const real*> c.targets + row * s.O, scale, y_hat)
 
 
