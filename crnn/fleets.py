@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from crnn import checks, jobs
 from crnn._inputs import fit_arguments, fleet_data
-from crnn._inputs.fleet_arguments import number_for_each, seed_for_each, seeds_of
+from crnn._inputs.fleet_arguments import number_for_each, orders_for_each, seeds_of
 from crnn._network.architecture import Architecture
 from crnn._network.initializers import initialize
 from crnn._network.network import Network
@@ -387,7 +387,7 @@ class Fleet:
         clip_norm: float | None = None,
         clip_value: float | None = None,
         shuffle: bool = True,
-        seed: int | Sequence[int] | IntArray | None = None,
+        seed: "int | Sequence[int | np.random.Generator] | IntArray | None" = None,
         validation_data: tuple[Any, Any] | None = None,
         patience: int | None = None,
         min_delta: float = 0.0,
@@ -427,7 +427,7 @@ class Fleet:
         shuffle : bool
             Whether each epoch takes the sequences of a model in another order. Those of a model
             that has no more than `batch_size` keep theirs, because they make one batch.
-        seed : int, list of int (models,) or None, optional
+        seed : int, list of int or numpy Generator (models,), or None, optional
             Seeds these orders: of each model, or all alike. Without it `seeds`.
         validation_data : (x, y), optional
             Data whose loss is recorded after each epoch, in any of the forms of x and y.
@@ -495,10 +495,9 @@ class Fleet:
         errors = dict(data.bad)
         for number, sentence in ({} if validation is None else validation.bad).items():
             errors.setdefault(number, f"validation_data: {sentence}")
-        seeds = self.seeds if seed is None else seed_for_each(seed, N)
-        order_seeds = None
-        if shuffle and int((data.lengths > 0).sum(axis=1).max(initial=0)) > batch_size:
-            order_seeds = seeds.tolist()
+        orders = self.seeds.tolist() if seed is None else orders_for_each(seed, N)
+        if not shuffle or int((data.lengths > 0).sum(axis=1).max(initial=0)) <= batch_size:
+            orders = None
         run = Progress.empty(epochs, N, errors)
         settings: dict[str, Array] = {
             "seed": self.seeds, "lr": rates.of(np.arange(N), models.steps),
@@ -512,7 +511,7 @@ class Fleet:
         if workers > 1:
             bar = ProgressBar(progress, N, 0, unit="model")
             parts = shares.shares_of(N, self.architecture.hidden_size, workers)
-            tasks = [shares.task(step, models, data, order_seeds, plan, part) for part in parts]
+            tasks = [shares.task(step, models, data, orders, plan, part) for part in parts]
             try:
                 bar.start(0)
                 trained = jobs.run(
@@ -522,13 +521,13 @@ class Fleet:
             finally:
                 bar.close()
             for part, share in zip(parts, trained, strict=True):
-                shares.put(share, part, models, run)
+                shares.put(share, part, models, run, orders)
                 last_epoch = max(last_epoch, share.epochs)
         else:
             bar = ProgressBar(progress, epochs, int((data.lengths > 0).sum()))
             rngs = None
-            if order_seeds is not None:
-                rngs = [np.random.default_rng(number) for number in order_seeds]
+            if orders is not None:
+                rngs = [np.random.default_rng(order) for order in orders]
 
             def after_epoch(epoch: int) -> bool:
                 nonlocal last_epoch

@@ -25,6 +25,18 @@ def seeds_of(n: Any, seed: Any) -> npt.NDArray[Any]:
     return seeds
 
 
+def orders_for_each(seed: Any, N: int) -> "list[int | np.random.Generator]":
+    """Return a seed or generator for each of N models, of one seed for all or of N of these."""
+    listed = list(seed) if isinstance(seed, (list, tuple)) else []
+    if not any(isinstance(one, np.random.Generator) for one in listed):
+        numbers: list[int | np.random.Generator] = seed_for_each(seed, N).tolist()
+        return numbers
+    distinct = len({id(one) for one in listed})
+    if len(listed) != N or distinct != N:
+        raise ValueError(f"seed: expected {N} generators, one a model, got {distinct}")
+    return [checks.generator(one) for one in listed]
+
+
 def seed_for_each(seed: Any, N: int) -> npt.NDArray[np.uint64]:
     """Return seeds (N,) of one seed, which is for all models, or of N."""
     listed = [seed] * N if np.ndim(seed) == 0 else list(seed)

@@ -60,6 +60,25 @@ def alone(fleet, n):
     return net
 
 
+def test_generators_order_the_sequences(implementation, hidden_size):
+    fleet = fleet_of(implementation, hidden_size)
+    x, y, x_of, y_of = data("own")
+    settings = {"epochs": 2, "batch_size": 2}
+    nets = [alone(fleet, n) for n in range(N)]
+    for rounds in range(2):
+        # Both go on where they are.
+        if not rounds:
+            rngs, others = ([np.random.default_rng(n) for n in range(N)] for _ in range(2))
+        fleet.fit(x, y, seed=rngs, **settings)
+        for n, net in enumerate(nets):
+            net.fit(x_of(n), y_of(n), seed=others[n], **settings)
+            np.testing.assert_allclose(fleet.flat_params[n], net.flat_params, rtol=1e-9, atol=1e-12)
+    with pytest.raises(ValueError, match=r"^seed: expected 18 generators, one a model, got 1$"):
+        fleet.fit(x, y, seed=[rngs[0]] * N, **settings)
+    with pytest.raises(ValueError, match=r"^seed: expected 18 seeds, one a model, got 2$"):
+        fleet.fit(x, y, epochs=1, seed=[1, 2])
+
+
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_seeds_make_the_parameters_of_networks_alone(implementation, cell, dtype):
@@ -97,17 +116,19 @@ def test_predictions_and_losses_are_those_of_the_networks(
         assert losses[n] == pytest.approx(net.loss(x_of(n), y_of(n), "huber"), rel=1e-5)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("form", "loss"), [*((form, "mse") for form in FORMS), ("own", crnn.losses.Huber(0.4))]
+)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_steps_are_those_of_the_networks(implementation, hidden_size, dtype, form):
+def test_steps_are_those_of_the_networks(implementation, hidden_size, dtype, form, loss):
     fleet = fleet_of(implementation, hidden_size, "lstm", dtype)
     nets = [alone(fleet, n) for n in range(N)]
     x, y, x_of, y_of = data(form)
     optimizer, optimizers = crnn.AdamW(0.02), [crnn.AdamW(0.02) for _ in nets]
     for _ in range(4):
-        losses = fleet.train_step(x, y, optimizer, clip_norm=0.3)
+        losses = fleet.train_step(x, y, optimizer, loss, clip_norm=0.3)
         expected = [
-            net.train_step(x_of(n), y_of(n), one, clip_norm=0.3)
+            net.train_step(x_of(n), y_of(n), one, loss, clip_norm=0.3)
             for n, (net, one) in enumerate(zip(nets, optimizers, strict=True))
         ]
         np.testing.assert_allclose(losses, expected, rtol=1e-5 if dtype == "float32" else 1e-12)

@@ -113,6 +113,16 @@ def test_masks_and_lengths():
     assert results[0] == results[1]
 
 
+@pytest.mark.native
+def test_generators_go_on():
+    models, others = fleet(), fleet()
+    rngs, theirs = ([np.random.default_rng(n) for n in range(N)] for _ in range(2))
+    for n_jobs in (2, None):
+        models.fit(*data("shared"), epochs=2, batch_size=5, seed=rngs, n_jobs=n_jobs)
+        others.fit(*data("shared"), epochs=2, batch_size=5, seed=theirs)
+        assert models.flat_params.tobytes() == others.flat_params.tobytes()
+
+
 def test_callbacks_are_refused_with_workers():
     models = fleet()
     with pytest.raises(ValueError, match="callbacks: expected none with 2 workers"):

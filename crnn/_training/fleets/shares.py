@@ -3,6 +3,7 @@
 A model's bits do not depend on the fleet that it is in, so they do not depend on the shares.
 """
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -53,8 +54,8 @@ class Share(NamedTuple):
     """Without validation data."""
     sequences: Sequences
     validation: Sequences | None
-    seeds: list[int] | None
-    """Of the orders of sequences; None: in the order given."""
+    orders: "list[int | np.random.Generator] | None"
+    """Seeds or generators of the orders of sequences; None: in the order given."""
 
 
 class Trained(NamedTuple):
@@ -64,6 +65,8 @@ class Trained(NamedTuple):
     progress: Progress
     epochs: int
     """How many there were."""
+    generators: "list[np.random.Generator] | None"
+    """Of the orders, after the last epoch."""
 
 
 def shares_of(n: int, hidden_size: int, workers: int) -> list[slice]:
@@ -79,7 +82,7 @@ def task(
     step: FleetStep,
     models: Models,
     data: FleetData,
-    seeds: list[int] | None,
+    orders: "list[int | np.random.Generator] | None",
     plan: FleetPlan,
     which: slice,
 ) -> tuple[Share | Array | None, ...]:
@@ -91,7 +94,7 @@ def task(
     share = Share(
         step, models.of(which),
         plan._replace(validation=None, rates=plan.rates.rows(which)), sequences, validation,
-        None if seeds is None else seeds[which],
+        None if orders is None else orders[which],
     )  # fmt: skip
     return share, *rows, *validation_rows
 
@@ -111,7 +114,9 @@ def train(
     plan = share.plan
     if share.validation is not None:
         plan = plan._replace(validation=share.validation.of(x_val, y_val, weights_val))
-    rngs = None if share.seeds is None else [np.random.default_rng(n) for n in share.seeds]
+    rngs = None
+    if share.orders is not None:
+        rngs = [np.random.default_rng(copy.deepcopy(order)) for order in share.orders]
     progress = Progress.empty(plan.epochs, len(models.theta), {})
     epochs = 0
 
@@ -121,18 +126,29 @@ def train(
         return False
 
     run_epochs(share.step, models, data, rngs, plan, progress, after_epoch)
-    return Trained(models, progress, epochs)
+    return Trained(models, progress, epochs, rngs)
 
 
-def put(trained: Trained, which: slice, models: Models, progress: Progress) -> None:
+def put(
+    trained: Trained,
+    which: slice,
+    models: Models,
+    progress: Progress,
+    orders: "list[int | np.random.Generator] | None",
+) -> None:
     """Write what has come back of some models."""
+    for order, theirs in zip(
+        orders[which] if orders else (), trained.generators or (), strict=True
+    ):
+        if isinstance(order, np.random.Generator):
+            order.bit_generator.state = theirs.bit_generator.state
     models.put(np.arange(len(models.theta))[which], trained.models)
-    theirs = trained.progress
+    run = trained.progress
     for name in ("loss", "val_loss", "grad_norm"):
-        getattr(progress, name)[:, which] = getattr(theirs, name)
+        getattr(progress, name)[:, which] = getattr(run, name)
     for name in ("best_epoch", "best_loss", "epochs"):
-        getattr(progress, name)[which] = getattr(theirs, name)
-    for n, why in theirs.errors.items():
+        getattr(progress, name)[which] = getattr(run, name)
+    for n, why in run.errors.items():
         progress.errors[which.start + n] = why
 
 
