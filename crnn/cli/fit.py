@@ -27,6 +27,8 @@ from crnn.cli.series import show_coming, show_wild
 from crnn.cli.tables import TableOptions, show_notes, table_options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from crnn.forecasting import Forecaster
@@ -62,7 +64,8 @@ MAX_ERROR_RATIO = 1.03
     "--id",
     "id_column",
     metavar="COLUMN",
-    help="Column of the names of series; each series gets a model of its own.",
+    help="Column of the names of series; each series gets a model of its own. Networks of all "
+    "series are trained side by side.",
 )
 @table_options
 @click.option("--horizon", type=AT_LEAST_1, default=1, help="Steps of each forecast.")
@@ -162,11 +165,17 @@ def fit(
     series = read_series(table, target, by=id_column, **columns, **reading.for_rows())
     show_notes(table)
     models: dict[str, Forecaster] = {}
+    firsts: dict[str, int] = {}
     scores: dict[str, Scores] = {}
+
+    def within(name: str) -> AbstractContextManager[None]:
+        return nullcontext() if id_column is None else checks.within(f"{id_column} {name!r}")
+
     for name, rows in series.items():
-        whose = f"{id_column} {name!r}" if id_column else ""
         show_coming(rows, ", and are left out")
-        model = Forecaster(
+        with within(name):
+            firsts[name] = _first_of_test(rows, data, test_size, horizon)
+        models[name] = Forecaster(
             cell=cell,
             hidden_size=hidden,
             window=window,
@@ -175,22 +184,33 @@ def fit(
             seed=seed,
             floor=floor,
         )
-        with checks.within(whose) if whose else nullcontext():
-            first = _first_of_test(rows, data, test_size, horizon)
-            model.fit(rows.target[:first], *rows.columns(first), horizon=horizon, progress=progress)
+    panel = Panel(models)
+    if id_column is None:
+        rows, first = series[""], firsts[""]
+        models[""].fit(
+            rows.target[:first], *rows.columns(first), horizon=horizon, progress=progress
+        )
+    else:
+        panel.fit(*_by_name(series, firsts), horizon=horizon, label=id_column, progress=progress)
+    for name, rows in series.items():
+        model, first = models[name], firsts[name]
+        with within(name):
             scores[name] = model.scores(rows.target, *rows.columns(), first=first, horizon=horizon)
-            if not whose:
+            if id_column is None:
                 _report(rows, first, horizon, model)
                 _report_scores(scores[name])
             if backtest is not None:
-                if whose:
-                    click.echo(f"{whose}:")
+                if id_column is not None:
+                    click.echo(f"{id_column} {name!r}:")
                 result = run_backtest(model, rows, first, horizon, backtest, progress)
                 if plot is not None:
                     draw_backtest(plot, rows, result)
-            model.refit(rows.target, *rows.columns())
-        show_wild(model, rows)
-        models[name] = model
+    if id_column is None:
+        models[""].refit(series[""].target, *series[""].columns())
+    else:
+        panel.refit(*_by_name(series, {}), label=id_column)
+    for name, rows in series.items():
+        show_wild(models[name], rows)
     if backtest is not None:
         suggest_statsforecast()
     one = next(iter(series.values()))
@@ -206,10 +226,22 @@ def fit(
         models[""].save(output, **said, scores=scores[""])
     else:
         _report_panel(list(series.values()), scores, horizon, test_size)
-        Panel(models).save(output, **said, id=id_column)
+        panel.save(output, **said, id=id_column)
     total = sum(map(len, series.values()))
     click.echo("")
     click.echo(f"trained again on all {total} rows: {output}")
+
+
+def _by_name(
+    series: Mapping[str, Rows], ends: Mapping[str, int]
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return target, lagged and known columns of each series, up to its end if there is one."""
+    columns = {name: rows.columns(ends.get(name)) for name, rows in series.items()}
+    return (
+        {name: rows.target[: ends.get(name)] for name, rows in series.items()},
+        {name: lagged for name, (lagged, _) in columns.items()},
+        {name: known for name, (_, known) in columns.items()},
+    )
 
 
 def _first_of_test(rows: Rows, data: Path, test_size: float, horizon: int) -> int:

@@ -14,6 +14,7 @@ from crnn.forecasting import comparisons, files, intervals, selection
 from crnn.forecasting.arguments import check_size, checked_columns, checked_series
 from crnn.forecasting.columns import Columns
 from crnn.forecasting.fitted import Fitted
+from crnn.forecasting.fleets import Work, run_alone
 from crnn.forecasting.preparation import prepared, robustly_explained
 from crnn.forecasting.recipe import Floats, Recipe
 from crnn.forecasting.seasons import find_seasons
@@ -169,6 +170,29 @@ class Forecaster:
         ValueError, TypeError
             The series is too short, or a shape, dtype or value does not fit.
         """
+        self.fitted = run_alone(self.fitting(series, lagged, known, horizon=horizon), progress)
+        return self
+
+    def fitting(
+        self,
+        series: npt.ArrayLike,
+        lagged: npt.ArrayLike | None = None,
+        known: npt.ArrayLike | None = None,
+        *,
+        horizon: int = 1,
+    ) -> Work[Fitted]:
+        """Return what `fit` does, step by step: `Panel.fit` runs those of many series together.
+
+        Parameters
+        ----------
+        series, lagged, known, horizon
+            As in `fit`.
+
+        Returns
+        -------
+        generator
+            It yields networks to be trained, and returns what is then `fitted`.
+        """
         values = checked_series(series)
         check_size(values)
         columns = checked_columns(values, lagged, known)
@@ -197,16 +221,15 @@ class Forecaster:
         for recipe in recipes:
             found_season = recipe.season or recipe.averaged_with or (seasons[0] if seasons else 0)
             # Trained without the validation data, so that the share can be chosen there.
-            fitted = self._train(
-                values[:first], clean[:first], columns.first(first), recipe, found_season, progress
+            fitted = yield from self._train(
+                values[:first], clean[:first], columns.first(first), recipe, found_season
             )
             share, error = selection.choose_share(fitted, clean, columns, first, horizon)
             if chosen is None or error < lowest * selection.NETWORK_ERROR_SHARE:
                 lowest, chosen = error, dataclasses.replace(fitted, share=share)
         assert chosen is not None
-        errors = self._calibrate(chosen, clean, columns, horizon)
-        self.fitted = dataclasses.replace(chosen, errors=errors, rows=len(values))
-        return self
+        errors = yield from self._calibrate(chosen, clean, columns, horizon)
+        return dataclasses.replace(chosen, errors=errors, rows=len(values))
 
     def refit(
         self,
@@ -215,6 +238,8 @@ class Forecaster:
         known: npt.ArrayLike | None = None,
     ) -> "Forecaster":
         """Train again on a whole series, with the recipe and the share that `fit` has chosen.
+
+        The network is not trained if the share is 0.
 
         Parameters
         ----------
@@ -232,16 +257,37 @@ class Forecaster:
         ValueError, TypeError
             A shape, dtype or value does not fit.
         """
+        self.fitted = run_alone(self.refitting(series, lagged, known))
+        return self
+
+    def refitting(
+        self,
+        series: npt.ArrayLike,
+        lagged: npt.ArrayLike | None = None,
+        known: npt.ArrayLike | None = None,
+    ) -> Work[Fitted]:
+        """Return what `refit` does, step by step: see `fitting`.
+
+        Parameters
+        ----------
+        series, lagged, known
+            As in `fit`.
+
+        Returns
+        -------
+        generator
+        """
         values, columns = self._checked(series, lagged, known)
         recipe, season = self.recipe, self.found_season
         clean = prepared(values, columns.usual().to_learn_from(), season)
-        fitted = self._train(values, clean, columns, recipe, season, False)
-        self.fitted = dataclasses.replace(
+        fitted = yield from self._train(
+            values, clean, columns, recipe, season, with_network=bool(self.share)
+        )
+        return dataclasses.replace(
             fitted,
             share=min(self.share, fitted.share),
             errors=intervals.errors_after(self.fitted, clean, columns, self.floor),
         )
-        return self
 
     def forecast(
         self,
@@ -507,20 +553,22 @@ class Forecaster:
 
     def _calibrate(
         self, fitted: Fitted, series: Floats, columns: Columns, horizon: int
-    ) -> npt.NDArray[np.float32]:
+    ) -> Work[npt.NDArray[np.float32]]:
         """Return the errors of forecasts by models that are fitted to what comes before each."""
         recipe, season = fitted.recipe, fitted.found_season
-
-        def model_before(place: int) -> Fitted:
-            if place == fitted.rows and fitted.share:
-                return fitted
-            before, own = series[:place], columns.first(place)
-            model = self._train(before, before, own, recipe, season, False, bool(fitted.share))
-            return dataclasses.replace(model, share=min(fitted.share, model.share))
-
         places = intervals.places(fitted, len(series))
         steps = intervals.calibrated_steps(horizon, places[0], len(series))
-        return intervals.calibrate(model_before, series, columns, places, steps, self.floor)
+        errors = []
+        for place, origins in intervals.origins_of(places, len(series)):
+            model = fitted
+            if place != fitted.rows or not fitted.share:
+                before, own = series[:place], columns.first(place)
+                model = yield from self._train(
+                    before, before, own, recipe, season, bool(fitted.share)
+                )
+                model = dataclasses.replace(model, share=min(fitted.share, model.share))
+            errors.append(intervals.errors_of(model, series, columns, origins, steps, self.floor))
+        return np.concatenate(errors)
 
     def _checked(
         self,
@@ -562,9 +610,8 @@ class Forecaster:
         columns: Columns,
         recipe: Recipe,
         found_season: int,
-        progress: bool | None,
         with_network: bool = True,
-    ) -> Fitted:
+    ) -> Work[Fitted]:
         """Fit the linear part and the network to a series."""
         return train(
             series,
@@ -577,7 +624,6 @@ class Forecaster:
             window=self.window,
             epochs=self.epochs,
             seed=self.seed,
-            progress=progress,
             with_network=with_network,
         )
 

@@ -23,7 +23,7 @@ The quantile of n errors is the one of rank ceil((n + 1) * level). Four rules ar
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -37,13 +37,13 @@ from crnn.forecasting.recipe import Floats
 
 __all__ = [
     "bands",
-    "calibrate",
     "calibrated_steps",
     "changes_since",
     "checked_levels",
     "errors_after",
     "errors_of",
     "half_widths",
+    "origins_of",
     "places",
     "quantile",
 ]
@@ -106,42 +106,24 @@ def calibrated_steps(horizon: int, first: int, length: int) -> int:
     return max(horizon, min(MIN_STEPS, (length - first) // MIN_FORECASTS))
 
 
-def calibrate(
-    model_before: Callable[[int], Fitted],
-    series: Floats,
-    columns: Columns,
-    places: Sequence[int],
-    steps: int,
-    floor: float | None,
-) -> npt.NDArray[np.float32]:
-    """Return the errors of forecasts by models that are fitted to what comes before them.
+def origins_of(places: Sequence[int], length: int) -> list[tuple[int, npt.NDArray[np.intp]]]:
+    """Return where the forecasts of each model begin whose errors are kept.
 
     Parameters
     ----------
-    model_before : callable
-        Returns a model that is fitted to so many of the first rows.
-    series : array (time,)
-    columns : Columns
     places : sequence of int
-        Where models are fitted. The forecasts of each begin there and before the next place.
-    steps : int
-    floor : float, optional
-        No forecast is below it.
+        Where models are fitted, each to what comes before its place.
+    length : int
+        Of the series.
 
     Returns
     -------
-    array (origins, steps)
-        As `errors_of`.
+    list of (int, array of int)
+        A place, and the origins from there on and before the next place; none without origins.
     """
-    origins = _origins(places[0], len(series))
+    origins = _origins(places[0], length)
     parts = np.split(origins, np.searchsorted(origins, places[1:]))
-    return np.concatenate(
-        [
-            errors_of(model_before(place), series, columns, part, steps, floor)
-            for place, part in zip(places, parts, strict=True)
-            if len(part)
-        ]
-    )
+    return [(place, part) for place, part in zip(places, parts, strict=True) if len(part)]
 
 
 def errors_after(

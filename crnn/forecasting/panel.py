@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from crnn import archive
 from crnn.archive import MAX_DESCRIPTION_BYTES, nested, whole_number
 from crnn.errors import ModelFileError
 from crnn.forecasting import files
+from crnn.forecasting.fleets import Work, run_together
 from crnn.forecasting.forecaster import Forecaster
+
+if TYPE_CHECKING:
+    from crnn.forecasting.fitted import Fitted
 
 __all__ = ["KIND", "Panel"]
 
@@ -26,14 +31,17 @@ FIELDS = {
 }
 BYTES = np.dtype(np.uint8)
 
+Series = Mapping[str, npt.ArrayLike]
+Columns = Mapping[str, npt.ArrayLike | None]
+
 
 class Panel(Mapping[str, Forecaster]):
-    """Forecasters by name, in one file.
+    """Forecasters by name: a model for each of several series, fitted together, in one file.
 
     Parameters
     ----------
     models : mapping of str to Forecaster
-        At least one.
+        At least one. Each has settings of its own.
 
     Raises
     ------
@@ -45,7 +53,7 @@ class Panel(Mapping[str, Forecaster]):
     >>> import numpy as np
     >>> from crnn.forecasting import Forecaster, Panel
     >>> series = {"north": np.arange(60.0), "south": np.arange(60.0)[::-1]}
-    >>> panel = Panel({name: Forecaster(epochs=1).fit(one) for name, one in series.items()})
+    >>> panel = Panel({name: Forecaster(epochs=1) for name in series}).fit(series)
     >>> panel["north"].forecast(series["north"], 2).round()
     array([60., 61.])
     """
@@ -66,6 +74,111 @@ class Panel(Mapping[str, Forecaster]):
     def __len__(self) -> int:
         """Return how many forecasters there are."""
         return len(self._models)
+
+    def fit(
+        self,
+        series: Series,
+        lagged: Columns | None = None,
+        known: Columns | None = None,
+        *,
+        horizon: int = 1,
+        label: str = "series",
+        progress: bool | None = False,
+    ) -> Panel:
+        """Fit each forecaster to its series, as `Forecaster.fit` does.
+
+        Networks of one architecture that take as many steps are trained side by side, as a
+        `crnn.Fleet`: each as it would be alone, to rounding.
+
+        Parameters
+        ----------
+        series : mapping of str to array (time,)
+            One for each forecaster.
+        lagged, known : mapping of str to array (time, columns), optional
+            Their further columns.
+        horizon : int
+            As in `Forecaster.fit`.
+        label : str
+            What errors call a series before its name, such as "shop".
+        progress : bool, optional
+            Whether to show progress bars, as in `RNN.fit`.
+
+        Returns
+        -------
+        Panel
+            Itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            A name is missing, a series is too short, or a shape, dtype or value does not fit. All
+            forecasters are as before.
+        DivergenceError
+            As in `RNN.fit`; likewise.
+        """
+        works = {
+            name: model.fitting(*arguments, horizon=horizon)
+            for (name, model), arguments in zip(
+                self.items(), self._arguments(series, lagged, known), strict=True
+            )
+        }
+        return self._run(works, label, progress)
+
+    def refit(
+        self,
+        series: Series,
+        lagged: Columns | None = None,
+        known: Columns | None = None,
+        *,
+        label: str = "series",
+        progress: bool | None = False,
+    ) -> Panel:
+        """Train each forecaster again on a whole series, as `Forecaster.refit` does.
+
+        Parameters
+        ----------
+        series, lagged, known, label, progress
+            As in `fit`.
+
+        Returns
+        -------
+        Panel
+            Itself.
+
+        Raises
+        ------
+        ValueError, TypeError, DivergenceError
+            As in `fit`.
+        """
+        works = {
+            name: model.refitting(*arguments)
+            for (name, model), arguments in zip(
+                self.items(), self._arguments(series, lagged, known), strict=True
+            )
+        }
+        return self._run(works, label, progress)
+
+    def _arguments(self, *mappings: Columns | None) -> Iterator[tuple[Any, ...]]:
+        """Yield what each forecaster gets of series and columns by name."""
+        for argument, values in zip(("series", "lagged", "known"), mappings, strict=True):
+            if values is not None and (
+                not isinstance(values, Mapping) or set(values) != set(self._models)
+            ):
+                raise ValueError(
+                    f"{argument}: expected a mapping with the {len(self)} names of the models, got "
+                    + (f"{len(values)} names" if isinstance(values, Mapping) else repr(values))
+                )
+        for name in self._models:
+            yield tuple(None if values is None else values[name] for values in mappings)
+
+    def _run(self, works: dict[str, Work[Fitted]], label: str, progress: bool | None) -> Panel:
+        """Give all forecasters what they have learned; none where one fails."""
+        results = run_together(
+            {f"{label} {name!r}": work for name, work in works.items()}, progress
+        )
+        for model, fitted in zip(self._models.values(), results.values(), strict=True):
+            model.fitted = fitted
+        return self
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> tuple[Panel, dict[str, Any]]:

@@ -1,23 +1,17 @@
 """The training of a forecaster's linear part and network on a series."""
 
-import math
-
 import numpy as np
 
-from crnn import schedules
+from crnn import checks
 from crnn.forecasting import cleaning, linear
 from crnn.forecasting.columns import Columns, column_limits
 from crnn.forecasting.fitted import NO_ERRORS, Fitted, Scaling
+from crnn.forecasting.fleets import Training, Work
 from crnn.forecasting.recipe import Floats, Recipe
-from crnn.networks import GRU, LSTM, RNN, get_family
-from crnn.optimizers import AdamW
+from crnn.networks import get_family
 
 __all__ = ["damping_of", "train"]
 
-BATCH_SIZE = 32
-LEARNING_RATE, WEIGHT_DECAY = 0.003, 0.01
-# Steps of training where `epochs` is not given
-UPDATES = 1500
 # Rows that a network is trained on, at least. On fewer it learns the noise.
 MIN_ROWS = 24
 
@@ -42,10 +36,11 @@ def train(
     window: int | None,
     epochs: int | None,
     seed: int | None,
-    progress: bool | None,
     with_network: bool = True,
-) -> Fitted:
+) -> Work[Fitted]:
     """Fit the linear part and the network; the share is 1, or 0 where there is no network.
+
+    The network is yielded to be trained.
 
     Parameters
     ----------
@@ -56,7 +51,7 @@ def train(
     columns : Columns
     recipe : Recipe
     found_season : int
-    cell, hidden_size, window, epochs, seed, progress
+    cell, hidden_size, window, epochs, seed
         As in `Forecaster`.
     with_network : bool
         False: the network stays untrained, and the share is 0.
@@ -92,12 +87,13 @@ def train(
     x, y = x[len(x) - known :], residuals[len(residuals) - known :, None] / residual_scale
     used_window = window or min(200, max(24, 2 * recipe.season))
     used_window = min(used_window, max(2, len(x) // 2))
-    net = get_family(cell)(x.shape[1], hidden_size, 1, seed=seed)
+    rng = checks.generator(seed)
+    net = get_family(cell)(x.shape[1], hidden_size, 1, seed=rng)
     # Before training the correction is 0.
     net.W_hy[...] = 0
     trained = with_network and len(x) >= MIN_ROWS
     if trained:
-        _train_network(net, x, y, used_window, epochs, progress)
+        yield Training(net, rng, x, y, used_window, epochs)
     fitted = Fitted(
         recipe=recipe,
         found_season=found_season,
@@ -116,30 +112,3 @@ def train(
         errors=NO_ERRORS,
     )
     return fitted.with_limits(series, columns, levels, residuals)
-
-
-def _train_network(
-    net: RNN | GRU | LSTM,
-    x: Floats,
-    y: Floats,
-    window: int,
-    epochs: int | None,
-    progress: bool | None,
-) -> None:
-    """Train on windows of inputs x (time, inputs) and errors y (time, 1)."""
-    starts = np.arange(0, len(x) - window + 1, max(1, window // 8))
-    steps = starts[:, None] + np.arange(window)
-    batches = math.ceil(len(starts) / BATCH_SIZE)
-    epochs = epochs or math.ceil(UPDATES / batches)
-    net.fit(
-        x[steps].astype(np.float32),
-        y[steps].astype(np.float32),
-        epochs=epochs,
-        batch_size=BATCH_SIZE,
-        optimizer=AdamW(
-            schedules.cosine(LEARNING_RATE, epochs * batches), weight_decay=WEIGHT_DECAY
-        ),
-        loss="huber",
-        clip_norm=1.0,
-        progress=progress,
-    )

@@ -69,14 +69,28 @@ def test_bands_of_several_levels_nest_and_widen():
 def test_errors_are_of_models_fitted_to_what_comes_before():
     """Models that forecast how many rows they were fitted to, from every place."""
 
-    def model_before(place):
-        return SimpleNamespace(
-            levels=lambda values: values,
-            forecast=lambda series, columns, origins, steps: np.full((len(origins), steps), place),
+    def errors_of(steps, floor):
+        return np.concatenate(
+            [
+                intervals.errors_of(
+                    SimpleNamespace(
+                        levels=lambda values: values,
+                        forecast=lambda series, columns, origins, steps, place=place: np.full(
+                            (len(origins), steps), place
+                        ),
+                    ),
+                    series,
+                    None,
+                    origins,
+                    steps,
+                    floor,
+                )
+                for place, origins in intervals.origins_of([6, 8, 8], len(series))
+            ]
         )
 
     series = np.arange(10.0) ** 2
-    errors = intervals.calibrate(model_before, series, None, [6, 8], 3, None)
+    errors = errors_of(3, None)
     expected = [
         [36 - 6, 49 - 6, 64 - 6],
         [49 - 6, 64 - 6, 81 - 6],
@@ -85,7 +99,7 @@ def test_errors_are_of_models_fitted_to_what_comes_before():
     ]
     np.testing.assert_array_equal(errors, expected)
     # No forecast is below the floor.
-    errors = intervals.calibrate(model_before, series, None, [6, 8], 1, 7.0)
+    errors = errors_of(1, 7.0)
     np.testing.assert_array_equal(errors[:, 0], [36 - 7, 49 - 7, 64 - 8, 81 - 8])
 
 
