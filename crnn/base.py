@@ -749,8 +749,9 @@ class RecurrentNetwork(Generic[StateT]):
         self._check_optimizer(optimizer)
         parts = sequences.parts(self._network, x, y, checked_loss, lengths, mask, h0, skip, resets)
         value, _, _ = step.train_step(
-            self._network, parts, optimizer, checked_loss, clipping, self._rng
-        )
+            self._network, parts, optimizer, checked_loss, clipping, self._rng,
+            constraints=self._network.constraints,
+        )  # fmt: skip
         return value
 
     @stopping_together
@@ -935,7 +936,7 @@ class RecurrentNetwork(Generic[StateT]):
             monitor, min_delta, better_values(checked_metrics), validation is not None
         )
         run = Run(self._network, optimizer, rng, watched)
-        plan = Plan(batch_size, checked_loss, clipping, bptt, shuffle)
+        plan = Plan(batch_size, checked_loss, clipping, bptt, shuffle, self._network.constraints)
         checkpoint_file = None
         if checkpoint is not None:
             # Imported here: the libraries for files take longer to import than crnn.

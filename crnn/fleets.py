@@ -29,6 +29,7 @@ from crnn.base import RecurrentNetwork
 from crnn.descriptions import check_description
 from crnn.errors import ModelFileError
 from crnn.kernels import cells
+from crnn.kernels.constraints import Constraints
 from crnn.losses import Loss, get_loss
 from crnn.networks import GRU, LSTM, RNN, from_architecture
 from crnn.optimizers import SGD, Optimizer
@@ -671,12 +672,23 @@ class Fleet:
         state = self._states.get(optimizer)
         if state is None:
             state = self._states[optimizer] = _OptimizerState(optimizer, self._theta)
+        network = self._template._network
+        constraints = network.constraints
+        if penalty is not None:
+            constraints = (constraints or Constraints())._replace(l1=self._l1_of_weights())
         step = fleet_step.FleetStep(
-            self._template._network.kernels, self.architecture, loss, clipping, state.kernel,
-            state.settings,
+            network.kernels, self.architecture, loss, clipping, state.kernel, state.settings,
+            constraints,
         )  # fmt: skip
         models = fleet_step.Models(self._theta, state.memory, state.steps, decay, penalty)
         return step, models, rates
+
+    def _l1_of_weights(self) -> Array:
+        """Return the strengths (p,) of a penalty of 1 on all weights, which biases are not."""
+        strengths: Array = np.zeros_like(self._theta[0])
+        for name, values in cells.views(strengths, self.architecture.parameter_shapes()).items():
+            values[...] = name.startswith("W_")
+        return strengths
 
 
 def _checked_loss(loss: Any) -> Loss:

@@ -129,8 +129,8 @@ class Learner(Generic[StateT]):
         return network.kernels.Learner(
             architecture.cell, theta, self.batch_size, architecture.input_size,
             architecture.hidden_size, architecture.output_size or 0, loss.kernel, *self._clipping,
-            *self.optimizer.kernel_arguments(theta, vectors), attachment.counted, attachment.lr,
-            *loss.settings(),
+            *self.optimizer.kernel_arguments(theta, vectors), network.constraints,
+            attachment.counted, attachment.lr, *loss.settings(),
         )  # fmt: skip
 
     @property

@@ -9,6 +9,7 @@ import numpy as np
 
 from crnn import checks
 from crnn._typing import Array, IntArray
+from crnn.kernels.constraints import Constraints
 
 # A number, or a function from the number of steps taken so far to one
 LearningRate = float | Callable[[int], float]
@@ -187,7 +188,13 @@ class Optimizer:
                 "got one that belongs to another network"
             )
 
-    def step(self, kernels: ModuleType, theta: Array, dtheta: Array) -> bool:
+    def step(
+        self,
+        kernels: ModuleType,
+        theta: Array,
+        dtheta: Array,
+        constraints: Constraints | None = None,
+    ) -> bool:
         """Take one step in place.
 
         From the first step taken it belongs to these parameters.
@@ -200,6 +207,8 @@ class Optimizer:
             Parameters; changed.
         dtheta : array (n,)
             Their gradient.
+        constraints : Constraints, optional
+            Compiled for these parameters, which are within them after the step.
 
         Returns
         -------
@@ -219,8 +228,9 @@ class Optimizer:
         # kernel, which has counted its step here by then. After it nothing is allocated.
         self._state = _State(theta, memory, counted, before, (last_lr, lr))
         taken: bool = getattr(kernels, self._kernel)(
-            theta, dtheta, *memory.values(), *number, lr, *self._numbers.values(), counted
-        )
+            theta, dtheta, *memory.values(), *number, lr, *self._numbers.values(), counted,
+            constraints,
+        )  # fmt: skip
         return taken
 
     def take_steps(self, count: int, train: Callable[..., None], theta: Array) -> int:

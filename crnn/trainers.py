@@ -66,8 +66,8 @@ class Trainer:
         self.core: Any = network.kernels.Trainer(
             architecture.cell, theta, time, batch_size, architecture.input_size,
             architecture.hidden_size, architecture.output_size or 0, loss.kernel, *clipping,
-            *optimizer.kernel_arguments(theta, vectors), np.array([optimizer.steps], np.intp),
-            optimizer.current_lr,
+            *optimizer.kernel_arguments(theta, vectors), network.constraints,
+            np.array([optimizer.steps], np.intp), optimizer.current_lr,
         )  # fmt: skip
 
     @property

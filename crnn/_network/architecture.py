@@ -123,6 +123,17 @@ class Architecture(NamedTuple):
                 shapes[name] = (*layers, self.hidden_size)
         return shapes
 
+    def parameter_limits(self) -> dict[str, tuple[float, float]]:
+        """Return the least and the largest value of parameters that are limited, by name.
+
+        Whatever trains a network keeps them within.
+
+        Returns
+        -------
+        dict of tuple
+        """
+        return {}
+
     def public_states(self, states: Array, *, single: bool) -> Any:
         """Return states in the form that users see.
 

@@ -28,6 +28,7 @@ from crnn._network.tape import Block, Tape
 from crnn._network.workspaces import Workspaces
 from crnn._typing import Array, BoolArray, FloatArray, IntArray
 from crnn.kernels import cells
+from crnn.kernels.constraints import Constraints
 
 # Sequences of a list that are predicted side by side, at most: enough to fill tiles
 LIST_BATCH = 64
@@ -59,6 +60,8 @@ class Network:
         Whether one kernel call does whole passes of this network (`rnn_predict`, `rnn_gradient`,
         `rnn_train`): one layer in one direction that reads features, an output for each step, first
         states of zero.
+    constraints : Constraints or None
+        What all training keeps the parameters within.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Network:
         )
         self.shapes = architecture.parameter_shapes()
         self.flat = np.zeros(cells.parameter_count(self.shapes), dtype) if flat is None else flat
+        self.constraints = self._limits()
         self._make_views()
 
     def _make_views(self) -> None:
@@ -97,6 +101,17 @@ class Network:
             self.kernels,
             self._workspaces,
         )
+
+    def _limits(self) -> Constraints | None:
+        """Return the limits that the architecture sets for parameters."""
+        limits = self.architecture.parameter_limits()
+        if not limits:
+            return None
+        lower, upper = np.full_like(self.flat, -np.inf), np.full_like(self.flat, np.inf)
+        for name, (low, high) in limits.items():
+            cells.views(lower, self.shapes)[name][...] = low
+            cells.views(upper, self.shapes)[name][...] = high
+        return Constraints(lower=lower, upper=upper)
 
     def empty_states(self, B: int) -> Array:
         """Return an uninitialized array (layers * directions, B, S)."""
@@ -452,6 +467,7 @@ class Network:
         settings: dict[str, float],
         steps: IntArray,
         lrs: FloatArray,
+        constraints: Constraints | None,
     ) -> None:
         """Take a step of the optimizer for each batch, in one kernel call; see `rnn_train`.
 
@@ -472,6 +488,7 @@ class Network:
             The loss of each batch and the norm of its gradient before clipping are written.
         optimizer, memory, settings, steps, lrs
             As `Optimizer.take_steps` passes them.
+        constraints : Constraints or None
         """
         T, I = x.shape[1:]
         H, O, cell = self.architecture.hidden_size, self._output_size, self.architecture.cell
@@ -486,7 +503,7 @@ class Network:
         workspace = self._workspaces.take(size)
         self.kernels.rnn_train(
             cell, x, y, rows, batch_size, self.flat, H, O, loss, max_norm, max_value, optimizer,
-            memory, settings, steps, lrs, losses, norms, workspace,
+            memory, settings, constraints, steps, lrs, losses, norms, workspace,
         )  # fmt: skip
         self._workspaces.give(workspace)
 

@@ -62,6 +62,8 @@ def fit(
             parallel.agree_about_checkpoint(ranks, run)
         epoch = len(run.history.loss)
         bar.start(epoch)
+        if plan.constraints is not None:
+            run.network.kernels.constrain(run.network.flat, plan.constraints)
         # A checkpoint is written before the callbacks are called: a resumed run calls them now.
         is_over = resumed and _end_epoch(run, controls, ranks)
         while not is_over and epoch < epochs:
@@ -138,6 +140,7 @@ def _train_in_calls(run: Run, dataset: Dataset, plan: Plan, epoch: int) -> tuple
         train_in_one_call(
             run.network, x, y, order[first * size : last * size], size, run.optimizer, plan.loss,
             plan.clipping, losses[first:last], norms[first:last], epoch,
+            constraints=plan.constraints,
         )  # fmt: skip
         seconds = time.perf_counter() - started
         run.steps_of_call = max(1, int(CALL_SECONDS * (last - first) / seconds))
@@ -162,8 +165,9 @@ def _train_by_batch(run: Run, dataset: Dataset, plan: Plan, epoch: int) -> tuple
             continue
         if plan.bptt is None:
             value, norm, _ = train_step(
-                network, parts, run.optimizer, loss, plan.clipping, run.rng, epoch
-            )
+                network, parts, run.optimizer, loss, plan.clipping, run.rng, epoch,
+                constraints=plan.constraints,
+            )  # fmt: skip
             taken = 1
         else:
             value, norm, taken = _train_in_chunks(run, parts[0], plan, plan.bptt, epoch)
@@ -218,7 +222,7 @@ def _train_in_chunks(
             continue
         value, norm, states = train_step(
             network, [chunk], run.optimizer, loss, plan.clipping, run.rng, epoch,
-            wants_states=True,
+            constraints=plan.constraints, wants_states=True,
         )  # fmt: skip
         mean.add(value, weight)
         norms += norm

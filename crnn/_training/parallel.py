@@ -13,7 +13,7 @@ from crnn._training.data import Batch, Dataset
 from crnn._training.evaluation import EVALUATION_BATCH, NOTHING_COUNTS, MeanLoss, weight_of
 from crnn._training.ranks import Ranks
 from crnn._training.run import NO_CLIPPING, Controls, Plan, Run
-from crnn._training.step import divergence, gradient_of_batch, gradient_of_parts
+from crnn._training.step import divergence, gradient_of_batch, gradient_of_parts, take_step
 from crnn._typing import Array
 from crnn._version import __version__
 
@@ -200,6 +200,6 @@ def _train_step(
         ranks.add_up(gradient)
         norm = network.clip(gradient, plan.clipping.norm, plan.clipping.value)
         is_finite = math.isfinite(value) and math.isfinite(norm)
-        if not (is_finite and optimizer.step(network.kernels, network.flat, gradient)):
+        if not (is_finite and take_step(network, optimizer, gradient, plan.constraints)):
             raise divergence(value, norm, epoch, optimizer.steps + 1)
     return value, total, norm, states

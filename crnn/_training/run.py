@@ -9,6 +9,7 @@ from crnn import checks
 from crnn._network.network import Network
 from crnn._training.data import Dataset
 from crnn._training.history import History, Monitor
+from crnn.kernels.constraints import Constraints
 
 if TYPE_CHECKING:
     from crnn._training.evaluation import Metric
@@ -49,6 +50,8 @@ class Plan(NamedTuple):
     clipping: Clipping
     bptt: int | None
     shuffle: bool
+    constraints: Constraints | None
+    """Parameters are within them after each step."""
 
 
 class Controls(NamedTuple):

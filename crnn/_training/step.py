@@ -13,6 +13,7 @@ from crnn._training.evaluation import NOTHING_COUNTS, weight_of
 from crnn._training.run import NO_CLIPPING, Clipping
 from crnn._typing import Array, FloatArray, IntArray
 from crnn.errors import DivergenceError
+from crnn.kernels.constraints import Constraints
 
 if TYPE_CHECKING:
     from crnn.losses import Loss
@@ -28,6 +29,7 @@ def train_step(
     rng: "np.random.Generator",
     epoch: int | None = None,
     *,
+    constraints: Constraints | None = None,
     wants_states: bool = False,
 ) -> tuple[float, float, Array | None]:
     """Take one step of the optimizer.
@@ -45,6 +47,8 @@ def train_step(
         As in `gradient_of_batch`.
     epoch : int, optional
         Named in errors.
+    constraints : Constraints, optional
+        Parameters are within them after the step.
     wants_states : bool
         As in `gradient_of_batch`; only for a batch in one part.
 
@@ -75,13 +79,22 @@ def train_step(
         # Made before the step: after it nothing may fail for want of memory.
         result = value, norm, states
         is_finite = math.isfinite(value) and math.isfinite(norm)
-        if not (is_finite and optimizer.step(network.kernels, network.flat, gradient)):
+        if not (is_finite and take_step(network, optimizer, gradient, constraints)):
             raise divergence(value, norm, epoch, optimizer.steps + 1)
     except BaseException:
         if generator_before is not None and optimizer.steps == steps_before:
             rng.bit_generator.state = generator_before
         raise
     return result
+
+
+def take_step(
+    network: Network, optimizer: "Optimizer", gradient: Array, constraints: Constraints | None
+) -> bool:
+    """Take the step of a gradient, and return whether it was taken."""
+    # The step of a user's own class may take no constraints.
+    limits = {} if constraints is None else {"constraints": constraints}
+    return optimizer.step(network.kernels, network.flat, gradient, **limits)
 
 
 def divergence(value: float, norm: float, epoch: int | None, step: int) -> DivergenceError:
@@ -111,6 +124,8 @@ def train_in_one_call(
     losses: FloatArray,
     norms: FloatArray,
     epoch: int | None = None,
+    *,
+    constraints: Constraints | None = None,
 ) -> None:
     """Take a step of the optimizer for each batch, in one kernel call: the bits of `train_step`.
 
@@ -128,13 +143,18 @@ def train_in_one_call(
         What `train_step` returns for each batch is written.
     epoch : int, optional
         Named in errors.
+    constraints : Constraints, optional
+        As in `train_step`.
 
     Raises
     ------
     DivergenceError
         As in `train_step`: the steps before are taken.
     """
-    train = partial(network.train, x, y, rows, batch_size, loss.kernel, *clipping, losses, norms)
+    train = partial(
+        network.train, x, y, rows, batch_size, loss.kernel, *clipping, losses, norms,
+        constraints=constraints,
+    )  # fmt: skip
     taken = optimizer.take_steps(len(losses), train, network.flat)
     if taken < len(losses):
         raise divergence(float(losses[taken]), float(norms[taken]), epoch, optimizer.steps + 1)

@@ -144,6 +144,7 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     "global_norm": {"values": "contiguous n"},
     "clip_norm": {"values": "out contiguous n"},
     "clip_value": {"values": "out contiguous n"},
+    "constrain": {"values": "out contiguous n"},
     "sgd_step": {
         "theta": "out contiguous n",
         "dtheta": "contiguous n",

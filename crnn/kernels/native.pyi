@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crnn._typing import Array, BoolArray, FloatArray, IntArray
+from crnn.kernels.constraints import Constraints
 
 State: TypeAlias = Array | tuple[Array, Array]
 _Out = TypeVar("_Out", bound=Array)
@@ -106,6 +107,7 @@ def rnn_train(
     optimizer: str,
     memory: dict[str, Array | None],
     settings: dict[str, float],
+    constraints: Constraints | None,
     steps: IntArray,
     rates: FloatArray,
     losses: FloatArray,
@@ -155,6 +157,7 @@ def fleet_train(
     optimizer: str,
     memory: dict[str, Array | None],
     settings: dict[str, float],
+    constraints: Constraints | None,
     steps: IntArray,
     rates: FloatArray,
     weight_decay: FloatArray,
@@ -202,6 +205,7 @@ def all_finite(values: Array) -> bool: ...
 def global_norm(values: Array) -> float: ...
 def clip_norm(values: Array, max_norm: float) -> float: ...
 def clip_value(values: Array, limit: float) -> None: ...
+def constrain(values: Array, constraints: Constraints | None) -> None: ...
 def sgd_step(
     theta: Array,
     dtheta: Array,
@@ -211,6 +215,7 @@ def sgd_step(
     nesterov: bool,
     weight_decay: float,
     steps: IntArray | None,
+    constraints: Constraints | None,
 ) -> bool: ...
 def rmsprop_step(
     theta: Array,
@@ -223,6 +228,7 @@ def rmsprop_step(
     momentum: float,
     weight_decay: float,
     steps: IntArray | None,
+    constraints: Constraints | None,
 ) -> bool: ...
 def adam_step(
     theta: Array,
@@ -237,6 +243,7 @@ def adam_step(
     weight_decay: float,
     decoupled: bool,
     steps: IntArray | None,
+    constraints: Constraints | None,
 ) -> bool: ...
 
 class Stream:
@@ -296,6 +303,7 @@ class Trainer:
         optimizer: str,
         memory: dict[str, Array | None],
         settings: dict[str, float],
+        constraints: Constraints | None,
         steps: IntArray,
         lr: float,
     ) -> None: ...
@@ -324,6 +332,7 @@ class Learner:
         optimizer: str,
         memory: dict[str, Array | None],
         settings: dict[str, float],
+        constraints: Constraints | None,
         steps: IntArray,
         lr: float,
         delta: float = 1.0,

@@ -256,7 +256,7 @@ def test_sgd_step(both_kernels, caller, assert_close, dtype, settings):
         for _ in range(3):
             assert caller.sgd_step(ours[0], gradient, ours[1], *settings) == OK
             for kernels, (theta, velocity) in zip(both_kernels, (bits, theirs), strict=True):
-                assert kernels.sgd_step(theta, gradient, velocity, *settings, None)
+                assert kernels.sgd_step(theta, gradient, velocity, *settings, None, None)
         for a, b, c in zip(ours, theirs, bits, strict=True):
             assert_close(a, b, dtype=dtype)
             assert a.tobytes() == c.tobytes()

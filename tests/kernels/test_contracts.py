@@ -23,7 +23,7 @@ SIGNATURES = {
     "rnn_gradient": "cell x~ y theta dtheta! hidden_size output_size loss max_norm max_value "
     "workspace!",
     "rnn_train": "cell x y rows batch_size theta! hidden_size output_size loss max_norm max_value "
-    "optimizer memory settings steps! rates losses! norms! workspace!",
+    "optimizer memory settings constraints steps! rates losses! norms! workspace!",
     "rnn_predict": "cell x~ h0? theta hidden_size output_size y!~ h_n!? lengths? reverse "
     "resets? start? workspace!",
     "stream_parameters": "cell theta input_size hidden_size output_size batch",
@@ -37,10 +37,12 @@ SIGNATURES = {
     "global_norm": "values",
     "clip_norm": "values! max_norm",
     "clip_value": "values! limit",
-    "sgd_step": "theta! dtheta velocity!? lr momentum nesterov weight_decay steps!?",
-    "rmsprop_step": "theta! dtheta square! velocity!? lr alpha eps momentum weight_decay steps!?",
+    "sgd_step": "theta! dtheta velocity!? lr momentum nesterov weight_decay steps!? constraints",
+    "rmsprop_step": "theta! dtheta square! velocity!? lr alpha eps momentum weight_decay steps!? "
+    "constraints",
     "adam_step": "theta! dtheta mean! square! step lr beta1 beta2 eps weight_decay decoupled "
-    "steps!?",
+    "steps!? constraints",
+    "constrain": "values! constraints",
     "layer_workspace_size": "cell T B I H dtype",
     "output_workspace_size": "T B H O dtype",
     "gradient_workspace_size": "cell T B I H O dtype",
@@ -176,7 +178,7 @@ def good_arguments(kernels, call, dtype="float64"):
     numbers["reverse"] = False
     numbers |= {"lr": 0.1, "momentum": 0.9, "nesterov": False, "weight_decay": 0.01, "alpha": 0.9}
     numbers |= {"eps": 1e-8, "step": 3, "beta1": 0.9, "beta2": 0.99, "decoupled": True}
-    numbers |= {"batch_size": 2, "optimizer": "sgd_step"}
+    numbers |= {"batch_size": 2, "optimizer": "sgd_step", "constraints": None}
     numbers["memory"] = {"velocity": p.theta / 2}
     numbers["settings"] = {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01}
     return {name: (arrays | numbers)[name] for name in ARGUMENTS[kernel]}

@@ -9,6 +9,7 @@ from kernel_problems import CELLS, DTYPES
 from tolerances import TOLERANCES
 
 from crnn.kernels import cells
+from crnn.kernels.constraints import Constraints
 
 # More models than lanes of float32, and no multiple of any number of lanes
 N = 21
@@ -192,7 +193,7 @@ OPTIMIZERS = {
 class Training:
     """Models in training, with numbers of their own."""
 
-    def __init__(self, problem, optimizer, *, l1=None):
+    def __init__(self, problem, optimizer, *, l1=None, constraints=None):
         rng = np.random.default_rng(3)
         models = len(problem.theta)
         self.problem, self.optimizer = problem, optimizer
@@ -202,7 +203,14 @@ class Training:
             self.memory["velocity"] = None
         self.steps = np.arange(models) % 3
         self.rates, self.weight_decay = 0.1 * rng.random(models), rng.random(models)
-        self.l1 = l1
+        # A penalty on weights, which biases are not
+        self.l1, self.constraints = l1, constraints
+        if l1 is not None:
+            strengths = np.zeros_like(problem.theta[0])
+            shapes = cells.parameter_shapes(problem.cell, problem.I, problem.H, problem.O)
+            for name, values in cells.views(strengths, shapes).items():
+                values[...] = name.startswith("W_")
+            self.constraints = Constraints(l1=strengths)
 
     def step(self, kernels, max_norm=0.5):
         models = len(self.problem.theta)
@@ -210,16 +218,21 @@ class Training:
         kernels.fleet_train(
             **self.problem.arguments(), **self.problem.targets(), max_norm=max_norm,
             max_value=None, optimizer=self.optimizer, memory=self.memory, settings=self.settings,
-            steps=self.steps, rates=self.rates, weight_decay=self.weight_decay, l1=self.l1,
+            constraints=self.constraints, steps=self.steps, rates=self.rates,
+            weight_decay=self.weight_decay, l1=self.l1,
             losses=losses, norms=norms, taken=taken,
         )  # fmt: skip
         return losses, norms, taken
 
 
+@pytest.mark.parametrize("is_bounded", [False, True])
 @pytest.mark.parametrize("H", [3, 17])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_steps_are_those_of_the_optimizers_kernel(kernels, optimizer, H):
+def test_steps_are_those_of_the_optimizers_kernel(kernels, optimizer, H, is_bounded):
     problem = build("gru", "float64", H, "ragged, no output layer")
+    P, limits = problem.theta.shape[1], None
+    if is_bounded:
+        limits = Constraints(lower=np.full(P, -0.3), upper=np.linspace(-0.3, 0.3, P))
     losses, dtheta = problem.gradient(kernels)
     expected = Training(problem.of(np.arange(N)), optimizer)
     for n in range(N):
@@ -229,9 +242,10 @@ def test_steps_are_those_of_the_optimizers_kernel(kernels, optimizer, H):
         assert getattr(kernels, optimizer)(
             expected.problem.theta[n], dtheta[n], **rows, **count, **expected.settings,
             lr=expected.rates[n], weight_decay=expected.weight_decay[n], steps=None,
+            constraints=limits,
         )  # fmt: skip
         assert norm > 0
-    training = Training(problem, optimizer)
+    training = Training(problem, optimizer, constraints=limits)
     steps = training.steps.copy()
     found, norms, taken = training.step(kernels)
     assert taken.all()
@@ -249,6 +263,7 @@ def test_l1_is_a_proximal_step_on_weights(kernels, O):
     plain = Training(problem.of(np.arange(N)), "sgd_step")
     plain.step(kernels)
     l1 = np.linspace(0, 20, N)
+    l1[-1] = 1e300  # times a bias's strength of 0
     training = Training(problem, "sgd_step", l1=l1)
     training.step(kernels)
     shapes = cells.parameter_shapes("lstm", problem.I, 3, O)
@@ -257,9 +272,9 @@ def test_l1_is_a_proximal_step_on_weights(kernels, O):
         for name, values in cells.views(plain.problem.theta[n], shapes).items():
             expected = values
             if name.startswith("W_"):
-                size = np.abs(values) - np.float32(plain.rates[n] * l1[n])
+                size = np.abs(values) - np.float32(min(plain.rates[n] * l1[n], 1e30))
                 expected = np.sign(values) * np.maximum(size, 0)
-            np.testing.assert_array_equal(after[name], expected)
+            np.testing.assert_allclose(after[name], expected, rtol=2e-6, atol=1e-7)
     assert (problem.theta == 0).any()
     assert not (problem.theta[0] == 0).any()
 

@@ -47,7 +47,8 @@ def build(kernels, cell, loss, *, batch=B, output_size=O, dtype="float64", name=
         memory = {"velocity": None} | memory
     learner = kernels.Learner(
         cell, theta, batch, I, H, output_size, loss, limits.get("max_norm"),
-        limits.get("max_value"), optimizer, memory, settings, np.zeros(1, np.intp), 0.2, 0.3,
+        limits.get("max_value"), optimizer, memory, settings, None, np.zeros(1, np.intp), 0.2,
+        0.3,
     )  # fmt: skip
     return learner, theta, memory
 
@@ -284,7 +285,7 @@ def test_outputs_may_lie_where_inputs_or_targets_do(kernels):
         theta = random_parameters("tanh", O)[0][: 3 * (3 + 3 + 1)].copy()
         learner = kernels.Learner(
             "tanh", theta, B, 3, 3, 0, "mse", None, None, "sgd_step", {"velocity": None}, settings,
-            np.zeros(1, np.intp), 0.2,
+            None, np.zeros(1, np.intp), 0.2,
         )  # fmt: skip
         outputs = []
         for x, y in steps.copy():

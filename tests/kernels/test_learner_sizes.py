@@ -21,7 +21,7 @@ def results(kernels, cell, dtype, I, H, O, batch):
     theta = (rng.standard_normal(n) * 0.7 / np.sqrt(H)).astype(dtype)
     memory = {"mean": np.zeros(n, dtype), "square": np.zeros(n, dtype)}
     learner = kernels.Learner(
-        cell, theta, batch, I, H, O, "huber", 1.3, None, "adam_step", memory, SETTINGS,
+        cell, theta, batch, I, H, O, "huber", 1.3, None, "adam_step", memory, SETTINGS, None,
         np.zeros(1, np.intp), 1e-3, 0.8,
     )  # fmt: skip
     out = np.empty((batch, O or H), dtype)

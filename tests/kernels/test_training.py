@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from kernel_problems import CELLS, DTYPES, Problem
 
+from crnn.kernels.constraints import Constraints
+
 SIZES = {"T": 6, "B": 11, "I": 3, "H": 9, "O": 4}
 # Batches of 4: out of order, partly in order, a sequence twice and one not at all
 ROWS = np.array([7, 2, 9, 0, 3, 4, 5, 6, 1, 10, 7], np.intp)
@@ -43,9 +45,10 @@ OPTIMIZERS = {
 class Run:
     """A run of training: its parameters and its optimizer, which has taken two steps."""
 
-    def __init__(self, kernels, p, optimizer, max_norm=None, max_value=None):
+    def __init__(self, kernels, p, optimizer, max_norm=None, max_value=None, constraints=None):
         self.kernels, self.p, self.limits = kernels, p, (max_norm, max_value)
         self.optimizer, names, self.settings = OPTIMIZERS[optimizer]
+        self.constraints = constraints
         rng = np.random.default_rng(5)
         self.theta, self.steps = p.theta.copy(), np.array([2], np.intp)
         self.memory = {name: rng.uniform(0, 0.1, p.theta.size).astype(p.dtype) for name in names}
@@ -64,7 +67,8 @@ class Run:
         with problems.workspace(size, p.dtype) as scratch:
             result = self.kernels.rnn_train(
                 p.cell, p.x, p.y, rows, batch_size, self.theta, p.H, p.O, p.loss, *self.limits,
-                self.optimizer, self.memory, self.settings, self.steps, lrs, losses, norms, scratch,
+                self.optimizer, self.memory, self.settings, self.constraints, self.steps, lrs,
+                losses, norms, scratch,
             )  # fmt: skip
         assert result is None
         return losses, norms
@@ -90,7 +94,13 @@ class Run:
                 break
             settings = self.settings | step
             if not take_step(
-                self.theta, dtheta, **self.memory, **settings, lr=lr, steps=self.steps
+                self.theta,
+                dtheta,
+                **self.memory,
+                **settings,
+                lr=lr,
+                steps=self.steps,
+                constraints=self.constraints,
             ):
                 break
         padding = [np.nan] * (len(lrs) - len(losses))
@@ -262,3 +272,22 @@ def test_memory_of_adam_that_is_missing(all_kernels, name):
 
     raised, message = refusal(all_kernels, change, optimizer="adam")
     assert (raised, message) == (TypeError, f"{name}: expected an array, got NoneType")
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_constraints_after_each_step(kernels, optimizer):
+    p = Problem("tanh", "float32", **SIZES)
+    n = p.theta.size
+    constraints = Constraints(
+        l1=np.linspace(0, 0.3, n).astype(p.dtype),
+        lower=np.where(np.arange(n) % 3, -np.inf, 0.01).astype(p.dtype),
+        upper=np.full(n, 0.2, p.dtype),
+        groups=np.array([(0, p.H, p.I, p.I, 1)], np.intp),
+        norms=np.array([0.25]),
+    )
+    run, _, _ = check(kernels, p, optimizer, constraints=constraints)
+    free, _, _ = check(kernels, p, optimizer)
+    assert run.theta[p.H * p.I :: 3].min() >= 0
+    assert run.theta.max() <= np.float32(0.2) < free.theta.max()
+    norms = np.linalg.norm(run.theta[: p.H * p.I].reshape(p.H, p.I), axis=1)
+    assert norms.max() < 0.25 * (1 + 1e-6)

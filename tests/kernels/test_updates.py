@@ -98,7 +98,7 @@ def test_optimizers_at_every_size(kernels, assert_close, dtype, optimizer):
         }
         dtheta = arrays["dtheta"].tobytes()
         steps = np.array([size], np.intp)
-        assert getattr(kernels, kernel)(**arrays, **numbers, steps=steps) is True
+        assert getattr(kernels, kernel)(**arrays, **numbers, steps=steps, constraints=None) is True
         assert steps == size + 1
         expected = formula(
             wide["theta"], wide["dtheta"], *(wide[name] for name in names), **numbers
@@ -130,11 +130,11 @@ def test_step_that_would_not_stay_finite_is_not_taken(kernels, dtype, optimizer,
                     arrays[name][position] = 0
             before = {name: None if a is None else a.tobytes() for name, a in arrays.items()}
             steps = np.array([size], np.intp)
-            assert step(**arrays, **numbers, steps=steps) is False
+            assert step(**arrays, **numbers, steps=steps, constraints=None) is False
             assert steps == size
             assert {n: None if a is None else a.tobytes() for n, a in arrays.items()} == before
             theta[position], dtheta[position] = 2, 1
-            assert step(**arrays, **numbers, steps=None) is True
+            assert step(**arrays, **numbers, steps=None, constraints=None) is True
             for name in arrays.keys() - {"dtheta"}:
                 assert arrays[name] is None or arrays[name].tobytes() != before[name], name
 
@@ -145,7 +145,9 @@ def test_momentum_needs_a_velocity(kernels, dtype, kernel, optimizer):
     arrays = vectors("sgd" if kernel == "sgd_step" else "rmsprop", 5, dtype)
     before = arrays["theta"].tobytes()
     with pytest.raises(ValueError, match=r"^velocity: expected an array because momentum is not 0"):
-        getattr(kernels, kernel)(**arrays, **(optimizer | {"momentum": 0.9}), steps=None)
+        getattr(kernels, kernel)(
+            **arrays, **(optimizer | {"momentum": 0.9}), steps=None, constraints=None
+        )
     assert arrays["theta"].tobytes() == before
 
 

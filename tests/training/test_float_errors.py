@@ -147,6 +147,7 @@ def test_numpy_kernels_ignore_seterr(monkeypatch):
         net.train_step(x, y, crnn.SGD(0.1), clip_norm=1)
         net.train_step(x, y, crnn.SGD(0.1), clip_value=1e-3)
         net.fit(x, y, epochs=1)
+        net._network.kernels.constrain(net.flat_params, None)
         net.fit(x, y, epochs=1, clip_value=1e-3, mask=np.ones((2, 3)))
         assert set(np.geterr().values()) == {"warn"}
     assert set(seen) == set(contracts.ARGUMENTS)

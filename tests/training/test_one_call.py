@@ -85,12 +85,12 @@ def test_calls_are_short(build_network, monkeypatch):
     net, calls = build_network(), []
     train, now = type(net._network).train, 0.0
 
-    def counted(network, x, y, rows, batch_size, *others):
+    def counted(network, x, y, rows, batch_size, *others, **named):
         nonlocal now
         steps = -(-len(rows) // batch_size)
         calls.append(steps)
         now += steps * loop.CALL_SECONDS / 3.01
-        train(network, x, y, rows, batch_size, *others)
+        train(network, x, y, rows, batch_size, *others, **named)
 
     monkeypatch.setattr(type(net._network), "train", counted)
     monkeypatch.setattr(loop.time, "perf_counter", lambda: now)

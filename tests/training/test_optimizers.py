@@ -43,7 +43,7 @@ def test_momentum_by_hand(kernels, assert_close, dtype, nesterov, expected):
         dtheta = np.array(g, dtype)
         result = kernels.sgd_step(
             theta=theta, dtheta=dtheta, velocity=velocity, lr=0.1, momentum=0.9, nesterov=nesterov,
-            weight_decay=0.0, steps=None,
+            weight_decay=0.0, steps=None, constraints=None,
         )  # fmt: skip
         assert result is True
         assert_close(theta, after, dtype=dtype)
@@ -57,7 +57,7 @@ def test_plain_step_by_hand(kernels, dtype):
     kernels.sgd_step(
         theta=theta, dtheta=np.array([0.5, 4.0, -8.0], dtype), velocity=None,
         # An eighth is exact in binary, so the result is too.
-        lr=0.125, momentum=0.0, nesterov=False, weight_decay=0.0, steps=None,
+        lr=0.125, momentum=0.0, nesterov=False, weight_decay=0.0, steps=None, constraints=None,
     )  # fmt: skip
     assert theta.dtype == dtype
     assert np.array_equal(theta, np.array([0.9375, -2.5, 1.5], dtype))

@@ -12,6 +12,7 @@ from crnn._network.architecture import Architecture
 from crnn._training.fleets.data import FleetData
 from crnn._training.run import Clipping
 from crnn._typing import Array, BoolArray, FloatArray, IntArray
+from crnn.kernels.constraints import Constraints
 
 if TYPE_CHECKING:
     from crnn.losses import Loss
@@ -28,6 +29,8 @@ class FleetStep(NamedTuple):
     """The name of the kernel of the optimizer's step."""
     settings: dict[str, float]
     """The numbers that this kernel takes beside learning rate, weight decay and step."""
+    constraints: Constraints | None
+    """Parameters of each model are within them after each step."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Let pickles name the kernels: they are a module."""
@@ -74,7 +77,7 @@ class Models(NamedTuple):
     weight_decay: FloatArray
     """(N,)"""
     l1: FloatArray | None
-    """(N,): the strengths of the penalty on weights; None: none."""
+    """(N,): how often the strengths l1 of the constraints count; None: once."""
 
     def of(self, models: IntArray | slice) -> "Models":
         """Return the rows of some models, of numbers copies and of a slice views."""
@@ -160,6 +163,7 @@ def take_steps(
         step.architecture.cell, data.x, data.y, data.weights, data.starts, data.lengths,
         models.theta, step.architecture.hidden_size, step.architecture.output_size or 0,
         step.loss.kernel, _delta_of(step.loss), *step.clipping, step.kernel, models.memory,
-        step.settings, models.steps, rates, models.weight_decay, models.l1, losses, norms, taken,
+        step.settings, step.constraints, models.steps, rates, models.weight_decay, models.l1,
+        losses, norms, taken,
     )  # fmt: skip
     return losses, norms, taken

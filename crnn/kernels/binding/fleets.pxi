@@ -45,32 +45,9 @@ cdef inline void* row_at(int dtype, const void* rows, Py_ssize_t n,
     return NULL if rows == NULL else <char*> rows + n * width * itemsize(dtype)
 
 
-cdef void shrink(int dtype, Py_ssize_t n, void* values, double amount) noexcept nogil:
-    """Bring the values nearer to zero by so much, to zero at most."""
-    cdef float* f = <float*> values
-    cdef double* d = <double*> values
-    cdef float limit = <float> amount
-    cdef Py_ssize_t i
-    for i in range(n):
-        if dtype == np.NPY_DOUBLE:
-            d[i] = d[i] - amount if d[i] > amount else d[i] + amount if d[i] < -amount else 0
-        else:
-            f[i] = f[i] - limit if f[i] > limit else f[i] + limit if f[i] < -limit else 0
-
-
-cdef void shrink_weights(int dtype, Sizes s, void* theta, double amount) noexcept nogil:
-    """What `shrink` does, of all parameters but biases."""
-    cdef Py_ssize_t weights = s.cell.weight_blocks * s.H * (s.I + s.H)
-    shrink(dtype, weights, theta, amount)
-    if s.has_output_layer:
-        shrink(dtype, s.O * s.H, row_at(dtype, theta, weights + s.cell.bias_blocks * s.H, 1),
-               amount)
-
-
 cdef void finish_model(Fleet* f, Py_ssize_t n, void* gradient) noexcept nogil:
     """Give out the gradient of model n, or take its step."""
-    cdef Sizes s = f.call.sizes
-    cdef Py_ssize_t P = parameter_count(s)
+    cdef Py_ssize_t P = parameter_count(f.call.sizes)
     cdef Optimizer o = f.optimizer
     cdef void* theta = row_at(f.dtype, f.theta, n, P)
     if f.dtheta != NULL:
@@ -84,10 +61,10 @@ cdef void finish_model(Fleet* f, Py_ssize_t n, void* gradient) noexcept nogil:
         return
     o.velocity, o.mean = row_at(f.dtype, o.velocity, n, P), row_at(f.dtype, o.mean, n, P)
     o.square, o.weight_decay = row_at(f.dtype, o.square, n, P), f.weight_decay[n]
+    if f.l1 != NULL:
+        o.l1_factor = f.l1[n]
     if not take_step(&o, f.dtype, P, theta, gradient, f.steps[n] + 1, f.rates[n]):
         return
-    if f.l1 != NULL:
-        shrink_weights(f.dtype, s, theta, f.rates[n] * f.l1[n])
     f.steps[n] += 1
     f.taken[n] = True
 
@@ -295,7 +272,8 @@ def fleet_gradient(cell, x, y, weights, starts, lengths, theta, dtheta, Py_ssize
 
 def fleet_train(cell, x, y, weights, starts, lengths, theta, Py_ssize_t hidden_size,
                 Py_ssize_t output_size, loss, double delta, max_norm, max_value, optimizer,
-                dict memory, dict settings, steps, rates, weight_decay, l1, losses, norms, taken):
+                dict memory, dict settings, constraints, steps, rates, weight_decay, l1, losses,
+                norms, taken):
     cdef Fleet f
     N, _, _ = fleets.check(cell, x, starts, lengths, theta, hidden_size, output_size)
     fleets.check_targets(loss, y, weights, x, output_size or hidden_size, delta)
@@ -306,7 +284,8 @@ def fleet_train(cell, x, y, weights, starts, lengths, theta, Py_ssize_t hidden_s
     start_fleet(&f, cell, x, starts, lengths, theta, hidden_size, output_size)
     add_targets(&f, y, weights, loss, delta, losses)
     first = {name: None if array is None else array[0] for name, array in memory.items()}
-    f.optimizer = read_optimizer(optimizer, first, settings | {"weight_decay": 0.0}, theta[0])
+    f.optimizer = read_optimizer(optimizer, first, settings | {"weight_decay": 0.0}, constraints,
+                                 theta[0])
     f.max_norm = INFINITY if max_norm is None else max_norm
     f.max_value = INFINITY if max_value is None else max_value
     f.theta, f.call.wants_gradient = np.PyArray_DATA(<np.ndarray> theta), True

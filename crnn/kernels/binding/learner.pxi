@@ -192,7 +192,7 @@ cdef class Learner:
     input_size, hidden_size, output_size : int
         An output_size of 0 means no output layer.
     loss : {"mse", "sse", "cross_entropy", "binary_cross_entropy", "huber"}
-    max_norm, max_value, optimizer, memory, settings, steps
+    max_norm, max_value, optimizer, memory, settings, constraints, steps
         As of `rnn_train`.
     lr : float
         The learning rate.
@@ -211,7 +211,7 @@ cdef class Learner:
 
     def __init__(self, cell, theta, batch_size, Py_ssize_t input_size, Py_ssize_t hidden_size,
                  Py_ssize_t output_size, loss, max_norm, max_value, optimizer, dict memory,
-                 dict settings, steps, double lr, double delta=1.0):
+                 dict settings, constraints, steps, double lr, double delta=1.0):
         cdef LearnerData* data = <LearnerData*> self.data
         cdef int dtype = float_type(theta)
         cdef Sizes s = as_sizes(cell, 1, 1 if batch_size is None else batch_size, input_size,
@@ -226,7 +226,7 @@ cdef class Learner:
         data.steps = <Py_ssize_t*> vector(steps, np.NPY_INTP, 1, WRITTEN)
         if not (data.parameters and data.steps):
             raise TypeError("learner: expected parameters and a number of steps that it can take")
-        data.optimizer = read_optimizer(optimizer, memory, settings, theta)
+        data.optimizer = read_optimizer(optimizer, memory, settings, constraints, theta)
         # `rtrl_workspace_size` would overflow.
         if (4.0 * s.B * s.cell.state_blocks * (s.H + MOST_LANES) * (n + s.O + MOST_LANES)
                 * itemsize(dtype) > PY_SSIZE_T_MAX):
@@ -247,7 +247,7 @@ cdef class Learner:
         table(dtype).place_rtrl(NULL, c, np.PyArray_DATA(<np.ndarray> workspace))
         data.has_batch = batch_size is not None
         data.releases_gil = (<double> s.B * s.cell.state_blocks * s.H * s.H * n >= LONG_STEP)
-        self.kept = theta, memory, steps, gradients, workspace
+        self.kept = theta, memory, steps, gradients, workspace, constraints
         data.dtype = dtype
 
     def fits(self, x, y, out):

@@ -22,9 +22,11 @@ cdef struct Optimizer:
     double weight_decay
     bint nesterov
     bint decoupled
+    Constraints constraints
+    double l1_factor        # of the strengths of `constraints`
 
 
-cdef Optimizer read_optimizer(name, dict memory, dict settings, theta) except *:
+cdef Optimizer read_optimizer(name, dict memory, dict settings, constraints, theta) except *:
     """The optimizer by the names of its kernel's arguments, or the error of what is wrong."""
     cdef int dtype = float_type(theta)
     cdef Py_ssize_t n = length(theta)
@@ -48,6 +50,7 @@ cdef Optimizer read_optimizer(name, dict memory, dict settings, theta) except *:
         contracts.check_step(name, memory, theta, o.momentum)
         raise ValueError("memory: expected vectors that the loops can take")
     o.weight_decay = settings["weight_decay"]
+    o.constraints, o.l1_factor = read_constraints(constraints, theta), 1
     if o.kernel == SGD_STEP:
         o.nesterov = settings["nesterov"]
     elif o.kernel == RMSPROP_STEP:
@@ -62,11 +65,16 @@ cdef bint take_step(const Optimizer* o, int dtype, Py_ssize_t n, void* theta, co
                     Py_ssize_t step, double lr) noexcept nogil:
     """Take the step of this number, and return whether all parameters stay finite."""
     cdef Table* f = table(dtype)
+    cdef bint taken
     if o.kernel == SGD_STEP:
-        return f.sgd_step(n, theta, dtheta, o.velocity, lr, o.momentum, o.nesterov,
-                          o.weight_decay)
-    if o.kernel == RMSPROP_STEP:
-        return f.rmsprop_step(n, theta, dtheta, o.square, o.velocity, lr, o.alpha, o.eps,
-                              o.momentum, o.weight_decay)
-    return f.adam_step(n, theta, dtheta, o.mean, o.square, step, lr, o.beta1, o.beta2, o.eps,
-                       o.weight_decay, o.decoupled)
+        taken = f.sgd_step(n, theta, dtheta, o.velocity, lr, o.momentum, o.nesterov,
+                           o.weight_decay)
+    elif o.kernel == RMSPROP_STEP:
+        taken = f.rmsprop_step(n, theta, dtheta, o.square, o.velocity, lr, o.alpha, o.eps,
+                               o.momentum, o.weight_decay)
+    else:
+        taken = f.adam_step(n, theta, dtheta, o.mean, o.square, step, lr, o.beta1, o.beta2, o.eps,
+                            o.weight_decay, o.decoupled)
+    if taken:
+        constrain_theta(&o.constraints, dtype, n, theta, lr * o.l1_factor)
+    return taken

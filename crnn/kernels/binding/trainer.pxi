@@ -143,7 +143,7 @@ cdef class Trainer:
         Time steps and sequences of a batch.
     input_size, hidden_size, output_size : int
         An output_size of 0 means no output layer.
-    loss, max_norm, max_value, optimizer, memory, settings, steps
+    loss, max_norm, max_value, optimizer, memory, settings, constraints, steps
         As of `rnn_train`.
     lr : float
         The learning rate.
@@ -160,7 +160,7 @@ cdef class Trainer:
 
     def __init__(self, cell, theta, Py_ssize_t T, Py_ssize_t B, Py_ssize_t input_size,
                  Py_ssize_t hidden_size, Py_ssize_t output_size, loss, max_norm, max_value,
-                 optimizer, dict memory, dict settings, steps, double lr):
+                 optimizer, dict memory, dict settings, constraints, steps, double lr):
         cdef TrainerData* data = <TrainerData*> self.data
         cdef int dtype = float_type(theta)
         cdef Sizes s = as_sizes(cell, T, B, input_size, hidden_size, output_size)
@@ -174,7 +174,7 @@ cdef class Trainer:
         data.steps = <Py_ssize_t*> vector(steps, np.NPY_INTP, 1, WRITTEN)
         if not (data.parameters and data.steps):
             raise TypeError("trainer: expected parameters and a number of steps that it can take")
-        data.optimizer = read_optimizer(optimizer, memory, settings, theta)
+        data.optimizer = read_optimizer(optimizer, memory, settings, constraints, theta)
         data.max_norm = INFINITY if max_norm is None else max_norm
         data.max_value = INFINITY if max_value is None else max_value
         data.lr = lr
@@ -188,7 +188,7 @@ cdef class Trainer:
         c.workspace = np.PyArray_DATA(<np.ndarray> workspace)
         place_parameters(c, dtype, data.parameters)
         place_gradients(c, dtype, data.parameters, data.gradient)
-        self.kept = theta, memory, steps, gradient, workspace
+        self.kept = theta, memory, steps, gradient, workspace, constraints
         data.dtype = dtype
 
     def train(self, x, y):

@@ -74,8 +74,8 @@ cdef void place_batch(Call* c, int dtype, const Data* data, Py_ssize_t first, Py
 
 def rnn_train(
     cell, x, y, rows, Py_ssize_t batch_size, theta, Py_ssize_t hidden_size, Py_ssize_t output_size,
-    loss, max_norm, max_value, optimizer, dict memory, dict settings, steps, rates, losses, norms,
-    workspace
+    loss, max_norm, max_value, optimizer, dict memory, dict settings, constraints, steps, rates,
+    losses, norms, workspace
 ):
     cdef double norm_limit = INFINITY if max_norm is None else max_norm
     cdef double value_limit = INFINITY if max_value is None else max_value
@@ -122,7 +122,7 @@ def rnn_train(
                               "rates": rates, "losses": losses, "norms": norms,
                               "workspace": workspace}, needed, cell=cell, loss=loss,
                 batch_size=batch_size, hidden_size=hidden_size, output_size=output_size)
-    o = read_optimizer(optimizer, memory, settings, theta)
+    o = read_optimizer(optimizer, memory, settings, constraints, theta)
     start += whole_lines(<uintptr_t> start) - <uintptr_t> start
     place_parameters(&c, dtype, parameters)
     s.B = min(batch_size, data.count)

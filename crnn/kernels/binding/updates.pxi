@@ -63,13 +63,14 @@ cdef Py_ssize_t* counter_of(steps) noexcept:
 # A step is counted before the GIL is taken again: then Ctrl-C's exception may come.
 
 def sgd_step(theta, dtheta, velocity, double lr, double momentum, bint nesterov,
-             double weight_decay, steps):
+             double weight_decay, steps, constraints):
     cdef int dtype = float_type(theta)
     cdef Py_ssize_t n = length(theta)
     cdef void* parameters = vector(theta, dtype, n, WRITTEN)
     cdef void* gradient = vector(dtheta, dtype, n, READ)
     cdef void* memory = vector(velocity, dtype, n, WRITTEN)
     cdef Py_ssize_t* counter = counter_of(steps)
+    cdef Constraints limits
     cdef bint stays_finite
     if velocity is None and momentum != 0:
         raise ValueError(contracts.VELOCITY_MISSING)
@@ -77,16 +78,19 @@ def sgd_step(theta, dtheta, velocity, double lr, double momentum, bint nesterov,
             and (counter or steps is None)):
         _refuse("sgd_step", {"theta": theta, "dtheta": dtheta, "velocity": velocity,
                              "steps": steps})
+    limits = read_constraints(constraints, theta)
     with nogil:
         stays_finite = table(dtype).sgd_step(n, parameters, gradient, memory, lr, momentum,
                                              nesterov, weight_decay)
+        if stays_finite:
+            constrain_theta(&limits, dtype, n, parameters, lr)
         if counter and stays_finite:
             counter[0] += 1
     return stays_finite
 
 
 def rmsprop_step(theta, dtheta, square, velocity, double lr, double alpha, double eps,
-                 double momentum, double weight_decay, steps):
+                 double momentum, double weight_decay, steps, constraints):
     cdef int dtype = float_type(theta)
     cdef Py_ssize_t n = length(theta)
     cdef void* parameters = vector(theta, dtype, n, WRITTEN)
@@ -94,6 +98,7 @@ def rmsprop_step(theta, dtheta, square, velocity, double lr, double alpha, doubl
     cdef void* squares = vector(square, dtype, n, WRITTEN)
     cdef void* memory = vector(velocity, dtype, n, WRITTEN)
     cdef Py_ssize_t* counter = counter_of(steps)
+    cdef Constraints limits
     cdef bint stays_finite
     if velocity is None and momentum != 0:
         raise ValueError(contracts.VELOCITY_MISSING)
@@ -101,16 +106,19 @@ def rmsprop_step(theta, dtheta, square, velocity, double lr, double alpha, doubl
             and (counter or steps is None)):
         _refuse("rmsprop_step", {"theta": theta, "dtheta": dtheta, "square": square,
                                  "velocity": velocity, "steps": steps})
+    limits = read_constraints(constraints, theta)
     with nogil:
         stays_finite = table(dtype).rmsprop_step(n, parameters, gradient, squares, memory, lr,
                                                  alpha, eps, momentum, weight_decay)
+        if stays_finite:
+            constrain_theta(&limits, dtype, n, parameters, lr)
         if counter and stays_finite:
             counter[0] += 1
     return stays_finite
 
 
 def adam_step(theta, dtheta, mean, square, Py_ssize_t step, double lr, double beta1, double beta2,
-              double eps, double weight_decay, bint decoupled, steps):
+              double eps, double weight_decay, bint decoupled, steps, constraints):
     cdef int dtype = float_type(theta)
     cdef Py_ssize_t n = length(theta)
     cdef void* parameters = vector(theta, dtype, n, WRITTEN)
@@ -118,13 +126,17 @@ def adam_step(theta, dtheta, mean, square, Py_ssize_t step, double lr, double be
     cdef void* means = vector(mean, dtype, n, WRITTEN)
     cdef void* squares = vector(square, dtype, n, WRITTEN)
     cdef Py_ssize_t* counter = counter_of(steps)
+    cdef Constraints limits
     cdef bint stays_finite
     if not (n and parameters and gradient and means and squares and (counter or steps is None)):
         _refuse("adam_step", {"theta": theta, "dtheta": dtheta, "mean": mean, "square": square,
                               "steps": steps})
+    limits = read_constraints(constraints, theta)
     with nogil:
         stays_finite = table(dtype).adam_step(n, parameters, gradient, means, squares, step, lr,
                                               beta1, beta2, eps, weight_decay, decoupled)
+        if stays_finite:
+            constrain_theta(&limits, dtype, n, parameters, lr)
         if counter and stays_finite:
             counter[0] += 1
     return stays_finite

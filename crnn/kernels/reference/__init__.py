@@ -19,7 +19,7 @@ Functions on arrays, of one dtype a call (float32 or float64), that keep no stat
 `losses`
     Losses and their gradients.
 `updates`
-    Norms, clipping, and the optimizers' steps.
+    Norms, clipping, the optimizers' steps, and constraints.
 `queries`
     Threads, workspace sizes, arrays that need no conversion.
 
@@ -78,6 +78,7 @@ all_finite = _quiet(updates.all_finite)
 binary_cross_entropy = _quiet(losses.binary_cross_entropy)
 clip_norm = _quiet(updates.clip_norm)
 clip_value = _quiet(updates.clip_value)
+constrain = _quiet(updates.constrain)
 cross_entropy = _quiet(losses.cross_entropy)
 fleet_gradient = _quiet(fleets.fleet_gradient)
 fleet_predict = _quiet(fleets.fleet_predict)
@@ -105,6 +106,7 @@ __all__ = [
     "binary_cross_entropy",
     "clip_norm",
     "clip_value",
+    "constrain",
     "cross_entropy",
     "fleet_gradient",
     "fleet_predict",

@@ -10,6 +10,8 @@ import numpy as np
 
 from crnn._typing import Array, BoolArray, FloatArray, IntArray
 from crnn.kernels import cells, fleets
+from crnn.kernels.constraints import Constraints
+from crnn.kernels.constraints import check as check_constraints
 from crnn.kernels.reference import losses as loss_kernels
 from crnn.kernels.reference.layers import output_backward, output_forward, rnn_backward, rnn_forward
 from crnn.kernels.reference.training import take_step
@@ -118,6 +120,7 @@ def fleet_train(
     optimizer: str,
     memory: dict[str, Array | None],
     settings: dict[str, float],
+    constraints: Constraints | None,
     steps: IntArray,
     rates: FloatArray,
     weight_decay: FloatArray,
@@ -144,13 +147,14 @@ def fleet_train(
         changed.
     settings : dict of float
         The numbers that it takes beside learning rate, weight decay and step, by argument name.
+    constraints : Constraints or None
+        Parameters of each model are within them after each step.
     steps : intp array (N,)
         How many steps each model has taken; a step adds one.
     rates, weight_decay : float64 array (N,)
         Of each model.
     l1 : float64 array (N,) or None
-        After its step, each weight of a model, which a bias is not, is brought nearer to zero by
-        the learning rate times this, to zero at most: a proximal step for the penalty l1 |w|.
+        The strengths l1 of `constraints` count as many times for each model. None: once.
     losses, norms : float64 array (N,)
         The loss before the step and the gradient's norm before clipping are written.
     taken : bool array (N,)
@@ -162,7 +166,7 @@ def fleet_train(
     vectors = {"steps": steps, "rates": rates, "weight_decay": weight_decay, "l1": l1,
                "losses": losses, "norms": norms, "taken": taken}  # fmt: skip
     fleets.check_step(optimizer, memory, settings, vectors, theta)
-    shapes = cells.parameter_shapes(cell, x.shape[1], hidden_size, output_size)
+    check_constraints(constraints, theta[0])
     for n in range(N):
         pass_ = _Pass(cell, x, starts[n], lengths[n], theta[n], hidden_size, output_size)
         losses[n] = pass_.loss(y, weights, loss, delta)
@@ -173,14 +177,14 @@ def fleet_train(
             continue
         rows = {name: None if array is None else array[n] for name, array in memory.items()}
         numbers = settings | {"weight_decay": weight_decay[n]}
+        limits = constraints
+        if limits is not None and limits.l1 is not None and l1 is not None:
+            # An infinite factor times a strength of 0 would be NaN.
+            factor = theta.dtype.type(min(l1[n], np.finfo(theta.dtype).max))
+            limits = limits._replace(l1=limits.l1 * factor)
         taken[n] = take_step(
-            optimizer, theta[n], gradient, rows, numbers, steps[n : n + 1], rates[n]
+            optimizer, theta[n], gradient, rows, numbers, limits, steps[n : n + 1], rates[n]
         )
-        if taken[n] and l1 is not None:
-            for name, values in cells.views(theta[n], shapes).items():
-                if name.startswith("W_"):
-                    size = np.maximum(np.abs(values) - values.dtype.type(rates[n] * l1[n]), 0)
-                    values[...] = np.copysign(size, values)
 
 
 class _Pass:

@@ -19,6 +19,8 @@ import numpy as np
 
 from crnn._typing import Array, BoolArray, IntArray
 from crnn.kernels import cells, contracts
+from crnn.kernels.constraints import Constraints
+from crnn.kernels.constraints import check as check_constraints
 from crnn.kernels.one_thread import OneThread
 from crnn.kernels.reference import losses
 from crnn.kernels.reference.queries import is_kernel_ready
@@ -40,7 +42,7 @@ class Learner:
     input_size, hidden_size, output_size : int
         An output_size of 0 means no output layer.
     loss : {"mse", "sse", "cross_entropy", "binary_cross_entropy", "huber"}
-    max_norm, max_value, optimizer, memory, settings, steps
+    max_norm, max_value, optimizer, memory, settings, constraints, steps
         As of `rnn_train`.
     lr : float
         The learning rate.
@@ -67,16 +69,18 @@ class Learner:
         optimizer: str,
         memory: dict[str, Array | None],
         settings: dict[str, float],
+        constraints: Constraints | None,
         steps: IntArray,
         lr: float,
         delta: float = 1.0,
     ) -> None:
         contracts.check_step(optimizer, memory, theta, settings.get("momentum", 0))
+        check_constraints(constraints, theta)
         self._cell, self._theta = cell, theta
         self._shapes = cells.parameter_shapes(cell, input_size, hidden_size, output_size)
         self._loss, self._loss_settings = loss, (delta,) if loss == "huber" else ()
         self._limits = max_norm, max_value
-        self._optimizer = optimizer, memory, settings
+        self._optimizer = optimizer, memory, settings, constraints
         self._steps, self.lr = steps, lr
         batch = () if batch_size is None else (batch_size,)
         self._x_shape = (*batch, input_size)
@@ -162,13 +166,14 @@ class Learner:
         norm = clip(gradient, *self._limits)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             return loss, norm, False
-        optimizer, memory, settings = self._optimizer
         count, taken = self.steps, False
         try:
             self._moving = after
+            optimizer, memory, settings, constraints = self._optimizer
             taken = take_step(
-                optimizer, self._theta, gradient, memory, settings, self._steps, self.lr
-            )
+                optimizer, self._theta, gradient, memory, settings, constraints, self._steps,
+                self.lr,
+            )  # fmt: skip
         finally:
             # Where Ctrl-C comes, the count tells whether the step was taken.
             if not taken and self.steps == count:

@@ -4,6 +4,7 @@ import numpy as np
 
 from crnn._typing import Array, IntArray
 from crnn.kernels import contracts
+from crnn.kernels.constraints import Constraints
 from crnn.kernels.one_thread import OneThread
 from crnn.kernels.reference.passes import rnn_predict
 from crnn.kernels.reference.training import rnn_train
@@ -21,7 +22,7 @@ class Trainer:
         Time steps and sequences of a batch.
     input_size, hidden_size, output_size : int
         An output_size of 0 means no output layer.
-    loss, max_norm, max_value, optimizer, memory, settings, steps
+    loss, max_norm, max_value, optimizer, memory, settings, constraints, steps
         As of `rnn_train`.
     lr : float
         The learning rate.
@@ -42,13 +43,14 @@ class Trainer:
         optimizer: str,
         memory: dict[str, Array | None],
         settings: dict[str, float],
+        constraints: Constraints | None,
         steps: IntArray,
         lr: float,
     ) -> None:
         self._cell, self._theta, self._batch = cell, theta, np.arange(B)
         self._sizes = hidden_size, output_size
         self._loss = loss, max_norm, max_value
-        self._optimizer = optimizer, memory, settings
+        self._optimizer = optimizer, memory, settings, constraints
         self._steps, self.lr = steps, lr
         self._workspace = np.empty(0, theta.dtype)
         self._alone = OneThread(contracts.TRAINER_BUSY)
@@ -87,7 +89,7 @@ class Trainer:
         return copied
 
     def _copied(self) -> tuple[Array, dict[str, Array | None], int]:
-        _, memory, _ = self._optimizer
+        memory = self._optimizer[1]
         vectors = {k: None if v is None else v.copy() for k, v in memory.items()}
         return self._theta.copy(), vectors, self.steps
 

@@ -7,6 +7,8 @@ import numpy as np
 
 from crnn._typing import Array, FloatArray, IntArray
 from crnn.kernels import contracts
+from crnn.kernels.constraints import Constraints
+from crnn.kernels.constraints import check as check_constraints
 from crnn.kernels.reference.passes import rnn_gradient
 from crnn.kernels.reference.updates import adam_step, rmsprop_step, sgd_step
 
@@ -32,6 +34,7 @@ def rnn_train(
     optimizer: str,
     memory: dict[str, Array | None],
     settings: dict[str, float],
+    constraints: Constraints | None,
     steps: IntArray,
     rates: FloatArray,
     losses: FloatArray,
@@ -70,6 +73,8 @@ def rnn_train(
         changed.
     settings : dict of float
         The numbers that it takes beside learning rate and step, by argument name.
+    constraints : Constraints or None
+        Parameters are within them after each step.
     steps : array (1,) of intp
         How many steps the optimizer has taken; each step adds one.
     rates : array (K,) of float64
@@ -92,6 +97,7 @@ def rnn_train(
         output_size=output_size,
     )  # fmt: skip
     contracts.check_step(optimizer, memory, theta, settings.get("momentum", 0))
+    check_constraints(constraints, theta)
     gradient = np.empty_like(theta)
     for number, lr in enumerate(rates.tolist()):
         batch = rows[number * batch_size : (number + 1) * batch_size]
@@ -101,7 +107,7 @@ def rnn_train(
         )  # fmt: skip
         if not (math.isfinite(losses[number]) and math.isfinite(norms[number])):
             return
-        if not take_step(optimizer, theta, gradient, memory, settings, steps, lr):
+        if not take_step(optimizer, theta, gradient, memory, settings, constraints, steps, lr):
             return
 
 
@@ -111,6 +117,7 @@ def take_step(
     gradient: Array,
     memory: dict[str, Array | None],
     settings: dict[str, float],
+    constraints: Constraints | None,
     steps: IntArray,
     lr: float,
 ) -> bool:
@@ -118,7 +125,7 @@ def take_step(
 
     Parameters
     ----------
-    optimizer, theta, memory, settings, steps
+    optimizer, theta, memory, settings, constraints, steps
         As of `rnn_train`.
     gradient : array (P,)
     lr : float
@@ -130,4 +137,6 @@ def take_step(
     """
     count = {"step": int(steps[0]) + 1} if optimizer == "adam_step" else {}
     step = _STEPS[optimizer]
-    return step(theta, gradient, **memory, **settings, **count, lr=lr, steps=steps)
+    return step(
+        theta, gradient, **memory, **settings, **count, lr=lr, steps=steps, constraints=constraints
+    )

@@ -7,6 +7,8 @@ import numpy as np
 
 from crnn._typing import Array, IntArray
 from crnn.kernels import contracts
+from crnn.kernels.constraints import Constraints
+from crnn.kernels.constraints import check as check_constraints
 
 
 def all_finite(values: Array) -> bool:
@@ -65,6 +67,7 @@ def sgd_step(
     nesterov: bool,
     weight_decay: float,
     steps: IntArray | None,
+    constraints: Constraints | None,
 ) -> bool:
     """Take one step of stochastic gradient descent in place, or none at all.
 
@@ -84,6 +87,8 @@ def sgd_step(
     steps : array (1,) of intp or None
         How many steps have been taken; this step adds one. The count stays where an exception
         such as Ctrl-C's comes right after this call, and what the call returns is lost.
+    constraints : Constraints or None
+        The new parameters are brought within them.
 
     Returns
     -------
@@ -102,7 +107,7 @@ def sgd_step(
             step = step + real(momentum) * new_velocity if nesterov else new_velocity
             changes.append((velocity, new_velocity))
         changes.append((theta, theta - real(lr) * step))
-    return _replace(changes, steps)
+    return _replace(changes, steps, lr, constraints)
 
 
 def rmsprop_step(
@@ -116,6 +121,7 @@ def rmsprop_step(
     momentum: float,
     weight_decay: float,
     steps: IntArray | None,
+    constraints: Constraints | None,
 ) -> bool:
     """Take one step of RMSprop in place, or none at all (Tieleman and Hinton 2012, lecture 6.5).
 
@@ -130,6 +136,7 @@ def rmsprop_step(
         The optimizer's memory, s and v; velocity may be None where momentum is 0.
     lr, alpha, eps, momentum, weight_decay : float
     steps : array (1,) of intp or None
+    constraints : Constraints or None
         As in `sgd_step`.
 
     Returns
@@ -150,7 +157,7 @@ def rmsprop_step(
             step = real(momentum) * velocity + step
             changes.append((velocity, step))
         changes.append((theta, theta - real(lr) * step))
-    return _replace(changes, steps)
+    return _replace(changes, steps, lr, constraints)
 
 
 def adam_step(
@@ -166,6 +173,7 @@ def adam_step(
     weight_decay: float,
     decoupled: bool,
     steps: IntArray | None,
+    constraints: Constraints | None,
 ) -> bool:
     """Take one step of Adam in place, or none at all (Kingma and Ba 2015, algorithm 1).
 
@@ -184,6 +192,7 @@ def adam_step(
     lr, beta1, beta2, eps, weight_decay : float
     decoupled : bool
     steps : array (1,) of intp or None
+    constraints : Constraints or None
         As in `sgd_step`.
 
     Returns
@@ -201,10 +210,53 @@ def adam_step(
         new_mean = mean + (1 - real(beta1)) * (gradient - mean)
         new_square = real(beta2) * square + (1 - real(beta2)) * gradient * gradient
         new_theta = decay * theta - rate * new_mean / (np.sqrt(new_square) * unbias + real(eps))
-    return _replace([(mean, new_mean), (square, new_square), (theta, new_theta)], steps)
+    changes = [(mean, new_mean), (square, new_square), (theta, new_theta)]
+    return _replace(changes, steps, lr, constraints)
 
 
-def _replace(changes: list[tuple[Array, Any]], steps: IntArray | None) -> bool:
+def constrain(values: Array, constraints: Constraints | None) -> None:
+    """Bring parameters (n,) in place within constraints; a penalty l1 is for steps alone."""
+    contracts.check("constrain", locals())
+    check_constraints(constraints, values)
+    values[...] = _constrained(values, constraints, 0.0)
+
+
+def _constrained(theta: Array, constraints: Constraints | None, shrinkage: float) -> Array:
+    """Return parameters within constraints; strengths of l1 count `shrinkage` times."""
+    new = theta.copy()
+    if constraints is None:
+        return new
+    if constraints.l1 is not None and shrinkage > 0:
+        # An infinite factor times a strength of 0 would be NaN.
+        amount = theta.dtype.type(min(shrinkage, np.finfo(theta.dtype).max)) * constraints.l1
+        new = np.where(new > amount, new - amount, np.where(new < -amount, new + amount, 0))
+    if constraints.lower is not None and constraints.upper is not None:
+        new = np.minimum(np.maximum(new, constraints.lower), constraints.upper)
+    if constraints.groups is not None and constraints.norms is not None:
+        for group, limit in zip(constraints.groups.tolist(), constraints.norms, strict=True):
+            start, vectors, step, length, stride = group
+            for first in range(vectors):
+                places = start + first * step + np.arange(length) * stride
+                new[places] = _of_limited_norm(new[places], float(limit))
+    return new
+
+
+def _of_limited_norm(values: Array, limit: float) -> Array:
+    """Return a vector scaled down to this norm, where its own is larger."""
+    largest = float(np.abs(values).max())
+    if largest == 0:
+        return values
+    units = values.astype(np.float64) / largest  # whose squares stay within range
+    total = math.sqrt(float(units @ units))
+    return units * (limit / total) if largest * total > limit else values
+
+
+def _replace(
+    changes: list[tuple[Array, Any]],
+    steps: IntArray | None,
+    lr: float,
+    constraints: Constraints | None,
+) -> bool:
     """Write an optimizer's new memory and parameters, all or none; return whether it was all.
 
     A step does this last, after the end of `np.errstate`, which needs memory and may fail.
@@ -215,9 +267,16 @@ def _replace(changes: list[tuple[Array, Any]], steps: IntArray | None) -> bool:
         What changes, and its new values; the parameters last.
     steps : array (1,) of intp or None
         The number of steps taken; one is added.
+    lr : float
+    constraints : Constraints or None
+        The parameters are brought within them.
     """
+    theta, new_theta = changes[-1]
+    check_constraints(constraints, theta)
     if not all(np.isfinite(new).all() for _, new in changes):
         return False
+    with np.errstate(all="ignore"):
+        changes[-1] = theta, _constrained(new_theta, constraints, lr)
     if steps is not None:
         changes.append((steps, steps + 1))
     old = [array.copy() for array, _ in changes]
