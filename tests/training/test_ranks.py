@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 
 import numpy as np
 import pytest
@@ -9,6 +10,9 @@ import thread_ranks
 from network_problems import network
 
 import crnn
+from crnn._network.network import Network
+from crnn._training import evaluation
+from crnn._training.progress import ProgressBar
 
 N, T, I, O = 23, 7, 3, 2
 EPOCHS = 2
@@ -152,6 +156,27 @@ def test_ranks_train_as_one_process(implementation, run):
         for other in results[1:]:
             for one, another in zip(results[0], other, strict=True):
                 np.testing.assert_array_equal(one, another)
+
+
+@pytest.mark.parametrize("run", ["part for validation", "validation data", "patience"])
+def test_ranks_share_the_batches_of_an_evaluation(implementation, run, monkeypatch):
+    """All of them get the same values, from the predictions in the order of the sequences."""
+    monkeypatch.setattr(evaluation, "EVALUATION_BATCH", 2)
+    predicted = set()
+    predict = Network.predict
+
+    def noted(self, x, *others):
+        predicted.add(threading.get_ident())
+        return predict(self, x, *others)
+
+    monkeypatch.setattr(Network, "predict", noted)
+    settings, arguments = RUNS[run]
+    alone = recorded(fit(implementation, None, settings, **arguments))
+    predicted.clear()
+    for result in fit_on(3, implementation, settings, **arguments):
+        for values, expected in zip(recorded(result), alone, strict=True):
+            np.testing.assert_allclose(values, expected, rtol=1e-12, atol=1e-12)
+    assert len(predicted) == 3
 
 
 def test_the_same_bits_again(implementation):
@@ -367,6 +392,20 @@ def test_the_first_rank_shows_the_bar(implementation, capsys):
     pytest.importorskip("tqdm")
     fit_on(3, implementation, progress=True)
     assert capsys.readouterr().err.count("100%") == 1
+
+
+def test_an_error_after_the_last_exchange_is_of_one_rank(implementation, monkeypatch):
+    """The others have what they wanted, and wait for nothing."""
+    pytest.importorskip("tqdm")
+
+    def close(self):
+        if self._bar is not None:
+            raise OSError("closed")
+
+    monkeypatch.setattr(ProgressBar, "close", close)
+    failed, *others = fit_on(2, implementation, progress=True)
+    assert isinstance(failed, OSError)
+    recorded(others[0])
 
 
 def test_ctrl_c_waits_for_the_end_of_a_step(implementation):
