@@ -861,7 +861,7 @@ class RecurrentNetwork(Generic[StateT]):
             part of every batch, and has the same parameters after every step. A rank reads,
             converts and checks only the sequences that it takes, so `x`, `y` and what goes with
             them may be memory maps, or lists of such. Rank 0 writes the checkpoint, which all read,
-            and shows the bar. Callbacks are called on all ranks.
+            and shows the bar. Callbacks are called on all ranks. See :doc:`/scaling`.
 
         Returns
         -------

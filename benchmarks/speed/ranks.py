@@ -55,9 +55,7 @@ def measure(name: str, comm: Any) -> dict[str, float]:
     """Return what one process, or this rank of several, measures."""
     sizes = NETWORKS[name]
     rng = np.random.default_rng(0)
-    x, y = (
-        rng.standard_normal((SEQUENCES, sizes.T, n), np.float32) for n in (sizes.I, sizes.O)
-    )
+    x, y = (rng.standard_normal((SEQUENCES, sizes.T, n), np.float32) for n in (sizes.I, sizes.O))
     net = getattr(crnn, name.split(",")[0])(sizes.I, sizes.H, sizes.O, seed=0)
     timed = None if comm is None else Timed(comm)
     moments = []
@@ -151,7 +149,7 @@ def main() -> None:
                 sent = bytes_sent(int(values["parameters"]), ranks)
                 line += (
                     f"{1e6 * values['in exchanges']:>8.0f} us a step ({share:.0%}), "
-                    f"{1e6 * values['exchange']:.0f} us where none waits, {sent / 1e3:.0f} kB a step"
+                    f"{1e6 * values['exchange']:.0f} us where none waits, {sent / 1e3:.0f} kB"
                 )
             print(line, flush=True)
 

@@ -1,4 +1,4 @@
-"""What each rank of `test_mpi` runs: `mpiexec -n 2 python mpi_training.py FOLDER`."""
+"""What each rank of `test_mpi` runs: `mpiexec -n 2 python mpi_training.py JOB FOLDER`."""
 
 import json
 import os
@@ -50,21 +50,42 @@ def ctrl_c(net, history):
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def main(folder):
-    from mpi4py import MPI  # which starts MPI, not wanted where the functions are imported
+def kill(net, history):
+    if len(history.loss) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
 
-    comm = MPI.COMM_WORLD
-    is_last = comm.Get_rank() == comm.Get_size() - 1
-    results = {
-        "bits": [number.hex() for number in train(comm)],
-        "again": [number.hex() for number in train(comm)],
+
+def bits(comm, **arguments):
+    return [number.hex() for number in train(comm, **arguments)]
+
+
+def several_runs(comm, folder, *, is_last):
+    return {
+        "bits": bits(comm),
+        "again": bits(comm),
         "interrupted": said(comm, callbacks=[ctrl_c] * is_last),
         "diverged": said(comm, optimizer=crnn.SGD(1e300)),
         "disagreed": said(comm, epochs=EPOCHS + is_last),
     }
-    path = Path(folder, f"{comm.Get_size()}-{comm.Get_rank()}.json")
+
+
+def killed_run(comm, folder, *, is_last):
+    bits(comm, checkpoint=Path(folder, "run.npz"), callbacks=[kill] * is_last)
+
+
+def resumed_run(comm, folder, *, is_last):
+    return bits(comm, checkpoint=Path(folder, "run.npz"), resume=True)
+
+
+def main(job, folder):
+    from mpi4py import MPI  # which starts MPI, not wanted where the functions are imported
+
+    comm = MPI.COMM_WORLD
+    is_last = comm.Get_rank() == comm.Get_size() - 1
+    results = globals()[job](comm, folder, is_last=is_last)
+    path = Path(folder, f"{comm.Get_rank()}.json")
     path.write_text(json.dumps(results), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

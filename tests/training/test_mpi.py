@@ -17,25 +17,32 @@ pytest.importorskip("mpi4py")
 LARGEST_DIFFERENCE = 1e-12
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """What the ranks of 2 and of 4 processes found, by number."""
-    folder = tmp_path_factory.mktemp("ranks")
+def launch(job, size, folder):
+    """Run a job of `mpi_training` on so many ranks; return the process that has ended."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     mpiexec = shutil.which("mpiexec", path=path)
     if mpiexec is None:
         pytest.skip("no mpiexec")
-    found = {}
-    for size in (2, 4):
-        command = [mpiexec, "-n", str(size), sys.executable, mpi_training.__file__, str(folder)]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=60, check=False,
-            env=os.environ | {"PATH": path, "CRNN_NUM_THREADS": "1"},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        texts = [(folder / f"{size}-{rank}.json").read_text() for rank in range(size)]
-        found[size] = [json.loads(text) for text in texts]
-    return found
+    command = [mpiexec, "-n", str(size), sys.executable, mpi_training.__file__, job, str(folder)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False,
+        env=os.environ | {"PATH": path, "CRNN_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def results_of(job, size, folder):
+    """What the ranks have found, by number."""
+    done = launch(job, size, folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(size)]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """What the ranks of 2 and of 4 processes have found."""
+    return {
+        size: results_of("several_runs", size, tmp_path_factory.mktemp("ranks")) for size in (2, 4)
+    }
 
 
 def test_ranks_have_the_same_bits_in_every_run(results):
@@ -68,3 +75,11 @@ def test_divergence_and_disagreement_stop_all(results):
                 "ValueError: epochs: expected the same on all ranks, got 3 on rank 0 and 4 on "
                 f"rank {size - 1}"
             )
+
+
+def test_a_job_with_a_killed_rank_ends_and_is_resumed(results, tmp_path):
+    done = launch("killed_run", 2, tmp_path)
+    assert done.returncode != 0
+    assert [path.name for path in tmp_path.glob("*.json")] == []
+    whole = results[2][0]["bits"]
+    assert results_of("resumed_run", 2, tmp_path) == [whole, whole]
