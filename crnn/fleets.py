@@ -4,7 +4,7 @@ import copy
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -26,13 +26,16 @@ from crnn._training.run import Clipping, asks_to_stop
 from crnn._training.step import divergence
 from crnn._typing import Array, FloatArray, IntArray
 from crnn.base import RecurrentNetwork
-from crnn.descriptions import check_description
+from crnn.descriptions import check_description, from_description
 from crnn.errors import ModelFileError
 from crnn.kernels import cells
 from crnn.kernels.constraints import Constraints
 from crnn.losses import Loss, get_loss
 from crnn.networks import GRU, LSTM, RNN, from_architecture
 from crnn.optimizers import SGD, Optimizer
+
+if TYPE_CHECKING:
+    from crnn.archive import Shapes
 
 __all__ = ["Fleet", "FleetHistory"]
 
@@ -134,11 +137,7 @@ class Fleet:
             init=init,
             implementation=implementation,
         )
-        if not template._network.has_fused_kernels:
-            raise ValueError(
-                "network: expected one layer in one direction that reads features, with an output "
-                f"for each step and first states of zero, got {template!r}"
-            )
+        _check_template(template)
         seeds = seeds_of(n, seed)
         architecture = template.architecture
         theta = np.zeros((len(seeds), len(template.flat_params)), template.dtype)
@@ -570,7 +569,7 @@ class Fleet:
         return self.history.best(k)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fleet to a file, which `Fleet.load` reads.
+        """Write the fleet to a file, which `crnn.load` reads.
 
         Written as `RNN.save` does it: whole or not at all. The history is not in it.
 
@@ -593,49 +592,6 @@ class Fleet:
             header | self._template.describe(),
             {"parameters": self._theta, "seeds": self.seeds},
         )
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], *, implementation: str | None = None) -> "Fleet":
-        """Return the fleet that `save` wrote to a file.
-
-        Nothing in a file is executed, so files of unknown origin may be tried.
-
-        Parameters
-        ----------
-        path : path-like
-        implementation : {"native", "python"}, optional
-            As in `RNN`.
-
-        Returns
-        -------
-        Fleet
-
-        Raises
-        ------
-        ModelFileError
-            The file is damaged, holds something else, or was written by a newer version.
-        OSError
-            It cannot be opened.
-        """
-        from crnn import archive
-
-        def expected(description: Any) -> "archive.Shapes":
-            archive.check_kind(description, FLEET_KIND, FLEET_VERSION)
-            dtype, shape = check_description(description)["parameters"]
-            archive.check_fields(description, {"models": archive.whole_number(1)})
-            n = description["models"]
-            return {"parameters": (dtype, (n, *shape)), "seeds": (np.dtype(np.uint64), (n,))}
-
-        description, arrays = archive.read(path, expected)
-        architecture = Architecture(**{name: description[name] for name in Architecture._fields})
-        try:
-            fleet = cls(
-                architecture, seed=[0], dtype=description["dtype"], implementation=implementation
-            )
-        except ValueError as error:
-            raise ModelFileError(f"{os.fspath(path)}: {error}") from None
-        fleet._hold(fleet._template, arrays["parameters"], arrays["seeds"])
-        return fleet
 
     def _training_data(self, x: Any, y: Any, loss: Loss, lengths: Any, mask: Any) -> FleetData:
         network = self._template._network
@@ -689,6 +645,70 @@ class Fleet:
         for name, values in cells.views(strengths, self.architecture.parameter_shapes()).items():
             values[...] = name.startswith("W_")
         return strengths
+
+
+def check_file(description: dict[str, Any]) -> "Shapes":
+    """Return the dtypes and shapes of the arrays that belong to the description of a file.
+
+    Parameters
+    ----------
+    description : dict
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ModelFileError
+        It is none that `Fleet.save` writes.
+    """
+    from crnn import archive
+
+    dtype, shape = check_description(description)["parameters"]
+    archive.check_fields(description, {"models": archive.whole_number(1)})
+    if description["num_layers"] != 1:
+        # Each of many would take a kilobyte, and some bytes in a file.
+        raise ModelFileError(f"num_layers: expected 1, got {description['num_layers']}")
+    n = description["models"]
+    return {"parameters": (dtype, (n, *shape)), "seeds": (np.dtype(np.uint64), (n,))}
+
+
+def from_file(
+    description: dict[str, Any], arrays: dict[str, Array], implementation: str | None
+) -> Fleet:
+    """Return the fleet of a file that `check_file` has checked.
+
+    Parameters
+    ----------
+    description : dict
+    arrays : dict of array
+    implementation : {"native", "python"}, optional
+
+    Returns
+    -------
+    Fleet
+
+    Raises
+    ------
+    ValueError
+        Fleets have no such networks.
+    """
+    theta = arrays["parameters"]
+    template = from_description(description, theta[0].copy(), implementation=implementation)
+    _check_template(template)
+    fleet = Fleet.__new__(Fleet)
+    fleet._hold(template, theta, arrays["seeds"])
+    return fleet
+
+
+def _check_template(template: RNN | GRU | LSTM) -> None:
+    """Raise the error of a network that the kernels of fleets do not compute."""
+    if not template._network.has_fused_kernels:
+        raise ValueError(
+            "network: expected one layer in one direction that reads features, with an output for "
+            f"each step and first states of zero, got {template!r}"
+        )
 
 
 def _checked_loss(loss: Any) -> Loss:

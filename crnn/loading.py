@@ -1,4 +1,4 @@
-"""Networks and chains from files."""
+"""Networks, chains and fleets from files."""
 
 import os
 from typing import TYPE_CHECKING, Any
@@ -7,6 +7,7 @@ from crnn import checks
 from crnn.base import NETWORK_KIND, NETWORK_VERSION
 from crnn.descriptions import check_description, check_parts, completed, from_description, part_of
 from crnn.errors import ModelFileError
+from crnn.fleets import FLEET_KIND, FLEET_VERSION, Fleet, check_file, from_file
 from crnn.networks import GRU, LSTM, RNN
 from crnn.sequential import SEQUENTIAL_KIND, SEQUENTIAL_VERSION, Sequential
 
@@ -21,8 +22,8 @@ def load(
     *,
     implementation: str | None = None,
     categorical: bool | None = None,
-) -> RNN | GRU | LSTM | Sequential:
-    """Return the network, or the chain of networks, that its `save` wrote to a file.
+) -> RNN | GRU | LSTM | Sequential | Fleet:
+    """Return the network, chain of networks or fleet that its `save` wrote to a file.
 
     Nothing in a file is executed, and the memory that is used is a few times the file's size, so
     files of unknown origin may be tried.
@@ -30,7 +31,7 @@ def load(
     Parameters
     ----------
     path : path-like
-        What `RNN.save` or `Sequential.save` was given.
+        What `RNN.save`, `Sequential.save` or `Fleet.save` was given.
     implementation : {"native", "python"}, optional
         As in `RNN`.
     categorical : bool, optional
@@ -39,7 +40,7 @@ def load(
 
     Returns
     -------
-    RNN, GRU, LSTM or Sequential
+    RNN, GRU, LSTM, Sequential or Fleet
         Networks have new random generators, seeded by the system.
 
     Raises
@@ -72,19 +73,24 @@ def load(
         if description.get("format") == f"crnn {SEQUENTIAL_KIND}":
             archive.check_kind(description, SEQUENTIAL_KIND, SEQUENTIAL_VERSION)
             return check_parts(description, categorical)
+        if description.get("format") == f"crnn {FLEET_KIND}":
+            archive.check_kind(description, FLEET_KIND, FLEET_VERSION)
+            return check_file(completed(description, categorical))
         archive.check_kind(description, NETWORK_KIND, NETWORK_VERSION)
         return check_description(completed(description, categorical))
 
     description, arrays = archive.read(path, expected)
-    if description["format"] == f"crnn {SEQUENTIAL_KIND}":
-        parts = [
-            part_of(part, arrays.get(f"part_{number}"), implementation)
-            for number, part in enumerate(description["parts"])
-        ]
-        try:
+    try:
+        if description["format"] == f"crnn {SEQUENTIAL_KIND}":
+            parts = [
+                part_of(part, arrays.get(f"part_{number}"), implementation)
+                for number, part in enumerate(description["parts"])
+            ]
             return Sequential(parts)
-        except ValueError as error:
-            raise ModelFileError(f"{os.fspath(path)}: {error}") from None
+        if description["format"] == f"crnn {FLEET_KIND}":
+            return from_file(completed(description, categorical), arrays, implementation)
+    except ValueError as error:
+        raise ModelFileError(f"{os.fspath(path)}: {error}") from None
     return from_description(
         completed(description, categorical), arrays["parameters"], implementation=implementation
     )

@@ -64,7 +64,7 @@ reveal_type(history.val_loss)  # list[float]
 reveal_type(history.best_epoch)  # int | None
 reveal_type(history.metrics)  # dict[str, list[float]]
 
-reveal_type(crnn.load("net.npz"))  # crnn.RNN | crnn.GRU | crnn.LSTM | crnn.Sequential
+reveal_type(crnn.load("net.npz"))  # crnn.RNN | crnn.GRU | crnn.LSTM | crnn.Sequential | crnn.Fleet
 chain = crnn.Sequential([net, crnn.LastStep(), crnn.Dense(np.ones((1, 2)))])
 reveal_type(chain.predict(x))  # ARRAY
 reveal_type(chain.predict(x, return_state=True))  # tuple[ARRAY, list[Any]]
@@ -121,7 +121,7 @@ def shown(message):
         r"numpy\.ndarray\[(?:tuple\[Any, \.\.\.\]|Any), numpy\.dtype\[Any\]\]", "ARRAY", text
     )
     return re.sub(
-        r"\b(Tape|Gradients|History|RNN|GRU|LSTM|Sequential|Architecture)\b", r"crnn.\1", text
+        r"\b(Tape|Gradients|History|RNN|GRU|LSTM|Sequential|Fleet|Architecture)\b", r"crnn.\1", text
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from crnn.cli.common import FILE, check_output
+from crnn.cli.networks import load_network
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ def export_c(
     import crnn
 
     check_output(output, inputs=(model,), is_model=True)
-    net = crnn.load(model)
+    net = load_network(model)
     written = crnn.export_c(net, output, name=name, weights=weights, test=test, overwrite=force)
     click.echo(
         f"{written.path}: {written.flash} bytes of constants, {written.ram} of state, "

@@ -30,6 +30,7 @@ def info(model: Path) -> None:
     click.echo(f"{model}: a {kind} of crnn")
     readers: dict[str, Callable[[Path], Any]] = {
         "network": crnn.load,
+        "fleet": _fleet,
         "learner": _learner,
         "text model": _text_model,
         "forecaster": _forecaster,
@@ -56,6 +57,15 @@ def _echo_parts(chain: Any) -> None:
             sizes.append(part.flat_params.size)
         _echo("part", repr(part))
     _echo("parameters", sum(sizes))
+
+
+def _fleet(path: Path) -> Any:
+    """Describe a fleet, and return it."""
+    import crnn
+
+    fleet: Any = crnn.load(path)
+    _echo("models", len(fleet))
+    return fleet
 
 
 def _text_model(path: Path) -> RNN | GRU | LSTM:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crnn.cli.common import FILE, INPUT, SHOW_DEFAULT, check_output, write_csv
-from crnn.cli.networks import NETWORK_KINDS, network_inputs
+from crnn.cli.networks import NETWORK_KINDS, load_network, network_inputs
 from crnn.cli.series import load_series, show_coming
 from crnn.cli.tables import TableOptions, show_notes, table_options
 
@@ -61,10 +61,9 @@ def _of_network(model: Path, data: Path, reading: TableOptions) -> Answer:
     """Return the names and the rows of the outputs of a network."""
     import numpy as np
 
-    import crnn
     from crnn.forecasting.tables import date_names
 
-    net, table = crnn.load(model), reading.table(data)
+    net, table = load_network(model), reading.table(data)
     dates = date_names(table, reading.date) if reading.date is not None else []
     columns = [name for name in table.names if name not in dates]
     expected = 1 if net.categorical else net.input_size

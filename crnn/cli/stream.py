@@ -10,7 +10,7 @@ import click
 
 from crnn.cli.common import FILE, SHOW_DEFAULT, csv_row
 from crnn.cli.lines import NUMBER, lines_of_standard_input, sentence
-from crnn.cli.networks import NETWORK_KINDS, network_inputs
+from crnn.cli.networks import NETWORK_KINDS, load_network, network_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,9 +93,7 @@ def _network_stream(model: Path) -> tuple[int, Callable[[list[float]], str]]:
     """Return how many numbers a line has, and what answers it."""
     import numpy as np
 
-    import crnn
-
-    net = crnn.load(model)
+    net = load_network(model)
     stream = net.stream()
 
     def answer(row: list[float]) -> str:

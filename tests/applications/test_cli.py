@@ -41,6 +41,19 @@ def test_info_describes_learners(invoke, tmp_path):
         assert re.search(rf"^{line}$", shown, re.MULTILINE)
 
 
+def test_fleets_are_described_and_are_no_network(invoke, tmp_path):
+    path = tmp_path / "fleet.npz"
+    crnn.Fleet(crnn.GRU(3, 2, 2), n=5).save(path)
+    shown = invoke("info", path).stdout
+    assert shown.startswith(f"{path}: a fleet of crnn\n")
+    for line in ("models +5", r"network +Fleet\(GRU\(.*\), n=5\)", "parameters +220"):
+        assert re.search(rf"^{line}$", shown, re.MULTILINE)
+    refused = invoke("export-c", path, "-o", tmp_path / "fleet.h", exit_code=2)
+    assert f"{path}: expected one network, got a fleet of 5" in refused.stderr
+    refused = invoke("predict", path, path, exit_code=2)
+    assert f"{path}: expected a forecaster of crnn, got a fleet" in refused.stderr
+
+
 def test_python_m_crnn_is_the_same_command(run_python):
     result = run_python(
         "import runpy, sys; sys.argv = ['crnn', '--version'];"

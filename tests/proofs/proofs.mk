@@ -77,7 +77,8 @@ emulated:
 
 # Coverage-guided fuzzing of readers of files: `make fuzz READER=onnx RUNS=1000`, by default of all.
 # build/fuzz keeps the corpora, which later calls go on from, and a file that failed.
-READER ?= network chain checkpoint text-model text onnx audio keras forecaster panel csv commands
+READER ?= network chain fleet checkpoint text-model text onnx audio keras forecaster panel csv \
+          commands
 RUNS ?= 1000000
 fuzz: $(VENV)-fuzz/fuzz
 	for reader in $(READER); do PYTHONSAFEPATH=1 $(VENV)-fuzz/bin/python tests/proofs/fuzz.py \

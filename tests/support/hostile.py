@@ -13,7 +13,7 @@ import hostile_tables
 import numpy as np
 
 import crnn
-from crnn import audio, descriptions, learner_files
+from crnn import audio, descriptions, fleets, learner_files
 
 # An optional library may be missing: its readers are then left out.
 try:
@@ -83,6 +83,25 @@ def read_network(path):
     with np.errstate(all="ignore"):
         net.predict(x)
     return net
+
+
+def _fleet_seeds(folder):
+    return _saved(
+        folder, crnn.Fleet(crnn.RNN(2, 3, 1), 2), crnn.Fleet(crnn.LSTM(1, 2, dtype="float64"), 3)
+    )
+
+
+def _fleet_shapes(description):
+    return fleets.check_file({"categorical": False} | description)
+
+
+def read_fleet(path):
+    """Read a fleet, and use it."""
+    fleet = crnn.load(path)
+    if fleet.architecture.hidden_size <= 1000:
+        with np.errstate(all="ignore"):
+            fleet.predict(np.zeros((1, 2, fleet.architecture.input_size)))
+    return fleet
 
 
 def _learner_seeds(folder):
@@ -412,6 +431,7 @@ def _archive_mutations(shapes_of=None):
 
 READERS = {
     "network": Reader(_network_seeds, _archive_mutations(_network_shapes), read_network),
+    "fleet": Reader(_fleet_seeds, _archive_mutations(_fleet_shapes), read_fleet),
     "learner": Reader(
         _learner_seeds,
         _archive_mutations(learner_files._check_learner),

@@ -1,6 +1,7 @@
 """Fleets: each model is as the same network alone, whatever the others are."""
 
 import copy
+import json
 import pickle
 import re
 
@@ -9,6 +10,7 @@ import pytest
 from network_problems import CELLS, network
 
 import crnn
+from crnn import archive
 
 N, B, T, I, O = 18, 5, 7, 3, 2
 DTYPES = ("float32", "float64")
@@ -389,11 +391,35 @@ def test_callbacks_see_the_fleet_and_stop_it(implementation):
     assert history.loss.shape == (2, N)
 
 
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"num_layers": 2}, "num_layers: expected 1, got 2"),
+        ({"models": 0}, "models: expected"),
+        ({"models": 3}, r"expected float32 \(3, 22\), got float32 \(2, 22\)"),
+        ({"bidirectional": True}, r"expected float32 \(2, 43\), got float32 \(2, 22\)"),
+        ({"return_sequences": False}, "network: expected one layer in one direction"),
+        ({"version": 2}, "version"),
+    ],
+)
+def test_files_of_no_fleet(tmp_path, change, match):
+    fleet = crnn.Fleet(crnn.RNN(2, 3, 1), 2)
+    path = tmp_path / "fleet.npz"
+    fleet.save(path)
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in ("parameters", "seeds")}
+        description = json.loads(file["crnn"].tobytes())
+    description.pop("checksum", None)
+    archive.write(path, description | change, arrays)
+    with pytest.raises(crnn.ModelFileError, match=f"^{re.escape(str(path))}: .*{match}"):
+        crnn.load(path)
+
+
 def test_files_and_pickles(implementation, tmp_path):
     fleet = fleet_of(implementation, 2)
     fleet.save(tmp_path / "fleet.npz")
     for twin in (
-        crnn.Fleet.load(tmp_path / "fleet.npz", implementation=implementation),
+        crnn.load(tmp_path / "fleet.npz", implementation=implementation),
         pickle.loads(pickle.dumps(fleet)),
         copy.deepcopy(fleet),
     ):
@@ -401,12 +427,11 @@ def test_files_and_pickles(implementation, tmp_path):
         assert (twin.seeds == fleet.seeds).all()
         assert twin.architecture == fleet.architecture
         assert repr(twin) == repr(fleet)
+        assert twin.implementation == implementation
+        assert (twin.predict(data("shared")[0]) == fleet.predict(data("shared")[0])).all()
         assert not np.shares_memory(twin.flat_params, fleet.flat_params)
-    fleet[0].save(tmp_path / "network.npz")
-    with pytest.raises(crnn.ModelFileError):
-        crnn.Fleet.load(tmp_path / "network.npz")
-    with pytest.raises(crnn.ModelFileError):
-        crnn.load(tmp_path / "fleet.npz")
+    with pytest.raises(crnn.ModelFileError, match="categorical: expected True, got False"):
+        crnn.load(tmp_path / "fleet.npz", categorical=True)
 
 
 ARCHITECTURES = {
