@@ -1058,7 +1058,6 @@ class RecurrentNetwork(Generic[StateT]):
                 "loss: expected one that is a mean or a sum over the steps with comm, got "
                 f"{loss!r}; an attribute is_mean says which"
             )
-        loss.check_is_fitted()
 
 
 def _checked(architecture: Architecture) -> Architecture:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,6 +82,26 @@ def _digest(values: Array | None) -> str | None:
     return None if values is None else hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
 
 
+def _batches_of_share(ranks: Ranks, dataset: Dataset) -> Iterator[Batch]:
+    """Yield this rank's part of all sequences, in order."""
+    rows = ranks.share(np.arange(len(dataset)), dataset.lengths)
+    for first in range(0, len(rows), EVALUATION_BATCH):
+        yield from dataset.parts(rows[first : first + EVALUATION_BATCH])
+
+
+def fitted(ranks: Ranks, dataset: Dataset, loss: "Loss", outputs: int) -> "Loss":
+    """Return the loss with what it learns from the training targets of all ranks."""
+    if loss.is_fitted:
+        return loss
+    counts = np.zeros(outputs)
+    for batch in _batches_of_share(ranks, dataset):
+        weights = None if batch.weights is None else batch.weights.ravel()
+        counts += np.bincount(batch.y.ravel(), weights, outputs)
+    total = sum(of_rank for (of_rank,) in ranks.gather([counts]))
+    # Each class once, with the weight of all its targets
+    return loss.fitted([(np.arange(outputs), np.asarray(total))], outputs)
+
+
 def check_share(ranks: Ranks, dataset: Dataset, loss: "Loss") -> None:
     """Read and check this rank's part of all sequences before the first step.
 
@@ -89,11 +110,7 @@ def check_share(ranks: Ranks, dataset: Dataset, loss: "Loss") -> None:
     ValueError, TypeError
         Something is wrong with them; or on all ranks nothing counts in the loss.
     """
-    rows = ranks.share(np.arange(len(dataset)), dataset.lengths)
-    weight = 0.0
-    for first in range(0, len(rows), EVALUATION_BATCH):
-        parts = dataset.parts(rows[first : first + EVALUATION_BATCH])
-        weight += sum(weight_of(part, loss) for part in parts)
+    weight = sum(weight_of(batch, loss) for batch in _batches_of_share(ranks, dataset))
     if ranks.sum(weight) == 0:
         raise ValueError(NOTHING_COUNTS)
 

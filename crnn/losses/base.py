@@ -51,6 +51,11 @@ class Loss:
             )
 
     @property
+    def is_fitted(self) -> bool:
+        """Whether it has nothing to learn from the training targets, as `fitted` does."""
+        return True
+
+    @property
     def is_fused(self) -> bool:
         """Whether the kernels of whole passes, `rnn_gradient` and `rnn_train`, compute the loss."""
         return self.is_of_kernel and self.kernel in GRADIENT_LOSSES
@@ -164,9 +169,6 @@ class Loss:
             Outputs of the network.
         """
         return self
-
-    def check_is_fitted(self) -> None:
-        """Raise a ValueError if it has something to learn from the training targets."""
 
     def compute(
         self,

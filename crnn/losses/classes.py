@@ -69,17 +69,18 @@ class CrossEntropy(Loss):
         """Whether the kernel computes the loss: it knows neither setting."""
         return self.class_weight is None and self.label_smoothing == 0
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the weights of classes are numbers."""
+        return not isinstance(self.class_weight, str)
+
     def fitted(
         self, targets: Iterable[tuple[Array, FloatArray | None]], outputs: int
     ) -> "CrossEntropy":
         """Return the loss with numbers for "balanced", as `Loss.fitted` says."""
-        if not isinstance(self.class_weight, str):
+        if self.is_fitted:
             return self
         return CrossEntropy(class_weights.balanced(targets, outputs), self.label_smoothing)
-
-    def check_is_fitted(self) -> None:
-        """Raise a ValueError if "balanced" is no numbers yet, as `Loss.check_is_fitted` says."""
-        class_weights.of_outputs(self.class_weight, 0)
 
     def targets(
         self,
