@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("mpi4py")
+# In one process, so that the jobs run once and one after the other
+pytestmark = pytest.mark.xdist_group("mpi")
 
 # Of training on 1, 2 and 4 ranks, in float64
 LARGEST_DIFFERENCE = 1e-12

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from network_problems import network
 
 import crnn
 from crnn._network.network import Network
-from crnn._training import evaluation
+from crnn._training import evaluation, ranks
 from crnn._training.progress import ProgressBar
 
 N, T, I, O = 23, 7, 3, 2
@@ -123,10 +125,10 @@ def fit(implementation, comm=None, settings=(), data=(X, Y), optimizer=None, net
     return net, history, optimizer
 
 
-def fit_on(ranks, implementation, *settings, of_rank=None, **arguments):
+def fit_on(size, implementation, *settings, of_rank=None, **arguments):
     """Train on so many ranks; return what each returns or raises."""
     return thread_ranks.run(
-        ranks,
+        size,
         lambda comm: fit(
             implementation,
             comm,
@@ -150,13 +152,13 @@ def test_ranks_train_as_one_process(implementation, run):
     """With one rank the same bits, with more the same to rounding."""
     settings, arguments = run
     alone = recorded(fit(implementation, None, settings, **arguments))
-    for ranks in (1, 4):
+    for size in (1, 4):
         results = [
-            recorded(result) for result in fit_on(ranks, implementation, settings, **arguments)
+            recorded(result) for result in fit_on(size, implementation, settings, **arguments)
         ]
         tolerance = 1e-5 if settings.get("dtype") == "float32" else 1e-12
         for first, expected in zip(results[0], alone, strict=True):
-            if ranks == 1:
+            if size == 1:
                 np.testing.assert_array_equal(first, expected)
             np.testing.assert_allclose(
                 first, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max(initial=0)
@@ -403,6 +405,71 @@ def test_the_first_rank_shows_the_bar(implementation, capsys):
     assert capsys.readouterr().err.count("100%") == 1
 
 
+class Fault(Exception):  # noqa: N818
+    """What no code expects."""
+
+
+def trace_of_fault(number, ranks):
+    """Return a trace function that raises at a line of training, and the count of its lines.
+
+    Not at the lines with which the ranks exchange what they have found: these do not fail.
+    """
+    counted = [0]
+    folders = tuple(str(Path(crnn.__file__).parent / name) for name in ("_training", "_inputs"))
+
+    def at_line(frame, event, argument):
+        if event == "line" and ranks and not ranks[0]._depth:
+            counted[0] += 1
+            if counted[0] == number:
+                raise Fault
+        return at_line
+
+    def at_call(frame, event, argument):
+        name = frame.f_code.co_filename
+        return at_line if name.startswith(folders) and not name.endswith("ranks.py") else None
+
+    return at_call, counted
+
+
+def test_an_error_anywhere_on_one_rank_stops_all(implementation, monkeypatch, tmp_path):
+    def results_and_lines(number, failing):
+        made = []
+
+        class Noted(ranks.Ranks):
+            def __enter__(self):
+                if self.rank == failing:
+                    made.append(self)
+                return super().__enter__()
+
+        monkeypatch.setattr(ranks, "Ranks", Noted)
+        trace, counted = trace_of_fault(number, made)
+
+        def job(comm):
+            net = network(I, 5, O, implementation=implementation)
+            if comm.Get_rank() == failing:
+                sys.settrace(trace)
+            try:
+                fit(
+                    implementation, comm, net=net, lengths=LENGTHS, validation_fraction=0.3,
+                    metrics=["mae"], epochs=1, checkpoint=tmp_path / "run.npz",
+                )  # fmt: skip
+            except BaseException as error:
+                return error, net.flat_params
+            finally:
+                sys.settrace(None)
+
+        return thread_ranks.run(2, job), counted[0]
+
+    _, lines = results_and_lines(0, 1)
+    for number in np.linspace(1, lines, 24, endpoint=False).astype(int):
+        failing = int(number % 2)
+        results, _ = results_and_lines(number, failing)
+        (failed, theta), (other, of_other) = results[failing], results[1 - failing]
+        assert type(failed) is Fault
+        assert str(other) == f"comm: rank {failing} stopped: Fault"
+        np.testing.assert_array_equal(theta, of_other)
+
+
 def test_an_error_after_the_last_exchange_is_of_one_rank(implementation, monkeypatch):
     """The others have what they wanted, and wait for nothing."""
     pytest.importorskip("tqdm")
@@ -424,7 +491,7 @@ def test_ctrl_c_waits_for_the_end_of_a_step(implementation):
     class Interrupting(thread_ranks.ThreadRank):
         def Alltoallv(self, send, received):  # noqa: N802
             super().Alltoallv(send, received)
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     net = network(I, 5, O, implementation=implementation)
     comm = thread_ranks.alone(Interrupting)
