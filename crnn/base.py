@@ -70,7 +70,8 @@ class RecurrentNetwork(Generic[StateT]):
             kernels = _backend.load(implementation)
         self._rng = checks.generator(seed)
         self._network = Network(architecture, float_dtype, kernels)
-        initialize(self._network.params, architecture.hidden_size, init, self._rng)
+        weights = {name: view[None] for name, view in self._network.params.items()}
+        initialize(weights, architecture.hidden_size, init, [self._rng])
 
     @property
     def architecture(self) -> Architecture:

@@ -14,6 +14,7 @@ from crnn import checks, jobs
 from crnn._inputs import fit_arguments, fleet_data
 from crnn._inputs.fleet_arguments import number_for_each, orders_for_each, seeds_of
 from crnn._network.architecture import Architecture
+from crnn._network.generators import generators_of
 from crnn._network.initializers import initialize
 from crnn._network.network import Network
 from crnn._training.fleets import shares
@@ -140,16 +141,14 @@ class Fleet:
         _check_template(template)
         seeds = seeds_of(n, seed)
         architecture = template.architecture
-        theta = np.zeros((len(seeds), len(template.flat_params)), template.dtype)
-        shapes = architecture.parameter_shapes()
-        for row, number in zip(theta, seeds.tolist(), strict=True):
-            views = cells.views(row, shapes)
-            initialize(views, architecture.hidden_size, init, np.random.default_rng(number))
-        # Biases, which do not depend on the seed
+        # With the biases of the template, which do not depend on the seed
+        theta = np.tile(template.flat_params, (len(seeds), 1))
+        weights, first = {}, 0
         for name, view in template.params.items():
-            if name.startswith("b_"):
-                for row in theta:
-                    cells.views(row, shapes)[name][...] = view
+            of_all = theta[:, first : first + view.size]
+            weights[name] = of_all.reshape(len(seeds), *view.shape)
+            first += view.size
+        initialize(weights, architecture.hidden_size, init, generators_of(seeds))
         self._hold(template, theta, seeds)
 
     def _hold(self, template: RNN | GRU | LSTM, theta: Array, seeds: npt.NDArray[Any]) -> None:

@@ -1,40 +1,65 @@
 """First values of the weights."""
 
+import itertools
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from crnn._typing import Array
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 def initialize(
-    params: dict[str, Array], hidden_size: int, init: str, rng: "np.random.Generator"
+    params: dict[str, Array],
+    hidden_size: int,
+    init: str,
+    rngs: "Iterable[np.random.Generator]",
 ) -> None:
-    """Fill the weights in place; biases and first states stay zero.
+    """Fill the weights of some networks in place; biases and first states stay as they are.
 
     Numbers are drawn in float64, so that networks of both dtypes start alike.
 
     Parameters
     ----------
-    params : dict of array
-        Parameters by name.
+    params : dict of array (n, ...)
+        Parameters of n networks by name.
     hidden_size : int
     init : {"orthogonal", "uniform"}
         As `crnn.RNN` documents them.
-    rng : generator
+    rngs : iterable of generator
+        One for each network: it is used before the next is taken.
     """
+    blocks: list[tuple[bool, Array]] = []
     for name, weights in params.items():
-        if not name.startswith("W_"):
-            continue
-        # Each gate of a gated cell by itself
-        n_blocks = 1 if name == "W_hy" else len(weights) // hidden_size
-        for block in np.split(weights, n_blocks):
-            if init == "orthogonal" and name.startswith("W_hh"):
-                Q, R = np.linalg.qr(rng.standard_normal(block.shape))
-                # With R's diagonal positive, Q is distributed uniformly (Mezzadri 2007).
-                block[...] = Q * np.sign(np.diag(R))
+        if name.startswith("W_"):
+            # Each gate of a gated cell by itself
+            n_blocks = 1 if name == "W_hy" else weights.shape[1] // hidden_size
+            is_orthogonal = init == "orthogonal" and name.startswith("W_hh")
+            blocks += [(is_orthogonal, block) for block in np.split(weights, n_blocks, axis=1)]
+    # One draw for neighbors of one distribution
+    runs = [(kind, [b for _, b in run]) for kind, run in itertools.groupby(blocks, lambda b: b[0])]
+    n = len(blocks[0][1])
+    drawn = [np.empty((n, sum(block[0].size for block in run))) for _, run in runs]
+    for number, rng in enumerate(rngs):
+        for (is_orthogonal, _), numbers in zip(runs, drawn, strict=True):
+            if is_orthogonal:
+                rng.standard_normal(out=numbers[number])
             else:
-                limit = 1 / math.sqrt(hidden_size)
-                if init == "orthogonal":
-                    limit = math.sqrt(6 / sum(block.shape))
-                block[...] = rng.uniform(-limit, limit, block.shape)
+                rng.random(out=numbers[number])
+    for (is_orthogonal, run), numbers in zip(runs, drawn, strict=True):
+        first = 0
+        for block in run:
+            own = numbers[:, first : first + block[0].size].reshape(block.shape)
+            first += block[0].size
+            if is_orthogonal:
+                Q, R = np.linalg.qr(own)
+                # With R's diagonal positive, Q is distributed uniformly (Mezzadri 2007).
+                block[...] = Q * np.sign(np.diagonal(R, axis1=1, axis2=2))[:, None]
+                continue
+            limit = 1 / math.sqrt(hidden_size)
+            if init == "orthogonal":
+                limit = math.sqrt(6 / sum(block.shape[1:]))
+            block[...] = own * (2 * limit) - limit
