@@ -24,6 +24,9 @@ from crnn._version import __version__
 
 __all__ = ["count_workers", "run"]
 
+RAY_RETRIES = {"max_restarts": 3, "max_task_retries": 3}
+"""Without these, Ray gives up when a worker has gone. Dask gives up a task after as many."""
+
 
 def count_workers(n_jobs: int | None = None) -> int:
     """Return how many tasks run at a time.
@@ -117,14 +120,18 @@ def run(
     import joblib
 
     backend, _ = joblib.parallel.get_active_backend()
-    client = getattr(backend, "client", None)
-    with contextlib.nullcontext() if client is None else _large_graphs():
-        if client is not None:
-            listed = _held_by_dask(client, listed)
+    options: dict[str, Any] = {}
+    with contextlib.ExitStack() as stack:
+        if type(backend).__module__.startswith("ray."):
+            listed = _held_by_ray(listed)
+            options["ray_remote_args"] = RAY_RETRIES | (backend.ray_remote_args or {})
+        elif hasattr(backend, "client"):
+            stack.enter_context(_large_graphs())
+            listed = _held_by_dask(backend.client, listed)
         as_they_come = getattr(backend, "supports_return_generator", False)
-        parallel = joblib.Parallel(
-            n_jobs, return_as="generator_unordered" if as_they_come else "list"
-        )
+        if as_they_come:
+            options["return_as"] = "generator_unordered"
+        parallel = joblib.Parallel(n_jobs, **options)
         answers = parallel(
             joblib.delayed(_answer)(__version__, function, number, *task)
             for number, task in enumerate(listed)
@@ -162,14 +169,47 @@ def _answer(
     """Return a task's number, the instruction set of this worker, and the result."""
     if version != __version__:
         raise RuntimeError(f"crnn: expected {version} on all machines, got {__version__}")
-    arguments = tuple(one.array if isinstance(one, _Inside) else one for one in arguments)
-    return number, _backend.kernels.instruction_set, function(*arguments)
+    values = [one.value() if isinstance(one, (_InTask, _InRay)) else one for one in arguments]
+    return number, _backend.kernels.instruction_set, function(*values)
 
 
-class _Inside(NamedTuple):
-    """An array that goes with its task: joblib scatters only what is an argument by itself."""
+class _InTask(NamedTuple):
+    """An array that goes with its task: joblib lets Dask scatter what is an argument by itself."""
 
     array: npt.NDArray[Any]
+
+    def value(self) -> npt.NDArray[Any]:
+        return self.array
+
+
+class _InRay(NamedTuple):
+    """An array in Ray's store, from which processes of a machine read the same memory."""
+
+    reference: Any
+
+    def value(self) -> Any:
+        import ray
+
+        return ray.get(self.reference)
+
+
+def _shared(tasks: list[tuple[Any, ...]]) -> dict[int, npt.NDArray[Any]]:
+    """Return the arrays that several tasks take, by identity."""
+    uses = Counter(id(one) for task in tasks for one in task)
+    return {
+        id(one): one
+        for task in tasks
+        for one in task
+        if isinstance(one, np.ndarray) and uses[id(one)] > 1
+    }
+
+
+def _held_by_ray(tasks: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return tasks whose arrays are in Ray's store, if several take them."""
+    import ray
+
+    held = {key: _InRay(ray.put(one)) for key, one in _shared(tasks).items()}
+    return [tuple(held.get(id(one), one) for one in task) for task in tasks]
 
 
 def _held_by_dask(client: Any, tasks: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
@@ -179,14 +219,10 @@ def _held_by_dask(client: Any, tasks: list[tuple[Any, ...]]) -> list[tuple[Any, 
     the scheduler has all: what several tasks take is the result of a task of its own, and what one
     takes goes with that.
     """
-    arrays = {id(one): one for task in tasks for one in task if isinstance(one, np.ndarray)}
-    uses = Counter(id(one) for task in tasks for one in task)
-    sent = {
-        key: client.submit(_itself, one, pure=False) for key, one in arrays.items() if uses[key] > 1
-    }
+    held = {key: client.submit(_itself, one, pure=False) for key, one in _shared(tasks).items()}
 
     def argument(one: Any) -> Any:
-        return sent.get(id(one), _Inside(one)) if id(one) in arrays else one
+        return held.get(id(one), _InTask(one)) if isinstance(one, np.ndarray) else one
 
     return [tuple(map(argument, task)) for task in tasks]
 

@@ -101,3 +101,24 @@ def test_pipelines_grids_and_clones():
     np.testing.assert_array_equal(
         pickle.loads(pickle.dumps(fitted)).predict_proba(X), fitted.predict_proba(X)
     )
+
+
+def test_searches_with_several_workers():
+    X, kinds, _ = waves()
+    found = []
+    for n_jobs in (None, 2):
+        model = RNNClassifier(**SMALL | {"max_iter": 3})
+        search = GridSearchCV(model, {"hidden_size": [2, 5]}, cv=2, n_jobs=n_jobs)
+        search.fit(X, kinds)
+        found.append(
+            (
+                search.best_params_,
+                search.cv_results_["mean_test_score"].tolist(),
+                search.predict_proba(X).tobytes(),
+            )
+        )  # fmt: skip
+    assert found[0] == found[1]
+    # What travels is small: settings there, parameters back.
+    assert len(pickle.dumps(model)) < 1_000
+    parameters = sum(net.flat_params.nbytes for net in search.best_estimator_.nets_)
+    assert len(pickle.dumps(search.best_estimator_)) < parameters + 4_000

@@ -269,6 +269,30 @@ def cluster():
         yield client
 
 
+def killing(step, killed):
+    """Return a schedule that kills its worker before a step, once."""
+    main = MAIN
+
+    def lr(now):
+        if now == step and os.getpid() != main and not killed.exists():
+            killed.write_text("")
+            os.kill(os.getpid(), 9)
+        return 0.01
+
+    return lr
+
+
+def places_of_a_shared_array():
+    """Return where workers have it, as processes and addresses."""
+    big = np.arange(200_000.0)
+
+    def place(x, n):
+        assert x[n] == n
+        return os.getpid(), x.ctypes.data
+
+    return set(crnn.jobs.run(place, [(big, n) for n in range(20)]))
+
+
 @pytest.mark.native
 @pytest.mark.parametrize("form", ["shared", "ragged"])
 def test_dask_gives_the_same_bits(cluster, form):
@@ -281,18 +305,11 @@ def test_dask_gives_the_same_bits(cluster, form):
 @pytest.mark.native
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_dask_starts_tasks_of_a_killed_worker_again(cluster, tmp_path):
-    main, killed = MAIN, tmp_path / "killed"
-
-    def lr(step):
-        if step == 7 and os.getpid() != main and not killed.exists():
-            killed.write_text("")
-            os.kill(os.getpid(), 9)
-        return 0.01
-
+    killed = tmp_path / "killed"
     workers = set(cluster.run(os.getpid).values())
-    alone = trained("own", fleet(), lr)
+    alone = trained("own", fleet(), killing(7, killed))
     with joblib.parallel_config("dask"):
-        assert trained("own", fleet(), lr) == alone
+        assert trained("own", fleet(), killing(7, killed)) == alone
     cluster.wait_for_workers(2)
     assert killed.exists()
     assert len(workers & set(cluster.run(os.getpid).values())) == 1
@@ -300,12 +317,27 @@ def test_dask_starts_tasks_of_a_killed_worker_again(cluster, tmp_path):
 
 @pytest.mark.native
 def test_dask_sends_shared_data_once_to_each_worker(cluster):
-    big = np.arange(200_000.0)
-
-    def place(x, n):
-        assert x[n] == n
-        return os.getpid(), x.ctypes.data
-
     with joblib.parallel_config("dask"):
-        places = set(crnn.jobs.run(place, [(big, n) for n in range(20)]))
-    assert len(places) == len({pid for pid, _ in places})
+        places = places_of_a_shared_array()
+    assert len(places) == len({process for process, _ in places})
+
+
+@pytest.mark.native
+@pytest.mark.slow
+def test_ray(tmp_path):
+    """It takes some 20 s, and is no part of the suite's dependencies."""
+    ray = pytest.importorskip("ray")
+    from ray.util.joblib import register_ray
+
+    killed = tmp_path / "killed"
+    alone = trained("own", fleet(), killing(7, killed))
+    ray.init(num_cpus=2, include_dashboard=False, logging_level=logging.CRITICAL)
+    try:
+        register_ray()
+        with joblib.parallel_config("ray", n_jobs=2):
+            assert trained("own", fleet(), killing(7, killed)) == alone
+            places = places_of_a_shared_array()
+    finally:
+        ray.shutdown()
+    assert killed.exists()
+    assert len(places) == len({process for process, _ in places})
