@@ -65,8 +65,8 @@ class Trained(NamedTuple):
     progress: Progress
     epochs: int
     """How many there were."""
-    generators: "list[np.random.Generator] | None"
-    """Of the orders, after the last epoch."""
+    generators: "list[np.random.Generator | None]"
+    """After the last epoch, of orders that came with a generator."""
 
 
 def shares_of(n: int, hidden_size: int, workers: int) -> list[slice]:
@@ -126,7 +126,11 @@ def train(
         return False
 
     run_epochs(share.step, models, data, rngs, plan, progress, after_epoch)
-    return Trained(models, progress, epochs, rngs)
+    generators = [
+        rng if isinstance(order, np.random.Generator) else None
+        for order, rng in zip(share.orders or (), rngs or (), strict=True)
+    ]
+    return Trained(models, progress, epochs, generators)
 
 
 def put(
@@ -137,10 +141,8 @@ def put(
     orders: "list[int | np.random.Generator] | None",
 ) -> None:
     """Write what has come back of some models."""
-    for order, theirs in zip(
-        orders[which] if orders else (), trained.generators or (), strict=True
-    ):
-        if isinstance(order, np.random.Generator):
+    for order, theirs in zip(orders[which] if orders else (), trained.generators, strict=True):
+        if isinstance(order, np.random.Generator) and theirs is not None:
             order.bit_generator.state = theirs.bit_generator.state
     models.put(np.arange(len(models.theta))[which], trained.models)
     run = trained.progress
