@@ -9,7 +9,7 @@ RNN(input_size=1, hidden_size=32, output_size=1, dtype='float32', implementation
 from typing import NoReturn
 
 # _interpreter comes first: it says in which interpreters NumPy is missing.
-from crnn import _interpreter, losses, schedules  # noqa: F401
+from crnn import _interpreter, constraints, losses, schedules  # noqa: F401
 from crnn._backend import (
     get_include,
     get_num_threads,
@@ -66,6 +66,7 @@ __all__ = [
     "Tape",
     "Trainer",
     "__version__",
+    "constraints",
     "export_c",
     "from_architecture",
     "from_state_dict",

@@ -22,7 +22,9 @@ from crnn._training.evaluation import Metric
 from crnn._training.history import History
 from crnn._training.run import Clipping, Controls, Plan, Run
 from crnn._typing import Array, StateLike, StateT
+from crnn.constraints import ConstraintsLike
 from crnn.kernels import cells, contracts
+from crnn.kernels.constraints import Constraints
 from crnn.learners import Learner, check_learnable
 from crnn.losses import CustomLoss, Loss, get_loss
 from crnn.metrics import better_values, get_metrics
@@ -482,6 +484,7 @@ class RecurrentNetwork(Generic[StateT]):
         *,
         time: int,
         batch_size: int = 1,
+        constraints: ConstraintsLike | None = None,
     ) -> Trainer:
         """Return a trainer: a copy of the network that learns from batches of one size.
 
@@ -500,6 +503,8 @@ class RecurrentNetwork(Generic[StateT]):
             Time steps of a batch, whose sequences start from zero.
         batch_size : int, default 1
             Sequences of a batch.
+        constraints : dict, optional
+            As in `fit`.
 
         Returns
         -------
@@ -539,7 +544,8 @@ class RecurrentNetwork(Generic[StateT]):
                 "optimizer: expected one with a number as its learning rate, got one with a "
                 "function; the trainer's lr may be assigned to between steps"
             )
-        return Trainer(self._network, optimizer, checked_loss, clipping, time, batch_size)
+        limits = optimizer.limits_for(self._network, constraints)
+        return Trainer(self._network, optimizer, checked_loss, clipping, time, batch_size, limits)
 
     def learner(
         self,
@@ -549,6 +555,7 @@ class RecurrentNetwork(Generic[StateT]):
         clip_norm: float | None = None,
         clip_value: float | None = None,
         batch_size: int | None = None,
+        constraints: ConstraintsLike | None = None,
     ) -> Learner[StateT]:
         """Return a learner: it predicts each step as it comes, then learns from it, in place.
 
@@ -569,6 +576,8 @@ class RecurrentNetwork(Generic[StateT]):
         batch_size : int, optional
             How many sequences go side by side, whose losses count together. Without it there is
             one, and arrays have no batch axis.
+        constraints : dict, optional
+            As in `fit`. A learner with constraints cannot be saved.
 
         Returns
         -------
@@ -599,7 +608,8 @@ class RecurrentNetwork(Generic[StateT]):
         if batch_size is not None:
             batch_size = checks.integer("batch_size", batch_size, at_least=1)
         check_learnable(self.architecture, self.dtype, optimizer, checked_loss)
-        return Learner(self, self._network, optimizer, checked_loss, clipping, batch_size)
+        limits = optimizer.limits_for(self._network, constraints)
+        return Learner(self, self._network, optimizer, checked_loss, clipping, batch_size, limits)
 
     def forecast(self, x: npt.ArrayLike, steps: int) -> Array:
         """Read sequences, then go on alone: each output is the next input.
@@ -713,6 +723,8 @@ class RecurrentNetwork(Generic[StateT]):
         h0: StateLike | None = None,
         skip: Marks | None = None,
         resets: Marks | None = None,
+        *,
+        constraints: ConstraintsLike | None = None,
     ) -> float:
         """Take one step of the optimizer on one batch.
 
@@ -732,6 +744,9 @@ class RecurrentNetwork(Generic[StateT]):
             Clip each of its elements to ±clip_value; not with `clip_norm`.
         lengths, mask, h0, skip, resets : array, optional
             As in `loss`. A trainable h0 gets no gradient where h0 is given.
+        constraints : dict, optional
+            Constraints of `crnn.constraints` by the names of parameters, which meet them after the
+            step. In a loop give them to the optimizer, which keeps what they are compiled to.
 
         Returns
         -------
@@ -748,10 +763,11 @@ class RecurrentNetwork(Generic[StateT]):
         checked_loss = get_loss(loss)
         clipping = Clipping.checked(clip_norm, clip_value)
         self._check_optimizer(optimizer)
+        limits = optimizer.limits_for(self._network, constraints)
         parts = sequences.parts(self._network, x, y, checked_loss, lengths, mask, h0, skip, resets)
         value, _, _ = step.train_step(
             self._network, parts, optimizer, checked_loss, clipping, self._rng,
-            constraints=self._network.constraints,
+            constraints=limits,
         )  # fmt: skip
         return value
 
@@ -772,6 +788,7 @@ class RecurrentNetwork(Generic[StateT]):
         resets: Marks | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
+        constraints: ConstraintsLike | None = None,
         bptt: int | None = None,
         shuffle: bool = True,
         seed: int | None = None,
@@ -811,6 +828,8 @@ class RecurrentNetwork(Generic[StateT]):
             As in `train_step`: of all sequences.
         clip_norm, clip_value : float, optional
             As in `train_step`.
+        constraints : dict, optional
+            As in `train_step`. Parameters are brought within them before the first step.
         bptt : int, optional
             Truncated BPTT (Williams and Peng 1990): take a step of the optimizer every `bptt` time
             steps.
@@ -897,8 +916,9 @@ class RecurrentNetwork(Generic[StateT]):
         if optimizer is None:
             optimizer = SGD(0.01, momentum=0.9)
         self._check_optimizer(optimizer, may_search=True)
+        limits = optimizer.limits_for(self._network, constraints)
         if optimizer.searches:
-            self._check_search(optimizer, clipping, bptt)
+            self._check_search(optimizer, clipping, bptt, limits)
         if bptt is not None:
             bptt = checks.integer("bptt", bptt, at_least=1)
             if self.bidirectional or not self.return_sequences:
@@ -937,7 +957,7 @@ class RecurrentNetwork(Generic[StateT]):
             monitor, min_delta, better_values(checked_metrics), validation is not None
         )
         run = Run(self._network, optimizer, rng, watched)
-        plan = Plan(batch_size, checked_loss, clipping, bptt, shuffle, self._network.constraints)
+        plan = Plan(batch_size, checked_loss, clipping, bptt, shuffle, limits)
         checkpoint_file = None
         if checkpoint is not None:
             # Imported here: the libraries for files take longer to import than crnn.
@@ -1029,7 +1049,13 @@ class RecurrentNetwork(Generic[StateT]):
             )
         optimizer.check_owner(self.flat_params)
 
-    def _check_search(self, optimizer: Optimizer, clipping: Clipping, bptt: int | None) -> None:
+    def _check_search(
+        self,
+        optimizer: Optimizer,
+        clipping: Clipping,
+        bptt: int | None,
+        limits: Constraints | None,
+    ) -> None:
         """Raise what an optimizer that searches does not go with."""
         name = type(optimizer).__name__
         others = {
@@ -1044,6 +1070,11 @@ class RecurrentNetwork(Generic[StateT]):
                     f"{other}: expected none with {name}, which follows one loss and its gradient, "
                     f"got {value!r}"
                 )
+        if limits is not None and not (limits.l1 is None and limits.groups is None):
+            raise ValueError(
+                f"constraints: expected Mask, Sign, Bounds or NonNegative with {name}, "
+                "got L1 or MaxNorm"
+            )
 
     def _check_parallel(self, optimizer: Optimizer, loss: Loss) -> None:
         """Raise what several ranks do not do."""

@@ -27,6 +27,7 @@ from crnn._training.run import Clipping, asks_to_stop
 from crnn._training.step import divergence
 from crnn._typing import Array, FloatArray, IntArray
 from crnn.base import RecurrentNetwork
+from crnn.constraints import ConstraintsLike
 from crnn.descriptions import check_description, from_description
 from crnn.errors import ModelFileError
 from crnn.kernels import cells
@@ -319,6 +320,7 @@ class Fleet:
         lr: npt.ArrayLike | None = None,
         weight_decay: npt.ArrayLike | None = None,
         l1: npt.ArrayLike | None = None,
+        constraints: ConstraintsLike | None = None,
     ) -> FloatArray:
         """Take one step of the optimizer for each model, on one batch.
 
@@ -340,6 +342,8 @@ class Fleet:
             As in `loss`.
         lr, weight_decay, l1 : float or array (models,), optional
             As in `fit`.
+        constraints : dict, optional
+            As in `RNN.train_step`, of all models.
 
         Returns
         -------
@@ -353,8 +357,9 @@ class Fleet:
         """
         checked_loss = _checked_loss(loss)
         step, models, rates = self._start(
-            optimizer, checked_loss, Clipping.checked(clip_norm, clip_value), lr, weight_decay, l1
-        )
+            optimizer, checked_loss, Clipping.checked(clip_norm, clip_value), lr, weight_decay, l1,
+            constraints,
+        )  # fmt: skip
         data = self._training_data(x, y, checked_loss, lengths, mask)
         _warn("their data do not fit", data.bad)
         rates_now = rates.of(np.arange(len(self)), models.steps)
@@ -385,6 +390,7 @@ class Fleet:
         mask: Any = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
+        constraints: ConstraintsLike | None = None,
         shuffle: bool = True,
         seed: "int | Sequence[int | np.random.Generator] | IntArray | None" = None,
         validation_data: tuple[Any, Any] | None = None,
@@ -423,6 +429,8 @@ class Fleet:
             As in `loss`.
         clip_norm, clip_value : float, optional
             As in `RNN.fit`, of each model's gradient.
+        constraints : dict, optional
+            As in `RNN.fit`, of all models.
         shuffle : bool
             Whether each epoch takes the sequences of a model in another order. Those of a model
             that has no more than `batch_size` keep theirs, because they make one batch.
@@ -480,7 +488,9 @@ class Fleet:
             )
         if optimizer is None:
             optimizer = SGD(0.01, momentum=0.9)
-        step, models, rates = self._start(optimizer, checked_loss, clipping, lr, weight_decay, l1)
+        step, models, rates = self._start(
+            optimizer, checked_loss, clipping, lr, weight_decay, l1, constraints
+        )
         data = self._training_data(x, y, checked_loss, lengths, mask)
         validation = None
         if validation_data is not None:
@@ -507,6 +517,10 @@ class Fleet:
         known = set(errors)
         plan = FleetPlan(epochs, batch_size, validation, patience, min_delta, rates)
         last_epoch = 0
+        if step.constraints is not None:
+            for number in range(N):
+                if number not in errors:
+                    step.kernels.constrain(self._theta[number], step.constraints)
         if workers > 1:
             bar = ProgressBar(progress, N, 0, unit="model")
             parts = shares.shares_of(N, self.architecture.hidden_size, workers)
@@ -604,6 +618,7 @@ class Fleet:
         lr: Any,
         weight_decay: Any,
         l1: Any,
+        constraints: ConstraintsLike | None,
     ) -> tuple[fleet_step.FleetStep, fleet_step.Models, fleet_step.Rates]:
         """Return what steps take: what all models share, their state, and their learning rates."""
         N = len(self)
@@ -624,16 +639,19 @@ class Fleet:
             rates = fleet_step.Rates(number_for_each("lr", default, lr, N), None)
         else:
             rates = fleet_step.Rates(None, optimizer.lr)
+        network = self._template._network
+        limits = optimizer.limits_for(network, constraints)
+        if penalty is not None:
+            limits = limits or Constraints()
+            if limits.l1 is not None:
+                raise ValueError("l1: expected none beside L1 among the constraints, got one")
+            limits = limits._replace(l1=self._l1_of_weights())
         state = self._states.get(optimizer)
         if state is None:
             state = self._states[optimizer] = _OptimizerState(optimizer, self._theta)
-        network = self._template._network
-        constraints = network.constraints
-        if penalty is not None:
-            constraints = (constraints or Constraints())._replace(l1=self._l1_of_weights())
         step = fleet_step.FleetStep(
             network.kernels, self.architecture, loss, clipping, state.kernel, state.settings,
-            constraints,
+            limits,
         )  # fmt: skip
         models = fleet_step.Models(self._theta, state.memory, state.steps, decay, penalty)
         return step, models, rates

@@ -18,6 +18,7 @@ from crnn._training.step import divergence
 from crnn._typing import Array, StateT
 from crnn.errors import DivergenceError
 from crnn.kernels.cells import parameter_count, parameter_shapes
+from crnn.kernels.constraints import Constraints
 from crnn.kernels.streams import check_out
 from crnn.losses import Loss
 from crnn.optimizers import Attachment, Optimizer
@@ -61,6 +62,8 @@ class Learner(Generic[StateT]):
     clipping : Clipping
     batch_size : int or None
         None: one sequence, whose arrays have no batch axis.
+    constraints : Constraints or None
+        Compiled for the network.
 
     Attributes
     ----------
@@ -87,9 +90,13 @@ class Learner(Generic[StateT]):
         loss: Loss,
         clipping: Clipping,
         batch_size: int | None,
+        constraints: Constraints | None,
     ) -> None:
         self.net, self.optimizer, self.batch_size = net, optimizer, batch_size
         self._network, self._loss, self._clipping = network, loss, clipping
+        self._constraints = constraints
+        if constraints is not None:
+            network.kernels.constrain(network.flat, constraints)
         self.last_loss = math.nan
         self._prepare()
 
@@ -129,7 +136,7 @@ class Learner(Generic[StateT]):
         return network.kernels.Learner(
             architecture.cell, theta, self.batch_size, architecture.input_size,
             architecture.hidden_size, architecture.output_size or 0, loss.kernel, *self._clipping,
-            *self.optimizer.kernel_arguments(theta, vectors), network.constraints,
+            *self.optimizer.kernel_arguments(theta, vectors), self._constraints,
             attachment.counted, attachment.lr, *loss.settings(),
         )  # fmt: skip
 
@@ -343,7 +350,8 @@ class Learner(Generic[StateT]):
         Raises
         ------
         TypeError
-            The optimizer's learning rate is a function, which no file keeps.
+            The optimizer's learning rate is a function, or the learner has constraints; no file
+            keeps these.
         OSError
             The file cannot be written; one that existed is as it was.
         RuntimeError
@@ -357,6 +365,8 @@ class Learner(Generic[StateT]):
             raise TypeError(
                 "save: expected an optimizer with a number as its learning rate, got a function"
             )
+        if self._constraints is not None:
+            raise TypeError("save: expected a learner without constraints, which no file keeps")
         optimizer.check_owner(flat)
         states, sensitivities = self.core.copied()
         description = {
@@ -377,7 +387,10 @@ class Learner(Generic[StateT]):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy or a pickle keeps."""
-        kept = ("net", "optimizer", "batch_size", "last_loss", "_network", "_loss", "_clipping")
+        kept = (
+            "net", "optimizer", "batch_size", "last_loss", "_network", "_loss", "_clipping",
+            "_constraints",
+        )  # fmt: skip
         self.optimizer.check_owner(self._network.flat)
         return {name: self.__dict__[name] for name in kept} | {"moving": self.core.copied()}
 

@@ -1,5 +1,6 @@
 """Optimizers: one step is one kernel call on the flat vectors of parameters and gradients."""
 
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -8,7 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from crnn import checks
+from crnn._network.network import Network
 from crnn._typing import Array, IntArray
+from crnn.constraints import ConstraintSet, ConstraintsLike
 from crnn.kernels.constraints import Constraints
 
 # A number, or a function from the number of steps taken so far to one
@@ -78,8 +81,11 @@ class Optimizer:
     searches = False
     """Whether it evaluates the loss of all data at several places for a step."""
 
-    def __init__(self, lr: LearningRate, **numbers: float) -> None:
+    def __init__(
+        self, lr: LearningRate, constraints: ConstraintsLike | None = None, **numbers: float
+    ) -> None:
         self.lr = lr
+        self._constraints = None if constraints is None else ConstraintSet(constraints)
         # What the kernel takes after the learning rate, by name in its order
         self._numbers: dict[str, float] = numbers
         self._state = _State()
@@ -112,6 +118,44 @@ class Optimizer:
         self._lr = value if callable(value) else checks.number("lr", value, at_least=0.0)
 
     @property
+    def constraints(self) -> ConstraintSet | None:
+        """The constraints of the parameters that it changes."""
+        return self._constraints
+
+    def limits_for(
+        self, network: Network, constraints: ConstraintsLike | None
+    ) -> Constraints | None:
+        """Return what its steps keep a network's parameters within, with the network's own limits.
+
+        Parameters
+        ----------
+        network : Network
+        constraints : dict, optional
+            Constraints by the names of parameters, where the optimizer has none.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Both have constraints, they do not fit the network, or the optimizer is of a user's own
+            class whose step takes none.
+        """
+        given = self._constraints
+        if constraints is not None:
+            if given is not None:
+                raise ValueError(
+                    "constraints: expected none beside those of the optimizer, got "
+                    f"{ConstraintSet(constraints)!r}"
+                )
+            given = ConstraintSet(constraints)
+        limits = network.constraints if given is None else given.compiled(network)
+        step = type(self).step
+        if limits is not None and "constraints" not in inspect.signature(step).parameters:
+            raise TypeError(
+                f"optimizer: expected one whose step takes constraints, got {type(self).__name__}"
+            )
+        return limits
+
+    @property
     def weight_decay(self) -> float:
         """The factor of each parameter that is added to its gradient, or for AdamW subtracted."""
         return self._numbers["weight_decay"]
@@ -130,11 +174,13 @@ class Optimizer:
         settings = self.settings()
         if not self.weight_decay:
             del settings["weight_decay"]
+        if self._constraints is not None:
+            settings["constraints"] = self._constraints
         shown = {k: f"{v:g}" if type(v) is float else v for k, v in settings.items()}
         return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in shown.items())})"
 
     def settings(self) -> dict[str, Any]:
-        """Return its arguments by name; a learning rate that is a function is not kept."""
+        """Return its numbers by name; a learning rate that is a function is not kept."""
         lr = "a function" if callable(self._lr) else self._lr
         return {"lr": lr} | {k: v for k, v in self._numbers.items() if k != "decoupled"}
 
@@ -363,6 +409,9 @@ class SGD(Optimizer):
         Needs a momentum above 0.
     weight_decay : float, default 0
         Not negative.
+    constraints : dict, optional
+        Constraints of `crnn.constraints` by the names of parameters, which meet them after each
+        step.
 
     Raises
     ------
@@ -385,9 +434,12 @@ class SGD(Optimizer):
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float = 0.0,
+        *,
+        constraints: ConstraintsLike | None = None,
     ) -> None:
         super().__init__(
             lr,
+            constraints,
             momentum=checks.number("momentum", momentum, at_least=0.0, below=1.0),
             nesterov=checks.boolean("nesterov", nesterov),
             weight_decay=checks.number("weight_decay", weight_decay, at_least=0.0),
@@ -424,6 +476,8 @@ class RMSprop(Optimizer):
         mu, with 0 <= mu < 1.
     weight_decay : float, default 0
         Not negative.
+    constraints : dict, optional
+        As in `SGD`.
 
     Raises
     ------
@@ -441,9 +495,12 @@ class RMSprop(Optimizer):
         eps: float = 1e-8,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
+        *,
+        constraints: ConstraintsLike | None = None,
     ) -> None:
         super().__init__(
             lr,
+            constraints,
             alpha=checks.number("alpha", alpha, at_least=0.0, below=1.0),
             eps=checks.number("eps", eps, above=0.0),
             momentum=checks.number("momentum", momentum, at_least=0.0, below=1.0),
@@ -467,6 +524,8 @@ class Adam(Optimizer):
         Above 0.
     weight_decay : float, default 0
         Not negative.
+    constraints : dict, optional
+        As in `SGD`.
 
     Raises
     ------
@@ -486,9 +545,12 @@ class Adam(Optimizer):
         beta2: float = 0.999,
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        *,
+        constraints: ConstraintsLike | None = None,
     ) -> None:
         super().__init__(
             lr,
+            constraints,
             beta1=checks.number("beta1", beta1, at_least=0.0, below=1.0),
             beta2=checks.number("beta2", beta2, at_least=0.0, below=1.0),
             eps=checks.number("eps", eps, above=0.0),
@@ -512,6 +574,8 @@ class AdamW(Adam):
         Above 0.
     weight_decay : float, default 0.01
         Not negative.
+    constraints : dict, optional
+        As in `SGD`.
 
     Raises
     ------
@@ -528,8 +592,10 @@ class AdamW(Adam):
         beta2: float = 0.999,
         eps: float = 1e-8,
         weight_decay: float = 0.01,
+        *,
+        constraints: ConstraintsLike | None = None,
     ) -> None:
-        super().__init__(lr, beta1, beta2, eps, weight_decay)
+        super().__init__(lr, beta1, beta2, eps, weight_decay, constraints=constraints)
 
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {

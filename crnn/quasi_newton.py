@@ -5,10 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from crnn import checks
 from crnn._training.line_search import Point, search
 from crnn._typing import Array, FloatArray
+from crnn.constraints import ConstraintsLike
+from crnn.kernels.constraints import Constraints
 from crnn.optimizers import Optimizer
 
 # Pairs whose curvature is smaller, relative to the lengths of both, would be rounding alone.
@@ -29,6 +32,10 @@ class LBFGS(Optimizer):
     "Numerical Optimization"; each trial is a forward and a backward pass over all data. Use
     float64: in float32 the search ends where rounding hides the decrease.
 
+    Bounds are met by projection (Bertsekas 1982, "Projected Newton methods for optimization
+    problems with simple constraints"): parameters that would leave their bounds at once stay, the
+    direction is that of the others, and the search follows it along the bounds that it meets.
+
     Parameters
     ----------
     lr : float or function, default 1.0
@@ -42,6 +49,8 @@ class LBFGS(Optimizer):
     weight_decay : float, default 0
         lambda of a penalty that is minimized with the loss, lambda/2 times the sum of the squares
         of all parameters. Not negative.
+    constraints : dict, optional
+        As in `SGD`, but for `MaxNorm` and `L1`.
 
     Raises
     ------
@@ -67,10 +76,16 @@ class LBFGS(Optimizer):
         history_size: int = 10,
         max_evaluations: int = 25,
         weight_decay: float = 0.0,
+        *,
+        constraints: ConstraintsLike | None = None,
     ) -> None:
         self.history_size = checks.integer("history_size", history_size, at_least=1)
         self.max_evaluations = checks.integer("max_evaluations", max_evaluations, at_least=1)
-        super().__init__(lr, weight_decay=checks.number("weight_decay", weight_decay, at_least=0.0))
+        super().__init__(
+            lr,
+            constraints,
+            weight_decay=checks.number("weight_decay", weight_decay, at_least=0.0),
+        )
         self._vectors = tuple(
             f"{name}_{age}" for age in range(self.history_size) for name in ("step", "change")
         )
@@ -87,6 +102,7 @@ class LBFGS(Optimizer):
         loss: float,
         gradient: Array,
         objective: Callable[[], tuple[float, Array]],
+        limits: Constraints | None = None,
     ) -> tuple[float, Array]:
         """Take one step in place.
 
@@ -100,6 +116,8 @@ class LBFGS(Optimizer):
             Its gradient.
         objective : function
             Returns loss and gradient at theta.
+        limits : Constraints, optional
+            Bounds, which theta meets.
 
         Returns
         -------
@@ -111,32 +129,45 @@ class LBFGS(Optimizer):
         first = theta.astype(np.float64)
         memory = self._memory_of(theta)
         pairs = _pairs(list(memory.values()))
-        start = _penalized(0.0, loss, gradient, first, decay, None)
-        direction = -_inverse_hessian_times(start.gradient, pairs)
+        start = _penalized(0.0, loss, gradient, first, decay)
+        lower: Any = -np.inf
+        upper: Any = np.inf
+        if limits is not None and limits.lower is not None and limits.upper is not None:
+            lower, upper = limits.lower.astype(np.float64), limits.upper.astype(np.float64)
+        # What would leave its bounds at once stays; the step is Newton's for the others.
+        downhill = -start.gradient
+        is_free = ~((first <= lower) & (downhill < 0) | (first >= upper) & (downhill > 0))
+        downhill *= is_free
+        free_pairs = _free(pairs, is_free)
+        direction = _inverse_hessian_times(downhill, free_pairs)
         slope = float(direction @ start.gradient)
         if not slope < 0:
             # Rounding: begin anew along the gradient.
-            pairs, direction = [], -start.gradient
+            pairs, free_pairs, direction = [], [], downhill
             slope = float(direction @ start.gradient)
-        if not pairs:
-            lr *= min(1.0, 1 / max(float(np.abs(start.gradient).sum()), np.finfo(float).tiny))
+        if not free_pairs:
+            lr *= min(1.0, 1 / max(float(np.abs(downhill).sum()), np.finfo(float).tiny))
         raw = {0.0: (loss, gradient)}
 
         def evaluate(t: float) -> Point:
-            theta[...] = first + t * direction
+            line = first + t * direction
+            theta[...] = np.clip(line, lower, upper)
             raw[t] = objective()
-            return _penalized(t, *raw[t], theta.astype(np.float64), decay, direction)
+            point = _penalized(t, *raw[t], theta.astype(np.float64), decay)
+            # Along the bounds that it has met the line goes on without what they hold.
+            moving = direction * ((line > lower) & (line < upper))
+            promise = float(start.gradient @ (np.clip(line, lower, upper) - first))
+            return point._replace(slope=float(moving @ point.gradient), promise=promise)
 
         found = start
         try:
             if slope < 0 and lr > 0:
                 with np.errstate(all="ignore"):
                     found = search(evaluate, start._replace(slope=slope), lr, self.max_evaluations)
-            theta[...] = first + found.t * direction
+            theta[...] = np.clip(first + found.t * direction, lower, upper)
             step = theta - first
             change = found.gradient - start.gradient
-            product = float(step @ change)
-            if product > LEAST_CURVATURE * math.sqrt(float(step @ step) * float(change @ change)):
+            if _has_curvature(step, change):
                 pairs = [(step, change), *pairs][: self.history_size]
             elif not found.t:
                 pairs = []
@@ -159,13 +190,26 @@ def _pairs(vectors: list[Array | None]) -> list[tuple[FloatArray, FloatArray]]:
     return pairs
 
 
-def _penalized(
-    t: float, loss: float, gradient: Array, theta: FloatArray, decay: float, direction: Any
-) -> Point:
-    """Return the point of a loss and its gradient, with the penalty on theta."""
+def _free(
+    pairs: list[tuple[FloatArray, FloatArray]], is_free: npt.NDArray[Any]
+) -> list[tuple[FloatArray, FloatArray]]:
+    """Return the pairs of the free parameters alone, if these have curvature."""
+    if is_free.all():
+        return pairs
+    parts = [(step * is_free, change * is_free) for step, change in pairs]
+    return [part for part in parts if _has_curvature(*part)]
+
+
+def _has_curvature(step: FloatArray, change: FloatArray) -> bool:
+    """Whether the product of a pair is positive beyond rounding."""
+    product = float(step @ change)
+    return product > LEAST_CURVATURE * math.sqrt(float(step @ step) * float(change @ change))
+
+
+def _penalized(t: float, loss: float, gradient: Array, theta: FloatArray, decay: float) -> Point:
+    """Return the point of a loss and its gradient, with the penalty on theta; without a slope."""
     whole = gradient.astype(np.float64) + decay * theta
-    slope = 0.0 if direction is None else float(direction @ whole)
-    return Point(t, loss + 0.5 * decay * float(theta @ theta), slope, whole)
+    return Point(t, loss + 0.5 * decay * float(theta @ theta), 0.0, whole)
 
 
 def _inverse_hessian_times(

@@ -12,6 +12,7 @@ from crnn._network.network import Network
 from crnn._training.run import Clipping
 from crnn._training.step import divergence
 from crnn._typing import Array
+from crnn.kernels.constraints import Constraints
 from crnn.losses import Loss
 from crnn.optimizers import Optimizer
 
@@ -32,6 +33,8 @@ class Trainer:
     clipping : Clipping
     time, batch_size : int
         Time steps and sequences of a batch.
+    constraints : Constraints or None
+        Compiled for the network.
 
     Attributes
     ----------
@@ -51,6 +54,7 @@ class Trainer:
         clipping: Clipping,
         time: int,
         batch_size: int,
+        constraints: Constraints | None,
     ) -> None:
         self._network, self._optimizer, self._loss = network, optimizer, loss
         self._shape = batch_size, time
@@ -62,11 +66,13 @@ class Trainer:
                 f"time, batch_size: expected a batch that memory can hold, got {time} time steps "
                 f"of {batch_size} sequences"
             )
+        if constraints is not None:
+            network.kernels.constrain(theta, constraints)
         vectors = {name: vector.copy() for name, vector in optimizer.memory.items()}
         self.core: Any = network.kernels.Trainer(
             architecture.cell, theta, time, batch_size, architecture.input_size,
             architecture.hidden_size, architecture.output_size or 0, loss.kernel, *clipping,
-            *optimizer.kernel_arguments(theta, vectors), network.constraints,
+            *optimizer.kernel_arguments(theta, vectors), constraints,
             np.array([optimizer.steps], np.intp), optimizer.current_lr,
         )  # fmt: skip
 

@@ -15,6 +15,7 @@ import numpy as np
 from crnn import archive
 from crnn._training.run import Controls, Plan, Run
 from crnn.errors import ModelFileError
+from crnn.kernels.constraints import Constraints
 
 KIND, FILE_VERSION = "checkpoint", 2
 # A file's description is short: of a longer text it keeps the checksum.
@@ -167,7 +168,7 @@ class Checkpoint:
             settings = {"categorical": self._settings["categorical"]} | settings
         # Files from before had no choice.
         of_data = "loss" if settings.get("validation") is None else "val_loss"
-        settings = {"monitor": [of_data, "min"], "min_delta": 0.0} | settings
+        settings = {"monitor": [of_data, "min"], "min_delta": 0.0, "constraints": None} | settings
         for name in self._settings | settings:
             wanted, got = self._settings.get(name), settings.get(name)
             if wanted != got:
@@ -200,6 +201,17 @@ def _set_state(generator: "np.random.BitGenerator", state: Any) -> None:
     generator.state = trial.state
 
 
+def _checksum(constraints: Constraints | None) -> str | None:
+    """Return a text that differs where constraints do."""
+    if constraints is None:
+        return None
+    found = hashlib.sha256()
+    for name, array in constraints._asdict().items():
+        if array is not None:
+            found.update(name.encode() + array.tobytes())
+    return found.hexdigest()
+
+
 def settings(run: Run, plan: Plan, controls: Controls, sequences: int) -> dict[str, Any]:
     """Return what decides the bits of a run, except its data and its generator."""
     text = repr(plan.loss)
@@ -215,6 +227,7 @@ def settings(run: Run, plan: Plan, controls: Controls, sequences: int) -> dict[s
         "loss": text,
         "clip_norm": plan.clipping.norm,
         "clip_value": plan.clipping.value,
+        "constraints": _checksum(plan.constraints),
         "bptt": plan.bptt,
         "shuffle": plan.shuffle,
         "sequences": sequences,

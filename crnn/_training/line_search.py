@@ -28,6 +28,8 @@ class Point(NamedTuple):
     slope: float
     """The derivative of the loss by t."""
     gradient: Array
+    promise: float = 0.0
+    """The change of the loss from the start by its gradient there."""
 
     @property
     def is_finite(self) -> bool:
@@ -94,8 +96,8 @@ def _between(
 
 def _decreases(point: Point, start: Point) -> bool:
     """Whether the loss is finite and low enough (Armijo)."""
-    wanted = start.loss + SUFFICIENT_DECREASE * point.t * start.slope
-    return point.is_finite and point.loss <= wanted
+    wanted = start.loss + SUFFICIENT_DECREASE * point.promise
+    return point.is_finite and point.promise < 0 and point.loss <= wanted
 
 
 def _minimum(a: Point, b: Point, first: float, last: float) -> float:

@@ -193,7 +193,9 @@ def _train_by_search(run: Run, dataset: Dataset, plan: Plan, epoch: int) -> tupl
     if not (math.isfinite(last.loss) and math.isfinite(norm)):
         raise divergence(last.loss, norm, epoch, run.optimizer.steps + 1)
     optimizer: Any = run.optimizer  # the core does not know the classes of optimizers
-    found = optimizer.step_along(network.flat, last.loss, last.gradient, objective)
+    found = optimizer.step_along(
+        network.flat, last.loss, last.gradient, objective, plan.constraints
+    )
     run.last_evaluation = Evaluation(network.flat.copy(), *found)
     return last.loss, norm
 

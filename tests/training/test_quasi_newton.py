@@ -67,7 +67,7 @@ def test_search_meets_the_strong_wolfe_conditions(line, first):
 
     def evaluate(t):
         tried.append(t)
-        return Point(t, float(loss(t)), float(slope(t)), np.empty(0))
+        return Point(t, float(loss(t)), float(slope(t)), np.empty(0), t * float(slope(0.0)))
 
     start = Point(0.0, float(loss(0.0)), float(slope(0.0)), np.empty(0))
     found = search(evaluate, start, first, 30)
@@ -81,7 +81,7 @@ def test_search_of_few_points_returns_one_that_it_saw():
     loss, slope = LINES["square"]
 
     def evaluate(t):
-        return Point(t, loss(t), slope(t), np.empty(0))
+        return Point(t, loss(t), slope(t), np.empty(0), t * slope(0.0))
 
     start = evaluate(0.0)
     assert search(evaluate, start, 100.0, 1) is start
