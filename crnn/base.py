@@ -1083,8 +1083,6 @@ class RecurrentNetwork(Generic[StateT]):
                 "optimizer: expected one that takes a step for a gradient with comm, such as "
                 f"crnn.Adam, got {type(optimizer).__name__}"
             )
-        if self.dropout:
-            raise ValueError(f"dropout: expected 0 with comm, got {self.dropout}")
         if not loss.adds_up:
             raise ValueError(
                 "loss: expected one that is a mean or a sum over the steps with comm, got "

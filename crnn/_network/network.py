@@ -113,6 +113,11 @@ class Network:
             cells.views(upper, self.shapes)[name][...] = high
         return Constraints(lower=lower, upper=upper)
 
+    @property
+    def draws(self) -> bool:
+        """Whether training draws random numbers for each step."""
+        return bool(self.architecture.dropout)
+
     def empty_states(self, B: int) -> Array:
         """Return an uninitialized array (layers * directions, B, S)."""
         return np.empty(

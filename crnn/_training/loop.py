@@ -183,7 +183,9 @@ def _train_by_search(run: Run, dataset: Dataset, plan: Plan, epoch: int) -> tupl
     parts = dataset.parts(rows) if plan.loss.adds_up else [dataset.take(rows)]
 
     def objective() -> tuple[float, Array]:
-        value, _, gradient = gradient_of_parts(network, parts, plan.loss, NO_CLIPPING, run.rng)
+        value, _, gradient = gradient_of_parts(
+            network, parts, plan.loss, NO_CLIPPING, [run.rng] * len(parts)
+        )
         return value, gradient
 
     last = run.last_evaluation

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +15,15 @@ from crnn._training.evaluation import EVALUATION_BATCH, NOTHING_COUNTS, MeanLoss
 from crnn._training.ranks import Ranks
 from crnn._training.run import NO_CLIPPING, Controls, Plan, Run
 from crnn._training.step import divergence, gradient_of_batch, gradient_of_parts, take_step
-from crnn._typing import Array
+from crnn._typing import Array, IntArray
 from crnn._version import __version__
 
 if TYPE_CHECKING:
+    from crnn._network.network import Network
     from crnn.losses import Loss
+
+# Of the keys of random numbers
+LARGEST_KEY = 1 << 63
 
 ADVICE = {
     "sequences' lengths": "pass the same sequences on all ranks",
@@ -52,7 +56,7 @@ def agree(
     network, optimizer = run.network, run.optimizer
     ranks.make_room(network.flat)
     validation = controls.validation
-    generator = run.rng.bit_generator.state if plan.shuffle else None
+    generator = run.rng.bit_generator.state if plan.shuffle or network.draws else None
     found = {
         "crnn": __version__,
         **checkpoints.settings(run, plan, controls, len(dataset)),
@@ -124,12 +128,14 @@ def train_by_batch(
         share = ranks.share(rows, dataset.lengths)
         if plan.bptt is None:
             parts = dataset.parts(share) if len(share) else []
-            value, weight, norm, _ = _train_step(run, parts, plan, epoch, ranks)
+            value, weight, norm, _ = _train_step(run, parts, share, plan, epoch, ranks)
             taken = 1
         else:
             batch = dataset.take(share) if len(share) else None
             chunks = -(-dataset.longest(rows) // plan.bptt)
-            value, weight, norm, taken = _train_in_chunks(run, batch, chunks, plan, epoch, ranks)
+            value, weight, norm, taken = _train_in_chunks(
+                run, batch, share, chunks, plan, epoch, ranks
+            )
         if weight:
             mean.add(value, weight)
             norms, steps = norms + norm, steps + taken
@@ -137,7 +143,13 @@ def train_by_batch(
 
 
 def _train_in_chunks(
-    run: Run, batch: Batch | None, chunks: int, plan: Plan, epoch: int, ranks: Ranks
+    run: Run,
+    batch: Batch | None,
+    share: IntArray,
+    chunks: int,
+    plan: Plan,
+    epoch: int,
+    ranks: Ranks,
 ) -> tuple[float, float, float, int]:
     """Take a step for each chunk of a batch (truncated BPTT).
 
@@ -146,6 +158,8 @@ def _train_in_chunks(
     run : Run
     batch : Batch or None
         This rank's part of it; None: it has none.
+    share : array (B,)
+        The numbers of its sequences.
     chunks : int
         How many all ranks take.
     plan, epoch, ranks
@@ -168,7 +182,7 @@ def _train_in_chunks(
         # A rank whose sequences have ended takes the steps of the others.
         part = next(parts, None)
         chunk = [] if part is None else [part._replace(h0=states)]
-        value, weight, norm, states = _train_step(run, chunk, plan, epoch, ranks)
+        value, weight, norm, states = _train_step(run, chunk, share, plan, epoch, ranks)
         if weight:
             mean.add(value, weight)
             norms, steps = norms + norm, steps + 1
@@ -176,9 +190,21 @@ def _train_in_chunks(
 
 
 def _train_step(
-    run: Run, parts: list[Batch], plan: Plan, epoch: int, ranks: Ranks
+    run: Run, parts: list[Batch], share: IntArray, plan: Plan, epoch: int, ranks: Ranks
 ) -> tuple[float, float, float, Array | None]:
     """Take a step on the parts of all ranks, unless nothing counts.
+
+    As `train_step`, it is taken or changes nothing.
+
+    Parameters
+    ----------
+    run : Run
+    parts : list of Batch
+        Those of this rank.
+    share : array (n,)
+        The numbers of their sequences.
+    plan, epoch, ranks
+        As in `train_by_batch`.
 
     Returns
     -------
@@ -189,21 +215,43 @@ def _train_step(
     last_states : array (layers * directions, B, S) or None
         Of this rank's only part, with truncated BPTT.
     """
+    generators = [run.rng] * len(parts)
+    generator, state_before, steps_before = run.rng.bit_generator, None, run.optimizer.steps
+    try:
+        if run.network.draws:
+            state_before = generator.state
+            key = int(run.rng.integers(LARGEST_KEY))
+            generators = _generators(key, share, parts)
+        return _step_of_all(run, parts, generators, plan, epoch, ranks)
+    except BaseException:
+        if state_before is not None and run.optimizer.steps == steps_before:
+            generator.state = state_before
+        raise
+
+
+def _step_of_all(
+    run: Run,
+    parts: list[Batch],
+    generators: "Sequence[np.random.Generator]",
+    plan: Plan,
+    epoch: int,
+    ranks: Ranks,
+) -> tuple[float, float, float, Array | None]:
+    """Take the step of `_train_step`, with a generator for each part."""
     network, loss, optimizer = run.network, plan.loss, run.optimizer
     steps = 1 if plan.bptt is None else max((part.x.shape[1] for part in parts), default=1)
     weight = sum(weight_of(part, loss, steps) for part in parts)
     value, states = 0.0, None
     if weight == 0:
         gradient = memory.zeros(network.flat.shape, network.flat.dtype)
-        for part in parts if plan.bptt else ():
-            states = network.empty_states(len(part.x))
-            network.predict(part.x, part.h0, states, part.lengths, part.skip, part.resets)
+        if parts and plan.bptt is not None:
+            states = _last_states(network, parts[0], generators[0])
     elif len(parts) == 1:
         value, _, gradient, states = gradient_of_batch(
-            network, parts[0], loss, NO_CLIPPING, run.rng, wants_states=plan.bptt is not None
+            network, parts[0], loss, NO_CLIPPING, generators[0], wants_states=plan.bptt is not None
         )
     else:
-        value, _, gradient = gradient_of_parts(network, parts, loss, NO_CLIPPING, run.rng)
+        value, _, gradient = gradient_of_parts(network, parts, loss, NO_CLIPPING, generators)
     # From here on all ranks do the same: they take the step, or none does.
     with ranks.without_interrupts():
         values, weights = ranks.exchange(value, weight).T.tolist()
@@ -220,3 +268,63 @@ def _train_step(
         if not (is_finite and take_step(network, optimizer, gradient, plan.constraints)):
             raise divergence(value, norm, epoch, optimizer.steps + 1)
     return value, total, norm, states
+
+
+def _last_states(network: "Network", batch: Batch, rng: "np.random.Generator") -> Array:
+    """Return the states after a batch in which nothing counts."""
+    if network.draws:
+        tape = network.forward(
+            batch.x, batch.h0, batch.lengths, skip=batch.skip, resets=batch.resets, rng=rng
+        )
+        return tape.last_states
+    states = network.empty_states(len(batch.x))
+    network.predict(batch.x, batch.h0, states, batch.lengths, batch.skip, batch.resets)
+    return states
+
+
+class GeneratorOfSequences(np.random.Generator):
+    """Random numbers for a batch, those of each sequence from a stream of its own.
+
+    So they depend neither on the other sequences of a rank's part nor on how far these are padded.
+
+    Parameters
+    ----------
+    key : int
+        Another one for each step.
+    rows : array (B,)
+        The numbers of the sequences.
+    """
+
+    def __init__(self, key: int, rows: IntArray) -> None:
+        super().__init__(np.random.Philox(key=key))
+        self._key = key
+        self._rows = rows.tolist()
+        self._calls = 0
+
+    def random(self, *, out: Array) -> Array:  # type: ignore[override]
+        """Fill an array (B, ...) with uniform numbers."""
+        for rng, values in self._streams(out):
+            rng.random(out=values)
+        return out
+
+    def standard_normal(self, *, dtype: Any, out: Array) -> Array:  # type: ignore[override]
+        """Fill an array (B, ...) with normal numbers."""
+        for rng, values in self._streams(out):
+            rng.standard_normal(dtype=dtype, out=values)
+        return out
+
+    def _streams(self, out: Array) -> "Iterator[tuple[np.random.Generator, Array]]":
+        self._calls += 1
+        for row, values in zip(self._rows, out, strict=True):
+            # A counter of 256 bits, of which numbers of one stream count the lowest word.
+            counter = [0, 0, self._calls, row]
+            yield np.random.Generator(np.random.Philox(key=self._key, counter=counter)), values
+
+
+def _generators(key: int, share: IntArray, parts: list[Batch]) -> list["np.random.Generator"]:
+    """Return the generator of each part, which are the sequences of the share in order."""
+    ends = np.cumsum([len(part.x) for part in parts])
+    return [
+        GeneratorOfSequences(key, share[end - len(part.x) : end])
+        for part, end in zip(parts, ends, strict=True)
+    ]

@@ -16,6 +16,8 @@ from crnn.errors import DivergenceError
 from crnn.kernels.constraints import Constraints
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from crnn.losses import Loss
     from crnn.optimizers import Optimizer
 
@@ -75,7 +77,9 @@ def train_step(
                 network, parts[0], loss, clipping, rng, wants_states=wants_states
             )
         else:
-            value, norm, gradient = gradient_of_parts(network, parts, loss, clipping, rng)
+            value, norm, gradient = gradient_of_parts(
+                network, parts, loss, clipping, [rng] * len(parts)
+            )
         # Made before the step: after it nothing may fail for want of memory.
         result = value, norm, states
         is_finite = math.isfinite(value) and math.isfinite(norm)
@@ -165,19 +169,19 @@ def gradient_of_parts(
     parts: list[Batch],
     loss: "Loss",
     clipping: Clipping,
-    rng: "np.random.Generator",
+    generators: "Sequence[np.random.Generator]",
 ) -> tuple[float, float, Array]:
     """Return the loss, the gradient's norm and the clipped gradient of the parts together.
 
     To rounding those of `gradient_of_batch` for one batch of all, but with the tape of one part at
-    a time. The loss has to add up.
+    a time. The loss has to add up. Each part has its generator.
     """
     weights = [weight_of(part, loss) for part in parts]
     total = sum(weights)
     if total == 0:
         raise ValueError(NOTHING_COUNTS)
     value, gradient = 0.0, memory.zeros(network.flat.shape, network.flat.dtype)
-    for part, weight in zip(parts, weights, strict=True):
+    for part, weight, rng in zip(parts, weights, generators, strict=True):
         if weight == 0:
             continue
         part_value, _, part_gradient, _ = gradient_of_batch(network, part, loss, NO_CLIPPING, rng)

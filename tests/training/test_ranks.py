@@ -1,5 +1,6 @@
 """Training on several ranks: threads of this process stand for the processes of MPI."""
 
+import copy
 import os
 import signal
 import sys
@@ -12,8 +13,10 @@ import thread_ranks
 from network_problems import network
 
 import crnn
+from crnn._network import lengths
 from crnn._network.network import Network
 from crnn._training import evaluation, ranks
+from crnn._training.parallel import GeneratorOfSequences
 from crnn._training.progress import ProgressBar
 
 N, T, I, O = 23, 7, 3, 2
@@ -166,6 +169,79 @@ def test_ranks_train_as_one_process(implementation, run):
         for other in results[1:]:
             for one, another in zip(results[0], other, strict=True):
                 np.testing.assert_array_equal(one, another)
+
+
+RANDOM = {
+    "dropout": ({"num_layers": 3, "dropout": 0.4}, {}),
+    "of an LSTM in both directions": (
+        {"family": "LSTM", "num_layers": 2, "bidirectional": True, "dropout": 0.4},
+        {"lengths": LENGTHS},
+    ),
+    "ragged": ({"num_layers": 2, "dropout": 0.4}, {"data": RAGGED, "shuffle": False}),
+    "skip": ({"num_layers": 2, "dropout": 0.4}, {"skip": MARKS}),
+    "bptt": ({"num_layers": 2, "dropout": 0.4}, {"bptt": 2, "lengths": LENGTHS}),
+    "bptt with mask": (
+        {"num_layers": 2, "dropout": 0.4},
+        {"bptt": 2, "mask": MASK, "shuffle": False},
+    ),
+}
+
+
+@pytest.mark.parametrize("run", RANDOM.values(), ids=RANDOM)
+def test_the_number_of_ranks_changes_no_random_number(implementation, run, monkeypatch):
+    # Batches of different lengths are taken in parts.
+    monkeypatch.setattr(lengths, "PADDING", 2)
+    settings, arguments = run
+    alone, *_ = found = [
+        [recorded(result) for result in fit_on(size, implementation, settings, **arguments)]
+        for size in (1, 2, 4)
+    ]
+    for of_ranks in found:
+        for result in of_ranks:
+            for values, expected in zip(result, alone[0], strict=True):
+                np.testing.assert_allclose(values, expected, rtol=1e-10, atol=1e-12)
+    without = recorded(fit(implementation, None, settings | {"dropout": 0.0}, **arguments))
+    assert not np.allclose(alone[0][0], without[0], rtol=1e-6)
+
+
+def test_random_numbers_differ_between_sequences_and_steps(implementation):
+    """Of equal sequences: their losses are others, and so are those of two steps at rate 0."""
+    x, y = np.ones((8, 5, I)), np.ones((8, 5, O))
+    settings = {"num_layers": 2, "dropout": 0.5}
+    losses = {
+        rows: fit_on(
+            1, implementation, settings, data=(x[:rows], y[:rows]), epochs=3, shuffle=False,
+            optimizer=lambda: crnn.SGD(0.0), batch_size=8,
+        )[0][1].loss
+        for rows in (1, 8)
+    }  # fmt: skip
+    assert len({*losses[1], *losses[8]}) == 6
+
+
+def test_each_draw_of_a_sequence_is_another():
+    rng = GeneratorOfSequences(3, np.array([4, 9]))
+    drawn = [
+        rng.random(out=np.empty((2, 5))),
+        rng.random(out=np.empty((2, 5))),
+        rng.standard_normal(dtype=np.float64, out=np.empty((2, 5))),
+    ]
+    assert len(np.unique(drawn)) == 30
+    alone = GeneratorOfSequences(3, np.array([9])).random(out=np.empty((1, 3)))
+    np.testing.assert_array_equal(alone[0], drawn[0][1, :3])
+
+
+def test_a_step_that_is_not_taken_draws_nothing(implementation):
+    nets = [network(I, 5, O, num_layers=2, dropout=0.4, implementation=implementation, seed=1)]
+    nets += [copy.deepcopy(nets[0]) for _ in "12"]
+
+    def job(comm):
+        net = nets[comm.Get_rank()]
+        with pytest.raises(crnn.DivergenceError):
+            fit(implementation, comm, net=net, loss="sse", data=(X, 1e300 * Y), shuffle=False)
+
+    assert thread_ranks.run(2, job) == [None, None]
+    states = [net._rng.bit_generator.state for net in nets]
+    assert states[0] == states[1] == states[2]
 
 
 @pytest.mark.parametrize("run", ["part for validation", "validation data", "patience"])
@@ -476,6 +552,7 @@ def test_an_error_after_the_last_exchange_is_of_one_rank(implementation, monkeyp
 
     def close(self):
         if self._bar is not None:
+            self._bar.close()
             raise OSError("closed")
 
     monkeypatch.setattr(ProgressBar, "close", close)
@@ -508,7 +585,6 @@ REFUSALS = {
         {},
         {"optimizer": crnn.LBFGS},
     ),
-    "dropout: expected 0 with comm, got 0.5": ({"num_layers": 2, "dropout": 0.5}, {}),
     "x: expected sequences (batch, time, inputs) with comm, got shape (7, 3)": (
         {},
         {"data": (X[0], Y[0])},
