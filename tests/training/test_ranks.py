@@ -63,6 +63,19 @@ RUNS = {
     "in order": ({}, {"shuffle": False}),
     "seed": ({}, {"seed": 4}),
     "more ranks than sequences": ({}, {"batch_size": 3}),
+    "constraints": (
+        {},
+        {
+            "constraints": {
+                "W_hh": [
+                    crnn.constraints.Sign([1, 1, -1, 1, -1]),
+                    crnn.constraints.MaxNorm(0.5, axis=0),
+                ],
+                "W_xh": crnn.constraints.L1(0.3),
+                "b_h": crnn.constraints.Bounds(-0.1, 0.05),
+            }
+        },
+    ),
     "lengths": ({"family": "GRU"}, {"lengths": LENGTHS}),
     "mask": ({}, {"mask": MASK, "shuffle": False}),
     "mask and sum": ({}, {"mask": MASK, "loss": "sse"}),
@@ -362,6 +375,9 @@ DISAGREEMENTS = {
         "validation_data": VALIDATION | {"lengths": np.roll(LENGTHS[:9], rank == 2)}
     },
     "patience": lambda rank: {"patience": 1 + (rank == 2)},
+    "constraints": lambda rank: {
+        "constraints": {"b_h": crnn.constraints.Bounds(-1, 1 + (rank == 2))}
+    },
     "metrics": lambda rank: {"metrics": ["mae"] * (rank == 2)},
     "has_checkpoint": lambda rank: {"checkpoint": os.devnull + ".x" if rank == 2 else None},
 }
