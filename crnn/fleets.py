@@ -3,7 +3,7 @@
 import copy
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 from weakref import WeakKeyDictionary
 
@@ -393,8 +393,10 @@ class Fleet:
         constraints: ConstraintsLike | None = None,
         shuffle: bool = True,
         seed: "int | Sequence[int | np.random.Generator] | IntArray | None" = None,
-        validation_data: tuple[Any, Any] | None = None,
+        validation_data: tuple[Any, Any] | Mapping[str, Any] | None = None,
+        validation_fraction: float | None = None,
         patience: int | None = None,
+        monitor: str | None = None,
         min_delta: float = 0.0,
         callbacks: Sequence[Callable[["Fleet", FleetHistory], object]] = (),
         progress: bool | None = None,
@@ -436,11 +438,19 @@ class Fleet:
             that has no more than `batch_size` keep theirs, because they make one batch.
         seed : int, list of int or numpy Generator (models,), or None, optional
             Seeds these orders: of each model, or all alike. Without it `seeds`.
-        validation_data : (x, y), optional
-            Data whose loss is recorded after each epoch, in any of the forms of x and y.
+        validation_data : (x, y) or dict, optional
+            Data whose loss is recorded after each epoch, in any of the forms of x and y. A
+            dictionary has the keys x and y and, as needed, lengths and mask; where `fit` has one of
+            these, a pair is refused.
+        validation_fraction : float, optional
+            The share of each model's sequences, the last ones as given, that are validation data
+            and not trained on; at least one sequence. Not with `validation_data`.
         patience : int, optional
             A model stops after so many epochs in a row without a better one, and gets the
             parameters of its best epoch.
+        monitor : {"loss", "val_loss"}, optional
+            What decides which epoch is the best. Without it the loss of the validation data, or
+            without them of the training data.
         min_delta : float
             An epoch is better only by more than this.
         callbacks : list of functions
@@ -474,7 +484,6 @@ class Fleet:
         epochs = checks.integer("epochs", epochs, at_least=1)
         batch_size = checks.integer("batch_size", batch_size, at_least=1)
         shuffle = checks.boolean("shuffle", shuffle)
-        min_delta = checks.number("min_delta", min_delta, at_least=0.0)
         if patience is not None:
             patience = checks.integer("patience", patience, at_least=1)
         if progress is not None:
@@ -494,16 +503,29 @@ class Fleet:
         data = self._training_data(x, y, checked_loss, lengths, mask)
         validation = None
         if validation_data is not None:
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-                raise TypeError(
-                    "validation_data: expected a pair (x, y), "
-                    f"got a {type(validation_data).__name__}"
+            if validation_fraction is not None:
+                raise ValueError(
+                    "validation_fraction: expected only one of validation_fraction and "
+                    "validation_data, got both"
                 )
+            held = fit_arguments.validation_parts(
+                validation_data, {"lengths": lengths, "mask": mask}
+            )
             with checks.within("validation_data"):
-                validation = self._training_data(*validation_data, checked_loss, None, None)
+                validation = self._training_data(
+                    held["x"], held["y"], checked_loss, held.get("lengths"), held.get("mask")
+                )
+        elif validation_fraction is not None:
+            fraction = checks.number(
+                "validation_fraction", validation_fraction, above=0.0, below=1.0
+            )
+            data, validation = data.split(fraction)
+        watched = fit_arguments.monitor_of(monitor, min_delta, {}, validation is not None)
+        if watched.is_highest:
+            raise ValueError(f"monitor: expected a loss, whose lowest is the best, got {monitor!r}")
         errors = dict(data.bad)
         for number, sentence in ({} if validation is None else validation.bad).items():
-            errors.setdefault(number, f"validation_data: {sentence}")
+            errors.setdefault(number, f"validation data: {sentence}")
         orders = self.seeds.tolist() if seed is None else orders_for_each(seed, N)
         if not shuffle or int((data.lengths > 0).sum(axis=1).max(initial=0)) <= batch_size:
             orders = None
@@ -515,7 +537,10 @@ class Fleet:
         }  # fmt: skip
         _warn("their data do not fit", errors)
         known = set(errors)
-        plan = FleetPlan(epochs, batch_size, validation, patience, min_delta, rates)
+        plan = FleetPlan(
+            epochs, batch_size, validation, patience, watched.min_delta,
+            watched.name == "val_loss", rates,
+        )  # fmt: skip
         last_epoch = 0
         if step.constraints is not None:
             for number in range(N):

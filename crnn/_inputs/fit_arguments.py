@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from crnn.losses import Loss
 
 
-VALIDATION_KEYS = ("x", "y", "lengths", "mask", "h0", "skip", "resets")
-
-
 def maker_of_datasets(ranks: "Ranks | None") -> Callable[..., Dataset]:
     """Return the function that makes datasets: with ranks, ones that convert what one takes."""
     if ranks is None:
@@ -65,7 +62,7 @@ def training_and_validation(
                 "validation_fraction: expected only one of validation_fraction and "
                 "validation_data, got both"
             )
-        parts = _validation_parts(validation_data, [k for k, v in given.items() if v is not None])
+        parts = validation_parts(validation_data, given)
         with checks.within("validation_data"):
             validation = maker_of_datasets(ranks)(network, loss=loss, **parts)
     elif fraction is not None:
@@ -92,11 +89,19 @@ def training_and_validation(
     return data, validation, loss
 
 
-def _validation_parts(validation_data: Any, given: list[str]) -> dict[str, Any]:
-    """Return x, y and what goes with them, by name."""
-    keys = ", ".join(VALIDATION_KEYS[:-1]) + f" and {VALIDATION_KEYS[-1]}"
+def validation_parts(validation_data: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """Return x, y and what goes with them, by name.
+
+    Parameters
+    ----------
+    validation_data : (x, y) or dict
+    given : dict
+        The arguments of `fit` that go with x and y, None where not given.
+    """
+    known = ("x", "y", *given)
+    keys = ", ".join(known[:-1]) + f" and {known[-1]}"
     if isinstance(validation_data, Mapping):
-        unknown = [key for key in validation_data if key not in VALIDATION_KEYS]
+        unknown = [key for key in validation_data if key not in known]
         if unknown:
             raise ValueError(f"validation_data: expected the keys {keys}, got {unknown[0]!r}")
         for key in ("x", "y"):
@@ -111,10 +116,11 @@ def _validation_parts(validation_data: Any, given: list[str]) -> dict[str, Any]:
             f"got a {type(validation_data).__name__}{length}"
         )
     x, y = validation_data
-    if given and not (given == ["lengths"] and is_ragged(x)):
+    names = [name for name, value in given.items() if value is not None]
+    if names and not (names == ["lengths"] and is_ragged(x)):
         raise ValueError(
             f"validation_data: expected a dictionary with the keys {keys}, because fit has "
-            f"{given[0]}, got a {type(validation_data).__name__}, which has no place for it"
+            f"{names[0]}, got a {type(validation_data).__name__}, which has no place for it"
         )
     return {"x": x, "y": y}
 

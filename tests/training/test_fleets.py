@@ -167,6 +167,85 @@ def test_fit_is_that_of_the_networks(implementation, hidden_size, form):
         np.testing.assert_allclose(fleet.flat_params[n], net.flat_params, rtol=1e-5, atol=1e-7)
 
 
+def check_fits(fleet, nets, history, expected):
+    """Check what a fleet's fit gives against that of networks alone."""
+    for n, (net, one) in enumerate(zip(nets, expected, strict=True)):
+        epochs = len(one.loss)
+        assert history.epochs[n] == epochs
+        assert history.best_epoch[n] == one.best_epoch
+        np.testing.assert_allclose(history.loss[:epochs, n], one.loss, rtol=1e-8)
+        np.testing.assert_allclose(history.val_loss[:epochs, n], one.val_loss, rtol=1e-8)
+        np.testing.assert_allclose(fleet.flat_params[n], net.flat_params, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("form", ["shared", "own", "ragged"])
+@pytest.mark.parametrize("monitor", [None, "loss"])
+def test_a_fraction_is_validation_data(implementation, hidden_size, form, monitor):
+    fleet = fleet_of(implementation, hidden_size)
+    nets = [alone(fleet, n) for n in range(N)]
+    rng = np.random.default_rng(1)
+    if form == "ragged":
+        lengths = [rng.integers(1, 9, 2 + n % 6) for n in range(N)]
+        x = [[rng.normal(size=(steps, I)) for steps in own] for own in lengths]
+        y = [[rng.normal(size=(steps, O)) for steps in own] for own in lengths]
+        mask = [[rng.random(steps) + 0.1 for steps in own] for own in lengths]
+        of = [(x[n], y[n], mask[n]) for n in range(N)]
+    else:
+        shape = (9, T) if form == "shared" else (N, 9, T)
+        x, y = rng.normal(size=(*shape, I)), rng.normal(size=(*shape, O))
+        mask = rng.random(shape) + 0.1
+        of = [(x, y, mask) if form == "shared" else (x[n], y[n], mask[n]) for n in range(N)]
+    settings = {"epochs": 6, "batch_size": 2, "validation_fraction": 0.3, "patience": 2}
+    settings |= {"monitor": monitor, "min_delta": 0.002}
+    history = fleet.fit(x, y, mask=mask, **settings)
+    expected = [
+        net.fit(*own[:2], mask=own[2], seed=int(seed), **settings)
+        for net, own, seed in zip(nets, of, fleet.seeds, strict=True)
+    ]
+    check_fits(fleet, nets, history, expected)
+
+
+@pytest.mark.parametrize("key", ["lengths", "mask"])
+def test_validation_data_may_have_lengths_and_masks(implementation, hidden_size, key):
+    fleet = fleet_of(implementation, hidden_size)
+    nets = [alone(fleet, n) for n in range(N)]
+    x, y, _, _ = data("shared")
+    x_val, y_val, _, _ = data("own", seed=1)
+    rng = np.random.default_rng(2)
+    values = rng.integers(1, T, (N, B)) if key == "lengths" else rng.random((N, B, T)) + 0.1
+    validation = {"x": x_val, "y": y_val, key: values}
+    history = fleet.fit(x, y, epochs=3, batch_size=2, validation_data=validation)
+    expected = [
+        net.fit(
+            x,
+            y,
+            epochs=3,
+            batch_size=2,
+            seed=int(fleet.seeds[n]),
+            validation_data={"x": x_val[n], "y": y_val[n], key: values[n]},
+        )
+        for n, net in enumerate(nets)
+    ]
+    check_fits(fleet, nets, history, expected)
+    with pytest.raises(
+        ValueError, match=r"^validation_data: expected a dictionary with the keys x"
+    ):
+        fleet.fit(x, y, epochs=1, validation_data=(x, y), lengths=[T] * B)
+
+
+def test_parts_in_which_nothing_counts_are_reported(implementation):
+    fleet = fleet_of(implementation, 2)
+    x, y, _, _ = data("own")
+    mask = np.ones((N, B, T))
+    mask[3, -1] = 0
+    mask[5, :-1] = 0
+    with pytest.warns(RuntimeWarning, match="2 models, their data do not fit: model 3: validation"):
+        history = fleet.fit(x, y, epochs=2, mask=mask, validation_fraction=0.2)
+    assert set(history.errors) == {3, 5}
+    assert history.errors[3] == f"validation data: {history.errors[5]}"
+    assert (history.epochs == [0 if n in (3, 5) else 2 for n in range(N)]).all()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_model_has_the_same_bits_in_any_fleet(implementation, hidden_size, dtype):
     def trained(models):
@@ -470,6 +549,17 @@ REFUSALS = {
     ),
     "shared data": ({"x": X + np.nan}, "x: expected finite numbers, got nan"),
     "validation data": ({"validation_data": (X,)}, "validation_data: expected a pair (x, y)"),
+    "both": (
+        {"validation_data": (X, Y), "validation_fraction": 0.1},
+        "validation_fraction: expected only one of validation_fraction and validation_data",
+    ),
+    "fraction": ({"validation_fraction": 1.0}, "validation_fraction: expected a finite number"),
+    "one sequence": (
+        {"x": X[:1], "y": Y[:1], "validation_fraction": 0.1},
+        "validation_fraction: expected two sequences or more of each model, got 1 of model 0",
+    ),
+    "monitor": ({"monitor": "val_loss"}, "monitor: expected 'loss', which the run records, got"),
+    "direction": ({"monitor": ("loss", "max")}, "monitor: expected a loss, whose lowest is the b"),
     "callbacks": ({"callbacks": [3]}, "callbacks: expected a list of functions, got [3]"),
 }
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from crnn._training.evaluation import NOTHING_COUNTS
 from crnn._typing import Array, BoolArray, FloatArray, IntArray
 
 
@@ -33,6 +34,40 @@ class FleetData(NamedTuple):
             starts=self.starts[models], lengths=self.lengths[models],
             has_lengths=self.has_lengths[models], bad={},
         )  # fmt: skip
+
+    def split(self, fraction: float) -> "tuple[FleetData, FleetData]":
+        """Return all but the last sequences of each model, and this share of them, the last ones.
+
+        Raises
+        ------
+        ValueError
+            A model has one sequence alone.
+        """
+        counts = (self.lengths > 0).sum(axis=1)
+        alone = np.flatnonzero(counts == 1)
+        if len(alone):
+            raise ValueError(
+                "validation_fraction: expected two sequences or more of each model, got 1 of model "
+                f"{alone[0]}"
+            )
+        held = np.clip(np.round(counts * fraction).astype(np.intp), 1, np.maximum(counts - 1, 1))
+        held[counts == 0] = 0
+        return self._columns(np.zeros_like(held), counts - held), self._columns(counts - held, held)
+
+    def _columns(self, first: IntArray, counts: IntArray) -> "FleetData":
+        """Return so many sequences of each model, from the first one on."""
+        places = np.arange(max(1, int(counts.max(initial=0))))
+        is_there = places < counts[:, None]
+        columns = np.where(is_there, first[:, None] + places, 0)
+        part = self._replace(
+            starts=np.take_along_axis(self.starts, columns, 1),
+            lengths=np.where(is_there, np.take_along_axis(self.lengths, columns, 1), 0),
+            bad=dict(self.bad),
+        )
+        if self.weights is not None:
+            for n in np.flatnonzero((part.step_weights().sum(axis=1) == 0) & (counts > 0)).tolist():
+                part.bad[n], part.lengths[n] = NOTHING_COUNTS, 0
+        return part
 
     def step_weights(self) -> FloatArray:
         """Return the weight of each sequence (N, B) in the loss."""

@@ -53,8 +53,8 @@ class FleetHistory:
         As in `crnn.History`, NaN from the epoch on after which a model has stopped; `val_loss` is
         all NaN without validation data.
     best_epoch : array (N,)
-        The epoch, from 1, of the lowest loss of the validation data, or without them of the
-        training data; 0 for a model that was not trained.
+        The epoch, from 1, of the lowest loss of those that `fit` has monitored; 0 for a model that
+        was not trained.
     best_loss : array (N,)
         That loss.
     epochs : array (N,)

@@ -23,6 +23,8 @@ class FleetPlan(NamedTuple):
     """A model stops after so many epochs in a row without a better one; None: never."""
     min_delta: float
     """An epoch is better only by more than this."""
+    is_of_validation: bool
+    """Whether the loss of the validation data decides which epoch is the best."""
     rates: Rates
 
 
@@ -54,7 +56,7 @@ def run_epochs(
                 step.kernels, step.architecture, models.theta[active], validation.of(active),
                 step.loss,
             )  # fmt: skip
-        watched = (progress.loss if validation is None else progress.val_loss)[epoch - 1]
+        watched = (progress.val_loss if plan.is_of_validation else progress.loss)[epoch - 1]
         with np.errstate(invalid="ignore"):
             is_better = progress.best_loss - watched > plan.min_delta
         is_better |= np.isnan(progress.best_loss) & ~np.isnan(watched)
