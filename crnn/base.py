@@ -186,9 +186,13 @@ class RecurrentNetwork(Generic[StateT]):
             for name, value in self.architecture.describe().items()
             if name != "cell" and (name not in defaults or value != defaults[name])
         }
-        arguments |= self._CELL_ARGUMENTS[self.architecture.cell]
+        arguments |= self._cell_arguments()
         arguments |= {"dtype": self.dtype.name, "implementation": self.implementation}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
+
+    def _cell_arguments(self) -> dict[str, Any]:
+        """Return the constructor's arguments that chose the cell, but for defaults."""
+        return self._CELL_ARGUMENTS[self.architecture.cell]
 
     def forward(
         self,
@@ -536,7 +540,7 @@ class RecurrentNetwork(Generic[StateT]):
         if not step.can_train_in_one_call(self._network, optimizer, checked_loss):
             raise ValueError(
                 "trainer: expected a network of one layer in one direction with an output for each "
-                'step, first states of zero and no categories, the loss "mse", "sse" or '
+                'step, first states of zero, no categories and no noise, the loss "mse", "sse" or '
                 f'"cross_entropy", and an optimizer of crnn; got {self!r}, {loss!r}, {optimizer!r}'
             )
         if callable(optimizer.lr):
@@ -822,7 +826,7 @@ class RecurrentNetwork(Generic[StateT]):
             Sequences of a step; the last batch of an epoch may be smaller.
         optimizer : Optimizer, optional
             ``SGD(0.01, momentum=0.9)`` without it. With `LBFGS` all sequences make one batch, and
-            `clip_norm`, `clip_value`, `bptt` and dropout are refused.
+            `clip_norm`, `clip_value`, `bptt`, dropout and noise are refused.
         loss : str or object
         lengths, mask, h0, skip, resets : array, optional
             As in `train_step`: of all sequences.
@@ -1063,6 +1067,7 @@ class RecurrentNetwork(Generic[StateT]):
             "clip_value": clipping.value,
             "bptt": bptt,
             "dropout": self.architecture.dropout or None,
+            "noise": self.architecture.noise or None,
         }
         for other, value in others.items():
             if value is not None:
@@ -1106,6 +1111,7 @@ def _checked(architecture: Architecture) -> Architecture:
         checks.boolean("trainable_h0", architecture.trainable_h0),
         architecture.cell,
         checks.boolean("categorical", architecture.categorical),
+        checks.number("noise", architecture.noise, at_least=0.0),
     )
     if checked.dropout and checked.num_layers == 1:
         raise ValueError(

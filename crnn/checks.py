@@ -18,7 +18,7 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-__all__ = ["boolean", "choice", "generator", "integer", "number", "within"]
+__all__ = ["boolean", "choice", "generator", "integer", "no_leak", "number", "within"]
 
 
 def integer(name: str, value: SupportsIndex, *, at_least: int) -> int:
@@ -174,6 +174,24 @@ def generator(seed: Any) -> "np.random.Generator":
         return np.random.default_rng(seed)
     except (TypeError, ValueError) as error:
         raise type(error)(f"seed: expected a whole number of at least 0, got {seed!r}") from None
+
+
+def no_leak(architecture: Any, holder: str) -> None:
+    """Raise a ValueError if a network has a leak, which its other form could not hold.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    holder : str
+        As in "PyTorch".
+
+    Raises
+    ------
+    ValueError
+        There is a leak.
+    """
+    if architecture.has_leak:
+        raise ValueError(f"net: expected one without a leak, as {holder} has it, got one with")
 
 
 @contextmanager

@@ -57,6 +57,7 @@ def check_description(description: dict[str, Any]) -> "Shapes":
             "return_sequences": archive.boolean(),
             "trainable_h0": archive.boolean(),
             "categorical": archive.boolean(),
+            "noise": archive.number(at_least=0.0),
             "dtype": archive.one_of("float32", "float64"),
         },
     )
@@ -68,6 +69,8 @@ def check_description(description: dict[str, Any]) -> "Shapes":
     archive.check_fields(
         description, {"dropout": nothing if description["num_layers"] == 1 else share}
     )
+    if description["noise"] and not CELLS[description["cell"]].kind.endswith(("tanh", "relu")):
+        raise ModelFileError(f"noise: expected 0.0 with this cell, got {description['noise']!r}")
     n = parameter_count(architecture_of(description).parameter_shapes())
     return {"parameters": (np.dtype(description["dtype"]), (n,))}
 
@@ -105,11 +108,11 @@ def architecture_of(description: dict[str, Any]) -> Architecture:
 
 
 def completed(description: dict[str, Any], categorical: bool | None) -> dict[str, Any]:
-    """Return the description with "categorical", which files of version 1 lack."""
+    """Return the description with "categorical" and "noise", which earlier files lack."""
     found = description.get("categorical")
     if found is not None and categorical is not None and found is not categorical:
         raise ModelFileError(f"categorical: expected {categorical}, got {found!r}")
-    return {"categorical": bool(categorical)} | description
+    return {"categorical": bool(categorical), "noise": 0.0} | description
 
 
 def check_parts(description: dict[str, Any], categorical: bool | None) -> "Shapes":

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from crnn import GRU, LSTM, RNN, from_state_dict
+from crnn import GRU, LSTM, RNN, checks, from_state_dict
 from crnn.conversion import as_numbers
 
 __all__ = ["from_params", "to_params"]
@@ -143,6 +143,7 @@ def to_params(
     if not isinstance(net, (RNN, GRU, LSTM)):
         raise TypeError(f"net: expected a crnn.RNN, GRU or LSTM, got {type(net).__name__}")
     architecture, H = net.architecture, net.hidden_size
+    checks.no_leak(architecture, "Flax")
     if architecture.trainable_h0:
         raise ValueError("net: expected trainable_h0=False, as Flax's cells have it, got True")
     if architecture.cell == "gru_reset_before":

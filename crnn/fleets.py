@@ -124,7 +124,9 @@ class Fleet:
         dtype: npt.DTypeLike | None = None,
         implementation: str | None = None,
     ) -> None:
+        leaks = {}
         if isinstance(network, RecurrentNetwork):
+            leaks = {name: v for name, v in network.params.items() if name.startswith("leak")}
             dtype = network.dtype if dtype is None else dtype
             implementation = implementation or network.implementation
             network = network.architecture
@@ -142,7 +144,9 @@ class Fleet:
         _check_template(template)
         seeds = seeds_of(n, seed)
         architecture = template.architecture
-        # With the biases of the template, which do not depend on the seed
+        for name, values in leaks.items():
+            template.params[name][...] = values
+        # With biases and leaks of the template, which do not depend on the seed
         theta = np.tile(template.flat_params, (len(seeds), 1))
         weights, first = {}, 0
         for name, view in template.params.items():
@@ -665,7 +669,7 @@ class Fleet:
         else:
             rates = fleet_step.Rates(None, optimizer.lr)
         network = self._template._network
-        limits = optimizer.limits_for(network, constraints)
+        limits = self._limits(optimizer, constraints, decay)
         if penalty is not None:
             limits = limits or Constraints()
             if limits.l1 is not None:
@@ -680,6 +684,32 @@ class Fleet:
         )  # fmt: skip
         models = fleet_step.Models(self._theta, state.memory, state.steps, decay, penalty)
         return step, models, rates
+
+    def _limits(
+        self, optimizer: Optimizer, constraints: ConstraintsLike | None, decay: FloatArray
+    ) -> Constraints | None:
+        """Return what steps with these weight decays keep the parameters of all models within."""
+        network, shapes = self._template._network, self.architecture.parameter_shapes()
+        if not self.architecture.has_leak or self.architecture.trains_leak:
+            return optimizer.limits_for(network, constraints)
+        # A fixed leak stays as it is now.
+        leaks = cells.views(np.arange(self._theta.shape[1]), shapes)["leak"]
+        of_models = self._theta[:, leaks]
+        network.params["leak"][...] = of_models[0]
+        limits = optimizer.limits_for(network, constraints)
+        if (of_models == of_models[0]).all():
+            return limits
+        if decay.any():
+            raise ValueError(
+                "weight_decay: expected 0 for models with different fixed leaks, got "
+                f"{decay.max():g}"
+            )
+        assert limits is not None
+        assert limits.lower is not None
+        assert limits.upper is not None
+        # Without limits a gradient of zero leaves each model's as it is.
+        limits.lower[leaks], limits.upper[leaks] = -np.inf, np.inf
+        return limits
 
     def _l1_of_weights(self) -> Array:
         """Return the strengths (p,) of a penalty of 1 on all weights, which biases are not."""
@@ -746,10 +776,10 @@ def from_file(
 
 def _check_template(template: RNN | GRU | LSTM) -> None:
     """Raise the error of a network that the kernels of fleets do not compute."""
-    if not template._network.has_fused_kernels:
+    if not template._network.trains_in_one_call:
         raise ValueError(
             "network: expected one layer in one direction that reads features, with an output for "
-            f"each step and first states of zero, got {template!r}"
+            f"each step, first states of zero and no noise, got {template!r}"
         )
 
 

@@ -141,6 +141,7 @@ def predict(
     h_n : array (layers, B, S)
         The last states.
     """
+    _check_leak(architecture)
     workspaces = _workspaces(x.dtype)
     h_n, features = np.empty_like(h0), x
     for layer in range(architecture.num_layers):
@@ -155,7 +156,16 @@ def predict(
     return features, h_n
 
 
+def _check_leak(architecture: Architecture) -> None:
+    if architecture.has_leak or architecture.noise:
+        raise ValueError(
+            "architecture: expected one without leak and noise, "
+            f"got cell={architecture.cell!r} and noise={architecture.noise}"
+        )
+
+
 def _layers(architecture: Architecture, params: Mapping[str, Array]) -> Layers:
+    _check_leak(architecture)
     workspaces = _workspaces(params["W_hh"].dtype)
     return Layers(architecture, params, _backend.kernels, workspaces)
 

@@ -432,6 +432,11 @@ def check_learnable(
             f"bidirectional={architecture.bidirectional}, "
             f"trainable_h0={architecture.trainable_h0}"
         )
+    if architecture.has_leak or architecture.noise:
+        raise ValueError(
+            "learner: expected a network without leak and noise, got "
+            f"cell={architecture.cell!r} and noise={architecture.noise}"
+        )
     H, S = architecture.hidden_size, architecture.state_size
     if H > LARGEST_HIDDEN_SIZE:
         n = sensitivity_count(architecture)

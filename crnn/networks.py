@@ -9,6 +9,7 @@ from crnn import checks
 from crnn._network.architecture import Architecture
 from crnn._typing import Array
 from crnn.base import RecurrentNetwork, Seed
+from crnn.kernels.cells import CELLS
 
 
 class RNN(RecurrentNetwork[Array]):
@@ -18,6 +19,14 @@ class RNN(RecurrentNetwork[Array]):
 
         h_t = f(W_xh x_t + W_hh h_{t-1} + b_h)
         y_t = W_hy h_t + b_y
+
+    With a `leak` a the states are leaky integrators, tau dh/dt = -h + f(W_xh x + W_hh h + b_h), by
+    Euler steps of length dt with a = dt / tau (Song, Yang and Wang 2016; Jaeger et al. 2007)::
+
+        h_t = (1 - a) h_{t-1} + a f(W_xh x_t + W_hh h_{t-1} + b_h)
+
+    With `noise` s each training step adds to every pre-activation, inside f, a normal number of
+    standard deviation s.
 
     A deeper layer reads the h_t of the one below as its x_t. With `bidirectional` each layer also
     reads the sequence from its end, with weights of its own, and passes on both states of a step
@@ -58,10 +67,19 @@ class RNN(RecurrentNetwork[Array]):
     nonlinearity : {"tanh", "relu"}
         f. With relu, which is unbounded, the initial weights of Le, Jaitly and Hinton (2015) may
         work better: ``net.W_hh[...] = np.eye(hidden_size)``.
+    leak : float or array (hidden_size,), optional
+        a, above 0 and at most 1: one number for all units, or one a unit. Without it there is no
+        leak, as with 1. The share of a time constant tau that a step of dt takes is dt / tau.
+    trainable_leak : bool
+        Whether the leak is trained; steps keep it from 0 to 1. A fixed one has a gradient of zero
+        and stays as it is, with weight decay too.
+    noise : float
+        s, the standard deviation of the noise in `fit` and `train_step`; other methods have none.
+        Drawn anew for each step, unit and layer; backpropagation takes it as constant.
     dtype : {"float32", "float64"}
         The dtype of all parameters and results.
     seed : int, numpy Generator or None, optional
-        Seeds the initial weights and, unless `fit` gets its own, the shuffling.
+        Seeds the initial weights and, unless `fit` gets its own, the shuffling, dropout and noise.
     init : {"orthogonal", "uniform"}
         "orthogonal": W_hh is a random orthogonal matrix (Saxe, McClelland and Ganguli 2014);
         W_xh and W_hy are uniform within ±sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010).
@@ -72,10 +90,10 @@ class RNN(RecurrentNetwork[Array]):
     Attributes
     ----------
     params : mapping
-        Parameters by name: W_xh (hidden, inputs), W_hh (hidden, hidden), b_h (hidden,),
-        W_hy (outputs, hidden), b_y (outputs,), h0. Those of deeper layers end in _l1, _l2; those
-        of backward directions in _reverse. They are views: assigning into one, as in
-        ``net.W_hh[...] = values``, changes the network. Each is an attribute too.
+        Parameters by name: W_xh (hidden, inputs), W_hh (hidden, hidden), b_h (hidden,), leak (1,)
+        or (hidden,), W_hy (outputs, hidden), b_y (outputs,), h0. Those of deeper layers end in
+        _l1, _l2; those of backward directions in _reverse. They are views: assigning into one, as
+        in ``net.W_hh[...] = values``, changes the network. Each is an attribute too.
     flat_params : array (n,)
         The vector that all of them are views of, in that order.
 
@@ -94,7 +112,16 @@ class RNN(RecurrentNetwork[Array]):
     (3, 1)
     """
 
-    _CELL_ARGUMENTS: ClassVar = {"tanh": {}, "relu": {"nonlinearity": "relu"}}
+    _CELL_ARGUMENTS: ClassVar = {
+        "tanh": {},
+        "relu": {"nonlinearity": "relu"},
+        **{
+            name: ({"nonlinearity": "relu"} if row.kind == "leaky_relu" else {})
+            | ({"trainable_leak": True} if row.da_blocks > row.bias_blocks else {})
+            for name, row in CELLS.items()
+            if row.leak_count(1)
+        },
+    }
 
     def __init__(
         self,
@@ -109,12 +136,23 @@ class RNN(RecurrentNetwork[Array]):
         trainable_h0: bool = False,
         categorical: bool = False,
         nonlinearity: str = "tanh",
+        leak: npt.ArrayLike | None = None,
+        trainable_leak: bool = False,
+        noise: float = 0.0,
         dtype: npt.DTypeLike = "float32",
         seed: Seed = None,
         init: str = "orthogonal",
         implementation: str | None = None,
     ) -> None:
-        checks.choice("nonlinearity", nonlinearity, ("tanh", "relu"))
+        cell = checks.choice("nonlinearity", nonlinearity, ("tanh", "relu"))
+        trainable_leak = checks.boolean("trainable_leak", trainable_leak)
+        if leak is not None:
+            hidden_size = checks.integer("hidden_size", hidden_size, at_least=1)
+            leak = _checked_leak(leak, hidden_size)
+            cell = f"leaky_{cell}" + ("_each" if leak.ndim else "")
+            cell += "_trained" if trainable_leak else ""
+        elif trainable_leak:
+            raise ValueError("trainable_leak: expected False without a leak, got True")
         super().__init__(
             Architecture(
                 input_size,
@@ -125,19 +163,41 @@ class RNN(RecurrentNetwork[Array]):
                 dropout,
                 return_sequences,
                 trainable_h0,
-                nonlinearity,
+                cell,
                 categorical,
+                noise,
             ),
             dtype=dtype,
             seed=seed,
             init=init,
             implementation=implementation,
         )
+        if leak is not None:
+            for name, view in self.params.items():
+                if name.startswith("leak"):
+                    view[...] = leak
 
     @property
     def nonlinearity(self) -> str:
         """What is applied to the pre-activation of a hidden unit: "tanh" or "relu"."""
-        return self.architecture.cell
+        return self.architecture.cell_row.kind.removeprefix("leaky_")
+
+    @property
+    def trainable_leak(self) -> bool:
+        """Whether there is a leak that is trained."""
+        return self.architecture.trains_leak
+
+    @property
+    def noise(self) -> float:
+        """The standard deviation of the noise on pre-activations in training."""
+        return self.architecture.noise
+
+    def _cell_arguments(self) -> dict[str, Any]:
+        arguments = super()._cell_arguments()
+        if not self.architecture.has_leak:
+            return arguments
+        values = [round(value, 4) for value in self.params["leak"].tolist()]
+        return {"leak": values if len(values) == self.hidden_size > 1 else values[0]} | arguments
 
 
 class GRU(RecurrentNetwork[Array]):
@@ -340,6 +400,21 @@ class LSTM(RecurrentNetwork[tuple[Array, Array]]):
                 view[self.hidden_size : 2 * self.hidden_size] = forget_bias
 
 
+def _checked_leak(leak: npt.ArrayLike, hidden_size: int) -> Array:
+    """Return a leak as an array () or (hidden_size,)."""
+    try:
+        values = np.asarray(leak, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"leak: expected a number or an array of numbers, got {leak!r}") from None
+    if values.shape not in ((), (hidden_size,)):
+        raise ValueError(
+            f"leak: expected a number or shape (hidden={hidden_size},), got shape {values.shape}"
+        )
+    if not ((values > 0) & (values <= 1)).all():
+        raise ValueError(f"leak: expected numbers above 0 and at most 1, got {leak!r}")
+    return values
+
+
 Family: TypeAlias = type[RNN] | type[GRU] | type[LSTM]
 
 FAMILIES: dict[str, Family] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
@@ -376,6 +451,8 @@ def from_architecture(
 ) -> RNN | GRU | LSTM:
     """Return a new network of an architecture, such as that of another network.
 
+    Leaks, where there are any, are 1 at first.
+
     Parameters
     ----------
     architecture : Architecture
@@ -409,4 +486,9 @@ def from_architecture(
         raise ValueError(f"cell: expected one of {', '.join(known)}, got {architecture.cell!r}")
     arguments: dict[str, Any] = architecture.describe() | family._CELL_ARGUMENTS[architecture.cell]
     del arguments["cell"]
+    if architecture.has_leak:
+        units = architecture.hidden_size if architecture.cell_row.leak_blocks else ()
+        arguments["leak"] = np.ones(units)
+    if family is not RNN and arguments.pop("noise"):
+        raise ValueError(f"noise: expected 0 with cell {architecture.cell!r}, which has none")
     return family(**arguments, dtype=dtype, seed=seed, init=init, implementation=implementation)

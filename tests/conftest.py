@@ -125,7 +125,7 @@ def build_network(implementation):
     return functools.partial(network_problems.network, implementation=implementation)
 
 
-@pytest.fixture(params=network_problems.CELLS.values(), ids=network_problems.CELLS)
+@pytest.fixture(params=network_problems.ALL_CELLS.values(), ids=network_problems.ALL_CELLS)
 def network_of(request, build_network):
     """Make a network of each cell."""
     return functools.partial(build_network, **request.param)

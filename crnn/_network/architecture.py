@@ -27,9 +27,13 @@ class Architecture(NamedTuple):
     trainable_h0 : bool
         Whether the first states are parameters.
     cell : str
-        A name in `crnn.kernels.cells.CELLS`: "tanh", "relu", "gru", "gru_reset_before", "lstm".
+        A name in `crnn.kernels.cells.CELLS`: "tanh", "relu", "gru", "gru_reset_before", "lstm"; or
+        "leaky_tanh", "leaky_relu", with "_each" where each unit has its own leak, and with
+        "_trained" where leaks are trained.
     categorical : bool
         Whether inputs are category numbers (batch, time), read as one-hot vectors.
+    noise : float
+        The standard deviation of the noise on pre-activations in training.
     """
 
     input_size: int
@@ -42,11 +46,22 @@ class Architecture(NamedTuple):
     trainable_h0: bool = False
     cell: str = "tanh"
     categorical: bool = False
+    noise: float = 0.0
 
     @property
     def cell_row(self) -> cells.Cell:
         """The cell's row of the table of cells: its arrays in blocks of H."""
         return cells.CELLS[self.cell]
+
+    @property
+    def has_leak(self) -> bool:
+        """Whether states leak: a share of each stays at a step."""
+        return self.cell_row.leak_count(1) > 0
+
+    @property
+    def trains_leak(self) -> bool:
+        """Whether there is a leak that is trained."""
+        return self.cell_row.da_blocks > self.cell_row.bias_blocks
 
     @property
     def directions(self) -> int:
@@ -111,6 +126,22 @@ class Architecture(NamedTuple):
         dict of tuple
         """
         shapes: dict[str, tuple[int, ...]] = {}
+        biases = self.cell_row.bias_blocks * self.hidden_size
+        for name, shape in self.kernel_shapes().items():
+            shapes[name] = shape
+            if name.startswith("b_h") and self.has_leak:
+                shapes[name] = (biases,)
+                shapes[name.replace("b_h", "leak")] = (shape[0] - biases,)
+        return shapes
+
+    def kernel_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the parameters as kernels take them, where leaks end b_h.
+
+        Returns
+        -------
+        dict of tuple
+        """
+        shapes: dict[str, tuple[int, ...]] = {}
         for state in range(self.num_states):
             inputs = self.input_size if state < self.directions else self.features
             of_state = cells.parameter_shapes(self.cell, inputs, self.hidden_size, 0)
@@ -132,7 +163,9 @@ class Architecture(NamedTuple):
         -------
         dict of tuple
         """
-        return {}
+        if not self.trains_leak:
+            return {}
+        return {name: (0.0, 1.0) for name in self.parameter_shapes() if name.startswith("leak")}
 
     def public_states(self, states: Array, *, single: bool) -> Any:
         """Return states in the form that users see.

@@ -8,6 +8,7 @@ it reads. What a layer hands to the next is in the order of time.
 
 from collections.abc import Mapping
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -152,7 +153,7 @@ class Layers:
         lengths : array (B,) or None
             Steps of each sequence in this block, from 0 to T.
         rng : generator or None
-            Draws the dropout masks; without it nothing is dropped.
+            Draws the dropout masks and the noise; without it there are none.
         skip : bool array (B, T) or None
             Whether a step leaves all states as they are.
         resets : bool array (B, T) or None
@@ -175,8 +176,11 @@ class Layers:
             tape.inputs.append(x)
             is_last = layer == architecture.num_layers - 1
             for state in range(layer * directions, (layer + 1) * directions):
+                noise = None
+                if rng is not None and architecture.noise:
+                    noise = _noise(len(x), x.shape[1], architecture, h0.dtype, rng)
                 h, gates = self.forward_one(
-                    state, x, h0[state], lengths, resets, _row_of(start, state)
+                    state, x, h0[state], lengths, resets, _row_of(start, state), noise
                 )
                 tape.h.append(h)
                 tape.gates.append(gates)
@@ -263,6 +267,7 @@ class Layers:
         lengths: IntArray | None,
         resets: BoolArray | None = None,
         start: Array | None = None,
+        noise: Array | None = None,
     ) -> tuple[Array, Array | None]:
         """Run one layer in one direction.
 
@@ -275,6 +280,8 @@ class Layers:
         lengths : array (B,) or None
         resets : bool array (B, T) or None
         start : array (S,) or None
+        noise : array (B, T, H) or None
+            Added to the pre-activations, in the order in which the direction reads.
 
         Returns
         -------
@@ -294,10 +301,16 @@ class Layers:
             width = architecture.cell_row.gate_blocks * architecture.hidden_size
             gates = memory.empty((B, T, width), W_hh.dtype)
         inputs: Array | None = x
+        projected = h[:, 1:] if gates is None else gates[..., : len(W_xh)]
         if x.ndim == 2:
-            projected = h[:, 1:] if gates is None else gates[..., : len(W_xh)]
             _write_columns(x, W_xh, b_h, lengths, reverse, projected)
             inputs = None
+        if noise is not None:
+            if inputs is not None:
+                self._project(inputs, W_xh, b_h, lengths, reverse, projected)
+                inputs = None
+            with np.errstate(all="ignore"):
+                projected += noise
         workspace = self._workspaces.take(self._workspace_size(T, B, W_xh))
         self._kernels.rnn_forward(
             architecture.cell, inputs, W_xh, W_hh, b_h, h, gates, lengths, reverse, resets, start,
@@ -305,6 +318,29 @@ class Layers:
         )  # fmt: skip
         self._workspaces.give(workspace)
         return h, gates
+
+    def _project(
+        self,
+        x: Array,
+        W_xh: Array,
+        b_h: Array,
+        lengths: IntArray | None,
+        reverse: bool,
+        projected: Array,
+    ) -> None:
+        """Write W_xh x_t + b_h to `projected` (B, T, N), in the order of reading."""
+        B, T, _ = x.shape
+        if reverse:
+            read = memory.zeros(x.shape, x.dtype)
+            for b, x_b in enumerate(x):
+                x_b = x_b if lengths is None else x_b[: lengths[b]]
+                read[b, : len(x_b)] = x_b[::-1]
+            x = read
+        N, I = W_xh.shape
+        size = self._kernels.output_workspace_size(T, B, I, N, W_xh.dtype)
+        workspace = self._workspaces.take(size)
+        self._kernels.output_forward(x, W_xh, b_h[:N], projected, lengths, workspace)
+        self._workspaces.give(workspace)
 
     def _backward_one(
         self,
@@ -318,16 +354,17 @@ class Layers:
     ) -> None:
         """Backpropagate through one layer in one direction."""
         architecture, suffix = self._architecture, self._architecture.suffix(state)
-        W_xh, W_hh = (self._params[name + suffix] for name in ("W_xh", "W_hh"))
+        W_xh, W_hh, b_h = (self._params[name + suffix] for name in ("W_xh", "W_hh", "b_h"))
         dW_xh, dW_hh, db_h = (gradients[name + suffix] for name in ("W_xh", "W_hh", "b_h"))
         reverse, lengths = architecture.is_reverse(state), tape.lengths
         x, h = tape.inputs[state // architecture.directions], tape.h[state]
         inputs = x if x.ndim == 3 else None
         B, T = x.shape[:2]
-        da = memory.empty((B, T, len(db_h)), h.dtype)
+        width = architecture.cell_row.da_blocks * architecture.hidden_size
+        da = memory.empty((B, T, width), h.dtype)
         workspace = self._workspaces.take(self._workspace_size(T, B, W_xh))
         self._kernels.rnn_backward(
-            architecture.cell, inputs, h, tape.gates[state], W_xh, W_hh, dh, da, dstate, dW_xh,
+            architecture.cell, inputs, h, tape.gates[state], W_xh, W_hh, b_h, dh, da, dstate, dW_xh,
             dW_hh, db_h, dx, lengths, reverse, tape.resets, _row_of(tape.start, state), dstart,
             workspace,
         )  # fmt: skip
@@ -368,6 +405,20 @@ def _dropout_mask(x: Array, dropout: float, rng: "np.random.Generator") -> Array
     # What is left is scaled up here, so that predictions need no scaling.
     mask *= 1 / (share or 1)
     return mask
+
+
+def _noise(
+    B: int,
+    T: int,
+    architecture: Architecture,
+    dtype: "np.dtype[np.floating[Any]]",
+    rng: "np.random.Generator",
+) -> Array:
+    """Return normal noise (B, T, H) on pre-activations."""
+    noise = memory.empty((B, T, architecture.hidden_size), dtype)
+    rng.standard_normal(dtype=dtype, out=noise)
+    noise *= architecture.noise
+    return noise
 
 
 def predict_layer(

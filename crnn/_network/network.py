@@ -54,14 +54,16 @@ class Network:
         Views of `flat` by parameter name.
     shapes : dict of tuple
         Their shapes, in the order of `flat`.
+    kernel_shapes : dict of tuple
+        The same as kernels take them, where leaks end b_h.
     x_shape : tuple
         The shape of features that kernels take, -1 for any size.
     has_fused_kernels : bool
         Whether one kernel call does whole passes of this network (`rnn_predict`, `rnn_gradient`,
         `rnn_train`): one layer in one direction that reads features, an output for each step, first
         states of zero.
-    constraints : Constraints or None
-        What all training keeps the parameters within.
+    trains_in_one_call : bool
+        Whether that holds for training too, where there is no noise.
     """
 
     def __init__(
@@ -82,15 +84,18 @@ class Network:
             and not architecture.trainable_h0
             and not architecture.categorical
         )
+        self.trains_in_one_call = self.has_fused_kernels and not architecture.noise
         self.shapes = architecture.parameter_shapes()
+        self.kernel_shapes = architecture.kernel_shapes()
         self.flat = np.zeros(cells.parameter_count(self.shapes), dtype) if flat is None else flat
-        self.constraints = self._limits()
+        self._limits = self._limits_of_architecture()
         self._make_views()
 
     def _make_views(self) -> None:
         self.params = cells.views(self.flat, self.shapes)
         self._workspaces = Workspaces(self.flat.dtype)
-        parts = (self.architecture, self.params, self.kernels, self._workspaces)
+        params = cells.views(self.flat, self.kernel_shapes)
+        parts = (self.architecture, params, self.kernels, self._workspaces)
         self._layers = Layers(*parts)
         self._output_layer = OutputLayer(*parts)
         self._both_ways = BothWays(
@@ -102,7 +107,19 @@ class Network:
             self._workspaces,
         )
 
-    def _limits(self) -> Constraints | None:
+    @property
+    def constraints(self) -> Constraints | None:
+        """What all training keeps the parameters within. A fixed leak stays as it is now."""
+        if not self.architecture.has_leak or self.architecture.trains_leak:
+            return self._limits
+        lower, upper = np.full_like(self.flat, -np.inf), np.full_like(self.flat, np.inf)
+        for bound in (lower, upper):
+            for name, values in cells.views(bound, self.shapes).items():
+                if name.startswith("leak"):
+                    values[...] = self.params[name]
+        return Constraints(lower=lower, upper=upper)
+
+    def _limits_of_architecture(self) -> Constraints | None:
         """Return the limits that the architecture sets for parameters."""
         limits = self.architecture.parameter_limits()
         if not limits:
@@ -116,7 +133,7 @@ class Network:
     @property
     def draws(self) -> bool:
         """Whether training draws random numbers for each step."""
-        return bool(self.architecture.dropout)
+        return bool(self.architecture.dropout or self.architecture.noise)
 
     def empty_states(self, B: int) -> Array:
         """Return an uninitialized array (layers * directions, B, S)."""
@@ -192,7 +209,7 @@ class Network:
         checkpoint_every : int or None
             Keep only the states before every so many steps.
         rng : generator or None
-            Draws dropout's masks; without it nothing is dropped.
+            Draws dropout's masks and noise; without it there are none.
         """
         blocks, (B, T) = [], x.shape[:2]
         wants_top = self.architecture.return_sequences
@@ -241,7 +258,7 @@ class Network:
         dh0 : array (layers * directions, B, S)
         """
         x, has_outputs_per_step = tape.x, self.architecture.return_sequences
-        gradients = cells.views(gradient, self.shapes)
+        gradients = cells.views(gradient, self.kernel_shapes)
         dx = memory.empty(x.shape, self.flat.dtype) if wants_dx and x.ndim == 3 else None
         if not has_outputs_per_step:
             dh_n = self._through_last_outputs(tape.last_states, dy, dh_n, gradients)

@@ -166,9 +166,15 @@ class Checkpoint:
         if description["version"] == 1:
             # Version 1 told categories from features by the dtype of the data.
             settings = {"categorical": self._settings["categorical"]} | settings
-        # Files from before had no choice.
+        # Files from before had no choice, and no noise.
         of_data = "loss" if settings.get("validation") is None else "val_loss"
-        settings = {"monitor": [of_data, "min"], "min_delta": 0.0, "constraints": None} | settings
+        defaults = {
+            "monitor": [of_data, "min"],
+            "min_delta": 0.0,
+            "constraints": None,
+            "noise": 0.0,
+        }
+        settings = defaults | settings
         for name in self._settings | settings:
             wanted, got = self._settings.get(name), settings.get(name)
             if wanted != got:

@@ -68,7 +68,7 @@ def train_step(
         The loss, the gradient's norm or a new parameter is not finite.
     """
     generator_before, steps_before = None, 0
-    if network.architecture.dropout:
+    if network.draws:
         generator_before, steps_before = rng.bit_generator.state, optimizer.steps
     states = None
     try:
@@ -113,7 +113,7 @@ def divergence(value: float, norm: float, epoch: int | None, step: int) -> Diver
 
 def can_train_in_one_call(network: Network, optimizer: "Optimizer", loss: "Loss") -> bool:
     """Whether `train_in_one_call` can take the steps, for data that are x and y alone."""
-    return network.has_fused_kernels and loss.is_fused and optimizer.is_fused
+    return network.trains_in_one_call and loss.is_fused and optimizer.is_fused
 
 
 def train_in_one_call(
@@ -210,7 +210,7 @@ def gradient_of_batch(
     loss : Loss
     clipping : Clipping
     rng : generator
-        Draws dropout's masks.
+        Draws dropout's masks and noise.
     wants_states : bool
         Whether the last states are wanted, for the next chunk of truncated BPTT.
 
@@ -222,7 +222,7 @@ def gradient_of_batch(
     gradient : array (n,)
     last_states : array (layers * directions, B, S) or None
     """
-    if network.has_fused_kernels and loss.is_fused and batch.has_only_x_and_y and not wants_states:
+    if network.trains_in_one_call and loss.is_fused and batch.has_only_x_and_y and not wants_states:
         # One kernel call: forward, loss, BPTT and clipping
         value, norm, gradient = network.gradient(
             batch.x, batch.y, loss.kernel, clipping.norm, clipping.value

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from crnn import checks
 from crnn.dense import Dense
 from crnn.last_step import LastStep
 from crnn.networks import GRU, LSTM, RNN
@@ -187,6 +188,7 @@ class Layout(_Constants):
                 "net: expected a network that reads sequences in one direction, got "
                 "bidirectional=True, for which a step needs the end of the sequence"
             )
+        checks.no_leak(architecture, "a C header")
         for name, values in net.params.items():
             if not np.isfinite(values).all():
                 raise ValueError(f"net: expected finite parameters, got NaN or infinity in {name}")

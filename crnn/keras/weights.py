@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crnn import GRU, LSTM, RNN
+from crnn import GRU, LSTM, RNN, checks
 from crnn.keras.arrays import (
     common_kind,
     converted,
@@ -144,7 +144,7 @@ def to_weights(
     Raises
     ------
     ValueError
-        The network has a trainable h0.
+        The network has a trainable h0 or a leak.
     TypeError
         It is no network.
 
@@ -165,6 +165,7 @@ def to_weights(
     if kind is None:
         raise TypeError(f"net: expected a crnn.RNN, GRU or LSTM, got {type(net).__name__}")
     architecture = net.architecture
+    checks.no_leak(architecture, "Keras")
     if architecture.trainable_h0:
         raise ValueError(
             "net: expected one without a trainable h0, which Keras layers do not have, "

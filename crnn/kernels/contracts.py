@@ -21,13 +21,14 @@ from crnn.kernels import cells
 #
 # T, B, I, H, O are sizes, P is the number of a network's parameters, R that of rows, K that of the
 # batches that they make, n any size. A size like gate_blocks*H counts a cell's blocks of H
-# (`cells.Cell`). Where a cell has none of these blocks the array has to be None.
+# (`cells.Cell`). Where a cell has none of these blocks the array has to be None. `biases` is the
+# size of b_h, with the leaks of a leaky cell after the biases.
 ARGUMENTS: dict[str, dict[str, str]] = {
     "rnn_forward": {
         "x": "optional B T I",
         "W_hh": "contiguous weight_blocks*H H",
         "W_xh": "contiguous weight_blocks*H I",
-        "b_h": "contiguous bias_blocks*H",
+        "b_h": "contiguous biases",
         "h": "out B T+1 state_blocks*H",
         "gates": "out B T gate_blocks*H",
         "lengths": "steps optional contiguous B",
@@ -39,14 +40,15 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "x": "optional B T I",
         "W_hh": "contiguous weight_blocks*H H",
         "W_xh": "contiguous weight_blocks*H I",
+        "b_h": "contiguous biases",
         "h": "B T+1 state_blocks*H",
         "gates": "B T gate_blocks*H",
         "dh": "optional B T H",
-        "da": "out contiguous B T bias_blocks*H",
+        "da": "out contiguous B T da_blocks*H",
         "dstate": "out contiguous B state_blocks*H",
         "dW_xh": "out contiguous weight_blocks*H I",
         "dW_hh": "out contiguous weight_blocks*H H",
-        "db_h": "out contiguous bias_blocks*H",
+        "db_h": "out contiguous biases",
         "dx": "out optional B T I",
         "lengths": "steps optional contiguous B",
         "resets": "bools optional contiguous B T",
@@ -314,8 +316,7 @@ class Sizes:
     def __init__(self, cell: str, numbers: dict[str, int]) -> None:
         self._cell = cell
         self._output_size = numbers.get("output_size")
-        cell_row = cells.get_cell(cell)
-        self._blocks: dict[str, int] = cell_row._asdict()
+        self._cell_row = cells.get_cell(cell)
         for name, number in numbers.items():
             least = 0 if name == "output_size" else 1
             if number < least:
@@ -326,7 +327,7 @@ class Sizes:
 
     def has_none_of(self, size: str) -> bool:
         """Whether the cell has no such blocks, as a tanh cell has no gates."""
-        return size.endswith("*H") and self._blocks[size.removesuffix("*H")] == 0
+        return size.endswith("*H") and self._blocks(size) == 0
 
     def check_shape(self, argument: Argument, shape: tuple[int, ...]) -> None:
         """Raise a ValueError unless the shape agrees with the known sizes; learn the others."""
@@ -351,10 +352,16 @@ class Sizes:
         if letter == "T+1":
             self._known.setdefault("T", size - 1)
         elif letter == "state_blocks*H":
-            if size % self._blocks["state_blocks"] == 0:
-                self._known.setdefault("H", size // self._blocks["state_blocks"])
+            blocks = self._cell_row.state_blocks
+            if size % blocks == 0:
+                self._known.setdefault("H", size // blocks)
         elif "*" not in letter and self.get(letter) is None:
             self._known[letter] = size
+
+    def _blocks(self, size: str) -> int:
+        """Return how many blocks of H a size like gate_blocks*H has."""
+        count: int = getattr(self._cell_row, size.removesuffix("*H"))
+        return count
 
     def get(self, letter: str) -> int | None:
         """Return a size, or None where nothing says it yet."""
@@ -370,7 +377,9 @@ class Sizes:
         if H is None:
             return None
         if letter.endswith("*H"):
-            return self._blocks[letter.removesuffix("*H")] * H
+            return self._blocks(letter) * H
+        if letter == "biases":
+            return self._cell_row.bias_count(H)
         if letter == "O" and self._output_size == 0:
             return H
         if letter == "P" and I is not None and self._output_size is not None:
@@ -401,6 +410,13 @@ def _check_memory(argument: Argument, array: Array) -> None:
         raise ValueError(f"{name}: expected an aligned array, got one off its dtype's alignment")
     if "out" in words and not array.flags.writeable:
         raise ValueError(f"{name}: expected a writable array, got a read-only one")
+
+
+def check_learner_cell(cell: str) -> None:
+    """Raise a ValueError if a `Learner` has no sensitivities of this cell."""
+    if cells.get_cell(cell).leak_count(1):
+        known = ", ".join(name for name, row in cells.CELLS.items() if not row.leak_count(1))
+        raise ValueError(f"cell: expected one of {known} for a learner, got {cell!r}")
 
 
 def check_classes(name: str, y: Array, classes: int) -> None:

@@ -55,6 +55,7 @@ def rnn_backward(
     gates: Array | None,
     W_xh: Array,
     W_hh: Array,
+    b_h: Array,
     dh: Array | None,
     da: Array,
     dstate: Array,

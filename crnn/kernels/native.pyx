@@ -17,10 +17,10 @@ from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.math cimport INFINITY, NAN, isfinite
 from libc.string cimport memcpy, memset
 
-from crnn.kernels.cells cimport CELL_COUNT, CellKind
+from crnn.kernels.cells cimport CELL_KIND_COUNT, LEAKY_TANH_CELL, CellKind
 from crnn.kernels.table cimport (
     BINARY_CROSS_ENTROPY, CROSS_ENTROPY, HUBER, MSE, SSE, Builds, Call, Cell, Interrupt, Sequences,
-    Sizes, Table, Task, parameter_count, splits_units,
+    Sizes, Table, Task, bias_count, has_leak, parameter_count, splits_units,
 )
 
 import numpy
@@ -91,23 +91,32 @@ cdef inline Table* table(int dtype) noexcept nogil:
     return &builds.float64 if dtype == np.NPY_DOUBLE else &builds.float32
 
 
+cdef enum:
+    CELL_COUNT = 13
+
+# The rows of `CELLS`. Each kind before LEAKY_TANH_CELL has one row, whose number is the kind's.
 cdef Cell[CELL_COUNT] cells
-cdef dict CELL_KINDS = {}
-cdef list CELLS_BY_KIND = list(CELLS)
-if len(CELLS) != CELL_COUNT:
-    raise ImportError(f"CellKind: expected {len(CELLS)} kinds of cells, got {CELL_COUNT}")
-for _kind, (_name, _cell) in enumerate(CELLS.items()):
-    CELL_KINDS[_name] = _kind
-    cells[_kind].kind = <CellKind> <int> _kind
-    cells[_kind].weight_blocks, cells[_kind].bias_blocks = _cell.weight_blocks, _cell.bias_blocks
-    cells[_kind].state_blocks, cells[_kind].gate_blocks = _cell.state_blocks, _cell.gate_blocks
+cdef list CELL_NAMES = list(CELLS)
+cdef dict CELL_ROWS = {name: row for row, name in enumerate(CELLS)}
+_kinds = list(dict.fromkeys(cell.kind for cell in CELLS.values()))
+if len(CELLS) != CELL_COUNT or len(_kinds) != CELL_KIND_COUNT:
+    raise ImportError(
+        f"cells: expected {CELL_COUNT} of {CELL_KIND_COUNT} kinds, got {len(CELLS)} of "
+        f"{len(_kinds)}"
+    )
+for _row, _cell in enumerate(CELLS.values()):
+    cells[_row].kind = <CellKind> <int> _kinds.index(_cell.kind)
+    cells[_row].weight_blocks, cells[_row].bias_blocks = _cell.weight_blocks, _cell.bias_blocks
+    cells[_row].state_blocks, cells[_row].gate_blocks = _cell.state_blocks, _cell.gate_blocks
+    cells[_row].leak_blocks, cells[_row].shared_leaks = _cell.leak_blocks, _cell.shared_leaks
+    cells[_row].da_blocks = _cell.da_blocks
 
 
 cdef inline const Cell* get_cell_row(name) except NULL:
-    kind = CELL_KINDS.get(name) if type(name) is str else None
-    if kind is None:
+    row = CELL_ROWS.get(name) if type(name) is str else None
+    if row is None:
         get_cell(name)  # raises
-    return &cells[<int> kind]
+    return &cells[<int> row]
 
 
 def _choose_num_threads():

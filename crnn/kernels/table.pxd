@@ -47,8 +47,11 @@ cdef struct Cell:
     CellKind kind
     Py_ssize_t weight_blocks
     Py_ssize_t bias_blocks
+    Py_ssize_t da_blocks
     Py_ssize_t state_blocks
     Py_ssize_t gate_blocks
+    Py_ssize_t leak_blocks
+    Py_ssize_t shared_leaks
 
 cdef struct Sizes:
     Py_ssize_t T    # time steps
@@ -69,9 +72,16 @@ cdef inline bint splits_units(Sizes s) noexcept nogil:
     """Whether members of a team share the units of every step, and not the sequences."""
     return s.B <= FEW_SEQUENCES and s.H >= MANY_UNITS
 
+cdef inline bint has_leak(Sizes s) noexcept nogil:
+    return s.cell.leak_blocks + s.cell.shared_leaks > 0
+
+cdef inline Py_ssize_t bias_count(Sizes s) noexcept nogil:
+    """The length of b_h, with the leaks after the biases."""
+    return (s.cell.bias_blocks + s.cell.leak_blocks) * s.H + s.cell.shared_leaks
+
 cdef inline Py_ssize_t parameter_count(Sizes s) noexcept nogil:
     """The length of the flat vector of parameters."""
-    cdef Py_ssize_t n = s.H * (s.cell.weight_blocks * (s.I + s.H) + s.cell.bias_blocks)
+    cdef Py_ssize_t n = s.H * s.cell.weight_blocks * (s.I + s.H) + bias_count(s)
     return n + s.O * (s.H + 1) if s.has_output_layer else n
 
 cdef enum Loss:

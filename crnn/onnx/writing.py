@@ -88,6 +88,8 @@ def _network_model(
         graph.add_input("lengths", ["batch"], TensorProto.INT32)
     parts = net.parts if isinstance(net, Sequential) else (net,)
     networks = [part for part in parts if isinstance(part, (RNN, GRU, LSTM))]
+    for network in networks:
+        checks.no_leak(network.architecture, "ONNX")
     written = 0
     # The output comes first.
     if isinstance(net, Sequential):

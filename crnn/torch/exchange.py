@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from crnn import GRU, LSTM, RNN, Architecture, from_architecture
+from crnn import GRU, LSTM, RNN, Architecture, checks, from_architecture
 from crnn.torch.weights import CELLS, DTYPES, params_from
 
 MODULES = {
@@ -113,11 +113,12 @@ def to_torch(net: RNN | GRU | LSTM) -> tuple[torch.nn.RNNBase, torch.nn.Linear |
     ------
     ValueError
         PyTorch has no such layer: a GRU with ``reset_after=False``, or a network with a trainable
-        h0.
+        h0 or a leak.
     """
     architecture = net.architecture
     if architecture.cell == "gru_reset_before":
         raise ValueError("net: expected reset_after=True, as PyTorch's GRU has it, got False")
+    checks.no_leak(architecture, "PyTorch")
     if architecture.trainable_h0:
         raise ValueError(
             "net: expected trainable_h0=False, because PyTorch's modules have no such parameter, "

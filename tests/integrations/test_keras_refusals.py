@@ -261,6 +261,10 @@ NETWORKS = [
         "trainable h0", lambda: crnn.keras.to_weights(crnn.LSTM(2, 3, trainable_h0=True)),
         ValueError, "net: expected one without a trainable h0...got trainable_h0=True",
     ),
+    refusal(
+        "leak", lambda: crnn.keras.to_weights(crnn.RNN(2, 3, leak=0.5)),
+        ValueError, "net: expected one without a leak, as Keras has it, got one with",
+    ),
 ]  # fmt: skip
 
 

@@ -137,6 +137,10 @@ ROWS = [
         "trainable h0", lambda: to_torch(crnn.RNN(2, 3, trainable_h0=True)), ValueError,
         "net: expected trainable_h0=False...got True",
     ),
+    refusal(
+        "leak", lambda: to_torch(crnn.RNN(2, 3, leak=0.5)), ValueError,
+        "net: expected one without a leak, as PyTorch has it, got one with",
+    ),
 ]  # fmt: skip
 
 

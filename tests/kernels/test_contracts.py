@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 import pytest
-from kernel_problems import CELLS, DTYPES, Problem
+from kernel_problems import DTYPES, Problem
 
 from crnn.kernels import cells
 
@@ -16,8 +16,8 @@ from crnn.kernels import cells
 # between their rows.
 SIGNATURES = {
     "rnn_forward": "cell x?~ W_xh W_hh b_h h!~ gates!~ lengths? reverse resets? start? workspace!",
-    "rnn_backward": "cell x?~ h~ gates~ W_xh W_hh dh?~ da! dstate! dW_xh! dW_hh! db_h! dx!?~ "
-    "lengths? reverse resets? start? dstart!? workspace!",
+    "rnn_backward": "cell x?~ h~ gates~ W_xh W_hh b_h dh?~ da! dstate! dW_xh! dW_hh! db_h! "
+    "dx!?~ lengths? reverse resets? start? dstart!? workspace!",
     "output_forward": "h~ W_hy b_y y!~ lengths? workspace!",
     "output_backward": "h~ W_hy dy dW_hy! db_y! dh!~ lengths? workspace!",
     "rnn_gradient": "cell x~ y theta dtheta! hidden_size output_size loss max_norm max_value "
@@ -71,11 +71,19 @@ def test_signature(kernels, kernel):
 
 def test_the_table_of_cells():
     assert {name: tuple(cell) for name, cell in cells.CELLS.items()} == {
-        "tanh": (1, 1, 1, 0),
-        "relu": (1, 1, 1, 0),
-        "gru": (3, 4, 1, 4),
-        "gru_reset_before": (3, 3, 1, 4),
-        "lstm": (4, 4, 2, 4),
+        "tanh": ("tanh", 1, 1, 1, 1, 0, 0, 0),
+        "relu": ("relu", 1, 1, 1, 1, 0, 0, 0),
+        "gru": ("gru", 3, 4, 4, 1, 4, 0, 0),
+        "gru_reset_before": ("gru_reset_before", 3, 3, 3, 1, 4, 0, 0),
+        "lstm": ("lstm", 4, 4, 4, 2, 4, 0, 0),
+        "leaky_tanh": ("leaky_tanh", 1, 1, 1, 1, 1, 0, 1),
+        "leaky_tanh_trained": ("leaky_tanh", 1, 1, 2, 1, 1, 0, 1),
+        "leaky_tanh_each": ("leaky_tanh", 1, 1, 1, 1, 1, 1, 0),
+        "leaky_tanh_each_trained": ("leaky_tanh", 1, 1, 2, 1, 1, 1, 0),
+        "leaky_relu": ("leaky_relu", 1, 1, 1, 1, 1, 0, 1),
+        "leaky_relu_trained": ("leaky_relu", 1, 1, 2, 1, 1, 0, 1),
+        "leaky_relu_each": ("leaky_relu", 1, 1, 1, 1, 1, 1, 0),
+        "leaky_relu_each_trained": ("leaky_relu", 1, 1, 2, 1, 1, 1, 0),
     }
 
 
@@ -320,7 +328,7 @@ def test_good_arguments_are_good(all_kernels, assert_close, tolerances, call, dt
 def test_cells_that_do_not_exist(all_kernels, call, name, cell):
     kind, message = refusal(all_kernels, call, {name: cell})
     assert kind is ValueError
-    assert message == f"cell: expected one of {', '.join(CELLS)}, got {cell!r}"
+    assert message == f"cell: expected one of {', '.join(cells.CELLS)}, got {cell!r}"
 
 
 @calls_with("batch", "batch_size", "input_size", "hidden_size", "output_size")
@@ -386,6 +394,7 @@ def test_a_tanh_cell_has_no_gates(all_kernels):
         p = Problem("tanh", T=3, B=5, I=2, H=7, O=4)
         arguments = good_arguments(kernels, ("rnn_backward", "mse", 4)) | {"cell": "tanh"}
         arguments |= {"W_xh": p.params["W_xh"], "W_hh": p.params["W_hh"], "dstate": p.h0}
+        arguments["b_h"] = p.params["b_h"]
         arguments |= {f"d{n}": p.before[n] for n in ("W_xh", "W_hh", "b_h")}
         arguments |= {"h": p.empty(5, 4, 7), "da": p.empty(5, 3, 7), "gates": None}
         arguments |= {"start": None, "dstart": None}

@@ -171,8 +171,8 @@ def test_layers(native, sizes):
     def backward():
         da.fill(np.nan)
         native.rnn_backward(
-            "tanh", p.x, h, None, W["W_xh"], W["W_hh"], p.dh, da, dstate, d["W_xh"], d["W_hh"],
-            d["b_h"], None, None, False, None, None, None, workspace,
+            "tanh", p.x, h, None, W["W_xh"], W["W_hh"], W["b_h"], p.dh, da, dstate, d["W_xh"],
+            d["W_hh"], d["b_h"], None, None, False, None, None, None, workspace,
         )  # fmt: skip
 
     interrupt(backward, lambda: not np.isnan(da).all())

@@ -5,11 +5,12 @@ import math
 import numpy as np
 import online_learning
 import pytest
+from kernel_problems import PLAIN_CELLS
 
 from crnn.kernels import cells
 
 B, T, I, H, O = 2, 12, 3, 4, 2
-CELLS = list(cells.CELLS)
+CELLS = PLAIN_CELLS
 LOSSES = list(online_learning.LOSSES)
 # By name: a kernel with its vectors and its settings, and the same in plain Python.
 OPTIMIZERS = {

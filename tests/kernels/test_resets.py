@@ -5,10 +5,8 @@ from itertools import pairwise
 import kernel_problems as problems
 import numpy as np
 import pytest
-from kernel_problems import Problem
+from kernel_problems import CELLS, Problem
 from tolerances import TOLERANCES
-
-from crnn.kernels.cells import CELLS
 
 SIZES = [
     {"T": 9, "B": 7, "I": 3, "H": 13, "O": 2},
@@ -71,7 +69,7 @@ def by_pieces(kernels, p, options):
     return h, gates, whole
 
 
-@pytest.mark.parametrize("cell", list(CELLS))
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("sizes", SIZES, ids=lambda s: "{T}-{B}-{I}-{H}-{O}".format(**s))
 @pytest.mark.parametrize("lengths", [False, True], ids=["whole, from zero", "lengths"])
@@ -90,7 +88,7 @@ def test_layer_is_that_of_its_pieces(kernels, cell, dtype, sizes, lengths):
         np.testing.assert_allclose(written[name], values, err_msg=name, **tolerance)
 
 
-@pytest.mark.parametrize("cell", list(CELLS))
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("sizes", SIZES, ids=lambda s: "{T}-{B}-{I}-{H}-{O}".format(**s))
 @pytest.mark.parametrize("lengths", [False, True], ids=["whole", "lengths"])

@@ -6,6 +6,7 @@ from damaged_files import mutations, npy, rewritten
 from network_problems import network
 
 import crnn
+from crnn.kernels.cells import CELLS
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ CHANGES = {
     "format": ({"format": "other"}, "a file of something else"),
     "cell": (
         {"cell": "LSTM"},
-        "cell: expected one of tanh, relu, gru, gru_reset_before, lstm, got 'LSTM'",
+        f"cell: expected one of {', '.join(CELLS)}, got 'LSTM'",
     ),
     "dtype": ({"dtype": "object"}, "dtype: expected one of float32, float64, got 'object'"),
     "other dtype": ({"dtype": "float64"}, r"expected float64 \(\d+,\), got float32"),

@@ -186,7 +186,8 @@ def test_kernels(kernels, example, dtype, loss):
     dx = np.zeros((1, 2, 1), dtype)
     dstate = np.zeros((1, hidden_size), dtype)
     kernels.rnn_backward(
-        cell="tanh", x=x, h=h, gates=None, W_xh=given["W_xh"], W_hh=given["W_hh"], dh=dh, da=da,
+        cell="tanh", x=x, h=h, gates=None, W_xh=given["W_xh"], W_hh=given["W_hh"],
+        b_h=given["b_h"], dh=dh, da=da,
         dstate=dstate, dW_xh=dW_xh, dW_hh=dW_hh, db_h=db_h, dx=dx, lengths=None, reverse=False,
         resets=None, start=None, dstart=None, workspace=workspace,
     )  # fmt: skip

@@ -10,7 +10,10 @@ import numpy as np
 
 from crnn.kernels import cells
 
-CELLS = ("tanh", "relu", "gru", "gru_reset_before", "lstm")
+PLAIN_CELLS = ("tanh", "relu", "gru", "gru_reset_before", "lstm")
+"""Those without leaks: learners and typed views have no others."""
+# Of leaky cells one with tanh and one with relu, whose leaks have either shape
+CELLS = (*PLAIN_CELLS, "leaky_tanh_each_trained", "leaky_relu_trained")
 DTYPES = ("float32", "float64")
 LOSSES = ("mse", "sse", "cross_entropy")
 
@@ -40,7 +43,9 @@ class Problem:
     def __init__(self, cell="tanh", dtype="float64", *, T, B, I, H, O, loss="mse"):
         self.cell, self.dtype, self.loss = cell, np.dtype(dtype), loss
         self.T, self.B, self.I, self.H, self.O = T, B, I, H, O
-        self.cell_row = weights, biases, states, _ = cells.CELLS[cell]
+        self.cell_row = cells.CELLS[cell]
+        weights, states = self.cell_row.weight_blocks, self.cell_row.state_blocks
+        biases = self.cell_row.bias_blocks
         self.outputs = O or H
         rng = np.random.default_rng([T, B, I, H, O])
 
@@ -48,12 +53,14 @@ class Problem:
             return (scale * rng.standard_normal(shape)).astype(dtype)
 
         # Scaled by fan-in, so that neither states saturate nor states and gradients explode.
-        recurrent_scale = 0.5 if cell == "relu" else 0.9
+        recurrent_scale = 0.5 if "relu" in cell else 0.9
         params = {
             "W_xh": normal(weights * H, I, scale=1 / np.sqrt(I)),
             "W_hh": normal(weights * H, H, scale=recurrent_scale / np.sqrt(H)),
             "b_h": normal(biases * H, scale=0.3),
         }
+        leaks = rng.uniform(0.1, 1, self.cell_row.leak_count(H)).astype(dtype)
+        params["b_h"] = np.concatenate([params["b_h"], leaks])
         if O:
             params |= {"W_hy": normal(O, H, scale=1 / np.sqrt(H)), "b_y": normal(O, scale=0.3)}
         self.theta = np.concatenate([values.ravel() for values in params.values()])
@@ -190,14 +197,15 @@ def layer_backward(
 ):  # fmt: skip
     """What rnn_backward writes, by name; with x, dh and dx only where they are True."""
     d = {name: p.before[name].copy() for name in ("W_xh", "W_hh", "b_h")}
-    da = p.empty(p.B, p.T, p.cell_row.bias_blocks * p.H)
+    da = p.empty(p.B, p.T, p.cell_row.da_blocks * p.H)
     dx = laid_out(p.before["x"].copy(), layout) if dx else None
     dstate, dstart = p.dstate.copy(), None if resets is None else p.empty(*p.dstate.shape)
     with layer_workspace(kernels, p) as scratch:
         kernels.rnn_backward(
             cell=p.cell, x=laid_out(p.x, layout) if x else None, h=h, gates=gates,
-            W_xh=p.params["W_xh"], W_hh=p.params["W_hh"], dh=laid_out(p.dh, layout) if dh else None,
-            da=da, dstate=dstate, dW_xh=d["W_xh"], dW_hh=d["W_hh"], db_h=d["b_h"], dx=dx,
+            W_xh=p.params["W_xh"], W_hh=p.params["W_hh"], b_h=p.params["b_h"],
+            dh=laid_out(p.dh, layout) if dh else None, da=da, dstate=dstate, dW_xh=d["W_xh"],
+            dW_hh=d["W_hh"], db_h=d["b_h"], dx=dx,
             lengths=lengths, reverse=reverse, resets=resets, start=start, dstart=dstart,
             workspace=scratch,
         )  # fmt: skip

@@ -23,6 +23,12 @@ CELLS = {
     "gru reset before": {"family": "GRU", "reset_after": False},
     "lstm": {"family": "LSTM"},
 }
+# Integrations and learners refuse leaks.
+LEAKY_CELLS = {
+    "leaky tanh": {"family": "RNN", "leak": "each", "trainable_leak": True},
+    "leaky relu": {"family": "RNN", "nonlinearity": "relu", "leak": 0.3, "trainable_leak": True},
+}
+ALL_CELLS = CELLS | LEAKY_CELLS
 FAMILIES = ("RNN", "GRU", "LSTM")
 
 ARCHITECTURES = {
@@ -49,7 +55,12 @@ def network(
     implementation=None,
     **settings,
 ):
-    """Make a network all of whose parameters are random."""
+    """Make a network all of whose parameters are random, leaks aside.
+
+    A leak of "each" gives each unit its own.
+    """
+    if isinstance(settings.get("leak"), str):
+        settings["leak"] = np.linspace(0.2, 1, hidden_size)
     net = getattr(crnn, family)(
         input_size, hidden_size, output_size, dtype=dtype, seed=seed, implementation=implementation,
         **settings,
@@ -58,7 +69,8 @@ def network(
     for name, values in net.params.items():
         # Scaled by fan-in, so that tanh works in its curved part: neither linear nor flat.
         scale = 0.9 / np.sqrt(values.shape[-1]) if name.startswith("W") else 0.4
-        values[...] = scale * rng.standard_normal(values.shape)
+        if not name.startswith("leak"):
+            values[...] = scale * rng.standard_normal(values.shape)
     return net
 
 
@@ -108,10 +120,17 @@ def as_list(array, lengths=LENGTHS):
     return [row[:length] for row, length in zip(array, lengths, strict=True)]
 
 
+class _Kept(crnn.SGD):
+    """Keeps the gradient of its last step."""
+
+    def step(self, kernels, theta, dtheta, constraints=None):
+        self.gradient = dtheta.copy()
+        return super().step(kernels, theta, dtheta, constraints)
+
+
 def step_gradient(net, x, y, **settings):
     """Loss and gradient that a step of training takes; the network stays as it was."""
-    before = net.flat_params.copy()
-    loss = net.train_step(x, y, crnn.SGD(1.0), **settings)
-    gradient = before - net.flat_params
+    before, optimizer = net.flat_params.copy(), _Kept(1.0)
+    loss = net.train_step(x, y, optimizer, **settings)
     net.flat_params[...] = before
-    return loss, gradient
+    return loss, optimizer.gradient

@@ -6,6 +6,7 @@ Axes are b batch, t time, i input, h and k hidden, o output, g block of H (a gat
 import numpy as np
 
 import crnn
+from crnn.kernels import cells
 
 
 def einsum(axes, a, b):
@@ -38,7 +39,8 @@ class Layer:
         H = W_hh.shape[1]
         self.cell, self.H = cell, H
         self.W_hh = W_hh.reshape(-1, H, H)
-        self.b_h = b_h.reshape(-1, 1, H)
+        leaks = cells.CELLS[cell].leak_count(H)
+        self.b_h, self.leak = b_h[: len(b_h) - leaks].reshape(-1, 1, H), b_h[len(b_h) - leaks :]
         self.W_hy, self.b_y = wide.get("W_hy"), wide.get("b_y")
 
     def step(self, x_t, state):
@@ -61,6 +63,9 @@ class Layer:
             return np.tanh(a[0]), {}
         if self.cell == "relu":
             return np.where(a[0] > 0, a[0], 0), {}
+        if self.leak.size:
+            v = np.tanh(a[0]) if "tanh" in self.cell else np.where(a[0] > 0, a[0], 0)
+            return h + self.leak * (v - h), {"v": v}
         i, f, g, o = sigmoid(a[0]), sigmoid(a[1]), np.tanh(a[2]), sigmoid(a[3])
         c = f * state[:, self.H :] + i * g
         return np.concatenate([o * np.tanh(c), c], axis=1), {"i": i, "f": f, "g": g, "o": o}
@@ -94,6 +99,11 @@ class Layer:
         if self.cell in ("tanh", "relu"):
             slope = 1 - after**2 if self.cell == "tanh" else 1.0 * (after > 0)
             return [dh * slope], (dh * slope) @ W[0]
+        if self.leak.size:
+            v = gates["v"]
+            da = self.leak * dh * (1 - v**2 if "tanh" in self.cell else 1.0 * (v > 0))
+            dleak = [dh * (v - before)] if self.cell.endswith("trained") else []
+            return [da, *dleak], dh - self.leak * dh + da @ W[0]
         if self.cell == "lstm":
             i, f, g, o = (gates[name] for name in "ifgo")
             tanh_c = np.tanh(after[:, H:])
@@ -133,12 +143,17 @@ class Layer:
             dW_hh[2] = einsum("tbh,btk->hk", da[:, 3], h_before)
         if self.cell == "gru_reset_before":
             dW_hh[2] = einsum("tbh,tbk->hk", da[:, 2], gates["q"])
+        db_h = np.einsum("tgbh->gh", da).reshape(-1)
+        if self.leak.size:
+            dleak = db_h[H:] if len(self.leak) == H else db_h[H:].sum(keepdims=True)
+            dleak = dleak if self.cell.endswith("trained") else np.zeros(len(self.leak))
+            db_h = np.concatenate([db_h[:H], dleak])
         into_x = np.einsum("tgbh->btgh", da[:, :weights]).reshape(B, T, -1)
         return {
             "a": np.einsum("tgbh->btgh", da).reshape(B, T, -1),
             "W_xh": einsum("bth,bti->hi", into_x, x),
             "W_hh": dW_hh.reshape(weights * H, H),
-            "b_h": np.einsum("tgbh->gh", da).reshape(-1),
+            "b_h": db_h,
             "x": into_x @ self.W_xh,
             "h0": dstate,
         }
@@ -178,6 +193,8 @@ def sequence(net, x, h0=None):
             backwards = suffix == "_reverse"
             suffix = (f"_l{layer}" if layer else "") + suffix
             weights = {name: params[name + suffix] for name in ("W_xh", "W_hh", "b_h")}
+            leak = params.get("leak" + suffix, np.zeros(0))
+            weights["b_h"] = np.concatenate([weights["b_h"], leak])
             steps = values[::-1] if backwards else values
             start = starts[len(lasts)]
             states = Layer(net.architecture.cell, weights).forward(steps[None], start[None])[0][0]

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from network_problems import CELLS, DTYPES, inputs, step_gradient, targets
+from network_problems import ALL_CELLS, DTYPES, inputs, step_gradient, targets
 
 import crnn
 
@@ -80,7 +80,7 @@ def test_training_learns(build_network):
     assert net.loss(x=x, y=y) < 0.05 * np.mean(y**2) < before
 
 
-@pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+@pytest.mark.parametrize("cell", ALL_CELLS.values(), ids=ALL_CELLS)
 def test_every_cell_learns(build_network, cell):
     """To say at each step what came two steps before."""
     rng = np.random.default_rng(0)

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from network_problems import CELLS, network
+from network_problems import ALL_CELLS, CELLS, network
 
 import crnn
 from crnn import archive
@@ -30,7 +30,7 @@ def hidden_size(request):
 
 def fleet_of(implementation, hidden_size, cell="gru", dtype="float64", n=N, **settings):
     net = network(
-        I, hidden_size, O, dtype=dtype, implementation=implementation, **CELLS[cell], **settings
+        I, hidden_size, O, dtype=dtype, implementation=implementation, **ALL_CELLS[cell], **settings
     )
     return crnn.Fleet(net, n, seed=3)
 
@@ -102,7 +102,7 @@ def test_seeds_make_the_parameters_of_networks_alone(implementation, cell, dtype
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", ALL_CELLS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_predictions_and_losses_are_those_of_the_networks(
     implementation, hidden_size, cell, dtype, form

@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from network_problems import CELLS, network
+from network_problems import ALL_CELLS, network
 
 import crnn
 
@@ -30,10 +30,10 @@ def build(kernels_name, dtype="float64", **settings):
     return network(I, 5, O, dtype=dtype, implementation=kernels_name, **settings)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", ALL_CELLS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_steps_are_those_of_train_step(implementation, cell, dtype):
-    net, twin = (build(implementation, dtype, **CELLS[cell]) for _ in range(2))
+    net, twin = (build(implementation, dtype, **ALL_CELLS[cell]) for _ in range(2))
     optimizer, other = crnn.Adam(0.02), crnn.Adam(0.02)
     trainer = net.trainer(optimizer, clip_norm=0.1, time=T, batch_size=B)
     before = net.flat_params.copy()

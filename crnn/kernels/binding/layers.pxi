@@ -43,7 +43,7 @@ def rnn_forward(cell, x, W_xh, W_hh, b_h, h, gates, lengths, bint reverse, reset
     c.x = sequences(x, dtype, s.B, s.T, s.I, READ)
     c.W_xh = matrix(W_xh, dtype, s.cell.weight_blocks * s.H, s.I, READ)
     c.W_hh = matrix(W_hh, dtype, s.cell.weight_blocks * s.H, s.H, READ)
-    c.b_h = vector(b_h, dtype, s.cell.bias_blocks * s.H, READ)
+    c.b_h = vector(b_h, dtype, bias_count(s), READ)
     c.h = sequences(h, dtype, s.B, s.T + 1, s.cell.state_blocks * s.H, WRITTEN)
     c.gates = sequences(gates, dtype, s.B, s.T, gates_width, WRITTEN)
     if (positive(s) and (c.x.data or x is None) and c.W_xh and c.W_hh and c.b_h
@@ -65,12 +65,12 @@ def rnn_forward(cell, x, W_xh, W_hh, b_h, h, gates, lengths, bint reverse, reset
     run(table(dtype).rnn_forward, &c)
 
 
-def rnn_backward(cell, x, h, gates, W_xh, W_hh, dh, da, dstate, dW_xh, dW_hh, db_h, dx, lengths,
-                 bint reverse, resets, start, dstart, workspace):
+def rnn_backward(cell, x, h, gates, W_xh, W_hh, b_h, dh, da, dstate, dW_xh, dW_hh, db_h, dx,
+                 lengths, bint reverse, resets, start, dstart, workspace):
     cdef int dtype = float_type(h)
     cdef Sizes s = layer_sizes(x, h, W_hh, W_xh, cell, dtype)
     cdef Py_ssize_t gates_width = s.cell.gate_blocks * s.H, N = s.cell.weight_blocks * s.H
-    cdef Py_ssize_t biases = s.cell.bias_blocks * s.H, needed = 0
+    cdef Py_ssize_t needed = 0
     cdef const Py_ssize_t* ends = NULL
     cdef const void* marks = NULL
     cdef const void* start_state = NULL
@@ -84,15 +84,17 @@ def rnn_backward(cell, x, h, gates, W_xh, W_hh, dh, da, dstate, dW_xh, dW_hh, db
     c.gates = sequences(gates, dtype, s.B, s.T, gates_width, READ)
     c.W_xh = matrix(W_xh, dtype, N, s.I, READ)
     c.W_hh = matrix(W_hh, dtype, N, s.H, READ)
+    c.b_h = vector(b_h, dtype, bias_count(s), READ)
     c.dh = sequences(dh, dtype, s.B, s.T, s.H, READ)
-    c.da = sequences(da, dtype, s.B, s.T, biases, WRITTEN | np.NPY_ARRAY_C_CONTIGUOUS)
+    c.da = sequences(da, dtype, s.B, s.T, s.cell.da_blocks * s.H,
+                     WRITTEN | np.NPY_ARRAY_C_CONTIGUOUS)
     c.dh0 = matrix(dstate, dtype, s.B, s.cell.state_blocks * s.H, WRITTEN)
     c.dW_xh = matrix(dW_xh, dtype, N, s.I, WRITTEN)
     c.dW_hh = matrix(dW_hh, dtype, N, s.H, WRITTEN)
-    c.db_h = vector(db_h, dtype, biases, WRITTEN)
+    c.db_h = vector(db_h, dtype, bias_count(s), WRITTEN)
     c.dx = sequences(dx, dtype, s.B, s.T, s.I, WRITTEN)
     if (positive(s) and (c.x.data or x is None) and c.h.data and c.W_xh and c.W_hh
-            and (c.dh.data or dh is None) and c.da.data and c.dh0 and c.dW_xh and c.dW_hh
+            and c.b_h and (c.dh.data or dh is None) and c.da.data and c.dh0 and c.dW_xh and c.dW_hh
             and c.db_h and (c.dx.data or dx is None)
             and (c.gates.data != NULL if gates_width else gates is None)
             and read_lengths(lengths, s, &ends)
@@ -102,7 +104,7 @@ def rnn_backward(cell, x, h, gates, W_xh, W_hh, dh, da, dstate, dW_xh, dW_hh, db
         c.workspace = scratch(workspace, dtype, needed)
     if not c.workspace:
         _refuse("rnn_backward", {"x": x, "h": h, "gates": gates, "W_xh": W_xh, "W_hh": W_hh,
-                                 "dh": dh, "da": da, "dstate": dstate, "dW_xh": dW_xh,
+                                 "b_h": b_h, "dh": dh, "da": da, "dstate": dstate, "dW_xh": dW_xh,
                                  "dW_hh": dW_hh, "db_h": db_h, "dx": dx, "lengths": lengths,
                                  "reverse": reverse, "resets": resets, "start": start,
                                  "dstart": dstart, "workspace": workspace}, needed, cell=cell)

@@ -220,6 +220,8 @@ cdef class Learner:
         cdef Call* c = &data.call
         if data.dtype != NO_DTYPE:
             raise RuntimeError("learner: expected to be made once, got a second __init__")
+        if has_leak(s):
+            contracts.check_learner_cell(cell)
         if not positive(s) or loss not in LOSSES or not 0 <= lr < INFINITY:
             raise ValueError("learner: expected sizes of at least 1, a known loss and an lr from 0")
         data.parameters = vector(theta, dtype, n, WRITTEN)

@@ -25,7 +25,7 @@ cdef inline void place_parameters(Call* c, int dtype, void* theta) noexcept nogi
     c.W_hh = p + N * s.I * size
     c.b_h = p + N * (s.I + s.H) * size
     if s.has_output_layer:
-        c.W_hy = p + (N * (s.I + s.H) + s.cell.bias_blocks * s.H) * size
+        c.W_hy = p + (N * (s.I + s.H) + bias_count(s)) * size
         c.b_y = <char*> c.W_hy + s.O * s.H * size
 
 

@@ -15,14 +15,14 @@ cdef struct Order:
     Py_ssize_t* unused      # room for the offsets of further arrays
     char* states            # (B, S) of scalars, then S zeros
     char* start_gradients   # (B, S)
-    char* kept              # room for `restarts.pxi`: (B, S), then (B, biases * H)
+    char* kept              # room for `restarts.pxi`: (B, S), then (B, da_blocks * H)
 
 
 cdef inline Py_ssize_t order_size(int dtype, Sizes s) noexcept nogil:
     """Scalars that an order takes, with the slack to align them."""
     cdef Py_ssize_t numbers = (2 + ORDERED_ARRAYS) * s.B + s.T + 1
     cdef Py_ssize_t bytes_of_numbers = (numbers + 1) * <Py_ssize_t> sizeof(Py_ssize_t)
-    cdef Py_ssize_t blocks_of_sequence = 3 * s.cell.state_blocks + s.cell.bias_blocks
+    cdef Py_ssize_t blocks_of_sequence = 3 * s.cell.state_blocks + s.cell.da_blocks
     return (bytes_of_numbers // itemsize(dtype)
             + (s.B * blocks_of_sequence + s.cell.state_blocks) * s.H)
 

@@ -407,7 +407,7 @@ cdef class Stream:
             # h of all layers, then c
             trained = theta[first:].reshape(s.cell.state_blocks, data.count, s.H)
             first_states = trained.swapaxes(0, 1).reshape(data.count, -1).copy()
-        cell = CELLS_BY_KIND[<int> s.cell.kind]
+        cell = CELL_NAMES[s.cell - cells]
         packed = packed_layers(cell, [theta[part] for part in parts], layers)
         memory = [first_states, *self.memory[1:]]
         acquire(data)

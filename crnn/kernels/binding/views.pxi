@@ -16,7 +16,7 @@ cdef inline bint is_absent(View a) noexcept nogil:
 
 
 cdef inline bint is_cell(int cell) noexcept nogil:
-    return 0 <= cell < CELL_COUNT
+    return 0 <= cell < LEAKY_TANH_CELL
 
 
 cdef inline Sizes view_sizes(int cell, Py_ssize_t T, Py_ssize_t B, Py_ssize_t I,

@@ -40,9 +40,9 @@ cdef struct Plan:
     Py_ssize_t h                # (B, T+1, states * H), sequences h_per_sequence apart
     Py_ssize_t gates            # (B, T, gates * H)
     Py_ssize_t y                # (B, T, O), with an output layer
-    Py_ssize_t da               # (reach, B, chunk, biases * H)
+    Py_ssize_t da               # (reach, B, chunk, da_blocks * H)
     Py_ssize_t dh               # (reach, B, chunk, H); without gates the same as da
-    Py_ssize_t b_h              # (biases * H,)
+    Py_ssize_t b_h              # (biases,)
     Py_ssize_t carried          # (B, states * H): a chunk's last state gets it from the next chunk
     Py_ssize_t losses           # (B,) of float64
     Py_ssize_t sums             # (groups - 1, parameters): gradients of all groups but the first
@@ -61,16 +61,16 @@ cdef inline Py_ssize_t reserve(const vec* dtype, Py_ssize_t* used, Py_ssize_t n)
 
 cdef inline Plan plan_gradient(const vec* dtype, Sizes s) noexcept nogil:
     cdef Plan plan
-    cdef Py_ssize_t biases = s.cell.bias_blocks * s.H
+    cdef Py_ssize_t da_size = s.cell.da_blocks * s.H
     plan.groups = 1
     if (s.B >= SUM_GROUPS * DEAL_UNIT and not splits_units(s)
             and parameter_count(s) * itemsize(dtype) <= SUMS_BYTES):
         plan.groups = SUM_GROUPS
-    plan.chunk = max(CHUNK_BYTES // (s.B * biases * itemsize(dtype)),
+    plan.chunk = max(CHUNK_BYTES // (s.B * da_size * itemsize(dtype)),
                      blocks(plan.groups * CHUNK_ROWS, s.B))
     # With an odd number of steps da of two sequences is not a power of two apart.
     plan.chunk = min(plan.chunk | 1, s.T)
-    plan.reach = REACH_BYTES // (s.B * plan.chunk * biases * itemsize(dtype))
+    plan.reach = REACH_BYTES // (s.B * plan.chunk * da_size * itemsize(dtype))
     plan.reach = max(1, min(plan.reach, blocks(s.T, plan.chunk)))
     # Without an output layer the states are the outputs too, which the loss reads side by side.
     plan.is_padded = (is_alone(s) and s.has_output_layer
@@ -78,7 +78,7 @@ cdef inline Plan plan_gradient(const vec* dtype, Sizes s) noexcept nogil:
     plan.to_c = padded(dtype, s.H) if plan.is_padded else s.H
     plan.h_per_step = s.cell.state_blocks * plan.to_c
     plan.h_per_sequence = odd_lines(dtype, (s.T + 1) * plan.h_per_step)
-    plan.da_per_step = biases if is_gated(s) else plan.to_c
+    plan.da_per_step = da_size if is_gated(s) else plan.to_c
     plan.size = 0
     plan.h = reserve(dtype, &plan.size, s.B * plan.h_per_sequence)
     plan.gates = reserve(dtype, &plan.size, s.B * s.T * s.cell.gate_blocks * s.H)
@@ -87,7 +87,7 @@ cdef inline Plan plan_gradient(const vec* dtype, Sizes s) noexcept nogil:
     plan.dh = plan.da
     if is_gated(s):
         plan.dh = reserve(dtype, &plan.size, plan.reach * s.B * plan.chunk * s.H)
-    plan.b_h = reserve(dtype, &plan.size, max(biases, plan.to_c))
+    plan.b_h = reserve(dtype, &plan.size, max(bias_count(s), plan.to_c))
     plan.carried = reserve(dtype, &plan.size, s.B * s.cell.state_blocks * s.H)
     plan.losses = reserve(dtype, &plan.size, s.B * <Py_ssize_t> sizeof(double) // itemsize(dtype))
     plan.sums = reserve(dtype, &plan.size, (plan.groups - 1) * parameter_count(s))
@@ -249,7 +249,7 @@ cdef inline Call call_of_group(const Call* c, const Plan* plan, vec* start,
         sums = at(start, plan.sums + (k - 1) * parameter_count(s))
         group.dW_xh, sums = sums, at(sums, s.cell.weight_blocks * s.H * s.I)
         group.dW_hh, sums = sums, at(sums, s.cell.weight_blocks * s.H * s.H)
-        group.db_h, sums = sums, at(sums, s.cell.bias_blocks * s.H)
+        group.db_h, sums = sums, at(sums, bias_count(s))
         group.dW_hy, group.db_y = sums, at(sums, s.O * s.H)
     return group
 
@@ -270,7 +270,7 @@ cdef void add_groups(Call* c, const Plan* plan, vec* start, Team team) noexcept 
         group = call_of_group(c, plan, start, k)
         add_gradients(c.dW_xh, group.dW_xh, s.cell.weight_blocks * s.H * s.I, team, start)
         add_gradients(c.dW_hh, group.dW_hh, s.cell.weight_blocks * s.H * s.H, team, start)
-        add_gradients(c.db_h, group.db_h, s.cell.bias_blocks * s.H, team, start)
+        add_gradients(c.db_h, group.db_h, bias_count(s), team, start)
         if s.has_output_layer:
             add_gradients(c.dW_hy, group.dW_hy, s.O * s.H, team, start)
             add_gradients(c.db_y, group.db_y, s.O, team, start)

@@ -4,16 +4,18 @@ from cpython.pycapsule cimport PyCapsule_New
 
 from libc.string cimport memset
 
-from crnn.kernels.cells cimport GRU_CELL, GRU_RESET_BEFORE_CELL, LSTM_CELL, RELU_CELL
+from crnn.kernels.cells cimport (
+    GRU_CELL, GRU_RESET_BEFORE_CELL, LEAKY_RELU_CELL, LSTM_CELL, RELU_CELL,
+)
 from crnn.kernels.table cimport (
     BINARY_CROSS_ENTROPY, CROSS_ENTROPY, HUBER, MSE, SSE, WORK_PER_LOOK, Builds, Call, Mailbox,
     Packed, Sequences, Sizes, Table, Task, Team, adam_step_function, all_finite_function,
-    ask_for_rows, binary_cross_entropy_function, claim_piece, clip_value_function,
+    ask_for_rows, bias_count, binary_cross_entropy_function, claim_piece, clip_value_function,
     copy_sensitivities_function, cross_entropy_function, did_work, finish_job, give_nothing,
-    give_rows, global_norm_function, huber_function, is_asked, is_stopped, parameter_count,
-    place_call_function, place_packed_function, rmsprop_step_function, scale_function,
-    sgd_step_function, size_function, splits_units, squared_error_function, team_wait, was_stopped,
-    weighted_squared_error_function,
+    give_rows, global_norm_function, has_leak, huber_function, is_asked, is_stopped,
+    parameter_count, place_call_function, place_packed_function, rmsprop_step_function,
+    scale_function, sgd_step_function, size_function, splits_units, squared_error_function,
+    team_wait, was_stopped, weighted_squared_error_function,
 )
 
 include "simd.pxi"
@@ -28,6 +30,7 @@ include "output.pxi"
 include "plain.pxi"
 include "gru.pxi"
 include "lstm.pxi"
+include "leaky.pxi"
 include "recurrence.pxi"
 include "reductions.pxi"
 include "losses.pxi"

@@ -33,7 +33,8 @@ cdef inline PackedPlan plan_packed(const vec* dtype, Sizes s) noexcept nogil:
     plan.size = 0
     plan.W_xh = reserve(dtype, &plan.size, inputs_size(dtype, s))
     plan.W_hh = reserve(dtype, &plan.size, recurrent_size(dtype, s))
-    plan.b_h = reserve(dtype, &plan.size, s.cell.bias_blocks * padded(dtype, s.H))
+    plan.b_h = reserve(dtype, &plan.size,
+                       max(bias_count(s), s.cell.bias_blocks * padded(dtype, s.H)))
     plan.W_hy = plan.b_y = 0
     if s.has_output_layer:
         plan.W_hy = reserve(dtype, &plan.size, packed_size(dtype, s.H, s.O))

@@ -1,8 +1,9 @@
 # The hidden layer over all steps: forward, and backpropagation through time.
 #
-# A cell is a row of cells.CELLS and one of the files plain.pxi, gru.pxi and lstm.pxi, which says
-# what the arrays hold at a step, and computes the step. Here is what all cells share: the products
-# that do not recur, and the order of the steps. The functions that choose between cells come first.
+# A cell is a row of cells.CELLS and one of the files plain.pxi, leaky.pxi, gru.pxi and lstm.pxi,
+# which says what the arrays hold at a step, and computes the step. Here is what all cells share:
+# the products that do not recur, and the order of the steps. The functions that choose between
+# cells come first.
 #
 #     x[:, t]       x_t
 #     h[:, t]       the state before step t: h_{t-1}, and for an LSTM c_{t-1}
@@ -115,7 +116,7 @@ cdef inline void prefetch_backward(Call* c, const vec* dtype, Py_ssize_t t, Py_s
                                    Share rows, Py_ssize_t n, Py_ssize_t columns) noexcept nogil:
     """Prefetch what a step backward reads and writes of some units; see `is_far`."""
     prefetch_blocks(dtype, c.gates, rows, t, n, columns, c.sizes.cell.gate_blocks, c.sizes.H)
-    prefetch_blocks(dtype, c.da, rows, t - first, n, columns, c.sizes.cell.bias_blocks, c.sizes.H)
+    prefetch_blocks(dtype, c.da, rows, t - first, n, columns, c.sizes.cell.da_blocks, c.sizes.H)
     prefetch_blocks(dtype, c.h, rows, t, n, columns, c.sizes.cell.state_blocks, c.to_c)
     prefetch_blocks(dtype, c.dh, rows, t - first, n, columns, 1, 0)
 
@@ -129,6 +130,8 @@ cdef inline void run_row(Call* c, const Packed* p, const vec* dtype, Py_ssize_t 
     """
     if c.sizes.cell.kind == LSTM_CELL:
         lstm_rows(c, p, dtype, first, steps, reads_x)
+    elif has_leak(c.sizes):
+        leaky_rows(c, p, dtype, first, steps, reads_x)
     elif is_gated(c.sizes):
         gru_rows(c, p, dtype, first, steps, reads_x)
     else:
@@ -167,6 +170,8 @@ cdef inline void forward_rows(Call* c, const Packed* p, const vec* dtype, Py_ssi
     if rows.first < rows.last:
         if c.sizes.cell.kind == LSTM_CELL:
             lstm_forward(c, p, dtype, t, reads_x, rows, part)
+        elif has_leak(c.sizes):
+            leaky_forward(c, p, dtype, t, reads_x, rows, part)
         elif is_gated(c.sizes):
             gru_forward(c, p, dtype, t, reads_x, rows, part)
         else:
@@ -186,6 +191,8 @@ cdef inline void carry_rows(Call* c, const vec* W_hh_packed, Py_ssize_t t_da, Sh
         n, columns = group_first(part, GR, k), group_width(part, GR, k)
         if c.sizes.cell.kind == LSTM_CELL:
             lstm_carry(c, W_hh_packed, t_da, rows.first, count, n, columns)
+        elif has_leak(c.sizes):
+            leaky_carry(c, W_hh_packed, t_da, rows.first, count, n, columns)
         elif is_gated(c.sizes):
             gru_carry(c, W_hh_packed, t_da, rows.first, count, n, columns)
         elif count:
@@ -224,6 +231,8 @@ cdef inline void backward_rows(Call* c, const vec* W_hh_packed, Py_ssize_t t, Py
     if rows.first < rows.last:
         if c.sizes.cell.kind == LSTM_CELL:
             lstm_backward(c, W_hh_packed, t, first, rows, later, part)
+        elif has_leak(c.sizes):
+            leaky_backward(c, W_hh_packed, t, first, rows, later, part)
         elif is_gated(c.sizes):
             gru_backward(c, W_hh_packed, t, first, rows, later, part)
         else:
@@ -296,6 +305,8 @@ cdef void run_backward(Call* c, const vec* W_hh_packed, Py_ssize_t first, Py_ssi
         move_states(c, W_hh_packed, t, part.rows, part, False)
         if c.sizes.cell.kind == LSTM_CELL:
             lstm_row_backward(c, W_hh_packed, t, first)
+        elif has_leak(c.sizes):
+            leaky_row_backward(c, W_hh_packed, t, first)
         else:
             gru_row_backward(c, W_hh_packed, t, first)
         move_states(c, W_hh_packed, t, part.rows, part, True)
@@ -369,7 +380,7 @@ cdef void pack_parameters(Call* c, const Packed* p, Team team, const vec* dtype)
         pack_weights(<vec*> p.W_hy, <const vec*> c.W_hy, 1, s.H, s.H, s.O,
                      by_rows(dtype, s, s.H, s.O), team)
     if team.index == 0:
-        copy_scalars(<vec*> p.b_h, 1, <const vec*> c.b_h, 1, s.cell.bias_blocks * s.H)
+        copy_scalars(<vec*> p.b_h, 1, <const vec*> c.b_h, 1, bias_count(s))
 
 
 cdef inline Sequences projected(Call* c, const vec* dtype) noexcept nogil:
@@ -454,6 +465,8 @@ cdef void add_layer_gradients(Call* c, Chunks chunks, vec* panels, Team team) no
     cdef Sizes s = c.sizes
     cdef Py_ssize_t steps = steps_size(panels, s)
     add_rows(<vec*> c.db_h, c, chunks, c.da, s.cell.bias_blocks * s.H, team)
+    if s.cell.da_blocks > s.cell.bias_blocks:
+        add_leak_gradient(c, chunks, team, panels)
     if c.x.data != NULL:
         add_outer_products(<vec*> c.dW_xh, s.cell.weight_blocks * s.H, s.I, c, chunks, c.da, 0,
                            c.x, panels, steps, team)

@@ -69,10 +69,10 @@ cdef inline void move_gradients(Call* c, const vec* dtype, Py_ssize_t t, Py_ssiz
     for b in range(rows.first, rows.last):
         if not restarts(c, b, t):
             continue
-        for k in range(c.sizes.cell.bias_blocks):
+        for k in range(c.sizes.cell.da_blocks):
             da = at(step_of(dtype, c.da, b, t_da), k * H + part.units.first)
             kept = at(<vec*> c.kept_gradients,
-                      (b * c.sizes.cell.bias_blocks + k) * H + part.units.first)
+                      (b * c.sizes.cell.da_blocks + k) * H + part.units.first)
             if back:
                 copy_scalars(da, 1, kept, 1, n)
             else:

@@ -252,9 +252,10 @@ class _Pass:
                 self._states, W["W_hy"], self._dy, dW["W_hy"], dW["b_y"], dh, self._lengths,
                 self._workspace,
             )  # fmt: skip
-        da = np.empty((*self._x.shape[:2], len(W["b_h"])), gradient.dtype)
+        width = cells.CELLS[self._cell].da_blocks * self._W["W_hh"].shape[1]
+        da = np.empty((*self._x.shape[:2], width), gradient.dtype)
         rnn_backward(
-            self._cell, self._x, self._h, self._gates, W["W_xh"], W["W_hh"], dh, da,
+            self._cell, self._x, self._h, self._gates, W["W_xh"], W["W_hh"], W["b_h"], dh, da,
             np.zeros_like(self._h[:, 0]), dW["W_xh"], dW["W_hh"], dW["b_h"], None, self._lengths,
             False, None, None, None, self._workspace,
         )  # fmt: skip

@@ -18,7 +18,7 @@ says otherwise.
 import numpy as np
 
 from crnn._typing import Array, BoolArray, IntArray
-from crnn.kernels import contracts
+from crnn.kernels import cells, contracts
 from crnn.kernels.reference.steps import STEP_GRADIENTS, STEPS
 
 
@@ -70,7 +70,8 @@ def rnn_forward(
         Inputs. None: the gates, or for a cell without gates h, hold W_xh x_t + b_h already.
     W_xh : array (weights * H, I)
     W_hh : array (weights * H, H)
-    b_h : array (biases * H,)
+    b_h : array (biases,)
+        For a leaky cell the biases, then the leaks.
     h : array (B, T+1, states * H)
         On entry ``h[:, 0]`` holds the first states, and without x and gates ``h[:, s + 1]`` holds
         W_xh x_t + b_h. The states after each step are written.
@@ -90,7 +91,7 @@ def rnn_forward(
         Scratch memory of at least `layer_workspace_size` scalars.
     """
     contracts.check("rnn_forward", locals(), cell=cell)
-    step, N = STEPS[cell], len(W_xh)
+    step, N = STEPS[cells.CELLS[cell].kind], len(W_xh)
     live = _LiveSteps(h.shape[0], h.shape[1] - 1, lengths, reverse=reverse)
     projected = h[:, 1:] if gates is None else gates[..., :N]
     if x is not None:
@@ -110,6 +111,7 @@ def rnn_backward(
     gates: Array | None,
     W_xh: Array,
     W_hh: Array,
+    b_h: Array,
     dh: Array | None,
     da: Array,
     dstate: Array,
@@ -138,12 +140,13 @@ def rnn_backward(
         As left by `rnn_forward`.
     W_xh : array (weights * H, I)
     W_hh : array (weights * H, H)
+    b_h : array (biases,)
     dh : array (B, T, H) or None
         dL/dh_t through the outputs of step t alone. None: zero.
-    da : array (B, T, biases * H)
+    da : array (B, T, da_blocks * H)
         Its first rows, as many as there are steps, become the gradients with respect to the
-        pre-activations: one sequence after another, in the order of reading. The others are
-        unspecified.
+        pre-activations, and where leaks are trained to those: one sequence after another, in the
+        order of reading. The others are unspecified.
     dstate : array (B, states * H)
         On entry the gradient with respect to the last states, beside what comes through dh; on
         return with respect to the first states.
@@ -151,8 +154,8 @@ def rnn_backward(
         The sum over all steps of da_t x_t^T is added; nothing without x.
     dW_hh : array (weights * H, H)
         The sum of da_t h_{t-1}^T is added.
-    db_h : array (biases * H,)
-        The sum of da_t is added.
+    db_h : array (biases,)
+        The sum of da_t is added; nothing to fixed leaks.
     dx : array (B, T, I) or None
         dL/dx_t = W_xh^T da_t is added. None: not wanted.
     lengths : intp array (B,) or None
@@ -168,7 +171,8 @@ def rnn_backward(
         Scratch memory of at least `layer_workspace_size` scalars.
     """
     contracts.check("rnn_backward", locals(), cell=cell)
-    step_gradient, N, H = STEP_GRADIENTS[cell], len(W_xh), W_hh.shape[1]
+    cell_row, N, H = cells.CELLS[cell], len(W_xh), W_hh.shape[1]
+    step_gradient = STEP_GRADIENTS[cell_row.kind]
     B, T = h.shape[0], h.shape[1] - 1
     live = _LiveSteps(B, T, lengths, reverse=reverse)
     gates = h[:, 1:, :0] if gates is None else gates
@@ -184,9 +188,10 @@ def rnn_backward(
         dstate_s = dstate[b].copy()
         dstate_s[:, :H] += dh_read[b, s]
         h_before[:, s] = _states_before(h, s, resets, start)
-        da_read[b, s], dstate[b] = step_gradient(
-            dstate_s, h_before[b, s], h[b, s + 1], gates[b, s], W_hh
+        da_s, dstate[b] = step_gradient(
+            dstate_s, h_before[b, s], h[b, s + 1], gates[b, s], W_hh, b_h
         )
+        da_read[b, s] = da_s[:, : da.shape[2]]
         if resets is not None:
             is_live = np.zeros(B, bool)
             is_live[b] = True
@@ -197,8 +202,14 @@ def rnn_backward(
     da.reshape(B * T, -1)[: len(rows)] = rows
     if x is not None:
         dW_xh += rows[:, :N].T @ x[live.in_time]
-    dW_hh += _recurrent_gradient(cell, rows, h_before[..., :H][live.as_read], gates[live.as_read])
-    db_h += rows.sum(axis=0)
+    dW_hh += _recurrent_gradient(
+        cell, N, rows, h_before[..., :H][live.as_read], gates[live.as_read]
+    )
+    biases = cell_row.bias_blocks * H
+    db_h[:biases] += rows[:, :biases].sum(axis=0)
+    if cell_row.da_blocks > cell_row.bias_blocks:
+        dleak = rows[:, biases:].sum(axis=0)
+        db_h[biases:] += dleak.sum() if cell_row.shared_leaks else dleak
     if resets is not None and dstart is not None:
         dstart[...] = dstarts
     if dx is not None:
@@ -214,11 +225,11 @@ def _states_before(h: Array, s: int, resets: BoolArray | None, start: Array | No
     return np.where(resets[:, s, None], zero_or_start, h[:, s])
 
 
-def _recurrent_gradient(cell: str, da: Array, h: Array, gates: Array) -> Array:
-    """Return dL/dW_hh from da_t, h_{t-1} and the gates of all steps, in rows."""
+def _recurrent_gradient(cell: str, N: int, da: Array, h: Array, gates: Array) -> Array:
+    """Return dL/dW_hh (N, H) from da_t, h_{t-1} and the gates of all steps, in rows."""
     H = h.shape[1]
     if not cell.startswith("gru"):
-        gradient: Array = da.T @ h
+        gradient: Array = da[:, :N].T @ h
         return gradient
     # W_hn is multiplied by h_{t-1}, or with the reset before by q = r h_{t-1}.
     factor = h if cell == "gru" else gates[:, 3 * H :]

@@ -74,6 +74,7 @@ class Learner:
         lr: float,
         delta: float = 1.0,
     ) -> None:
+        contracts.check_learner_cell(cell)
         contracts.check_step(optimizer, memory, theta, settings.get("momentum", 0))
         check_constraints(constraints, theta)
         self._cell, self._theta = cell, theta
@@ -188,13 +189,14 @@ class Learner:
         states, sensitivities = self._moving
         B, S = states.shape
         after, gates = self._next_states(x)
-        W_hh = cells.views(self._theta, self._shapes)["W_hh"]
+        W = cells.views(self._theta, self._shapes)
+        W_hh = W["W_hh"]
         N, H = W_hh.shape
         # A row for each number of each state, B * S in all: the gradient of that number
         h, q = states[:, :H], gates[:, 3 * H :]
         before, behind, through = (np.repeat(a, S, axis=0) for a in (states, after, gates))
         unit = np.tile(np.eye(S, dtype=states.dtype), (B, 1))
-        da, J = STEP_GRADIENTS[self._cell](unit, before, behind, through, W_hh)
+        da, J = STEP_GRADIENTS[self._cell](unit, before, behind, through, W_hh, W["b_h"])
         # W_xh x and W_hh h are summed before the nonlinearity, but for W_hn of a GRU; see `steps`.
         da_h = da
         if self._cell.startswith("gru"):

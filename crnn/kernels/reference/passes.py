@@ -71,7 +71,7 @@ def rnn_gradient(
     gates = None
     if cell_row.gate_blocks:
         gates = np.empty((B, T, cell_row.gate_blocks * hidden_size), theta.dtype)
-    da = np.empty((B, T, cell_row.bias_blocks * hidden_size), theta.dtype)
+    da = np.empty((B, T, cell_row.da_blocks * hidden_size), theta.dtype)
     rnn_forward(
         cell, x, W["W_xh"], W["W_hh"], W["b_h"], h, gates, None, False, None, None,
         workspace,
@@ -90,8 +90,8 @@ def rnn_gradient(
         dh = np.empty((B, T, hidden_size), theta.dtype)
         output_backward(states, W["W_hy"], dy, dW["W_hy"], dW["b_y"], dh, None, workspace)
     rnn_backward(
-        cell, x, h, gates, W["W_xh"], W["W_hh"], dh, da, np.zeros_like(h[:, 0]), dW["W_xh"],
-        dW["W_hh"], dW["b_h"], None, None, False, None, None, None, workspace,
+        cell, x, h, gates, W["W_xh"], W["W_hh"], W["b_h"], dh, da, np.zeros_like(h[:, 0]),
+        dW["W_xh"], dW["W_hh"], dW["b_h"], None, None, False, None, None, None, workspace,
     )  # fmt: skip
     return value, clip(dtheta, max_norm, max_value)
 
@@ -261,6 +261,6 @@ def _step(cell: str, W: dict[str, Array], x_t: Array, state: Array) -> tuple[Arr
     """
     W_hh = W["W_hh"]
     projected = x_t @ W["W_xh"].T + W["b_h"][: len(W_hh)]
-    state, _ = STEPS[cell](projected, state, W_hh, W["b_h"])
+    state, _ = STEPS[cells.CELLS[cell].kind](projected, state, W_hh, W["b_h"])
     h_t = state[:, : W_hh.shape[1]]
     return (h_t @ W["W_hy"].T + W["b_y"] if "W_hy" in W else h_t), state

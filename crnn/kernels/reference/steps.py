@@ -5,18 +5,22 @@ At step t the arrays of the B sequences hold
     projected      W_xh x_t + b_h, blocks of H; the part of a pre-activation that does not recur
     state          h_{t-1}; for an LSTM h_{t-1} and c_{t-1} side by side
     gates          what the gradient of the step needs beside the states: i, f, g, o for an LSTM;
-                   r, z, n, q for a GRU; nothing, an array (B, 0), for tanh and relu
+                   r, z, n, q for a GRU; v for a leaky layer; nothing, an array (B, 0), for tanh and
+                   relu
     d...           the gradient of the loss with respect to ..., so dstate dL/dh_t, or for an LSTM
                    dL/dh_t and dL/dc_t side by side
-    da             the gradient with respect to the pre-activations, in the order of b_h
+    da             the gradient with respect to the pre-activations, in the order of b_h; after it,
+                   where leaks are trained, with respect to the leak of each unit
 
 W_xh, W_hh and b_h are blocks of H rows in PyTorch's order: i, f, g, o for an LSTM; r, z, n for a
 GRU, where b_h ends with b_hn unless the reset gate is applied before the product. q of a GRU is
-W_hn h_{t-1} + b_hn, or with the reset before the product r h_{t-1}.
+W_hn h_{t-1} + b_hn, or with the reset before the product r h_{t-1}. b_h of a leaky layer ends with
+its leaks, one a unit or one for all.
 """
 
 from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
@@ -39,6 +43,15 @@ def plain_step(
 ) -> tuple[Array, Array]:
     """h_t = f(W_xh x_t + W_hh h_{t-1} + b_h)."""
     return f(projected + h @ W_hh.T), projected[:, :0]
+
+
+def leaky_step(
+    f: Callable[..., Array], projected: Array, h: Array, W_hh: Array, b_h: Array
+) -> tuple[Array, Array]:
+    """h_t = (1 - a) h_{t-1} + a v, where v = f(W_xh x_t + W_hh h_{t-1} + b_h)."""
+    leak = b_h[h.shape[1] :]
+    v = f(projected + h @ W_hh.T)
+    return (1 - leak) * h + leak * v, v
 
 
 def gru_step(
@@ -74,8 +87,10 @@ STEPS: dict[str, Callable[[Array, Array, Array, Array], tuple[Array, Array]]] = 
     "gru": partial(gru_step, reset_after=True),
     "gru_reset_before": partial(gru_step, reset_after=False),
     "lstm": lstm_step,
+    "leaky_tanh": partial(leaky_step, np.tanh),
+    "leaky_relu": partial(leaky_step, relu),
 }
-"""By cell: step(projected, state, W_hh, b_h) returns the state after the step, and the gates."""
+"""By kind of cell: step(projected, state, W_hh, b_h) returns the new state and the gates."""
 
 
 def plain_step_gradient(
@@ -85,10 +100,26 @@ def plain_step_gradient(
     after: Array,
     gates: Array,
     W_hh: Array,
+    b_h: Array,
 ) -> tuple[Array, Array]:
     """da_t = f'(a_t) dh_t;  dh_{t-1} = W_hh^T da_t."""
     da = dstate * derivative(after)
     return da, da @ W_hh
+
+
+def leaky_step_gradient(
+    derivative: Callable[[Array], Array],
+    dh: Array,
+    before: Array,
+    after: Array,
+    v: Array,
+    W_hh: Array,
+    b_h: Array,
+) -> tuple[Array, Array]:
+    """da_t = f' a dh_t;  d leak = (v - h_{t-1}) dh_t;  dh_{t-1} = (1 - a) dh_t + W_hh^T da_t."""
+    leak = b_h[dh.shape[1] :]
+    da = dh * leak * derivative(v)
+    return np.concatenate([da, dh * (v - before)], axis=1), dh * (1 - leak) + da @ W_hh
 
 
 def tanh_derivative(h: Array) -> Array:
@@ -102,7 +133,7 @@ def relu_derivative(h: Array) -> Array:
 
 
 def gru_step_gradient(
-    dh: Array, h: Array, after: Array, gates: Array, W_hh: Array, *, reset_after: bool
+    dh: Array, h: Array, after: Array, gates: Array, W_hh: Array, b_h: Array, *, reset_after: bool
 ) -> tuple[Array, Array]:
     """dh_{t-1} = z dh_t + what comes through n, r and z."""
     H = h.shape[1]
@@ -122,7 +153,7 @@ def gru_step_gradient(
 
 
 def lstm_step_gradient(
-    dstate: Array, before: Array, after: Array, gates: Array, W_hh: Array
+    dstate: Array, before: Array, after: Array, gates: Array, W_hh: Array, b_h: Array
 ) -> tuple[Array, Array]:
     """dc_t += o (1 - tanh(c_t)^2) dh_t;  dc_{t-1} = f dc_t;  dh_{t-1} = W_hh^T da_t."""
     H = W_hh.shape[1]
@@ -141,13 +172,17 @@ def lstm_step_gradient(
     return da, np.concatenate([da @ W_hh, dc * f], axis=1)
 
 
-STEP_GRADIENTS: dict[str, Callable[[Array, Array, Array, Array, Array], tuple[Array, Array]]] = {
+StepGradient: TypeAlias = Callable[[Array, Array, Array, Array, Array, Array], tuple[Array, Array]]
+
+STEP_GRADIENTS: dict[str, StepGradient] = {
     "tanh": partial(plain_step_gradient, tanh_derivative),
     "relu": partial(plain_step_gradient, relu_derivative),
     "gru": partial(gru_step_gradient, reset_after=True),
     "gru_reset_before": partial(gru_step_gradient, reset_after=False),
     "lstm": lstm_step_gradient,
+    "leaky_tanh": partial(leaky_step_gradient, tanh_derivative),
+    "leaky_relu": partial(leaky_step_gradient, relu_derivative),
 }
-"""By cell: step_gradient(dstate, before, after, gates, W_hh), with the gradient with respect to the
-state after the step and the states before and after it, returns da_t and the gradient with respect
-to the state before."""
+"""By kind of cell: step_gradient(dstate, before, after, gates, W_hh, b_h), with the gradient with
+respect to the state after the step and the states before and after it, returns da_t and the
+gradient with respect to the state before. That of leaks is in da_t even where they are fixed."""
