@@ -149,7 +149,11 @@ class Optimizer:
             given = ConstraintSet(constraints)
         limits = network.constraints if given is None else given.compiled(network)
         step = type(self).step
-        if limits is not None and "constraints" not in inspect.signature(step).parameters:
+        if not (
+            limits is None
+            or step is Optimizer.step
+            or "constraints" in inspect.signature(step).parameters
+        ):
             raise TypeError(
                 f"optimizer: expected one whose step takes constraints, got {type(self).__name__}"
             )

@@ -45,21 +45,24 @@ cdef Constraints read_constraints(constraints, theta) except *:
 cdef void limit_norm(constrained* values, Py_ssize_t n, Py_ssize_t stride,
                      double limit) noexcept nogil:
     """Scale n numbers down to this norm, where theirs is larger."""
-    cdef double largest = 0, total = 0, value
+    cdef double largest = 1, total = 0, value
     cdef Py_ssize_t i
     for i in range(n):
-        largest = max(largest, fabs(values[i * stride]))
-    if largest == 0:
-        return
-    # In units of the largest, whose square stays within range
-    for i in range(n):
-        value = values[i * stride] / largest
+        value = values[i * stride]
         total += value * value
+    if not 1e-280 < total < INFINITY:
+        # Squares leave the range: in units of the largest
+        largest, total = 0, 0
+        for i in range(n):
+            largest = max(largest, fabs(values[i * stride]))
+        for i in range(n if largest > 0 else 0):
+            value = values[i * stride] / largest
+            total += value * value
     total = sqrt(total)
-    if largest * total <= limit:
-        return
-    for i in range(n):
-        values[i * stride] = <constrained> (values[i * stride] / largest * (limit / total))
+    if largest * total > limit:
+        for i in range(n):
+            value = values[i * stride] / largest * (limit / total)
+            values[i * stride] = <constrained> value
 
 
 cdef void constrain_values(const Constraints* c, Py_ssize_t n, constrained* theta,
@@ -68,21 +71,23 @@ cdef void constrain_values(const Constraints* c, Py_ssize_t n, constrained* thet
     cdef const constrained* lower = <const constrained*> c.lower
     cdef const constrained* upper = <const constrained*> c.upper
     cdef const Py_ssize_t* g
-    cdef constrained factor = <constrained> shrinkage, amount, value
+    cdef constrained factor = <constrained> shrinkage, low, high, value, part
     cdef Py_ssize_t i, k
     # An infinite factor times a strength of 0 would be NaN.
     if not isfinite(factor):
         factor = <constrained> (FLT_MAX if constrained is float else DBL_MAX)
+    # Loaded first, so that the compiler needs no branches, whose way no processor can guess.
     if l1 != NULL and factor > 0:
         for i in range(n):
-            amount, value = factor * l1[i], theta[i]
-            value = value - amount if value > amount else value + amount if value < -amount else 0
-            theta[i] = value
+            value, high = theta[i], factor * l1[i]
+            low = -high
+            part = low if value < low else value
+            theta[i] = value - (high if part > high else part)
     if lower != NULL:
         for i in range(n):
-            value = theta[i]
-            value = lower[i] if value < lower[i] else value
-            theta[i] = upper[i] if value > upper[i] else value
+            value, low, high = theta[i], lower[i], upper[i]
+            value = low if value < low else value
+            theta[i] = high if value > high else value
     for k in range(c.group_count):
         g = c.groups + k * constraint_fields
         for i in range(g[1]):
