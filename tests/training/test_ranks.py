@@ -76,6 +76,7 @@ RUNS = {
             }
         },
     ),
+    "trained leaks": ({"leak": [0.1, 0.3, 0.5, 0.7, 0.9], "trainable_leak": True}, {}),
     "lengths": ({"family": "GRU"}, {"lengths": LENGTHS}),
     "mask": ({}, {"mask": MASK, "shuffle": False}),
     "mask and sum": ({}, {"mask": MASK, "loss": "sse"}),
