@@ -242,15 +242,15 @@ class ConstraintSet:
                         f"crnn.constraints.NonNegative(), got {one!r}"
                     )
             self.by_name[name] = tuple(listed)
-        # For the network with these shapes
-        self._compiled: tuple[Any, Constraints | None] = None, None
+        # For the network with these shapes and these values of what stays as it is
+        self._compiled: tuple[Any, bytes, Constraints | None] = None, b"", None
 
     def __repr__(self) -> str:
         shown = {k: v[0] if len(v) == 1 else list(v) for k, v in self.by_name.items()}
         return repr(shown)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"by_name": self.by_name, "_compiled": (None, None)}
+        return {"by_name": self.by_name, "_compiled": (None, b"", None)}
 
     def compiled(self, network: Network) -> Constraints | None:
         """Return the constraints of a network's vector of parameters, with those of its own.
@@ -261,10 +261,11 @@ class ConstraintSet:
             There is no such parameter, a shape does not fit, or no number meets all constraints of
             a parameter.
         """
-        shapes, compiled = self._compiled
-        if shapes is not network.shapes:
+        shapes, fixed, compiled = self._compiled
+        fixed_now = network.fixed_leaks
+        if shapes is not network.shapes or fixed != fixed_now:
             compiled = self._compile(network)
-            self._compiled = network.shapes, compiled
+            self._compiled = network.shapes, fixed_now, compiled
         return compiled
 
     def _compile(self, network: Network) -> Constraints | None:

@@ -705,11 +705,15 @@ class Fleet:
                 f"{decay.max():g}"
             )
         assert limits is not None
-        assert limits.lower is not None
-        assert limits.upper is not None
-        # Without limits a gradient of zero leaves each model's as it is.
-        limits.lower[leaks], limits.upper[leaks] = -np.inf, np.inf
-        return limits
+        # Without limits and a penalty a gradient of zero leaves each model's as it is.
+        free = {"lower": -np.inf, "upper": np.inf, "l1": 0}
+        parts = limits._asdict()
+        for name, value in free.items():
+            if parts[name] is not None:
+                # A copy: the optimizer keeps what its constraints are compiled to.
+                parts[name] = parts[name].copy()
+                parts[name][leaks] = value
+        return Constraints(**parts)
 
     def _l1_of_weights(self) -> Array:
         """Return the strengths (p,) of a penalty of 1 on all weights, which biases are not."""

@@ -89,6 +89,9 @@ class Network:
         self.kernel_shapes = architecture.kernel_shapes()
         self.flat = np.zeros(cells.parameter_count(self.shapes), dtype) if flat is None else flat
         self._limits = self._limits_of_architecture()
+        self._fixed_names = [
+            name for name in self.shapes if name.startswith("leak") and not architecture.trains_leak
+        ]
         self._make_views()
 
     def _make_views(self) -> None:
@@ -110,14 +113,19 @@ class Network:
     @property
     def constraints(self) -> Constraints | None:
         """What all training keeps the parameters within. A fixed leak stays as it is now."""
-        if not self.architecture.has_leak or self.architecture.trains_leak:
+        if not self._fixed_names:
             return self._limits
         lower, upper = np.full_like(self.flat, -np.inf), np.full_like(self.flat, np.inf)
         for bound in (lower, upper):
-            for name, values in cells.views(bound, self.shapes).items():
-                if name.startswith("leak"):
-                    values[...] = self.params[name]
+            views = cells.views(bound, self.shapes)
+            for name in self._fixed_names:
+                views[name][...] = self.params[name]
         return Constraints(lower=lower, upper=upper)
+
+    @property
+    def fixed_leaks(self) -> bytes:
+        """The leaks that training leaves as they are, on which `constraints` depends."""
+        return b"".join(self.params[name].tobytes() for name in self._fixed_names)
 
     def _limits_of_architecture(self) -> Constraints | None:
         """Return the limits that the architecture sets for parameters."""

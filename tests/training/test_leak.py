@@ -5,6 +5,7 @@ import pytest
 from network_problems import inputs, step_gradient, targets
 
 import crnn
+from crnn.constraints import L1, NonNegative
 
 EACH = np.array([0.1, 0.9, 0.4, 1.0, 0.7])
 OPTIMIZERS = {
@@ -111,3 +112,29 @@ def test_fleets_of_other_leaks(build_network):
         fleet.train_step(x, y, crnn.SGD(0.1), weight_decay=[0.0, 0.1])
     with pytest.raises(ValueError, match=r"^network: expected .* and no noise, got"):
         crnn.Fleet(build_network(noise=0.1), n=2)
+
+
+def test_a_fixed_leak_may_change_between_steps_of_an_optimizer_with_constraints(build_network):
+    net = build_network(leak=0.3)
+    x, y = inputs(net), targets(net)
+    optimizer = crnn.SGD(0.1, constraints={"W_hh": NonNegative()})
+    net.train_step(x, y, optimizer)
+    net.leak[...] = 0.75
+    net.train_step(x, y, optimizer)
+    assert net.leak.tolist() == [0.75]
+    assert net.W_hh.min() == 0
+
+
+def test_fixed_leaks_of_fleets_with_constraints(build_network):
+    fleet = crnn.Fleet(build_network(leak=0.25), n=2)
+    x, y = inputs(fleet[0]), targets(fleet[0])
+    optimizer = crnn.SGD(0.1, constraints={"W_hh": NonNegative(), "leak": L1(0.5)})
+    fleet[1].leak[...] = 0.75
+    fleet.train_step(x, y, optimizer)
+    assert [net.leak.tolist() for net in fleet] == [[0.25], [0.75]]
+    # The constraints compiled for the step before are as they were.
+    for leak in (0.25, 0.5):
+        for net in fleet:
+            net.leak[...] = leak
+        fleet.train_step(x, y, optimizer, weight_decay=0.5)
+        assert [net.leak.tolist() for net in fleet] == [[leak], [leak]]
