@@ -77,7 +77,7 @@ def run(
     An array that is an argument of several tasks is sent once to each machine: processes of one
     machine share a memory map of it, Dask scatters it, Ray puts it into its store. Arrays of a task
     may be read-only. A worker of joblib, Dask or Ray uses its share of the processors, because
-    these engines set OMP_NUM_THREADS for it.
+    these engines set OMP_NUM_THREADS for it. What a task calls with `n_jobs` runs in its worker.
 
     Parameters
     ----------
@@ -169,8 +169,13 @@ def _answer(
     """Return a task's number, the instruction set of this worker, and the result."""
     if version != __version__:
         raise RuntimeError(f"crnn: expected {version} on all machines, got {__version__}")
+    import joblib
+
     values = [one.value() if isinstance(one, (_InTask, _InRay)) else one for one in arguments]
-    return number, _backend.kernels.instruction_set, function(*values)
+    # Otherwise Dask would share out what a task calls with n_jobs=None.
+    with joblib.parallel_config("sequential", n_jobs=1):
+        result = function(*values)
+    return number, _backend.kernels.instruction_set, result
 
 
 class _InTask(NamedTuple):

@@ -16,7 +16,13 @@ __all__ = ["draw_backtest", "run_backtest", "suggest_statsforecast"]
 
 
 def run_backtest(
-    model: Forecaster, rows: Rows, first: int, horizon: int, count: int, progress: bool
+    model: Forecaster,
+    rows: Rows,
+    first: int,
+    horizon: int,
+    count: int,
+    n_jobs: int | None,
+    progress: bool,
 ) -> Backtest:
     """Forecast from several places, and print the errors of each method."""
     from tqdm import tqdm
@@ -37,6 +43,7 @@ def run_backtest(
             first=first,
             model=model,
             progress=show,
+            n_jobs=n_jobs,
         )
     _report(result)
     return result

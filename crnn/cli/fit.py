@@ -106,6 +106,12 @@ MAX_ERROR_RATIO = 1.03
     help="Forecast from N places in the test data, each time with models fitted to the rows "
     "before, and compare with more methods.",
 )
+@click.option(
+    "--jobs",
+    type=AT_LEAST_1,
+    show_default="1",
+    help="Processes that share the places of the backtest; more than 1 need joblib.",
+)
 @click.option("--plot", type=FILE, help="File for a picture of the backtest (.png, .pdf or .svg).")
 @seed
 @progress
@@ -125,6 +131,7 @@ def fit(
     floor: float | None,
     test_size: float,
     backtest: int | None,
+    jobs: int | None,
     plot: Path | None,
     seed: int,
     progress: bool,
@@ -155,8 +162,9 @@ def fit(
     check_output(plot, PICTURES, inputs=[data])
     if math.isnan(test_size):
         raise ValueError("test_size: expected a number, got nan")
-    if plot is not None and backtest is None:
-        raise ValueError("plot: expected --backtest N with it, got none")
+    for name, value in (("plot", plot), ("jobs", jobs)):
+        if value is not None and backtest is None:
+            raise ValueError(f"{name}: expected --backtest N with it, got none")
     if plot is not None and id_column is not None:
         raise ValueError("plot: expected one series, got one for each value of --id")
     reading = TableOptions(**options)
@@ -202,7 +210,7 @@ def fit(
             if backtest is not None:
                 if id_column is not None:
                     click.echo(f"{id_column} {name!r}:")
-                result = run_backtest(model, rows, first, horizon, backtest, progress)
+                result = run_backtest(model, rows, first, horizon, backtest, jobs, progress)
                 if plot is not None:
                     draw_backtest(plot, rows, result)
     if id_column is None:

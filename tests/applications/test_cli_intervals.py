@@ -1,6 +1,7 @@
 """The commands' prediction intervals, floors and backtests."""
 
 import csv
+import importlib.util
 import re
 
 import numpy as np
@@ -100,8 +101,9 @@ def test_a_backtest_prints_the_errors_of_each_method_and_the_lowest(
     monkeypatch.setattr(comparisons, "has_statsforecast", lambda: False)
     monkeypatch.setattr(forecasting, "has_statsforecast", lambda: False)
     pytest.importorskip("matplotlib")
+    jobs = ["--jobs", 2] if importlib.util.find_spec("joblib") else []
     output = invoke(
-        "fit", sales / "one.csv", *FIT, "--season", 7, "--backtest", 3,
+        "fit", sales / "one.csv", *FIT, "--season", 7, "--backtest", 3, *jobs,
         "--plot", tmp_path / "b.png", "-o", tmp_path / "model.npz",
     ).stdout  # fmt: skip
     _, report = output.split("backtest: 3 forecasts of 3 steps, each method fitted to the rows")
@@ -127,6 +129,7 @@ def test_a_backtest_prints_the_errors_of_each_method_and_the_lowest(
     ("words", "sentence"),
     [
         (["--plot", "a.png"], "plot: expected --backtest N with it, got none"),
+        (["--jobs", 2], "jobs: expected --backtest N with it, got none"),
         (
             ["--plot", "a.png", "--backtest", 2, "--id", "day"],
             "plot: expected one series, got one for each value of --id",

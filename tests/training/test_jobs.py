@@ -82,10 +82,9 @@ def test_the_same_bits_and_warnings(implementation, form):
 
 
 @pytest.mark.native
-@pytest.mark.parametrize("backend", ["threading", "multiprocessing"])
-def test_the_same_bits_with_other_backends(backend):
+def test_the_same_bits_with_threads():
     alone = trained("shared", fleet())
-    with joblib.parallel_config(backend, n_jobs=3):
+    with joblib.parallel_config("threading", n_jobs=3):
         assert trained("shared", fleet()) == alone
 
 
@@ -294,6 +293,7 @@ def places_of_a_shared_array():
 
 
 @pytest.mark.native
+@pytest.mark.xdist_group("dask")
 @pytest.mark.parametrize("form", ["shared", "ragged"])
 def test_dask_gives_the_same_bits(cluster, form):
     alone = trained(form, fleet())
@@ -303,6 +303,7 @@ def test_dask_gives_the_same_bits(cluster, form):
 
 
 @pytest.mark.native
+@pytest.mark.xdist_group("dask")
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_dask_starts_tasks_of_a_killed_worker_again(cluster, tmp_path):
     killed = tmp_path / "killed"
@@ -316,6 +317,20 @@ def test_dask_starts_tasks_of_a_killed_worker_again(cluster, tmp_path):
 
 
 @pytest.mark.native
+@pytest.mark.xdist_group("dask")
+def test_tasks_within_tasks_run_in_the_worker(cluster):
+    def workers_and_places(n):
+        own = os.getpid()
+        within = crnn.jobs.run(os.getpid, [()] * 3) + crnn.jobs.run(os.getpid, [()] * 3, n_jobs=2)
+        return crnn.jobs.count_workers(), set(within) == {own}
+
+    with joblib.parallel_config("dask"):
+        assert crnn.jobs.run(workers_and_places, [(0,), (1,)]) == [(1, True)] * 2
+    assert crnn.jobs.run(workers_and_places, [(0,), (1,)], n_jobs=2) == [(1, True)] * 2
+
+
+@pytest.mark.native
+@pytest.mark.xdist_group("dask")
 def test_dask_sends_shared_data_once_to_each_worker(cluster):
     with joblib.parallel_config("dask"):
         places = places_of_a_shared_array()
