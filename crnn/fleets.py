@@ -546,10 +546,6 @@ class Fleet:
             watched.name == "val_loss", rates,
         )  # fmt: skip
         last_epoch = 0
-        if step.constraints is not None:
-            for number in range(N):
-                if number not in errors:
-                    step.kernels.constrain(self._theta[number], step.constraints)
         if workers > 1:
             bar = ProgressBar(progress, N, 0, unit="model")
             parts = shares.shares_of(N, self.architecture.hidden_size, workers)

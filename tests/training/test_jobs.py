@@ -123,6 +123,23 @@ def test_generators_go_on():
         assert models.flat_params.tobytes() == others.flat_params.tobytes()
 
 
+@pytest.mark.native
+def test_constraints_leaks_and_a_fraction_of_validation():
+    x, y = data("shared")
+    results = []
+    for n_jobs in (None, 2):
+        net = crnn.RNN(I, 4, O, leak=0.3, trainable_leak=True)
+        models, optimizer = crnn.Fleet(net, N, seed=2), crnn.Adam(0.05)
+        history = models.fit(
+            x, y, epochs=3, batch_size=5, optimizer=optimizer, n_jobs=n_jobs,
+            constraints={"W_hh": crnn.constraints.Sign([1, 1, 1, -1])}, l1=0.01,
+            validation_fraction=0.25, patience=1, monitor="loss",
+        )  # fmt: skip
+        assert (models[3].W_hh[:, 3] <= 0).all()
+        results.append(bits(models, optimizer, history))
+    assert results[0] == results[1]
+
+
 def test_callbacks_are_refused_with_workers():
     models = fleet()
     with pytest.raises(ValueError, match="callbacks: expected none with 2 workers"):
@@ -135,8 +152,13 @@ def test_callbacks_are_refused_with_workers():
 def fit_fails(lr, error, match):
     models, optimizer = fleet(), crnn.SGD(lr)
     before = models.flat_params.tobytes()
+    # They would change the first parameters.
+    constraints = {"W_xh": crnn.constraints.NonNegative()}
     with pytest.raises(error, match=match):
-        models.fit(*data("shared"), epochs=2, batch_size=5, optimizer=optimizer, n_jobs=2)
+        models.fit(
+            *data("shared"), epochs=2, batch_size=5, optimizer=optimizer, n_jobs=2,
+            constraints=constraints,
+        )  # fmt: skip
     assert models.flat_params.tobytes() == before
     assert not models._states[optimizer].steps.any()
     assert models.history is None

@@ -39,12 +39,15 @@ def run_epochs(
 ) -> None:
     """Train for some epochs. Models that have finished cost nothing more.
 
-    `models` has the results of the last whole step wherever this ends, and after each epoch;
-    with `patience` at the end the best parameters.
+    They start within the constraints. `models` has the results of the last whole step wherever this
+    ends, and after each epoch; with `patience` at the end the best parameters.
     """
     active = np.array([n for n in range(len(models.theta)) if n not in data.bad], np.intp)
     if plan.validation is not None:
         active = active[[n not in plan.validation.bad for n in active.tolist()]]
+    if step.constraints is not None:
+        for number in active.tolist():
+            step.kernels.constrain(models.theta[number], step.constraints)
     best = models.theta.copy() if plan.patience is not None else None
     for epoch in range(1, plan.epochs + 1):
         if not len(active):
