@@ -22,6 +22,7 @@ import numpy.typing as npt
 from crnn import checks
 from crnn._network.network import Network
 from crnn._typing import FloatArray
+from crnn.conversion import as_numbers
 from crnn.kernels.constraints import Constraints
 
 __all__ = ["L1", "Bounds", "Constraint", "Mask", "MaxNorm", "NonNegative", "Sign"]
@@ -334,10 +335,7 @@ def _check_bounds(
 
 def _numbers(name: str, value: Any, choices: tuple[int, ...] = ()) -> FloatArray:
     """Return an argument as an array of its own of float64 without NaN; of these numbers alone."""
-    try:
-        array: FloatArray = np.array(value, np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}: expected numbers, got {value!r}") from None
+    array: FloatArray = as_numbers(name, value).astype(np.float64)
     wrong = array[~np.isin(array, choices)] if choices else array[np.isnan(array)]
     if wrong.size:
         expected = checks.any_of(map(str, choices)) if choices else "numbers"

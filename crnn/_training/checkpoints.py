@@ -177,6 +177,12 @@ class Checkpoint:
         settings = defaults | settings
         for name in self._settings | settings:
             wanted, got = self._settings.get(name), settings.get(name)
+            if wanted != got and name == "constraints":
+                # Checksums, which say nothing to a reader
+                raise ModelFileError(
+                    "constraints: expected those of this run, and the same leak where it is fixed, "
+                    "got others"
+                )
             if wanted != got:
                 raise ModelFileError(f"{name}: expected {wanted!r}, as in this run, got {got!r}")
         flat = run.network.flat

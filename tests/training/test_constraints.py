@@ -240,6 +240,8 @@ def test_a_step_that_is_not_taken_changes_nothing(build_network):
 
 
 MEETS = "expected constraints that a number of float64 meets, got a least value of"
+NUMBERS = "expected numbers (floats of at most 64 bits, or integers)"
+TEXT = "convert it to numbers, by astype(float), pandas.get_dummies or to codes"
 REFUSED = {
     "no dictionary": (
         lambda: [NonNegative()],
@@ -268,7 +270,15 @@ REFUSED = {
     "numbers of a mask": (lambda: Mask([1, 0.5]), "values: expected 0 or 1, got 0.5"),
     "numbers of signs": (lambda: Sign([1, np.nan]), "signs: expected -1, 0 or 1, got nan"),
     "nan": (lambda: Bounds(high=[np.nan]), "high: expected numbers, got nan"),
-    "text": (lambda: Bounds("much"), "low: expected numbers, got 'much'"),
+    "text": (
+        lambda: Bounds("0.5"),
+        f"low: {NUMBERS}, got <U3; {TEXT}",
+    ),
+    "no mask": (lambda: Mask(None), "values: expected an array, got None"),
+    "complex numbers": (
+        lambda: Bounds(np.array([1j])),
+        f"low: {NUMBERS}, got complex128; pass the real and the imaginary part as two numbers",
+    ),
     "limit": (lambda: MaxNorm(0), "limit: expected a finite number above 0, got 0"),
     "strength": (lambda: L1(-1), "strength: expected a finite number of at least 0, got -1"),
     "axis": (
@@ -326,7 +336,7 @@ def test_checkpoints_know_the_constraints(build_network, tmp_path):
     whole = run(4, constraints(), tmp_path / "whole")
     run(2, constraints(), tmp_path / "run")
     for other in (None, constraints() | {"b_y": L1(1)}):
-        with pytest.raises(crnn.ModelFileError, match="constraints: expected "):
+        with pytest.raises(crnn.ModelFileError, match="constraints: expected those of this run"):
             run(4, other, tmp_path / "run")
     resumed = run(4, constraints(), tmp_path / "run")
     assert resumed.flat_params.tobytes() == whole.flat_params.tobytes()
