@@ -417,7 +417,8 @@ def _noise(
     """Return normal noise (B, T, H) on pre-activations."""
     noise = memory.empty((B, T, architecture.hidden_size), dtype)
     rng.standard_normal(dtype=dtype, out=noise)
-    noise *= architecture.noise
+    with np.errstate(over="ignore"):
+        noise *= architecture.noise
     return noise
 
 

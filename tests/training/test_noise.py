@@ -1,5 +1,7 @@
 """Noise on pre-activations in training: its formula, its generator, and who has none."""
 
+import warnings
+
 import numpy as np
 import pytest
 from network_problems import ARCHITECTURES, LENGTHS, inputs, step_gradient, targets
@@ -147,3 +149,11 @@ def test_where_there_is_no_noise(build_network):
     for family in (crnn.GRU, crnn.LSTM):
         with pytest.raises(TypeError, match="noise"):
             family(2, 3, 1, noise=0.1)
+
+
+def test_noise_beyond_the_range_of_float32(build_network):
+    net = build_network(noise=1e300, dtype="float32")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net.train_step(inputs(net), targets(net), crnn.SGD(0.1))
+    assert np.isfinite(net.flat_params).all()
