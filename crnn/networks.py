@@ -9,6 +9,8 @@ from crnn import checks
 from crnn._network.architecture import Architecture
 from crnn._typing import Array
 from crnn.base import RecurrentNetwork, Seed
+from crnn.conversion import as_numbers
+from crnn.kernels import contracts
 from crnn.kernels.cells import CELLS
 
 
@@ -148,7 +150,7 @@ class RNN(RecurrentNetwork[Array]):
         trainable_leak = checks.boolean("trainable_leak", trainable_leak)
         if leak is not None:
             hidden_size = checks.integer("hidden_size", hidden_size, at_least=1)
-            leak = _checked_leak(leak, hidden_size)
+            leak = _checked_leak(leak, hidden_size, dtype)
             cell = f"leaky_{cell}" + ("_each" if leak.ndim else "")
             cell += "_trained" if trainable_leak else ""
         elif trainable_leak:
@@ -196,7 +198,7 @@ class RNN(RecurrentNetwork[Array]):
         arguments = super()._cell_arguments()
         if not self.architecture.has_leak:
             return arguments
-        values = [round(value, 4) for value in self.params["leak"].tolist()]
+        values = [float(f"{value:.4g}") for value in self.params["leak"].tolist()]
         return {"leak": values if len(values) == self.hidden_size > 1 else values[0]} | arguments
 
 
@@ -400,18 +402,22 @@ class LSTM(RecurrentNetwork[tuple[Array, Array]]):
                 view[self.hidden_size : 2 * self.hidden_size] = forget_bias
 
 
-def _checked_leak(leak: npt.ArrayLike, hidden_size: int) -> Array:
-    """Return a leak as an array () or (hidden_size,)."""
-    try:
-        values = np.asarray(leak, np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"leak: expected a number or an array of numbers, got {leak!r}") from None
+def _checked_leak(leak: npt.ArrayLike, hidden_size: int, dtype: npt.DTypeLike) -> Array:
+    """Return a leak as an array () or (hidden_size,) of the network's dtype."""
+    given = as_numbers("leak", leak)
+    if given.dtype == np.bool_:
+        raise TypeError(f"leak: expected a number or an array of numbers, got {leak!r}")
+    values: Array = given.astype(contracts.float_dtype(dtype))
     if values.shape not in ((), (hidden_size,)):
         raise ValueError(
             f"leak: expected a number or shape (hidden={hidden_size},), got shape {values.shape}"
         )
-    if not ((values > 0) & (values <= 1)).all():
-        raise ValueError(f"leak: expected numbers above 0 and at most 1, got {leak!r}")
+    # Of the given numbers too: one that is next to 1 may be rounded to it, from above.
+    wrong = given[~((values > 0) & (given <= 1))]
+    if wrong.size:
+        raise ValueError(
+            f"leak: expected numbers of {values.dtype} above 0 and at most 1, got {wrong.flat[0]}"
+        )
     return values
 
 

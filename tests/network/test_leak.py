@@ -95,6 +95,7 @@ def test_what_a_network_says_about_its_leak(build_network):
     assert (net.nonlinearity, net.trainable_leak, net.noise) == ("relu", True, 0.1)
     assert "noise=0.1, leak=0.25, nonlinearity='relu', trainable_leak=True" in repr(net)
     assert "leak=[0.1, 0.9, 0.4, 1.0, 0.7]," in repr(build_network(leak=LEAKS["each"]))
+    assert "leak=1.235e-05," in repr(build_network(leak=1.23456e-5))
     plain = build_network()
     assert (plain.trainable_leak, plain.noise) == (False, 0.0)
     assert "leak" not in repr(plain)
@@ -123,17 +124,26 @@ def test_a_file_of_an_earlier_version_has_no_noise(build_network):
         crnn.loading.check_description(crnn.GRU(3, 5, 2).describe() | {"noise": 0.5})
 
 
+EXPECTED = "leak: expected numbers of float32"
 REFUSED = {
-    "zero": ({"leak": 0.0}, ValueError, "leak: expected numbers above 0 and at most 1, got 0.0"),
-    "above 1": ({"leak": 1.1}, ValueError, "leak: expected numbers above 0 and at most 1, got"),
-    "nan": ({"leak": np.nan}, ValueError, "leak: expected numbers above 0 and at most 1, got nan"),
-    "one of them": ({"leak": [0.5, -1, 1]}, ValueError, "leak: expected numbers above 0"),
+    "zero": ({"leak": 0.0}, ValueError, f"{EXPECTED} above 0 and at most 1, got 0.0"),
+    "above 1": ({"leak": 1.1}, ValueError, f"{EXPECTED} above 0 and at most 1, got 1.1"),
+    "rounded to 1": ({"leak": 1 + 1e-12}, ValueError, f"{EXPECTED} above 0 and at most 1, got 1.0"),
+    "rounded to 0": ({"leak": 1e-60}, ValueError, f"{EXPECTED} above 0 and at most 1, got 1e-60"),
+    "nan": ({"leak": np.nan}, ValueError, f"{EXPECTED} above 0 and at most 1, got nan"),
+    "one of them": ({"leak": [0.5, -1, 1]}, ValueError, f"{EXPECTED} above 0 .* got -1.0$"),
+    "masked": (
+        {"leak": np.ma.array([0.1, 0.2, 0.3], mask=[0, 1, 0])},
+        ValueError,
+        "leak: expected an array without gaps, got masked entries",
+    ),
     "shape": (
         {"leak": [0.5, 0.5]},
         ValueError,
         r"leak: expected a number or shape \(hidden=3,\), got shape \(2,\)",
     ),
-    "text": ({"leak": "slow"}, TypeError, "leak: expected a number or an array of numbers, got"),
+    "text": ({"leak": "0.5"}, TypeError, r"leak: expected numbers \(.*\), got <U3"),
+    "bool": ({"leak": True}, TypeError, "leak: expected a number or an array of numbers, got True"),
     "trained without": (
         {"trainable_leak": True},
         ValueError,
