@@ -26,9 +26,14 @@ ctypedef void* (*fleet_group_function)(
     const void* dtype, const FleetCall*, const Py_ssize_t* models, Py_ssize_t count,
     void* workspace) noexcept nogil
 
+# The loss of a model from its outputs, sequence after sequence, which are written over.
+ctypedef double (*fleet_loss_function)(
+    const void* dtype, const FleetCall*, Py_ssize_t model, void* outputs) noexcept nogil
+
 cdef struct FleetTable:
     Py_ssize_t lanes            # models of a group
     fleet_group_function group
+    fleet_loss_function loss
     size_function workspace_size    # scalars for a group
 
 cdef struct FleetBuilds:

@@ -17,7 +17,8 @@ LANE_UNITS = 16
 """The most hidden units of models that the compiled kernels put into SIMD lanes.
 
 Models of more units fill registers by themselves. Of these, only what a kernel of one network can
-not take goes into lanes: sequences of different lengths, weights, the binary cross entropy.
+not take goes into lanes: sequences of different lengths, and gradients of weighted steps or of the
+binary cross entropy.
 """
 
 

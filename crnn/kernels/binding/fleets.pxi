@@ -88,8 +88,8 @@ cdef bint can_be_alone(const Fleet* f, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t T = 0, b
     if s.H <= LANE_UNITS:
         return False
-    if f.call.outputs == NULL and (f.call.weights != NULL
-                                   or f.call.loss == BINARY_CROSS_ENTROPY):
+    if f.call.wants_gradient and (f.call.weights != NULL
+                                  or f.call.loss == BINARY_CROSS_ENTROPY):
         return False
     for b in range(s.B):
         if lengths[b] > 0:
@@ -102,9 +102,12 @@ cdef bint can_be_alone(const Fleet* f, Py_ssize_t n) noexcept nogil:
 cdef Py_ssize_t alone_bytes(const Fleet* f, Py_ssize_t n) noexcept nogil:
     """Memory that `compute_alone` needs for model n."""
     cdef Sizes s = sizes_alone(f, n)
-    if f.call.outputs == NULL:
+    cdef Py_ssize_t outputs = s.B * s.T * s.O * itemsize(f.dtype)
+    if f.call.wants_gradient:
         return training_size(f.dtype, s) * itemsize(f.dtype)
-    return predict_size(f.dtype, s) * itemsize(f.dtype) + 2 * whole_lines(s.B * sizeof(Py_ssize_t))
+    return (predict_size(f.dtype, s) * itemsize(f.dtype)
+            + 2 * whole_lines(s.B * sizeof(Py_ssize_t))
+            + (whole_lines(outputs) if f.call.outputs == NULL else 0))
 
 
 cdef void compute_alone(Fleet* f, Py_ssize_t n, Team team, char* memory) noexcept nogil:
@@ -122,16 +125,25 @@ cdef void compute_alone(Fleet* f, Py_ssize_t n, Team team, char* memory) noexcep
     team.index, team.count, team.is_held = 0, 1, False
     c.sizes, c.x.per_sequence, c.x.per_step = s, s.T * s.I, s.I
     place_parameters(&c, f.dtype, row_at(f.dtype, f.call.theta, n, P))
-    if f.call.outputs != NULL:
-        c.workspace = memory + 2 * whole_lines(s.B * sizeof(Py_ssize_t))
+    if not f.call.wants_gradient:
+        y_copy = memory + 2 * whole_lines(s.B * sizeof(Py_ssize_t))
+        c.workspace = y_copy
+        if f.call.outputs == NULL:
+            c.workspace = y_copy + whole_lines(s.B * s.T * width)
         c.x.data, c.x.offsets = <void*> f.call.x, x_offsets
         c.y.data, c.y.offsets, c.y.per_step = f.call.outputs, y_offsets, s.O
+        if f.call.outputs == NULL:
+            c.y.data = y_copy
         for b in range(first, first + all_sizes.B):
             if f.call.lengths[b] > 0:
                 x_offsets[k] = f.call.starts[b] * s.I
-                y_offsets[k] = f.call.output_starts[b] * s.O
+                y_offsets[k] = k * s.T * s.O
+                if f.call.outputs != NULL:
+                    y_offsets[k] = f.call.output_starts[b] * s.O
                 k += 1
         table(f.dtype).predict(&c, team, NULL)
+        if f.call.outputs == NULL and not is_stopped(team):
+            f.call.losses[n] = fleet_table(f.dtype).loss(NULL, &f.call, n, y_copy)
         return
     place_gradients(&c, f.dtype, row_at(f.dtype, f.call.theta, n, P), memory)
     memset(memory, 0, P * size)
