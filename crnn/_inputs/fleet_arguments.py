@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from crnn import checks
 from crnn._typing import FloatArray
+from crnn.conversion import as_numbers
 
 
 def seeds_of(n: Any, seed: Any) -> npt.NDArray[Any]:
@@ -53,7 +54,7 @@ def number_for_each(name: str, default: float, value: Any, N: int) -> FloatArray
     value = default if value is None else value
     if np.ndim(value) == 0:
         return np.full(N, checks.number(name, value, at_least=0.0))
-    numbers = np.array(value, np.float64)
+    numbers = as_numbers(name, value).astype(np.float64)
     if numbers.shape != (N,):
         raise ValueError(f"{name}: expected a number or shape (models={N},), got {numbers.shape}")
     wrong = np.flatnonzero(~((numbers >= 0) & np.isfinite(numbers)))

@@ -45,7 +45,7 @@ def inputs(network: Network, N: int, x: Any, lengths: Any) -> Inputs:
         _check_no_lengths(lengths)
         sets = [_input_set(network, n, one) for n, one in enumerate(x)]
         data = _joined(
-            [parts for parts, _ in sets], None, None,
+            network, [parts for parts, _ in sets], None, None,
             has_lengths=np.array([form == "list" for _, form in sets]),
         )  # fmt: skip
         return Inputs(data, False, lambda y: _as_list(y, sets))
@@ -307,7 +307,9 @@ def _training_sets(network: Network, N: int, x: Any, y: Any, loss: "Loss", mask:
                 network, x[n], y[n], loss, mask=None if mask is None else mask[n]
             )
         except ValueError as error:
-            if "expected shape" in str(error) or "expected at least one" in str(error):
+            if not _has_fitting_shapes(
+                network, x[n], y[n], loss, None if mask is None else mask[n]
+            ):
                 raise ValueError(f"model {n}: {error}") from None
             bad[n] = str(error)
             sets.append(([], [], None if mask is None else []))
@@ -318,11 +320,37 @@ def _training_sets(network: Network, N: int, x: Any, y: Any, loss: "Loss", mask:
             assert whole.mask is not None
             weights = list(whole.mask)
         sets.append((list(whole.x), list(whole.y), weights))
-    return _joined(sets, bad, loss, has_lengths=has_lengths)
+    return _joined(network, sets, bad, loss, has_lengths=has_lengths)
+
+
+def _has_fitting_shapes(network: Network, x: Any, y: Any, loss: "Loss", mask: Any) -> bool:
+    """Whether a data set would be taken if all its numbers were."""
+
+    def filled(value: Any, number: int) -> Any:
+        if isinstance(value, (list, tuple)) and not np.isscalar(value[0] if value else 0):
+            return [filled(one, number) for one in value]
+        return np.full(np.shape(value), number, np.intp)
+
+    try:
+        sequences.dataset(
+            network,
+            filled(x, 0),
+            filled(y, 0),
+            loss,
+            mask=None if mask is None else filled(mask, 1),
+        )
+    except ValueError:
+        return False
+    return True
 
 
 def _joined(
-    sets: list[_Set], bad: dict[int, str] | None, loss: "Loss | None", *, has_lengths: BoolArray
+    network: Network,
+    sets: list[_Set],
+    bad: dict[int, str] | None,
+    loss: "Loss | None",
+    *,
+    has_lengths: BoolArray,
 ) -> FleetData:
     """Return the rows of all data sets, one after another."""
     B = max(1, *(len(x) for x, _, _ in sets)) if sets else 1
@@ -337,10 +365,17 @@ def _joined(
         return np.ascontiguousarray(np.concatenate(listed)) if listed else None
 
     x_rows = rows(x for x, _, _ in sets)
-    if x_rows is None:
-        raise ValueError(next(iter((bad or {0: "x: expected data"}).values())))
     y_rows = None if loss is None else rows(y for _, y, _ in sets)
     weights = rows(weights for _, _, weights in sets)
+    if x_rows is None:
+        # All models are bad: a step that no sequence has.
+        dtype, architecture = network.flat.dtype, network.architecture
+        x_rows = np.zeros((1, architecture.input_size), dtype)
+        if loss is not None:
+            of_classes = loss.of_classes
+            y_rows = (
+                np.zeros(1, np.intp) if of_classes else np.zeros((1, architecture.outputs), dtype)
+            )
     return FleetData(x_rows, y_rows, weights, starts, lengths, has_lengths, bad or {})
 
 

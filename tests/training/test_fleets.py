@@ -356,6 +356,45 @@ def test_bad_data_of_a_model_are_reported_and_the_others_are_trained(implementat
             fleet.predict(x)
 
 
+@pytest.mark.parametrize("form", ["own", "ragged"])
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_fleets_of_nothing_but_bad_data_are_reported(implementation, form, loss):
+    fleet = fleet_of(implementation, 2)
+    x, y, _, _ = data(form)
+    if loss == "cross_entropy":
+        y = [[one[:, 0] > 0 for one in own] for own in y] if form == "ragged" else y[..., 0] > 0
+        y = [[one.astype(int) for one in own] for own in y] if form == "ragged" else y.astype(int)
+    for own in x:
+        own[0][0, 0] = np.nan
+    before = fleet.flat_params.copy()
+    with pytest.warns(RuntimeWarning, match="18 models, their data do not fit: model 0: x"):
+        assert np.isnan(fleet.loss(x, y, loss)).all()
+    with pytest.warns(RuntimeWarning, match="18 models"):
+        history = fleet.fit(x, y, epochs=2, loss=loss, validation_data=(x, y))
+    assert len(history.errors) == N
+    assert not history.epochs.any()
+    assert (fleet.flat_params == before).all()
+
+
+def test_shapes_in_a_list_are_told_from_numbers(implementation):
+    """Whatever else is wrong, a shape that does not fit raises, and nothing else."""
+    fleet = fleet_of(implementation, 2)
+    x, y, _, _ = data("ragged")
+    x[3][0][0, 0] = np.nan
+    with pytest.warns(RuntimeWarning, match="1 models, their data do not fit: model 3: x"):
+        fleet.loss(x, y)
+    for wrong in (x[3][0][:, :1], np.zeros((0, I)), x[3][0][None]):
+        with pytest.raises(ValueError, match=r"^model 3: "):
+            fleet.loss([*x[:3], [wrong, *x[3][1:]], *x[4:]], y)
+    mask = [[np.ones(len(one)) for one in own] for own in y]
+    mask[5][0][0] = -1
+    with pytest.warns(RuntimeWarning, match="2 models, their data do not fit: model 3: x"):
+        fleet.loss(x, y, mask=mask)
+    mask[5] = mask[4][:1]
+    with pytest.raises(ValueError, match=r"^model 5: mask"):
+        fleet.loss(x, y, mask=mask)
+
+
 def test_bad_classes_of_a_model_are_reported(implementation):
     fleet = fleet_of(implementation, 2)
     x, y = data("own")[0], np.zeros((N, B, T), int)
@@ -532,6 +571,7 @@ X, Y = np.zeros((B, T, I)), np.zeros((B, T, O))
 REFUSALS = {
     "lr": ({"lr": np.ones(3)}, "lr: expected a number or shape (models=18,), got (3,)"),
     "rate below zero": ({"lr": -np.ones(N)}, "lr: expected finite numbers of at least 0, got -1.0"),
+    "rate of text": ({"lr": ["a"]}, "lr: expected numbers"),
     "l1": ({"l1": -1.0}, "l1: expected a finite number of at least 0, got -1"),
     "seed": ({"seed": [1, 2]}, "seed: expected 18 seeds, one a model, got 2"),
     "loss": (
