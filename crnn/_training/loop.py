@@ -65,7 +65,7 @@ def fit(
         if plan.constraints is not None:
             run.network.kernels.constrain(run.network.flat, plan.constraints)
         # A checkpoint is written before the callbacks are called: a resumed run calls them now.
-        is_over = resumed and _end_epoch(run, controls, ranks)
+        is_over = resumed and _end_epoch(run, controls, ranks, is_last=epoch == epochs)
         while not is_over and epoch < epochs:
             epoch += 1
             _train_epoch(run, dataset, plan, controls, epoch, ranks)
@@ -75,9 +75,7 @@ def fit(
             if checkpoint is not None and is_due and is_first:
                 checkpoint.write(run)
             bar.show(run.history)
-            is_over = _end_epoch(run, controls, ranks)
-        if ranks is not None:
-            ranks.finish()
+            is_over = _end_epoch(run, controls, ranks, is_last=epoch == epochs)
         if run.best is not None:
             run.network.flat[...] = run.best
     finally:
@@ -86,10 +84,12 @@ def fit(
     return run.history
 
 
-def _end_epoch(run: Run, controls: Controls, ranks: "Ranks | None") -> bool:
+def _end_epoch(run: Run, controls: Controls, ranks: "Ranks | None", *, is_last: bool) -> bool:
     """Call all callbacks, and return whether training is over, on all ranks alike."""
     is_over = run.end_epoch(controls)
-    return is_over if ranks is None else ranks.end_epoch(run.network.flat, is_over=is_over)
+    if ranks is None:
+        return is_over
+    return ranks.end_epoch(run.network.flat, is_over=is_over, is_last=is_last)
 
 
 def _train_epoch(

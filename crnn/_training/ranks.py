@@ -152,7 +152,7 @@ class Ranks:
 
     def _send_failure(self, error: BaseException) -> None:
         """Tell the others, instead of what they wait for."""
-        text = ": ".join(filter(None, (type(error).__name__, str(error)))).encode()
+        text = _shown(error)
         self._header[0] = len(text)
         self._call(self._comm.Allgather, self._header, self._headers)
         self._gather_bytes(text, self._headers[:, 0])
@@ -254,8 +254,10 @@ class Ranks:
                     f"{another!r} on rank {rank}"
                 )
 
-    def end_epoch(self, theta: Array, *, is_over: bool) -> bool:
+    def end_epoch(self, theta: Array, *, is_over: bool, is_last: bool) -> bool:
         """Return whether a rank says that training is over.
+
+        Then, or after the last epoch, this exchange was the last one.
 
         Parameters
         ----------
@@ -263,6 +265,8 @@ class Ranks:
             The parameters.
         is_over : bool
             What this rank says.
+        is_last : bool
+            Whether it is the last epoch.
 
         Raises
         ------
@@ -271,17 +275,25 @@ class Ranks:
         """
         with self.without_interrupts():
             found = self.exchange(is_over, zlib.crc32(theta.data))
+            is_over = bool(found[:, 0].any())
+            # Before an interrupt that waits: the others leave, and expect no word of it.
+            self._are_waiting = not (is_over or is_last)
         differ = found[:, 1] != found[0, 1]
         if differ.any():
             raise ValueError(
                 f"comm: the parameters of rank {np.flatnonzero(differ)[0]} are no longer those of "
                 "rank 0; callbacks and learning rates have to do the same on all ranks"
             )
-        return bool(found[:, 0].any())
+        return is_over
 
-    def finish(self) -> None:
-        """Expect no more of the others."""
-        self._are_waiting = False
+
+def _shown(error: BaseException) -> bytes:
+    """Return the kind and the text of an error, whatever they are: the others wait for it."""
+    try:
+        text = str(error)
+    except Exception:
+        text = "an error without a text"
+    return ": ".join(filter(None, (type(error).__name__, text))).encode(errors="backslashreplace")
 
 
 def _places(counts: list[int]) -> list[int]:

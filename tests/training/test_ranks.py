@@ -583,6 +583,38 @@ def test_an_error_after_the_last_exchange_is_of_one_rank(implementation, monkeyp
     recorded(others[0])
 
 
+def test_an_interrupt_in_the_last_exchange_is_of_one_rank(implementation, monkeypatch):
+    class Interrupted(ranks.Ranks):
+        def end_epoch(self, *args, **settings):
+            super().end_epoch(*args, **settings)
+            if self.rank == 1:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(ranks, "Ranks", Interrupted)
+    complete, interrupted = fit_on(2, implementation, epochs=1)
+    assert type(interrupted) is KeyboardInterrupt
+    recorded(complete)
+
+
+class Untold(Exception):  # noqa: N818
+    def __str__(self):
+        raise TypeError
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [(OSError("caf\udce9"), "OSError: caf\\udce9"), (Untold(), "Untold: an error without a text")],
+    ids=["surrogate", "no text"],
+)
+def test_an_error_whose_text_cannot_be_sent_stops_all(implementation, error, text):
+    def callback(net, history):
+        raise error
+
+    results = fit_on(2, implementation, of_rank=lambda rank: {"callbacks": [callback] * rank})
+    assert results[1] is error
+    assert str(results[0]) == f"comm: rank 1 stopped: {text}"
+
+
 def test_ctrl_c_waits_for_the_end_of_a_step(implementation):
     """The step that all ranks are about to take is taken."""
     handler = signal.getsignal(signal.SIGINT)
