@@ -48,7 +48,7 @@ class Batch(NamedTuple):
             lengths = steps_within(self.lengths, first, part.stop)
             weights = None if self.weights is None else self.weights[:, part]
             skip = None if self.skip is None else self.skip[:, part]
-            resets = None if self.resets is None else self.resets[:, part]
+            resets = None if self.resets is None else np.ascontiguousarray(self.resets[:, part])
             y = np.ascontiguousarray(self.y[:, part])
             x = np.ascontiguousarray(self.x[:, part])
             yield Batch(x, y, lengths, weights, self.h0, skip, resets)

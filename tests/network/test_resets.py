@@ -172,3 +172,23 @@ def test_fit_is_that_of_steps_by_hand(network_of, bptt):
             states = tape.h_n
     np.testing.assert_allclose(net.flat_params, twin.flat_params, rtol=1e-9, atol=1e-12)
     assert history.val_loss[-1] == pytest.approx(net.loss(x, y, resets=RESETS), rel=1e-12)
+
+
+def test_a_chunk_in_which_nothing_counts_restarts_states_too(network_of):
+    """Of truncated BPTT: no step is taken, and the states go on."""
+    net, twin = network_of(), network_of()
+    x, y = inputs(net), rng.standard_normal((B, T, O))
+    mask = np.broadcast_to(np.arange(T) >= T // 2, (B, T))
+    net.fit(
+        x, y, epochs=1, bptt=T // 2, optimizer=crnn.SGD(0.05), batch_size=B, shuffle=False,
+        resets=RESETS, mask=mask,
+    )  # fmt: skip
+    states = None
+    for first in range(0, T, T // 2):
+        part = slice(first, min(first + T // 2, T))
+        tape = twin.forward(x[:, part], states, resets=RESETS[:, part])
+        if first:
+            dy = 2 * (tape.y - y[:, part]) / tape.y.size
+            twin.flat_params[...] -= 0.05 * twin.backward(tape, dy).flat
+        states = tape.h_n
+    np.testing.assert_allclose(net.flat_params, twin.flat_params, rtol=1e-9, atol=1e-12)
