@@ -181,17 +181,31 @@ class Forecaster:
         *,
         horizon: int = 1,
     ) -> Work[Fitted]:
-        """Return what `fit` does, step by step: `Panel.fit` runs those of many series together.
+        """Fit as `fit` does, but leave the training of each network to the caller.
+
+        `Panel.fit` trains the networks of many series together.
 
         Parameters
         ----------
-        series, lagged, known, horizon
+        series : array (time,)
+        lagged, known : array (time, columns), optional
+        horizon : int
             As in `fit`.
 
         Returns
         -------
-        generator
-            It yields networks to be trained, and returns what is then `fitted`.
+        Fitted
+            The value of `fitted`, which is not assigned.
+
+        Yields
+        ------
+        Training
+            A network, which has to be trained before the generator goes on.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `fit`, from the first step of the generator.
         """
         values = checked_series(series)
         check_size(values)
@@ -266,16 +280,28 @@ class Forecaster:
         lagged: npt.ArrayLike | None = None,
         known: npt.ArrayLike | None = None,
     ) -> Work[Fitted]:
-        """Return what `refit` does, step by step: see `fitting`.
+        """Train again as `refit` does, but leave the training of each network to the caller.
 
         Parameters
         ----------
-        series, lagged, known
+        series : array (time,)
+        lagged, known : array (time, columns), optional
             As in `fit`.
 
         Returns
         -------
-        generator
+        Fitted
+            As in `fitting`.
+
+        Yields
+        ------
+        Training
+            As in `fitting`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `refit`, from the first step of the generator.
         """
         values, columns = self._checked(series, lagged, known)
         recipe, season = self.recipe, self.found_season

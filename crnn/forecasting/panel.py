@@ -137,7 +137,10 @@ class Panel(Mapping[str, Forecaster]):
 
         Parameters
         ----------
-        series, lagged, known, label, progress
+        series : mapping of str to array (time,)
+        lagged, known : mapping of str to array (time, columns), optional
+        label : str
+        progress : bool, optional
             As in `fit`.
 
         Returns
