@@ -72,8 +72,10 @@ def training_and_validation(
             raise ValueError(f"validation_fraction: expected two sequences or more, got {n}")
         data, validation = data.split(n - min(max(round(n * fraction), 1), n - 1))
     if ranks is not None:
-        from crnn._training.parallel import check_share, fitted  # as in `maker_of_datasets`
+        # As in `maker_of_datasets`
+        from crnn._training.parallel import agree_about_data, check_share, fitted
 
+        agree_about_data(ranks, network, loss, data, validation)
         loss = fitted(ranks, data, loss, network.architecture.outputs)
         check_share(ranks, data, loss)
         if validation is not None:

@@ -119,6 +119,8 @@ def dataset(
     given = {"x": x, "y": y, "mask": mask, "skip": skip, "resets": resets}
     given = {name: _unread(name, values) for name, values in given.items()}
     x = given["x"]
+    if not len(x):
+        raise ValueError(f"x: expected at least one sequence, got shape {np.shape(x)}")
     axes = 2 if network.architecture.categorical else 3
     if not is_list and (x.ndim if isinstance(x, np.ndarray) else 1 + np.ndim(x[0])) != axes:
         raise ValueError(
@@ -135,7 +137,10 @@ def dataset(
             raise ValueError(
                 "lengths: expected None with a list of sequences, which have their own"
             )
-        ends: IntArray | None = np.array([len(sequence) for sequence in x], np.intp)
+        counts = [len(sequence) for sequence in x]
+        if 0 in counts:
+            raise ValueError(f"x[{counts.index(0)}]: x: expected at least one time step, got none")
+        ends: IntArray | None = np.array(counts, np.intp)
     else:
         ends = None if lengths is None else arrays.lengths(lengths, len(x), len(x[0]))
     if h0 is not None:

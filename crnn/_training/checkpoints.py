@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from crnn import archive
 from crnn._training.run import Controls, Plan, Run
 from crnn.errors import ModelFileError
 from crnn.kernels.constraints import Constraints
+
+if TYPE_CHECKING:
+    from crnn.losses import Loss
 
 KIND, FILE_VERSION = "checkpoint", 2
 # A file's description is short: of a longer text it keeps the checksum.
@@ -224,11 +227,14 @@ def _checksum(constraints: Constraints | None) -> str | None:
     return found.hexdigest()
 
 
+def shown_loss(loss: "Loss") -> str:
+    """Return a short text that differs where losses do."""
+    text = repr(loss)
+    return text if len(text) <= LONGEST_TEXT else hashlib.sha256(text.encode()).hexdigest()
+
+
 def settings(run: Run, plan: Plan, controls: Controls, sequences: int) -> dict[str, Any]:
     """Return what decides the bits of a run, except its data and its generator."""
-    text = repr(plan.loss)
-    if len(text) > LONGEST_TEXT:
-        text = hashlib.sha256(text.encode()).hexdigest()
     prefix = "" if controls.validation is None else "val_"
     return {
         **run.network.architecture.describe(),
@@ -236,7 +242,7 @@ def settings(run: Run, plan: Plan, controls: Controls, sequences: int) -> dict[s
         "optimizer": type(run.optimizer).__name__,
         **run.optimizer.settings(),
         "batch_size": plan.batch_size,
-        "loss": text,
+        "loss": shown_loss(plan.loss),
         "clip_norm": plan.clipping.norm,
         "clip_value": plan.clipping.value,
         "constraints": _checksum(plan.constraints),

@@ -34,6 +34,33 @@ ADVICE = {
 }
 
 
+def agree_about_data(
+    ranks: Ranks, network: "Network", loss: "Loss", dataset: Dataset, validation: Dataset | None
+) -> None:
+    """Raise a ValueError on all ranks unless all have data of the same form.
+
+    What is read of them decides what ranks exchange, so this comes before the first reading.
+    """
+    from crnn._training import checkpoints  # as in `agree`
+
+    found = {
+        **network.architecture.describe(),
+        "dtype": network.flat.dtype.name,
+        "loss": checkpoints.shown_loss(loss),
+        "validation": None if validation is None else len(validation),
+        "sequences": len(dataset),
+    }
+    for which, data in (("sequences'", dataset), ("validation data's", validation)):
+        if data is not None:
+            others = {"mask": data.mask, "h0": data.h0, "skip": data.skip, "resets": data.resets}
+            found[f"{which} arguments"] = [
+                name for name, values in others.items() if values is not None
+            ]
+            found[f"{which} lengths"] = _digest(data.lengths)
+            found[f"{which} time steps"] = None if data.lengths is not None else len(data.x[0])
+    ranks.agree(found, ADVICE)
+
+
 def agree(
     ranks: Ranks, run: Run, plan: Plan, controls: Controls, dataset: Dataset, **others: Any
 ) -> None:
@@ -55,7 +82,6 @@ def agree(
 
     network, optimizer = run.network, run.optimizer
     ranks.make_room(network.flat)
-    validation = controls.validation
     generator = run.rng.bit_generator.state if plan.shuffle or network.draws else None
     found = {
         "crnn": __version__,
@@ -64,8 +90,6 @@ def agree(
         "implementation": _backend.name_of(network.kernels),
         # Another one rounds in another way: the parameters would come apart.
         "instruction set (CRNN_CPU)": network.kernels.instruction_set,
-        "sequences' lengths": _digest(dataset.lengths),
-        "validation data's lengths": _digest(None if validation is None else validation.lengths),
         "parameters": _digest(network.flat),
         "optimizer's memory": [optimizer.steps, *map(_digest, optimizer.memory.values())],
         "random generator": json.dumps(generator, default=np.ndarray.tolist),

@@ -370,12 +370,24 @@ DISAGREEMENTS = {
     "epochs": lambda rank: {"epochs": 2 + (rank == 2)},
     "batch_size": lambda rank: {"batch_size": 7 + (rank == 2)},
     "loss": lambda rank: {"loss": "sse" if rank == 2 else "mse"},
+    "loss (balanced)": lambda rank: {
+        "data": (X, CLASSES),
+        "loss": crnn.losses.CrossEntropy("balanced" if rank == 2 else None),
+    },
     "optimizer": lambda rank: {"optimizer": (lambda: crnn.Adam(0.1)) if rank == 2 else None},
     "lr": lambda rank: {"optimizer": lambda: crnn.SGD(0.1 + (rank == 2))},
     "sequences": lambda rank: {"data": (X[rank == 2 :], Y[rank == 2 :])},
     "sequences' lengths": lambda rank: {"lengths": np.roll(LENGTHS, rank == 2)},
     "validation data's lengths": lambda rank: {
         "validation_data": VALIDATION | {"lengths": np.roll(LENGTHS[:9], rank == 2)}
+    },
+    "validation": lambda rank: {"validation_fraction": 0.3} if rank == 2 else {},
+    "sequences' time steps": lambda rank: {"data": (X[:, rank == 2 :], Y[:, rank == 2 :])},
+    "sequences' arguments": lambda rank: {"mask": MASK if rank == 2 else None},
+    "output_size": lambda rank: {
+        "data": (X, CLASSES),
+        "loss": crnn.losses.CrossEntropy("balanced"),
+        "settings": {"output_size": O + (rank == 2)},
     },
     "patience": lambda rank: {"patience": 1 + (rank == 2)},
     "constraints": lambda rank: {
@@ -390,13 +402,14 @@ DISAGREEMENTS = {
 def test_ranks_that_disagree_stop_with_a_sentence(implementation, name):
     def of_rank(rank):
         arguments = DISAGREEMENTS[name](rank)
-        settings = {"hidden_size": 5} | arguments.pop("settings", {})
-        nets[rank] = network(I, output_size=O, implementation=implementation, **settings)
+        settings = {"hidden_size": 5, "output_size": O} | arguments.pop("settings", {})
+        nets[rank] = network(I, implementation=implementation, **settings)
         before[rank] = nets[rank].flat_params.copy()
         return arguments | {"net": nets[rank]}
 
     nets, before = [None] * 3, [None] * 3
     results = fit_on(3, implementation, of_rank=of_rank)
+    name, *_ = name.split(" (")
     check_stopped(results, ValueError, f"{name}: expected the same on all ranks, got")
     assert "rank 2" in str(results[0])
     for net, values in zip(nets, before, strict=True):
@@ -645,6 +658,8 @@ REFUSALS = {
     ),
     "y: expected one of 23 sequences each, as x has, got 22": ({}, {"data": (X, Y[1:])}),
     "mask: expected one of 23 sequences each": ({}, {"mask": MASK[1:]}),
+    "x: expected at least one sequence, got shape (0, 7, 3)": ({}, {"data": (X[:0], Y[:0])}),
+    "x[1]: x: expected at least one time step": ({}, {"data": ([X[0], X[0, :0]], [Y[0], Y[0]])}),
     "lengths: expected None with a list of sequences": ({}, {"data": RAGGED, "lengths": LENGTHS}),
     "y: expected a step that counts in the loss": ({}, {"mask": np.zeros((N, T))}),
 }
