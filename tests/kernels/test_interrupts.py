@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from kernel_problems import Problem
 
+import crnn
+
 pytestmark = pytest.mark.native
 
 # Calls of some tenths of a second and more: one sequence, few sequences whose units members share,
@@ -245,3 +247,27 @@ def test_another_thread_runs_to_the_end(native):
         signal.raise_signal(signal.SIGINT)
     thread.join()
     assert np.isfinite(ends[0]).all()
+
+
+@pytest.mark.parametrize(("hidden_size", "n"), [(12, 500), (40, 160)], ids=["lanes", "alone"])
+@pytest.mark.usefixtures("two_threads")
+def test_each_model_of_a_fleet_has_taken_its_step_or_not(hidden_size, n):
+    """And the next step goes on from there."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(8, 1000, 3)), rng.normal(size=(8, 1000, 2))
+    net = crnn.RNN(3, hidden_size, 2, implementation="native")
+    optimizer, other = crnn.Adam(0.01), crnn.Adam(0.01)
+    fleet, twin = crnn.Fleet(net, n), crnn.Fleet(net, n)
+    before = fleet.flat_params.copy()
+    interrupt(
+        lambda: fleet.train_step(x, y, optimizer), lambda: (fleet.flat_params != before).any()
+    )
+    has_moved = (fleet.flat_params != before).any(axis=1)
+    rows = []
+    for _ in range(2):
+        twin.train_step(x, y, other)
+        rows.append(twin.flat_params.copy())
+    assert fleet.flat_params[has_moved].tobytes() == rows[0][has_moved].tobytes()
+    fleet.train_step(x, y, optimizer)
+    expected = np.where(has_moved[:, None], rows[1], rows[0])
+    assert fleet.flat_params.tobytes() == expected.tobytes()

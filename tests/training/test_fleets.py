@@ -167,9 +167,11 @@ def test_fit_is_that_of_the_networks(implementation, hidden_size, form):
         np.testing.assert_allclose(fleet.flat_params[n], net.flat_params, rtol=1e-5, atol=1e-7)
 
 
-def check_fits(fleet, nets, history, expected):
-    """Check what a fleet's fit gives against that of networks alone."""
-    for n, (net, one) in enumerate(zip(nets, expected, strict=True)):
+def check_fits(fleet, nets, history, fit):
+    """Check what a fleet's fit gives against `fit(n, net)` of some networks alone."""
+    for n in range(0, N, 5):
+        net = nets[n]
+        one = fit(n, net)
         epochs = len(one.loss)
         assert history.epochs[n] == epochs
         assert history.best_epoch[n] == one.best_epoch
@@ -178,8 +180,7 @@ def check_fits(fleet, nets, history, expected):
         np.testing.assert_allclose(fleet.flat_params[n], net.flat_params, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("form", ["shared", "own", "ragged"])
-@pytest.mark.parametrize("monitor", [None, "loss"])
+@pytest.mark.parametrize(("form", "monitor"), [("shared", None), ("own", "loss"), ("ragged", None)])
 def test_a_fraction_is_validation_data(implementation, hidden_size, form, monitor):
     fleet = fleet_of(implementation, hidden_size)
     nets = [alone(fleet, n) for n in range(N)]
@@ -195,14 +196,15 @@ def test_a_fraction_is_validation_data(implementation, hidden_size, form, monito
         x, y = rng.normal(size=(*shape, I)), rng.normal(size=(*shape, O))
         mask = rng.random(shape) + 0.1
         of = [(x, y, mask) if form == "shared" else (x[n], y[n], mask[n]) for n in range(N)]
-    settings = {"epochs": 6, "batch_size": 2, "validation_fraction": 0.3, "patience": 2}
-    settings |= {"monitor": monitor, "min_delta": 0.002}
+    settings = {"epochs": 4, "batch_size": 3, "validation_fraction": 0.3, "patience": 1}
+    settings |= {"monitor": monitor, "min_delta": 0.01}
     history = fleet.fit(x, y, mask=mask, **settings)
-    expected = [
-        net.fit(*own[:2], mask=own[2], seed=int(seed), **settings)
-        for net, own, seed in zip(nets, of, fleet.seeds, strict=True)
-    ]
-    check_fits(fleet, nets, history, expected)
+    assert len(set(history.epochs.tolist())) > 1
+
+    def fit(n, net):
+        return net.fit(*of[n][:2], mask=of[n][2], seed=int(fleet.seeds[n]), **settings)
+
+    check_fits(fleet, nets, history, fit)
 
 
 @pytest.mark.parametrize("key", ["lengths", "mask"])
@@ -214,19 +216,14 @@ def test_validation_data_may_have_lengths_and_masks(implementation, hidden_size,
     rng = np.random.default_rng(2)
     values = rng.integers(1, T, (N, B)) if key == "lengths" else rng.random((N, B, T)) + 0.1
     validation = {"x": x_val, "y": y_val, key: values}
-    history = fleet.fit(x, y, epochs=3, batch_size=2, validation_data=validation)
-    expected = [
-        net.fit(
-            x,
-            y,
-            epochs=3,
-            batch_size=2,
-            seed=int(fleet.seeds[n]),
-            validation_data={"x": x_val[n], "y": y_val[n], key: values[n]},
-        )
-        for n, net in enumerate(nets)
-    ]
-    check_fits(fleet, nets, history, expected)
+    history = fleet.fit(x, y, epochs=2, batch_size=3, validation_data=validation)
+
+    def fit(n, net):
+        own = {"x": x_val[n], "y": y_val[n], key: values[n]}
+        settings = {"epochs": 2, "batch_size": 3, "seed": int(fleet.seeds[n])}
+        return net.fit(x, y, validation_data=own, **settings)
+
+    check_fits(fleet, nets, history, fit)
     with pytest.raises(
         ValueError, match=r"^validation_data: expected a dictionary with the keys x"
     ):

@@ -189,3 +189,54 @@ def test_an_array_for_whose_block_the_queue_has_no_memory(monkeypatch):
     gc.collect()
     other = memory.empty(size, dtype)
     assert (blocks._lent, blocks._total) == (other.size, other.size)
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_models_of_a_fleet_have_taken_whole_steps(implementation, monkeypatch, before, error):
+    """Whatever ends a run: Ctrl-C, too."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(5, 4, 3)), rng.normal(size=(7, 5, 4, 2))
+    net = crnn.LSTM(3, 5, 2, dtype="float64", implementation=implementation)
+    kernels = net._network.kernels
+    batches = [slice(0, 2), slice(2, 4), slice(4, 5)] * 2
+    for number in (0, 3, 5):
+        fleet, twin = crnn.Fleet(net, 7), crnn.Fleet(net, 7)
+        optimizer, other = crnn.Adam(0.01), crnn.Adam(0.01)
+        kernel, calls = kernels.fleet_train, []
+
+        def train(*arguments, kernel=kernel, calls=calls, number=number):
+            calls.append(1)
+            is_last = len(calls) == number + 1
+            if is_last and before:
+                raise error
+            kernel(*arguments)
+            if is_last:
+                raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(kernels, "fleet_train", train)
+            with pytest.raises(error):
+                fleet.fit(x, y, epochs=2, batch_size=2, optimizer=optimizer, shuffle=False)
+        for batch in batches[: number + (not before)]:
+            twin.train_step(x[batch], y[:, batch], other)
+        assert fleet.flat_params.tobytes() == twin.flat_params.tobytes()
+        assert fleet.history is None
+        # The next step is that of a run to which nothing happened.
+        losses = fleet.train_step(x, y, optimizer)
+        assert losses.tobytes() == twin.train_step(x, y, other).tobytes()
+        assert fleet.flat_params.tobytes() == twin.flat_params.tobytes()
+
+
+@pytest.mark.parametrize("name", ["fleet_gradient", "fleet_predict"])
+def test_fleets_without_memory_are_as_before(implementation, monkeypatch, name):
+    x, y = np.zeros((5, 4, 3)), np.ones((5, 4, 2))
+    net = crnn.GRU(3, 20, 2, implementation=implementation)
+    fleet, kernels = crnn.Fleet(net, 3), net._network.kernels
+    before, expected = fleet.flat_params.copy(), fleet.loss(x, y)
+    with monkeypatch.context() as patch:
+        patch.setattr(kernels, name, failing(getattr(kernels, name), 1))
+        with pytest.raises(MemoryError):
+            fleet.loss(x, y) if name == "fleet_gradient" else fleet.predict(x)
+    assert (fleet.flat_params == before).all()
+    assert (fleet.loss(x, y) == expected).all()
