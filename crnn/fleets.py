@@ -141,11 +141,11 @@ class Fleet:
             init=init,
             implementation=implementation,
         )
+        for name, values in leaks.items():
+            template.params[name][...] = values
         _check_template(template)
         seeds = seeds_of(n, seed)
         architecture = template.architecture
-        for name, values in leaks.items():
-            template.params[name][...] = values
         # With biases and leaks of the template, which do not depend on the seed
         theta = np.tile(template.flat_params, (len(seeds), 1))
         weights, first = {}, 0
