@@ -81,6 +81,7 @@ $(VENV)/test: $(VENV)/bin/python $(SOURCES)
 $(VENV)-bench/bench: $(VENV)-bench/bin/python $(SOURCES)
 	$(INSTALL)
 	$(PIP) install --no-deps deep-river==0.3.4
+	$(PIP) install nn4n==1.1.1
 	@$(RECORD) $@
 $(VENV)-docs/docs: $(VENV)-docs/bin/python $(SOURCES)
 	$(INSTALL)
