@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 LARGEST_KEY = 1 << 63
 
 ADVICE = {
+    # Each rank has a checksum of them, and a fixed leak is among them.
+    "constraints": "pass the same, to networks with the same leak where it is fixed",
     "sequences' lengths": "pass the same sequences on all ranks",
     "validation data's lengths": "pass the same validation data on all ranks",
     "parameters": "make the networks with the same seed",

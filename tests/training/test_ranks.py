@@ -416,6 +416,19 @@ def test_ranks_that_disagree_stop_with_a_sentence(implementation, name):
         np.testing.assert_array_equal(net.flat_params, values)
 
 
+def test_ranks_with_other_fixed_leaks_stop_with_a_sentence(implementation):
+    def of_rank(rank):
+        leak = 0.5 if rank == 1 else 0.25
+        return {"net": network(I, output_size=O, implementation=implementation, leak=leak)}
+
+    results = fit_on(2, implementation, of_rank=of_rank)
+    sentence = (
+        "constraints: expected the same on all ranks, got others on rank 1 than on rank 0; pass "
+        "the same, to networks with the same leak where it is fixed"
+    )
+    check_stopped(results, ValueError, sentence)
+
+
 @pytest.mark.native
 def test_implementations_that_disagree_stop_with_a_sentence():
     results = thread_ranks.run(2, lambda comm: fit(("native", "python")[comm.Get_rank()], comm))
