@@ -32,7 +32,7 @@ def data(form):
     elif form == "ragged":
         x = [[x[b, : 1 + (b + n) % 9] for b in range(1 + n % 12)] for n in range(N)]
         y = [[y[b, : len(one)] for b, one in enumerate(of_model)] for n, of_model in enumerate(x)]
-        x[5][0] = np.full((1, I), np.inf)
+        x[5][0] = np.full_like(x[5][0], np.inf)
     return x, y
 
 
