@@ -176,14 +176,14 @@ def generator(seed: Any) -> "np.random.Generator":
         raise type(error)(f"seed: expected a whole number of at least 0, got {seed!r}") from None
 
 
-def no_leak(architecture: Any, holder: str) -> None:
-    """Raise a ValueError if a network has a leak, which its other form could not hold.
+def no_leak(architecture: Any, target: str) -> None:
+    """Raise a ValueError if a network has a leak, for a format or package that has none.
 
     Parameters
     ----------
     architecture : Architecture
-    holder : str
-        As in "PyTorch".
+    target : str
+        What the network would be converted to, such as "PyTorch".
 
     Raises
     ------
@@ -191,7 +191,9 @@ def no_leak(architecture: Any, holder: str) -> None:
         There is a leak.
     """
     if architecture.has_leak:
-        raise ValueError(f"net: expected one without a leak, as {holder} has it, got one with")
+        raise ValueError(
+            f"net: expected a network without a leak for {target}, got one with a leak"
+        )
 
 
 @contextmanager

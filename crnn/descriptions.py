@@ -69,7 +69,7 @@ def check_description(description: dict[str, Any]) -> "Shapes":
     archive.check_fields(
         description, {"dropout": nothing if description["num_layers"] == 1 else share}
     )
-    if description["noise"] and not CELLS[description["cell"]].kind.endswith(("tanh", "relu")):
+    if description["noise"] and description["cell"] not in RNN._CELL_ARGUMENTS:
         raise ModelFileError(f"noise: expected 0.0 with this cell, got {description['noise']!r}")
     n = parameter_count(architecture_of(description).parameter_shapes())
     return {"parameters": (np.dtype(description["dtype"]), (n,))}

@@ -11,7 +11,7 @@ from crnn._typing import Array
 from crnn.base import RecurrentNetwork, Seed
 from crnn.conversion import as_numbers
 from crnn.kernels import contracts
-from crnn.kernels.cells import CELLS
+from crnn.kernels.cells import CELLS, leaky_name
 
 
 class RNN(RecurrentNetwork[Array]):
@@ -119,9 +119,9 @@ class RNN(RecurrentNetwork[Array]):
         "relu": {"nonlinearity": "relu"},
         **{
             name: ({"nonlinearity": "relu"} if row.kind == "leaky_relu" else {})
-            | ({"trainable_leak": True} if row.da_blocks > row.bias_blocks else {})
+            | ({"trainable_leak": True} if row.trains_leak else {})
             for name, row in CELLS.items()
-            if row.leak_count(1)
+            if row.has_leak
         },
     }
 
@@ -151,8 +151,7 @@ class RNN(RecurrentNetwork[Array]):
         if leak is not None:
             hidden_size = checks.integer("hidden_size", hidden_size, at_least=1)
             leak = _checked_leak(leak, hidden_size, dtype)
-            cell = f"leaky_{cell}" + ("_each" if leak.ndim else "")
-            cell += "_trained" if trainable_leak else ""
+            cell = leaky_name(f"leaky_{cell}", each=bool(leak.ndim), trained=trainable_leak)
         elif trainable_leak:
             raise ValueError("trainable_leak: expected False without a leak, got True")
         super().__init__(
@@ -495,6 +494,10 @@ def from_architecture(
     if architecture.has_leak:
         units = architecture.hidden_size if architecture.cell_row.leak_blocks else ()
         arguments["leak"] = np.ones(units)
-    if family is not RNN and arguments.pop("noise"):
-        raise ValueError(f"noise: expected 0 with cell {architecture.cell!r}, which has none")
+    if family is not RNN:
+        del arguments["noise"]
+        if architecture.noise:
+            raise ValueError(
+                f"noise: expected 0 with cell {architecture.cell!r}, got {architecture.noise!r}"
+            )
     return family(**arguments, dtype=dtype, seed=seed, init=init, implementation=implementation)

@@ -56,12 +56,12 @@ class Architecture(NamedTuple):
     @property
     def has_leak(self) -> bool:
         """Whether states leak: a share of each stays at a step."""
-        return self.cell_row.leak_count(1) > 0
+        return self.cell_row.has_leak
 
     @property
     def trains_leak(self) -> bool:
         """Whether there is a leak that is trained."""
-        return self.cell_row.da_blocks > self.cell_row.bias_blocks
+        return self.cell_row.trains_leak
 
     @property
     def directions(self) -> int:

@@ -28,6 +28,16 @@ class Cell(NamedTuple):
     shared_leaks: int = 0
     """1 where all units share one, which follows the biases in b_h."""
 
+    @property
+    def has_leak(self) -> bool:
+        """Whether states leak: a share of each stays at a step."""
+        return bool(self.leak_blocks or self.shared_leaks)
+
+    @property
+    def trains_leak(self) -> bool:
+        """Whether there is a leak that is trained."""
+        return self.da_blocks > self.bias_blocks
+
     def leak_count(self, H: int) -> int:
         """Return how many leaks a layer of H units has."""
         return self.leak_blocks * H + self.shared_leaks
@@ -39,6 +49,11 @@ class Cell(NamedTuple):
 
 def _cell(kind: str, weights: int, biases: int, states: int, gates: int) -> Cell:
     return Cell(kind, weights, biases, biases, states, gates)
+
+
+def leaky_name(kind: str, *, each: bool, trained: bool) -> str:
+    """Return the name of a leaky cell, with a leak for each unit or one for all."""
+    return kind + ("_each" if each else "") + ("_trained" if trained else "")
 
 
 def _leaky_cell(kind: str, *, each: bool, trained: bool) -> Cell:
@@ -61,8 +76,9 @@ CELLS = {
 for _kind, _each, _trained in itertools.product(
     ("leaky_tanh", "leaky_relu"), (False, True), (False, True)
 ):
-    _name = _kind + ("_each" if _each else "") + ("_trained" if _trained else "")
-    CELLS[_name] = _leaky_cell(_kind, each=_each, trained=_trained)
+    CELLS[leaky_name(_kind, each=_each, trained=_trained)] = _leaky_cell(
+        _kind, each=_each, trained=_trained
+    )
 
 
 def get_cell(name: Any) -> Cell:

@@ -414,8 +414,8 @@ def _check_memory(argument: Argument, array: Array) -> None:
 
 def check_learner_cell(cell: str) -> None:
     """Raise a ValueError if a `Learner` has no sensitivities of this cell."""
-    if cells.get_cell(cell).leak_count(1):
-        known = ", ".join(name for name, row in cells.CELLS.items() if not row.leak_count(1))
+    if cells.get_cell(cell).has_leak:
+        known = ", ".join(name for name, row in cells.CELLS.items() if not row.has_leak)
         raise ValueError(f"cell: expected one of {known} for a learner, got {cell!r}")
 
 

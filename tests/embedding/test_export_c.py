@@ -258,7 +258,11 @@ def test_refusals_write_nothing(tmp_path):
     net = crnn.RNN(1, 2, 1)
     for arguments, error, message in (
         ((crnn.RNN(1, 2, 1, bidirectional=True), path), ValueError, "^net: .*one direction"),
-        ((crnn.RNN(1, 2, 1, leak=0.5), path), ValueError, "^net: expected one without a leak"),
+        (
+            (crnn.RNN(1, 2, 1, leak=0.5), path),
+            ValueError,
+            "^net: expected a network without a leak for a C header",
+        ),
         (
             (
                 crnn.Sequential(

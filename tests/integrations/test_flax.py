@@ -109,7 +109,7 @@ def test_what_flax_does_not_have():
     for net, message in (
         (crnn.GRU(2, 3, reset_after=False), "^net: expected reset_after=True, as Flax's GRUCell"),
         (crnn.LSTM(2, 3, trainable_h0=True), "^net: expected trainable_h0=False"),
-        (crnn.RNN(2, 3, leak=0.5), "^net: expected one without a leak, as Flax has it"),
+        (crnn.RNN(2, 3, leak=0.5), "^net: expected a network without a leak for Flax, got"),
     ):
         with pytest.raises(ValueError, match=message):
             crnn.flax.to_params(net)

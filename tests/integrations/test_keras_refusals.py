@@ -263,7 +263,7 @@ NETWORKS = [
     ),
     refusal(
         "leak", lambda: crnn.keras.to_weights(crnn.RNN(2, 3, leak=0.5)),
-        ValueError, "net: expected one without a leak, as Keras has it, got one with",
+        ValueError, "net: expected a network without a leak for Keras, got one with a leak",
     ),
 ]  # fmt: skip
 

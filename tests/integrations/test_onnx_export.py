@@ -211,7 +211,7 @@ def test_estimators(tmp_path, kind):
     found = run_in_onnxruntime(model, {"x": x})
     assert list(found) == ["y"]
     np.testing.assert_allclose(found["y"], expected, rtol=1e-5)
-    with pytest.raises(ValueError, match=r"^net: expected one without a leak, as ONNX"):
+    with pytest.raises(ValueError, match=r"^net: expected a network without a leak for ONNX"):
         crnn.onnx.export(crnn.RNN(2, 3, leak=0.5), tmp_path / "net.onnx")
     with pytest.raises(ValueError, match="lengths: expected False for an estimator, got True"):
         crnn.onnx.export(net, tmp_path / "net.onnx", lengths=True)

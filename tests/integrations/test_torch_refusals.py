@@ -139,7 +139,7 @@ ROWS = [
     ),
     refusal(
         "leak", lambda: to_torch(crnn.RNN(2, 3, leak=0.5)), ValueError,
-        "net: expected one without a leak, as PyTorch has it, got one with",
+        "net: expected a network without a leak for PyTorch, got one with a leak",
     ),
 ]  # fmt: skip
 

@@ -207,7 +207,7 @@ def rnn_backward(
     )
     biases = cell_row.bias_blocks * H
     db_h[:biases] += rows[:, :biases].sum(axis=0)
-    if cell_row.da_blocks > cell_row.bias_blocks:
+    if cell_row.trains_leak:
         dleak = rows[:, biases:].sum(axis=0)
         db_h[biases:] += dleak.sum() if cell_row.shared_leaks else dleak
     if resets is not None and dstart is not None:
