@@ -505,25 +505,9 @@ class Fleet:
             optimizer, checked_loss, clipping, lr, weight_decay, l1, constraints
         )
         data = self._training_data(x, y, checked_loss, lengths, mask)
-        validation = None
-        if validation_data is not None:
-            if validation_fraction is not None:
-                raise ValueError(
-                    "validation_fraction: expected only one of validation_fraction and "
-                    "validation_data, got both"
-                )
-            held = fit_arguments.validation_parts(
-                validation_data, {"lengths": lengths, "mask": mask}
-            )
-            with checks.within("validation_data"):
-                validation = self._training_data(
-                    held["x"], held["y"], checked_loss, held.get("lengths"), held.get("mask")
-                )
-        elif validation_fraction is not None:
-            fraction = checks.number(
-                "validation_fraction", validation_fraction, above=0.0, below=1.0
-            )
-            data, validation = data.split(fraction)
+        data, validation = self._training_and_validation(
+            data, validation_data, validation_fraction, checked_loss, lengths, mask
+        )
         watched = fit_arguments.monitor_of(monitor, min_delta, {}, validation is not None)
         if watched.is_highest:
             raise ValueError(f"monitor: expected a loss, whose lowest is the best, got {monitor!r}")
@@ -546,41 +530,36 @@ class Fleet:
             watched.name == "val_loss", rates,
         )  # fmt: skip
         last_epoch = 0
+        bar = ProgressBar(progress, epochs, int((data.lengths > 0).sum()))
         if workers > 1:
             bar = ProgressBar(progress, N, 0, unit="model")
-            parts = shares.shares_of(N, self.architecture.hidden_size, workers)
-            tasks = [shares.task(step, models, data, orders, plan, part) for part in parts]
-            try:
-                bar.start(0)
-                trained = jobs.run(
-                    shares.train, tasks, n_jobs,
-                    done=lambda count, total: bar.advance(count * N // total),
-                )  # fmt: skip
-            finally:
-                bar.close()
-            for part, share in zip(parts, trained, strict=True):
-                shares.put(share, part, models, run, orders)
-                last_epoch = max(last_epoch, share.epochs)
-        else:
-            bar = ProgressBar(progress, epochs, int((data.lengths > 0).sum()))
-            rngs = None
-            if orders is not None:
-                rngs = [np.random.default_rng(order) for order in orders]
 
-            def after_epoch(epoch: int) -> bool:
-                nonlocal last_epoch
-                last_epoch = epoch
-                bar.show_losses(
-                    epoch, {"loss": run.loss[epoch - 1], "val_loss": run.val_loss[epoch - 1]}
-                )
-                history = FleetHistory(run, settings, epoch)
-                return asks_to_stop([callback(history) for callback in bound_callbacks])
+        def after_task(count: int, total: int) -> None:
+            bar.advance(count * N // total)
 
-            try:
-                bar.start(0)
+        def after_epoch(epoch: int) -> bool:
+            nonlocal last_epoch
+            last_epoch = epoch
+            bar.show_losses(
+                epoch, {"loss": run.loss[epoch - 1], "val_loss": run.val_loss[epoch - 1]}
+            )
+            history = FleetHistory(run, settings, epoch)
+            return asks_to_stop([callback(history) for callback in bound_callbacks])
+
+        try:
+            bar.start(0)
+            if workers > 1:
+                parts = shares.shares_of(N, self.architecture.hidden_size, workers)
+                tasks = [shares.task(step, models, data, orders, plan, part) for part in parts]
+                results = jobs.run(shares.train, tasks, n_jobs, after_task=after_task)
+                for part, trained in zip(parts, results, strict=True):
+                    shares.put(trained, part, models, run, orders)
+                last_epoch = max(trained.epochs for trained in results)
+            else:
+                rngs = None if orders is None else [np.random.default_rng(one) for one in orders]
                 run_epochs(step, models, data, rngs, plan, run, after_epoch)
-            finally:
-                bar.close()
+        finally:
+            bar.close()
         self.history = FleetHistory(run, settings, last_epoch)
         _warn("they stopped", {n: why for n, why in errors.items() if n not in known})
         return self.history
@@ -634,6 +613,32 @@ class Fleet:
     def _training_data(self, x: Any, y: Any, loss: Loss, lengths: Any, mask: Any) -> FleetData:
         network = self._template._network
         return fleet_data.training_data(network, len(self), x, y, loss, lengths, mask)
+
+    def _training_and_validation(
+        self,
+        data: FleetData,
+        validation_data: Any,
+        fraction: float | None,
+        loss: Loss,
+        lengths: Any,
+        mask: Any,
+    ) -> tuple[FleetData, FleetData | None]:
+        """Return the data that are trained on, and the validation data if there are any."""
+        if validation_data is None:
+            if fraction is None:
+                return data, None
+            return data.split(checks.number("validation_fraction", fraction, above=0.0, below=1.0))
+        if fraction is not None:
+            raise ValueError(
+                "validation_fraction: expected only one of validation_fraction and "
+                "validation_data, got both"
+            )
+        held = fit_arguments.validation_parts(validation_data, {"lengths": lengths, "mask": mask})
+        with checks.within("validation_data"):
+            validation = self._training_data(
+                held["x"], held["y"], loss, held.get("lengths"), held.get("mask")
+            )
+        return data, validation
 
     def _start(
         self,

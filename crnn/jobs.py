@@ -70,7 +70,7 @@ def run(
     tasks: Iterable[Sequence[Any]],
     n_jobs: int | None = None,
     *,
-    done: Callable[[int, int], object] | None = None,
+    after_task: Callable[[int, int], object] | None = None,
 ) -> list[Any]:
     """Call a function for each task, on several processes or machines.
 
@@ -88,9 +88,9 @@ def run(
         The arguments of each call.
     n_jobs : int, optional
         As in `count_workers`.
-    done : callable, optional
-        Called as ``done(count, total)`` after each task, in this process. With an engine that
-        returns all results at once, after all of them.
+    after_task : callable, optional
+        Called in this process as ``after_task(count, total)`` with the number of completed tasks
+        and of all tasks. If an engine returns all results at once, all calls come then.
 
     Returns
     -------
@@ -111,8 +111,8 @@ def run(
     if count_workers(n_jobs) == 1:
         for number, task in enumerate(listed):
             results[number] = function(*task)
-            if done is not None:
-                done(number + 1, len(listed))
+            if after_task is not None:
+                after_task(number + 1, len(listed))
         return results
     # Here, because few need them.
     from concurrent.futures.process import BrokenProcessPool
@@ -141,8 +141,8 @@ def run(
             for count, (number, instruction_set, result) in enumerate(answers, 1):
                 results[number] = result
                 instruction_sets.add(instruction_set)
-                if done is not None:
-                    done(count, len(listed))
+                if after_task is not None:
+                    after_task(count, len(listed))
         except BaseException as error:
             if as_they_come:
                 with warnings.catch_warnings():

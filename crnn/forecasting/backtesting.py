@@ -170,7 +170,7 @@ def backtest(
         (values, columns.lagged, columns.known, place, horizon, levels, methods)
         for place in places.tolist()
     ]
-    answers = jobs.run(_forecasts_at, tasks, n_jobs, done=progress)
+    answers = jobs.run(_forecasts_at, tasks, n_jobs, after_task=progress)
     failed: dict[str, str] = {}
     for _, errors in answers:
         failed = errors | failed  # of each method the first one

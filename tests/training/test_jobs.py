@@ -205,13 +205,15 @@ def test_processes_of_a_machine_share_a_memory_map():
     assert len(set(crnn.jobs.run(place, [(big, n) for n in range(5)], n_jobs=2))) == 1
 
 
-def test_tasks_in_order_and_what_is_done():
+def test_tasks_in_order_and_how_many_are_completed():
     for n_jobs in (1, 2):
-        done = []
+        counts = []
         tasks = [(2, n) for n in range(5)]
-        results = crnn.jobs.run(pow, tasks, n_jobs, done=lambda *now, done=done: done.append(now))
+        results = crnn.jobs.run(
+            pow, tasks, n_jobs, after_task=lambda *now, counts=counts: counts.append(now)
+        )
         assert results == [1, 2, 4, 8, 16]
-        assert done == [(n, 5) for n in range(1, 6)]
+        assert counts == [(n, 5) for n in range(1, 6)]
     assert crnn.jobs.run(pow, [], n_jobs=2) == []
 
 
