@@ -154,8 +154,10 @@ class Optimizer:
             or step is Optimizer.step
             or "constraints" in inspect.signature(step).parameters
         ):
+            reason = "" if given is not None else ", which keep the leak of this network in place"
             raise TypeError(
-                f"optimizer: expected one whose step takes constraints, got {type(self).__name__}"
+                f"optimizer: expected one whose step takes constraints{reason}, "
+                f"got {type(self).__name__}"
             )
         return limits
 

@@ -228,6 +228,9 @@ def test_steps_of_a_users_own_class(build_network):
         net.train_step(*data(), Doubling(0.1), constraints=constraints())
     net.train_step(*data(), DoublingWithConstraints(0.1), constraints=constraints())
     assert meets(net)
+    sentence = "takes constraints, which keep the leak of this network in place, got Doubling$"
+    with pytest.raises(TypeError, match=sentence):
+        build_network(I, H, O, leak=0.5).train_step(*data(), Doubling(0.1))
 
 
 def test_a_step_that_is_not_taken_changes_nothing(build_network):
