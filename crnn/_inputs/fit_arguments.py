@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def maker_of_datasets(ranks: "Ranks | None") -> Callable[..., Dataset]:
-    """Return the function that makes datasets: with ranks, ones that convert what one takes."""
+    """Return the function that makes datasets; with ranks, those that read what a rank takes."""
     if ranks is None:
         return dataset
     # Imported here: few runs have ranks, and importing crnn takes no longer for them.
-    from crnn._inputs import shares
+    from crnn._inputs import lazy_sequences
 
-    return shares.dataset
+    return lazy_sequences.dataset
 
 
 def training_and_validation(

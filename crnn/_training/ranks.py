@@ -61,9 +61,10 @@ class Ranks:
         self._pieces = np.empty((self.size, 0))
         # Whether the others wait for what this rank sends next
         self._are_waiting = True
-        # Inside how many blocks an interrupt waits, and whether one does
-        self._depth, self._is_interrupted = 0, False
-        self._former: Any = None
+        # Whether an interrupt waits for the end of the outermost of these blocks
+        self._is_interrupted = False
+        self._blocks_without_interrupts = 0
+        self._handler_before: Any = None
 
     @property
     def is_first(self) -> bool:
@@ -72,9 +73,9 @@ class Ranks:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            former = signal.getsignal(signal.SIGINT)
-            if callable(former):
-                self._former = former
+            handler = signal.getsignal(signal.SIGINT)
+            if callable(handler):
+                self._handler_before = handler
                 signal.signal(signal.SIGINT, self._interrupt)
         return self
 
@@ -89,26 +90,26 @@ class Ranks:
                 with self.without_interrupts():
                     self._send_failure(error)
         finally:
-            if self._former is not None:
-                signal.signal(signal.SIGINT, self._former)
+            if self._handler_before is not None:
+                signal.signal(signal.SIGINT, self._handler_before)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        if self._depth:
+        if self._blocks_without_interrupts:
             self._is_interrupted = True
         else:
-            self._former(number, frame)
+            self._handler_before(number, frame)
 
     @contextmanager
     def without_interrupts(self) -> Iterator[None]:
         """Let Ctrl-C wait for the end of a block that the ranks leave together."""
-        self._depth += 1
+        self._blocks_without_interrupts += 1
         try:
             yield
         finally:
-            self._depth -= 1
-            if self._is_interrupted and not self._depth:
+            self._blocks_without_interrupts -= 1
+            if self._is_interrupted and not self._blocks_without_interrupts:
                 self._is_interrupted = False
-                self._former(signal.SIGINT, None)
+                self._handler_before(signal.SIGINT, None)
 
     def share(self, rows: Array, lengths: IntArray | None = None) -> Array:
         """Return the consecutive part of the rows that this rank takes.

@@ -541,7 +541,7 @@ def trace_of_fault(number, ranks):
     folders = tuple(str(Path(crnn.__file__).parent / name) for name in ("_training", "_inputs"))
 
     def at_line(frame, event, argument):
-        if event == "line" and ranks and not ranks[0]._depth:
+        if event == "line" and ranks and not ranks[0]._blocks_without_interrupts:
             counted[0] += 1
             if counted[0] == number:
                 raise Fault

@@ -1,4 +1,4 @@
-"""Sequences of which each rank of MPI reads, converts and checks its part alone."""
+"""Sequences that are read, converted and checked when a batch takes them, for ranks of MPI."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from crnn.losses import Loss
 
 
-class SharedDataset(Dataset):
-    """Sequences as users pass them, converted when they are taken.
+class LazyDataset(Dataset):
+    """Sequences as users pass them. `take` reads, converts and checks those that it returns.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class SharedDataset(Dataset):
     def split(self, count: int) -> tuple[Dataset, Dataset]:
         """Return the first `count` sequences and the others."""
         first, others = (
-            SharedDataset(
+            LazyDataset(
                 *self._parts,
                 {k: None if v is None else v[part] for k, v in self._given.items()},
                 None if self.lengths is None else self.lengths[part],
@@ -102,8 +102,8 @@ def dataset(
     h0: Any = None,
     skip: Any = None,
     resets: Any = None,
-) -> SharedDataset:
-    """Return sequences with their targets, of which no more is read than how many there are.
+) -> LazyDataset:
+    """Return sequences with their targets, none of which is read yet.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def dataset(
         ends = None if lengths is None else arrays.lengths(lengths, len(x), len(x[0]))
     if h0 is not None:
         h0 = sequences.states(network, "h0", h0, len(x), single=False)
-    return SharedDataset(network, loss, given, ends, h0, is_list=is_list)
+    return LazyDataset(network, loss, given, ends, h0, is_list=is_list)
 
 
 def _unread(name: str, values: Any) -> Any:
