@@ -909,7 +909,7 @@ class RecurrentNetwork(Generic[StateT]):
         RuntimeError
             Another rank of `comm` has failed; the sentence says which one, and why.
         """
-        ranks: Any = comm
+        ranks: Any = comm  # `stopping_together` has made `Ranks` of it
         checked_loss = get_loss(loss)
         clipping = Clipping.checked(clip_norm, clip_value)
         epochs = checks.integer("epochs", epochs, at_least=1)

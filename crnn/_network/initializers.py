@@ -39,8 +39,11 @@ def initialize(
             n_blocks = 1 if name == "W_hy" else weights.shape[1] // hidden_size
             is_orthogonal = init == "orthogonal" and name.startswith("W_hh")
             blocks += [(is_orthogonal, block) for block in np.split(weights, n_blocks, axis=1)]
-    # One draw for neighbors of one distribution
-    runs = [(kind, [b for _, b in run]) for kind, run in itertools.groupby(blocks, lambda b: b[0])]
+    # Neighbors of one distribution are drawn by one call of a generator, which takes less time.
+    runs = [
+        (is_orthogonal, [block for _, block in run])
+        for is_orthogonal, run in itertools.groupby(blocks, lambda pair: pair[0])
+    ]
     n = len(blocks[0][1])
     drawn = [np.empty((n, sum(block[0].size for block in run))) for _, run in runs]
     for number, rng in enumerate(rngs):

@@ -92,18 +92,29 @@ def evaluate(
             outputs.append(y_hat[counts])
             targets.append(batch.y[counts])
     if ranks is not None:
-        found = [np.reshape(losses, (-1, 2)), *outputs, *targets]
-        gathered = ranks.gather(found)
-        losses = [pair for of_rank in gathered for pair in of_rank[0].tolist()]
-        # As many outputs as targets follow.
-        outputs = [array for _, *of_rank in gathered for array in of_rank[: len(of_rank) // 2]]
-        targets = [array for _, *of_rank in gathered for array in of_rank[len(of_rank) // 2 :]]
+        losses, outputs, targets = _of_all_ranks(ranks, losses, outputs, targets)
     mean = MeanLoss(loss)
     for value, weight in losses:
         mean.add(value, weight)
     if not metrics:
         return mean.value, {}
     return mean.value, _measure(metrics, np.concatenate(outputs), np.concatenate(targets))
+
+
+def _of_all_ranks(
+    ranks: "Ranks",
+    losses: list[tuple[float, float]],
+    outputs: list[Array],
+    targets: list[Array],
+) -> tuple[list[tuple[float, float]], list[Array], list[Array]]:
+    """Return the lists of all ranks, those of each rank after one another."""
+    all_losses, all_outputs, all_targets = [], [], []
+    for pairs, *arrays in ranks.gather([np.reshape(losses, (-1, 2)), *outputs, *targets]):
+        all_losses += [(value, weight) for value, weight in pairs.tolist()]
+        half = len(arrays) // 2
+        all_outputs += arrays[:half]
+        all_targets += arrays[half:]
+    return all_losses, all_outputs, all_targets
 
 
 def _measure(metrics: dict[str, Metric], y_hat: Array, y: Array) -> dict[str, float]:

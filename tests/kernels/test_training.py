@@ -194,9 +194,13 @@ def test_parameters_that_would_not_stay_finite(kernels, dtype, optimizer):
 def test_data_stay_as_they_were_and_may_be_read_only(kernels):
     p = Problem("gru", **SIZES, loss="cross_entropy")
     lrs, rows = np.full(3, 0.1), ROWS.copy()
-    for array in (p.x, p.y, rows, lrs):
+    arrays = (p.x, p.y, rows, lrs)
+    before = [array.copy() for array in arrays]
+    for array in arrays:
         array.flags.writeable = False
     Run(kernels, p, "adam").train(rows, SIZE, lrs)
+    for array, old in zip(arrays, before, strict=True):
+        assert (array == old).all()
 
 
 def refusal(all_kernels, change, loss="mse", optimizer="rmsprop with momentum"):

@@ -77,7 +77,7 @@ class Models(NamedTuple):
     weight_decay: FloatArray
     """(N,)"""
     l1: FloatArray | None
-    """(N,): how often the strengths l1 of the constraints count; None: once."""
+    """(N,): factors of the strengths `l1` of the constraints; None: 1."""
 
     def of(self, models: IntArray | slice) -> "Models":
         """Return the rows of some models, of numbers copies and of a slice views."""

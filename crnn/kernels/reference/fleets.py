@@ -154,7 +154,7 @@ def fleet_train(
     rates, weight_decay : float64 array (N,)
         Of each model.
     l1 : float64 array (N,) or None
-        The strengths l1 of `constraints` count as many times for each model. None: once.
+        Factors of the strengths `l1` of `constraints`, one for each model. None: 1.
     losses, norms : float64 array (N,)
         The loss before the step and the gradient's norm before clipping are written.
     taken : bool array (N,)
