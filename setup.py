@@ -34,6 +34,9 @@ else:  # GCC or Clang
     if sys.platform != "darwin" and "clang" not in COMPILER:  # flags of GCC alone
         # A tile stays a function of its own: inlined, it is several times as slow to start.
         FLAGS.append("-fno-inline-functions-called-once")
+        # Copies of functions for the constants of some calls make a wheel 40 kB larger, and no
+        # faster.
+        FLAGS.append("-fno-ipa-cp-clone")
         # From 14 on, GCC leaves some sums of products without FMA for its generic processor, which
         # differ then between tiles.
         FLAGS.append("--param=avoid-fma-max-bits=0")
