@@ -87,7 +87,7 @@ def run(
     tasks : iterable of tuple
         The arguments of each call.
     n_jobs : int, optional
-        As in `count_workers`.
+        As in `count_workers`. On this machine no more processes than tasks are started.
     after_task : callable, optional
         Called in this process as ``after_task(count, total)`` with the number of completed tasks
         and of all tasks. If an engine returns all results at once, all calls come then.
@@ -108,16 +108,16 @@ def run(
     """
     listed = [tuple(task) for task in tasks]
     results: list[Any] = [None] * len(listed)
-    if count_workers(n_jobs) == 1:
+    workers = count_workers(n_jobs)
+    if workers == 1:
         for number, task in enumerate(listed):
             results[number] = function(*task)
             if after_task is not None:
                 after_task(number + 1, len(listed))
         return results
     # Here, because few need them.
-    from concurrent.futures.process import BrokenProcessPool
-
     import joblib
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     backend, _ = joblib.parallel.get_active_backend()
     options: dict[str, Any] = {}
@@ -128,6 +128,8 @@ def run(
         elif hasattr(backend, "client"):
             stack.enter_context(_large_graphs())
             listed = _held_by_dask(backend.client, listed)
+        elif workers > len(listed):
+            n_jobs = max(len(listed), 1)  # joblib would start a process for each worker.
         as_they_come = getattr(backend, "supports_return_generator", False)
         if as_they_come:
             options["return_as"] = "generator_unordered"
@@ -148,7 +150,7 @@ def run(
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # that the rest is given up
                     answers.close()
-            if isinstance(error, BrokenProcessPool):
+            if isinstance(error, TerminatedWorkerError):
                 raise RuntimeError(
                     "a worker process has ended from outside, perhaps for lack of memory"
                 ) from error

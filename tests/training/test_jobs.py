@@ -230,6 +230,33 @@ def test_bad_numbers_of_jobs(n_jobs, error, message):
         fleet().fit(*data("shared"), epochs=1, n_jobs=n_jobs)
 
 
+def test_no_more_processes_than_tasks(monkeypatch):
+    asked, parallel = [], joblib.Parallel
+
+    def noted(n_jobs, **options):
+        asked.append(n_jobs)
+        return parallel(n_jobs, **options)
+
+    monkeypatch.setattr(joblib, "Parallel", noted)
+    assert crnn.jobs.run(pow, [(2, 3), (3, 2)], n_jobs=500) == [8, 9]
+    assert asked == [2]
+
+
+class Unsent(Exception):  # noqa: N818
+    """An error that pickle takes and does not give back."""
+
+    def __init__(self, one, another):
+        super().__init__(one)
+
+
+def test_an_error_that_cannot_be_sent_is_no_process_that_has_ended():
+    def task(number):
+        raise Unsent(number, 1)
+
+    with pytest.raises(Exception, match="un-serialize"):
+        crnn.jobs.run(task, [(1,), (2,)], n_jobs=2)
+
+
 def test_workers():
     assert crnn.jobs.count_workers() == crnn.jobs.count_workers(1) == 1
     assert crnn.jobs.count_workers(3) == 3
@@ -258,11 +285,11 @@ def test_machines_with_another_version_or_instruction_set(monkeypatch):
     monkeypatch.setattr("crnn.jobs.__version__", "0.0.7")
     message = re.escape(f"crnn: expected 0.0.7 on all machines, got {crnn.__version__}")
     with pytest.raises(RuntimeError, match=message):
-        crnn.jobs.run(pow, [(2, 3)], n_jobs=2)
+        crnn.jobs.run(pow, [(2, 3), (3, 2)], n_jobs=2)
     monkeypatch.undo()
     monkeypatch.setattr("crnn._backend.kernels.instruction_set", "sse9")
     with pytest.warns(RuntimeWarning, match="the machines ran the loops of .*sse9"):
-        assert crnn.jobs.run(pow, [(2, 3)], n_jobs=2) == [8]
+        assert crnn.jobs.run(pow, [(2, 3), (3, 2)], n_jobs=2) == [8, 9]
 
 
 @pytest.mark.native
