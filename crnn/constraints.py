@@ -1,7 +1,7 @@
 """Constraints of parameters in training: fixed zeros, signs, bounds, norms, and a penalty.
 
-After each step of an optimizer, in the same call, parameters are brought to the nearest place where
-they meet their constraints.
+After each step of an optimizer, in the same call, parameters are moved to the nearest values that
+meet their constraints.
 
 >>> import crnn
 >>> from crnn.constraints import MaxNorm, NonNegative
@@ -243,7 +243,7 @@ class ConstraintSet:
                         f"crnn.constraints.NonNegative(), got {one!r}"
                     )
             self.by_name[name] = tuple(listed)
-        # For the network with these shapes and these values of what stays as it is
+        # The shapes and the fixed leaks of the last network, and what was compiled for it
         self._compiled: tuple[Any, bytes, Constraints | None] = None, b"", None
 
     def __repr__(self) -> str:

@@ -462,10 +462,10 @@ class Fleet:
         progress : bool, optional
             Whether to show a tqdm bar; by default where stderr is a terminal.
         n_jobs : int, optional
-            How many workers train a share of the models each, as in `crnn.jobs`: processes of this
-            machine, or by ``joblib.parallel_config`` a cluster. Results are the same bits, but the
-            models change when all have come back, and not where that fails; a `fit` in this
-            process that is interrupted has trained until then. Workers call no `callbacks`.
+            The number of workers, as in `crnn.jobs.count_workers`: processes of this machine, or by
+            ``joblib.parallel_config`` those of a cluster. Each trains some of the models, with the
+            same bits. The models change only when all workers have succeeded, and `callbacks` are
+            refused.
 
         Returns
         -------

@@ -25,7 +25,7 @@ from crnn._version import __version__
 __all__ = ["count_workers", "run"]
 
 RAY_RETRIES = {"max_restarts": 3, "max_task_retries": 3}
-"""Without these, Ray gives up when a worker has gone. Dask gives up a task after as many."""
+"""Without these, Ray gives up when a worker is lost. Dask retries a task as often."""
 
 
 def count_workers(n_jobs: int | None = None) -> int:
@@ -82,8 +82,8 @@ def run(
     Parameters
     ----------
     function : callable
-        For the engines to send it, of a module, or one that cloudpickle can send. An engine may
-        call it again for a task whose worker has gone.
+        A function of a module, or one that cloudpickle can send to a worker. An engine may call it
+        again for a task whose worker was lost.
     tasks : iterable of tuple
         The arguments of each call.
     n_jobs : int, optional
@@ -220,11 +220,11 @@ def _held_by_ray(tasks: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 
 def _held_by_dask(client: Any, tasks: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Return tasks whose arrays Dask sends once, and has again when a worker has gone.
+    """Return tasks whose arrays Dask sends once, and can send again when a worker is lost.
 
-    joblib would scatter each array to one worker, and without that worker it would be lost. Here
-    the scheduler has all: what several tasks take is the result of a task of its own, and what one
-    takes goes with that.
+    joblib would scatter each array to one worker, and lose it with that worker. Here the scheduler
+    holds all arrays: one that several tasks take is the result of a task of its own, and one that a
+    single task takes is sent with that task.
     """
     held = {key: client.submit(_itself, one, pure=False) for key, one in _shared(tasks).items()}
 

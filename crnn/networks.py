@@ -70,8 +70,8 @@ class RNN(RecurrentNetwork[Array]):
         f. With relu, which is unbounded, the initial weights of Le, Jaitly and Hinton (2015) may
         work better: ``net.W_hh[...] = np.eye(hidden_size)``.
     leak : float or array (hidden_size,), optional
-        a, above 0 and at most 1: one number for all units, or one a unit. Without it there is no
-        leak, as with 1. The share of a time constant tau that a step of dt takes is dt / tau.
+        a, above 0 and at most 1: one number for all units, or one a unit. None: no leak, which
+        computes the same as 1.
     trainable_leak : bool
         Whether the leak is trained; steps keep it from 0 to 1. A fixed one has a gradient of zero
         and stays as it is, with weight decay too.
@@ -456,7 +456,7 @@ def from_architecture(
 ) -> RNN | GRU | LSTM:
     """Return a new network of an architecture, such as that of another network.
 
-    Leaks, where there are any, are 1 at first.
+    The leaks of a leaky cell start at 1.
 
     Parameters
     ----------

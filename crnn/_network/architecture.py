@@ -157,7 +157,7 @@ class Architecture(NamedTuple):
     def parameter_limits(self) -> dict[str, tuple[float, float]]:
         """Return the least and the largest value of parameters that are limited, by name.
 
-        Whatever trains a network keeps them within.
+        All training keeps these parameters within their limits.
 
         Returns
         -------

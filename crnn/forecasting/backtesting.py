@@ -133,8 +133,9 @@ def backtest(
     progress : callable, optional
         Called with the number of places that are done and of all places.
     n_jobs : int, optional
-        How many workers take a place at a time, as in `crnn.jobs`: processes of this machine, or by
-        ``joblib.parallel_config`` a cluster. Results are the same bits.
+        The number of workers, as in `crnn.jobs.count_workers`: processes of this machine, or by
+        ``joblib.parallel_config`` those of a cluster. Each takes a place at a time, with the same
+        bits.
 
     Returns
     -------

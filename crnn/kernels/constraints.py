@@ -1,4 +1,4 @@
-"""What the kernels of an optimizer's step keep parameters within, compiled for the flat vector."""
+"""Constraints of the flat vector of parameters, as the kernels of optimizers take them."""
 
 from typing import Any, NamedTuple
 
