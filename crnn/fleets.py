@@ -234,7 +234,14 @@ class Fleet:
         return twin_fleet
 
     def __repr__(self) -> str:
-        arguments = repr(self._template).partition(", dtype=")[0]
+        first = self[0]
+        arguments = repr(first).partition(", dtype=")[0]
+        if self.architecture.has_leak:
+            leaks = self._theta[:, self._leak_places()]
+            if (leaks != leaks[0]).any():
+                of_first = f"leak={first._cell_arguments()['leak']!r}"
+                of_all = f"leak={leaks.min():.4g} to {leaks.max():.4g}"
+                arguments = arguments.replace(of_first, of_all, 1)
         return f"Fleet({arguments}), n={len(self)})"
 
     def __getstate__(self) -> dict[str, Any]:
@@ -690,11 +697,11 @@ class Fleet:
         self, optimizer: Optimizer, constraints: ConstraintsLike | None, decay: FloatArray
     ) -> Constraints | None:
         """Return what steps with these weight decays keep the parameters of all models within."""
-        network, shapes = self._template._network, self.architecture.parameter_shapes()
+        network = self._template._network
         if not self.architecture.has_leak or self.architecture.trains_leak:
             return optimizer.limits_for(network, constraints)
         # A fixed leak stays as it is now.
-        leaks = cells.views(np.arange(self._theta.shape[1]), shapes)["leak"]
+        leaks = self._leak_places()
         of_models = self._theta[:, leaks]
         network.params["leak"][...] = of_models[0]
         limits = optimizer.limits_for(network, constraints)
@@ -715,6 +722,12 @@ class Fleet:
                 parts[name] = parts[name].copy()
                 parts[name][leaks] = value
         return Constraints(**parts)
+
+    def _leak_places(self) -> IntArray:
+        """Return where leaks are among the parameters of a model."""
+        places = np.arange(self._theta.shape[1])
+        leaks: IntArray = cells.views(places, self.architecture.parameter_shapes())["leak"]
+        return leaks
 
     def _l1_of_weights(self) -> Array:
         """Return the strengths (p,) of a penalty of 1 on all weights, which biases are not."""

@@ -138,3 +138,15 @@ def test_fixed_leaks_of_fleets_with_constraints(build_network):
             net.leak[...] = leak
         fleet.train_step(x, y, optimizer, weight_decay=0.5)
         assert [net.leak.tolist() for net in fleet] == [[leak], [leak]]
+
+
+@pytest.mark.parametrize("leak", [0.25, [0.25, 0.5, 0.25, 0.25, 0.25]], ids=["one", "each"])
+def test_what_a_fleet_says_about_its_leaks(build_network, leak, tmp_path):
+    fleet = crnn.Fleet(build_network(leak=leak, trainable_leak=True), n=3)
+    fleet.save(tmp_path / "fleet.npz")
+    for one in (fleet, crnn.load(tmp_path / "fleet.npz")):
+        assert f"leak={leak}, trainable_leak=True), n=3" in repr(one)
+    fleet[2].leak[-1] = 0.75
+    largest = np.max(fleet.flat_params[:, 45 : 45 + np.size(leak)])
+    assert f", leak=0.25 to {largest}, trainable_leak=True), n=3" in repr(fleet)
+    assert f", leak={fleet[2].leak.tolist() if np.ndim(leak) else 0.75}, " in repr(fleet[[2]])
