@@ -631,15 +631,11 @@ class Fleet:
         mask: Any,
     ) -> tuple[FleetData, FleetData | None]:
         """Return the data that are trained on, and the validation data if there are any."""
-        if validation_data is None:
-            if fraction is None:
-                return data, None
-            return data.split(checks.number("validation_fraction", fraction, above=0.0, below=1.0))
+        fraction = fit_arguments.checked_fraction(fraction, validation_data)
         if fraction is not None:
-            raise ValueError(
-                "validation_fraction: expected only one of validation_fraction and "
-                "validation_data, got both"
-            )
+            return data.split(fraction)
+        if validation_data is None:
+            return data, None
         held = fit_arguments.validation_parts(validation_data, {"lengths": lengths, "mask": mask})
         with checks.within("validation_data"):
             validation = self._training_data(

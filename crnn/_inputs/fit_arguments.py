@@ -56,17 +56,12 @@ def training_and_validation(
         The validation data do not fit, or in one of both sets no step counts in the loss.
     """
     validation = None
+    fraction = checked_fraction(fraction, validation_data)
     if validation_data is not None:
-        if fraction is not None:
-            raise ValueError(
-                "validation_fraction: expected only one of validation_fraction and "
-                "validation_data, got both"
-            )
         parts = validation_parts(validation_data, given)
         with checks.within("validation_data"):
             validation = maker_of_datasets(ranks)(network, loss=loss, **parts)
     elif fraction is not None:
-        fraction = checks.number("validation_fraction", fraction, above=0.0, below=1.0)
         n = len(data)
         if n < 2:
             raise ValueError(f"validation_fraction: expected two sequences or more, got {n}")
@@ -89,6 +84,18 @@ def training_and_validation(
         with checks.within("validation data"):
             check_something_counts(validation, loss)
     return data, validation, loss
+
+
+def checked_fraction(fraction: Any, validation_data: Any) -> float | None:
+    """Return `validation_fraction`, which is None where validation data are given."""
+    if fraction is None:
+        return None
+    if validation_data is not None:
+        raise ValueError(
+            "validation_fraction: expected only one of validation_fraction and "
+            "validation_data, got both"
+        )
+    return checks.number("validation_fraction", fraction, above=0.0, below=1.0)
 
 
 def validation_parts(validation_data: Any, given: dict[str, Any]) -> dict[str, Any]:
