@@ -75,6 +75,10 @@ cdef inline bint splits_units(Sizes s) noexcept nogil:
 cdef inline bint has_leak(Sizes s) noexcept nogil:
     return s.cell.leak_blocks + s.cell.shared_leaks > 0
 
+cdef inline bint trains_leak(Sizes s) noexcept nogil:
+    """Whether there is a leak that is trained."""
+    return s.cell.da_blocks > s.cell.bias_blocks
+
 cdef inline Py_ssize_t bias_count(Sizes s) noexcept nogil:
     """The length of b_h, with the leaks after the biases."""
     return (s.cell.bias_blocks + s.cell.leak_blocks) * s.H + s.cell.shared_leaks

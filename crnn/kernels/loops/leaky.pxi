@@ -81,7 +81,7 @@ cdef void leaky_units_of_backward(Call* c, const vec* dtype, Py_ssize_t t, Py_ss
     """
     cdef Py_ssize_t L = lanes(dtype), H = c.sizes.H, j, u, count
     cdef bint is_relu = c.sizes.cell.kind == LEAKY_RELU_CELL
-    cdef bint is_trained = c.sizes.cell.da_blocks > c.sizes.cell.bias_blocks
+    cdef bint is_trained = trains_leak(c.sizes)
     cdef const vec* gates = step_of(dtype, c.gates, b, t)
     cdef const vec* h = step_of(dtype, c.h, b, t)
     cdef const vec* dh_t = step_of(dtype, c.dh, b, t - first)

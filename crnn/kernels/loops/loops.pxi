@@ -15,7 +15,7 @@ from crnn.kernels.table cimport (
     give_rows, global_norm_function, has_leak, huber_function, is_asked, is_stopped,
     parameter_count, place_call_function, place_packed_function, rmsprop_step_function,
     scale_function, sgd_step_function, size_function, splits_units, squared_error_function,
-    team_wait, was_stopped, weighted_squared_error_function,
+    team_wait, trains_leak, was_stopped, weighted_squared_error_function,
 )
 
 include "simd.pxi"

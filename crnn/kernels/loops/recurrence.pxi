@@ -465,7 +465,7 @@ cdef void add_layer_gradients(Call* c, Chunks chunks, vec* panels, Team team) no
     cdef Sizes s = c.sizes
     cdef Py_ssize_t steps = steps_size(panels, s)
     add_rows(<vec*> c.db_h, c, chunks, c.da, s.cell.bias_blocks * s.H, team)
-    if s.cell.da_blocks > s.cell.bias_blocks:
+    if trains_leak(s):
         add_leak_gradient(c, chunks, team, panels)
     if c.x.data != NULL:
         add_outer_products(<vec*> c.dW_xh, s.cell.weight_blocks * s.H, s.I, c, chunks, c.da, 0,
