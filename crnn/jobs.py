@@ -13,7 +13,7 @@ import contextlib
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,7 +104,8 @@ def run(
     ImportError
         joblib is not installed, and is needed.
     RuntimeError
-        A process of this machine has ended from outside, or a machine has another version of crnn.
+        A process of this machine has ended from outside, or workers of Dask have in one task four
+        times; or a machine has another version of crnn.
     """
     listed = [tuple(task) for task in tasks]
     results: list[Any] = [None] * len(listed)
@@ -115,46 +116,21 @@ def run(
             if after_task is not None:
                 after_task(number + 1, len(listed))
         return results
-    # Here, because few need them.
-    import joblib
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
+    import joblib  # which few need
 
     backend, _ = joblib.parallel.get_active_backend()
-    options: dict[str, Any] = {}
-    with contextlib.ExitStack() as stack:
-        if type(backend).__module__.startswith("ray."):
-            listed = _held_by_ray(listed)
-            options["ray_remote_args"] = RAY_RETRIES | (backend.ray_remote_args or {})
-        elif hasattr(backend, "client"):
-            stack.enter_context(_large_graphs())
-            listed = _held_by_dask(backend.client, listed)
-        elif workers > len(listed):
-            n_jobs = max(len(listed), 1)  # joblib would start a process for each worker.
-        as_they_come = getattr(backend, "supports_return_generator", False)
-        if as_they_come:
-            options["return_as"] = "generator_unordered"
-        parallel = joblib.Parallel(n_jobs, **options)
-        answers = parallel(
-            joblib.delayed(_answer)(__version__, function, number, *task)
-            for number, task in enumerate(listed)
-        )
-        instruction_sets = {_backend.kernels.instruction_set}
-        try:
-            for count, (number, instruction_set, result) in enumerate(answers, 1):
-                results[number] = result
-                instruction_sets.add(instruction_set)
-                if after_task is not None:
-                    after_task(count, len(listed))
-        except BaseException as error:
-            if as_they_come:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # that the rest is given up
-                    answers.close()
-            if isinstance(error, TerminatedWorkerError):
-                raise RuntimeError(
-                    "a worker process has ended from outside, perhaps for lack of memory"
-                ) from error
-            raise
+    calls = [(__version__, function, number, *task) for number, task in enumerate(listed)]
+    if hasattr(backend, "client"):
+        engine = _dask(backend, calls)
+    else:
+        engine = _joblib(backend, calls, n_jobs, workers)
+    instruction_sets = {_backend.kernels.instruction_set}
+    with engine as answers:
+        for count, (number, instruction_set, result) in enumerate(answers, 1):
+            results[number] = result
+            instruction_sets.add(instruction_set)
+            if after_task is not None:
+                after_task(count, len(listed))
     if len(instruction_sets) > 1:
         warnings.warn(
             f"the machines ran the loops of {', '.join(sorted(instruction_sets))}, whose results "
@@ -165,6 +141,69 @@ def run(
     return results
 
 
+@contextlib.contextmanager
+def _joblib(
+    backend: Any, calls: list[tuple[Any, ...]], n_jobs: int | None, workers: int
+) -> Iterator[Iterable[Any]]:
+    """Return what `_answer` returns for each of its arguments, from a backend of joblib."""
+    import joblib
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    options: dict[str, Any] = {}
+    if type(backend).__module__.startswith("ray."):
+        calls = _held_by_ray(calls)
+        options["ray_remote_args"] = RAY_RETRIES | (backend.ray_remote_args or {})
+    elif workers > len(calls):
+        n_jobs = max(len(calls), 1)  # joblib would start a process for each worker.
+    as_they_come = getattr(backend, "supports_return_generator", False)
+    if as_they_come:
+        options["return_as"] = "generator_unordered"
+    answers = joblib.Parallel(n_jobs, **options)(joblib.delayed(_answer)(*call) for call in calls)
+    try:
+        yield answers
+    except BaseException as error:
+        if as_they_come:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that the rest is given up
+                answers.close()
+        if isinstance(error, TerminatedWorkerError):
+            raise RuntimeError(
+                "a worker process has ended from outside, perhaps for lack of memory"
+            ) from error
+        raise
+
+
+@contextlib.contextmanager
+def _dask(backend: Any, calls: list[tuple[Any, ...]]) -> Iterator[Iterable[Any]]:
+    """Return what `_answer` returns for each of its arguments, from the workers of Dask.
+
+    Not by joblib's backend: it waits for ever for a task that Dask has given up. Arrays that
+    several tasks take are sent once, as the result of a task of their own. So the scheduler holds
+    them, and can send them again when a worker is lost.
+    """
+    import distributed
+
+    client = backend.client
+    with _large_graphs():
+        held = {key: client.submit(_itself, one, pure=False) for key, one in _shared(calls).items()}
+        futures = [
+            client.submit(
+                _answer, *(held.get(id(one), one) for one in call), pure=False,
+                **backend.submit_kwargs,
+            )
+            for call in calls
+        ]  # fmt: skip
+        try:
+            with backend.retrieval_context():
+                yield (answer for _, answer in distributed.as_completed(futures, with_results=True))
+        except distributed.scheduler.KilledWorker as error:
+            raise RuntimeError(
+                "workers of Dask have ended from outside, perhaps for lack of memory"
+            ) from error
+        finally:
+            client.cancel(futures)
+
+
 def _answer(
     version: str, function: Callable[..., Any], number: int, *arguments: Any
 ) -> tuple[int, str, Any]:
@@ -173,20 +212,11 @@ def _answer(
         raise RuntimeError(f"crnn: expected {version} on all machines, got {__version__}")
     import joblib
 
-    values = [one.value() if isinstance(one, (_InTask, _InRay)) else one for one in arguments]
+    values = [one.value() if isinstance(one, _InRay) else one for one in arguments]
     # Otherwise Dask would share out what a task calls with n_jobs=None.
     with joblib.parallel_config("sequential", n_jobs=1):
         result = function(*values)
     return number, _backend.kernels.instruction_set, result
-
-
-class _InTask(NamedTuple):
-    """An array that goes with its task: joblib lets Dask scatter what is an argument by itself."""
-
-    array: npt.NDArray[Any]
-
-    def value(self) -> npt.NDArray[Any]:
-        return self.array
 
 
 class _InRay(NamedTuple):
@@ -217,21 +247,6 @@ def _held_by_ray(tasks: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
     held = {key: _InRay(ray.put(one)) for key, one in _shared(tasks).items()}
     return [tuple(held.get(id(one), one) for one in task) for task in tasks]
-
-
-def _held_by_dask(client: Any, tasks: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Return tasks whose arrays Dask sends once, and can send again when a worker is lost.
-
-    joblib would scatter each array to one worker, and lose it with that worker. Here the scheduler
-    holds all arrays: one that several tasks take is the result of a task of its own, and one that a
-    single task takes is sent with that task.
-    """
-    held = {key: client.submit(_itself, one, pure=False) for key, one in _shared(tasks).items()}
-
-    def argument(one: Any) -> Any:
-        return held.get(id(one), _InTask(one)) if isinstance(one, np.ndarray) else one
-
-    return [tuple(map(argument, task)) for task in tasks]
 
 
 def _itself(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -384,6 +384,24 @@ def test_tasks_within_tasks_run_in_the_worker(cluster):
 
 @pytest.mark.native
 @pytest.mark.xdist_group("dask")
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_a_task_that_always_kills_its_worker_ends(cluster, monkeypatch):
+    monkeypatch.setattr(cluster.cluster.scheduler, "allowed_failures", 0)
+
+    def task(number):
+        if number == 1:
+            os.kill(os.getpid(), 9)
+
+    with (
+        joblib.parallel_config("dask"),
+        pytest.raises(RuntimeError, match="workers of Dask have ended from outside"),
+    ):
+        crnn.jobs.run(task, [(1,)])
+    cluster.wait_for_workers(2)
+
+
+@pytest.mark.native
+@pytest.mark.xdist_group("dask")
 def test_dask_sends_shared_data_once_to_each_worker(cluster):
     with joblib.parallel_config("dask"):
         places = places_of_a_shared_array()
