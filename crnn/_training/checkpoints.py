@@ -70,6 +70,14 @@ class Checkpoint:
         """Whether it is written after this epoch, the last one aside."""
         return epoch % self._every == 0
 
+    def checksum(self) -> str | None:
+        """Return that of the file, None without one."""
+        try:
+            with open(str(self._path), "rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            return None
+
     def write(self, run: Run) -> None:
         """Write the run as it is after an epoch, replacing what was there."""
         history, optimizer = run.history, run.optimizer

@@ -57,9 +57,9 @@ def fit(
                 ranks, run, plan, controls, dataset,
                 epochs=epochs, resume=resume, has_checkpoint=checkpoint is not None,
             )  # fmt: skip
+            if resume and checkpoint is not None:
+                parallel.agree_about_checkpoint(ranks, checkpoint)
         resumed = resume and checkpoint is not None and checkpoint.read(run, epochs)
-        if ranks is not None and resume:
-            parallel.agree_about_checkpoint(ranks, run)
         epoch = len(run.history.loss)
         bar.start(epoch)
         if plan.constraints is not None:

@@ -20,6 +20,7 @@ from crnn._version import __version__
 
 if TYPE_CHECKING:
     from crnn._network.network import Network
+    from crnn._training.checkpoints import Checkpoint
     from crnn.losses import Loss
 
 # Of the keys of random numbers
@@ -30,6 +31,7 @@ ADVICE = {
     "constraints": "pass the same, to networks with the same leak where it is fixed",
     "sequences' lengths": "pass the same sequences on all ranks",
     "validation data's lengths": "pass the same validation data on all ranks",
+    "checkpoint": "all ranks have to read the same file",
     "parameters": "make the networks with the same seed",
     "optimizer's memory": "use new optimizers, or those of the same run",
     "random generator": "pass fit the same seed, or make the networks with one",
@@ -99,13 +101,9 @@ def agree(
     ranks.agree(found, ADVICE)
 
 
-def agree_about_checkpoint(ranks: Ranks, run: Run) -> None:
-    """Raise a ValueError on all ranks unless all go on from the same checkpoint, or from none."""
-    found = {
-        "checkpoint's epochs": len(run.history.loss),
-        "checkpoint's parameters": _digest(run.network.flat),
-    }
-    ranks.agree(found, {"checkpoint's parameters": "all ranks have to read the same file"})
+def agree_about_checkpoint(ranks: Ranks, checkpoint: "Checkpoint") -> None:
+    """Raise a ValueError on all ranks unless all go on from the same file, or from none."""
+    ranks.agree({"checkpoint": checkpoint.checksum()}, ADVICE)
 
 
 def _digest(values: Array | None) -> str | None:
