@@ -65,4 +65,7 @@ def initialize(
             limit = 1 / math.sqrt(hidden_size)
             if init == "orthogonal":
                 limit = math.sqrt(6 / sum(block.shape[1:]))
-            block[...] = own * (2 * limit) - limit
+            # In place: a large network has no room for copies.
+            own *= 2 * limit
+            own -= limit
+            block[...] = own

@@ -190,5 +190,7 @@ def test_a_chunk_in_which_nothing_counts_restarts_states_too(network_of):
         if first:
             dy = 2 * (tape.y - y[:, part]) / tape.y.size
             twin.flat_params[...] -= 0.05 * twin.backward(tape, dy).flat
+            if "leak" in twin.params:
+                np.clip(twin.leak, 0, 1, out=twin.leak)
         states = tape.h_n
     np.testing.assert_allclose(net.flat_params, twin.flat_params, rtol=1e-9, atol=1e-12)

@@ -133,36 +133,36 @@ cdef inline void leaky_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, P
             leaky_units_of_backward(c, W_hh_packed, t, first, b, n, columns)
 
 
-cdef vec leak_rows(vec sum, const vec* da, Py_ssize_t da_m, Py_ssize_t rows,
-                   Py_ssize_t H) noexcept nogil:
-    """`sum` and the sum of these rows of H, of which each lane adds some."""
+cdef void add_leak_rows(vec* dleak, const vec* da, Py_ssize_t da_m, Py_ssize_t rows,
+                        Py_ssize_t H) noexcept nogil:
+    """The gradient of the one leak += the sum of these rows of H, of which each lane adds some."""
     cdef Py_ssize_t L = lanes(da), row, j
+    cdef vec[1] sum
+    sum[0] = splat(da, 0)
     for row in range(rows):
         for j in range(blocks(H, L)):
-            sum = sum + load_some(da, row * da_m + j * L, min(L, H - j * L))
-    return sum
+            sum[0] = sum[0] + load_some(da, row * da_m + j * L, min(L, H - j * L))
+    for j in range(L):
+        add_scalars(dleak, at(sum, j), 1)
 
 
 cdef void add_leak_gradient(Call* c, Chunks chunks, Team team, const vec* dtype) noexcept nogil:
     """The gradient of the leaks, which follows that of the biases, += the part of these steps."""
     cdef Sizes s = c.sizes
-    cdef Py_ssize_t first = s.cell.bias_blocks * s.H, k, row, b, i
+    cdef Py_ssize_t first = s.cell.bias_blocks * s.H, k, row, b
     cdef vec* dleak = at(<const vec*> c.db_h, first)
     cdef Sequences da = c.da
     cdef Share steps
-    cdef vec[1] sum
     da.data = at(<const vec*> c.da.data, first)
     if s.cell.leak_blocks:
         add_rows(dleak, c, chunks, da, s.H, team)
     if s.cell.leak_blocks or team.index > 0:
         return
-    sum[0] = splat(dtype, 0)
+    # Chunk by chunk, so that the order does not depend on how many of them a call is given.
     for k in range(count_of(chunks) if c.lengths == NULL else 0):
         steps = steps_of_chunk(chunks, k)
-        sum[0] = leak_rows(sum[0], gradients_of_chunk(dtype, da, chunks, k), da.per_step,
-                           s.B * (steps.last - steps.first), s.H)
+        add_leak_rows(dleak, gradients_of_chunk(dtype, da, chunks, k), da.per_step,
+                      s.B * (steps.last - steps.first), s.H)
     for row in range(0 if c.lengths == NULL else s.B):
         b = c.places[row]
-        sum[0] = leak_rows(sum[0], step_of(dtype, da, b, 0), da.per_step, c.lengths[b], s.H)
-    for i in range(lanes(dtype)):
-        add_scalars(dleak, at(sum, i), 1)
+        add_leak_rows(dleak, step_of(dtype, da, b, 0), da.per_step, c.lengths[b], s.H)
