@@ -44,9 +44,9 @@ def large_problem(cell, *, T, B, I, H, O):
     return p
 
 
-def interrupt(call, has_begun):
+def interrupt(call, was_met):
     """Make a call and interrupt it a little later, as often as needed to meet the call itself."""
-    for delay in (0.02, 0.1, 0.5, 2.0, 8.0):
+    for delay in 0.02 * 1.5 ** np.arange(15):
         timer = threading.Timer(delay, _thread.interrupt_main)
 
         def call_and_wait(timer=timer):
@@ -58,7 +58,7 @@ def interrupt(call, has_begun):
         with pytest.raises(KeyboardInterrupt):
             call_and_wait()
         timer.join()
-        if has_begun():
+        if was_met():
             return
     pytest.fail("no interrupt came during the call")
 
@@ -177,8 +177,8 @@ def test_layers(native, sizes):
             d["W_hh"], d["b_h"], None, None, False, None, None, None, workspace,
         )  # fmt: skip
 
-    interrupt(backward, lambda: not np.isnan(da).all())
-    # Weight gradients come last.
+    # Weight gradients come last, and are not met here.
+    interrupt(backward, lambda: np.isnan(da).any() and not np.isnan(da).all())
     assert np.array_equal(d["W_hh"], p.before["W_hh"])
     check_next_call(native, "tanh")
 
