@@ -133,17 +133,23 @@ cdef inline void leaky_backward(Call* c, const vec* W_hh_packed, Py_ssize_t t, P
             leaky_units_of_backward(c, W_hh_packed, t, first, b, n, columns)
 
 
-cdef void add_leak_rows(vec* dleak, const vec* da, Py_ssize_t da_m, Py_ssize_t rows,
-                        Py_ssize_t H) noexcept nogil:
-    """The gradient of the one leak += the sum of these rows of H, of which each lane adds some."""
+cdef vec leak_rows(vec sum, const vec* da, Py_ssize_t da_m, Py_ssize_t rows,
+                   Py_ssize_t H) noexcept nogil:
+    """`sum` and the sum of these rows of H, of which each lane adds some."""
     cdef Py_ssize_t L = lanes(da), row, j
-    cdef vec[1] sum
-    sum[0] = splat(da, 0)
     for row in range(rows):
         for j in range(blocks(H, L)):
-            sum[0] = sum[0] + load_some(da, row * da_m + j * L, min(L, H - j * L))
-    for j in range(L):
-        add_scalars(dleak, at(sum, j), 1)
+            sum = sum + load_some(da, row * da_m + j * L, min(L, H - j * L))
+    return sum
+
+
+cdef void add_lanes(vec* dleak, vec sum) noexcept nogil:
+    """The gradient of the one leak += all lanes."""
+    cdef vec[1] terms
+    cdef Py_ssize_t i
+    terms[0] = sum
+    for i in range(lanes(dleak)):
+        add_scalars(dleak, at(terms, i), 1)
 
 
 cdef void add_leak_gradient(Call* c, Chunks chunks, Team team, const vec* dtype) noexcept nogil:
@@ -153,16 +159,21 @@ cdef void add_leak_gradient(Call* c, Chunks chunks, Team team, const vec* dtype)
     cdef vec* dleak = at(<const vec*> c.db_h, first)
     cdef Sequences da = c.da
     cdef Share steps
+    cdef vec sum = splat(dtype, 0)
     da.data = at(<const vec*> c.da.data, first)
     if s.cell.leak_blocks:
         add_rows(dleak, c, chunks, da, s.H, team)
     if s.cell.leak_blocks or team.index > 0:
         return
-    # Chunk by chunk, so that the order does not depend on how many of them a call is given.
-    for k in range(count_of(chunks) if c.lengths == NULL else 0):
-        steps = steps_of_chunk(chunks, k)
-        add_leak_rows(dleak, gradients_of_chunk(dtype, da, chunks, k), da.per_step,
-                      s.B * (steps.last - steps.first), s.H)
-    for row in range(0 if c.lengths == NULL else s.B):
+    if c.lengths == NULL:
+        # Chunk by chunk: the order must not depend on how many of them a call is given.
+        for k in range(count_of(chunks)):
+            steps = steps_of_chunk(chunks, k)
+            add_lanes(dleak, leak_rows(splat(dtype, 0), gradients_of_chunk(dtype, da, chunks, k),
+                                       da.per_step, s.B * (steps.last - steps.first), s.H))
+        return
+    # All sequences at once, as in one chunk: steps past their ends would add zeros.
+    for row in range(s.B):
         b = c.places[row]
-        add_leak_rows(dleak, step_of(dtype, da, b, 0), da.per_step, c.lengths[b], s.H)
+        sum = leak_rows(sum, step_of(dtype, da, b, 0), da.per_step, c.lengths[b], s.H)
+    add_lanes(dleak, sum)
