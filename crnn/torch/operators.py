@@ -25,7 +25,7 @@ from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 
 from crnn import Architecture, functional
-from crnn.torch.weights import matrices_from, params_from, weight_gradients, zero_gradients
+from crnn.torch.weights import params_from, weight_gradients, zero_gradients
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -198,7 +198,7 @@ def _backward(
     dparams = zero_gradients(architecture, kept.h[0].dtype)
     dx, dh0 = functional.backward(
         architecture,
-        matrices_from(architecture, weights),
+        params_from(architecture, weights),
         kept,
         dtop,
         _joined(dlast, architecture, kept.h[0]),

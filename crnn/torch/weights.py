@@ -47,17 +47,6 @@ def params_from(
     )
 
 
-def matrices_from(
-    architecture: Architecture, weights: Sequence[torch.Tensor]
-) -> dict[str, npt.NDArray[Any]]:
-    """Return W_xh and W_hh alone, as `params_from` does; gradients need no biases."""
-    params, each = {}, len(weights) // architecture.num_states
-    for state, names in enumerate(_names(architecture)):
-        for name, tensor in zip(names[:2], weights[each * state :], strict=False):
-            params[name] = np.ascontiguousarray(tensor.detach().numpy())
-    return params
-
-
 @functools.lru_cache
 def _names(architecture: Architecture) -> list[tuple[str, str, str]]:
     """Return the names of the parameters of each layer and direction."""
