@@ -14,7 +14,6 @@ from crnn import checks, jobs
 from crnn._inputs import fit_arguments, fleet_data
 from crnn._inputs.fleet_arguments import number_for_each, orders_for_each, seeds_of
 from crnn._network.architecture import Architecture
-from crnn._network.generators import generators_of
 from crnn._network.initializers import initialize
 from crnn._network.network import Network
 from crnn._training.fleets import shares
@@ -153,7 +152,8 @@ class Fleet:
             of_all = theta[:, first : first + view.size]
             weights[name] = of_all.reshape(len(seeds), *view.shape)
             first += view.size
-        initialize(weights, architecture.hidden_size, init, generators_of(seeds))
+        rngs = map(np.random.default_rng, seeds.tolist())
+        initialize(weights, architecture.hidden_size, init, rngs)
         self._hold(template, theta, seeds)
 
     def _hold(self, template: RNN | GRU | LSTM, theta: Array, seeds: npt.NDArray[Any]) -> None:

@@ -5,7 +5,6 @@ import pytest
 from network_problems import CELLS, DTYPES, FAMILIES, H, I, O, inputs, targets
 
 import crnn
-from crnn._network import generators
 
 dtypes = pytest.mark.parametrize("dtype", DTYPES)
 
@@ -130,22 +129,3 @@ def test_global_random_state_is_left_alone(implementation):
     net = crnn.RNN(I, H, O, implementation=implementation)
     net.fit(inputs(net), targets(net), epochs=1)
     assert np.array_equal(np.random.random(3), expected)  # noqa: NPY002
-
-
-SEEDS = np.array([0, 1, 77, 2**32 - 1, 2**32, 2**63 + 5, 2**64 - 1], np.uint64)
-
-
-@pytest.mark.parametrize("is_known", [True, False])
-def test_generators_of_many_seeds(is_known, monkeypatch):
-    """Those of `default_rng`, also where NumPy would make others than are expected."""
-    if not is_known:
-        monkeypatch.setattr(generators, "MULTIPLIER", generators.MULTIPLIER + 2)
-    found = [
-        (rng.bit_generator.state, rng.random(3).tolist(), rng.standard_normal(4).tolist())
-        for rng in generators.generators_of(SEEDS)
-    ]
-    rngs = [np.random.default_rng(seed) for seed in SEEDS.tolist()]
-    assert found == [
-        (rng.bit_generator.state, rng.random(3).tolist(), rng.standard_normal(4).tolist())
-        for rng in rngs
-    ]
