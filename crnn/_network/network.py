@@ -89,6 +89,8 @@ class Network:
         self.kernel_shapes = architecture.kernel_shapes()
         self.flat = np.zeros(cells.parameter_count(self.shapes), dtype) if flat is None else flat
         self._limits = self._limits_of_architecture()
+        # The fixed leaks that are among them
+        self._leaks_of_limits = b""
         self._fixed_names = [
             name for name in self.shapes if name.startswith("leak") and not architecture.trains_leak
         ]
@@ -113,14 +115,15 @@ class Network:
     @property
     def constraints(self) -> Constraints | None:
         """What all training keeps the parameters within. A fixed leak stays as it is now."""
-        if not self._fixed_names:
-            return self._limits
-        lower, upper = np.full_like(self.flat, -np.inf), np.full_like(self.flat, np.inf)
-        for bound in (lower, upper):
-            views = cells.views(bound, self.shapes)
-            for name in self._fixed_names:
-                views[name][...] = self.params[name]
-        return Constraints(lower=lower, upper=upper)
+        fixed = self.fixed_leaks
+        if fixed != self._leaks_of_limits:
+            lower, upper = np.full_like(self.flat, -np.inf), np.full_like(self.flat, np.inf)
+            for bound in (lower, upper):
+                views = cells.views(bound, self.shapes)
+                for name in self._fixed_names:
+                    views[name][...] = self.params[name]
+            self._limits, self._leaks_of_limits = Constraints(lower=lower, upper=upper), fixed
+        return self._limits
 
     @property
     def fixed_leaks(self) -> bytes:
