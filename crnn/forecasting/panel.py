@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,13 +117,8 @@ class Panel(Mapping[str, Forecaster]):
         DivergenceError
             As in `RNN.fit`; likewise.
         """
-        works = {
-            name: model.fitting(*arguments, horizon=horizon)
-            for (name, model), arguments in zip(
-                self.items(), self._arguments(series, lagged, known), strict=True
-            )
-        }
-        return self._run(works, label, progress)
+        begin = functools.partial(Forecaster.fitting, horizon=horizon)
+        return self._run(begin, (series, lagged, known), label, progress)
 
     def refit(
         self,
@@ -153,16 +149,19 @@ class Panel(Mapping[str, Forecaster]):
         ValueError, TypeError, DivergenceError
             As in `fit`.
         """
-        works = {
-            name: model.refitting(*arguments)
-            for (name, model), arguments in zip(
-                self.items(), self._arguments(series, lagged, known), strict=True
-            )
-        }
-        return self._run(works, label, progress)
+        return self._run(Forecaster.refitting, (series, lagged, known), label, progress)
 
-    def _arguments(self, *mappings: Columns | None) -> Iterator[tuple[Any, ...]]:
-        """Yield what each forecaster gets of series and columns by name."""
+    def _run(
+        self,
+        begin: Callable[..., Work[Fitted]],
+        mappings: tuple[Columns | None, ...],
+        label: str,
+        progress: bool | None,
+    ) -> Panel:
+        """Give each forecaster what a work of its own returns; none where one fails.
+
+        `begin` gets a forecaster, and of series and columns by name its own.
+        """
         for argument, values in zip(("series", "lagged", "known"), mappings, strict=True):
             if values is not None and (
                 not isinstance(values, Mapping) or set(values) != set(self._models)
@@ -171,14 +170,11 @@ class Panel(Mapping[str, Forecaster]):
                     f"{argument}: expected a mapping with the {len(self)} names of the models, got "
                     + (f"{len(values)} names" if isinstance(values, Mapping) else repr(values))
                 )
-        for name in self._models:
-            yield tuple(None if values is None else values[name] for values in mappings)
-
-    def _run(self, works: dict[str, Work[Fitted]], label: str, progress: bool | None) -> Panel:
-        """Give all forecasters what they have learned; none where one fails."""
-        results = run_together(
-            {f"{label} {name!r}": work for name, work in works.items()}, progress
-        )
+        works = {}
+        for name, model in self.items():
+            own = [None if values is None else values[name] for values in mappings]
+            works[f"{label} {name!r}"] = begin(model, *own)
+        results = run_together(works, progress)
         for model, fitted in zip(self._models.values(), results.values(), strict=True):
             model.fitted = fitted
         return self
