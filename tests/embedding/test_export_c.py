@@ -1,6 +1,5 @@
 """Networks as C headers: warnings, outputs, bits, sizes, and what is refused."""
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from chain_problems import chain, dense
 from network_problems import CELLS, inputs, network
+from scripts import module_of
 
 import crnn
 from crnn.export import emulation
@@ -358,10 +358,7 @@ def test_example_of_a_sensor(pump):
 def test_example_of_a_sensor_on_a_cortex_m(tmp_path):
     if not all(map(shutil.which, ("arm-none-eabi-gcc", "qemu-system-arm"))):
         pytest.skip("no compiler for Cortex-M, or no QEMU that runs its programs")
-    path = Path(__file__).parents[1] / "proofs" / "exported" / "bits.py"
-    spec = importlib.util.spec_from_file_location("exported_bits", path)
-    bits = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(bits)
+    bits = module_of("tests/proofs/exported/bits.py")
     expected = bits.sensor_expected(tmp_path)
     status, said = bits.build_and_run("Cortex-M4F", EXAMPLES / "sensor.c", tmp_path, tmp_path)
     assert (status, said.strip()) == (0, expected)

@@ -1,27 +1,22 @@
 """The example with stable-baselines3-contrib: crnn's policy computes what the library's does."""
 
 import copy
-import importlib.util
-from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts import module_of
 
 pytest.importorskip("sb3_contrib")
 torch = pytest.importorskip("torch")
 
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy  # noqa: E402
 
-PATH = Path(__file__).parents[2] / "examples" / "recurrent_ppo.py"
 ROWS, STEPS, I, H = 3, 6, 4, 5
 
 
 @pytest.fixture(scope="module")
 def example():
-    spec = importlib.util.spec_from_file_location("recurrent_ppo", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of("examples/recurrent_ppo.py")
 
 
 @pytest.mark.parametrize("steps", [1, STEPS])

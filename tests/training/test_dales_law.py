@@ -1,22 +1,15 @@
 """The example of a network that obeys Dale's law."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
+from scripts import module_of
 
 import crnn
-
-PATH = Path(__file__).parents[2] / "examples" / "dales_law.py"
 
 
 @pytest.fixture(scope="module")
 def example():
-    spec = importlib.util.spec_from_file_location("dales_law", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of("examples/dales_law.py")
 
 
 def test_evidence_is_stronger_for_the_choice(example):
