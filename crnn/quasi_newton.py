@@ -151,12 +151,13 @@ class LBFGS(Optimizer):
 
         def evaluate(t: float) -> Point:
             line = first + t * direction
-            theta[...] = np.clip(line, lower, upper)
+            place = np.clip(line, lower, upper)
+            theta[...] = place
             raw[t] = objective()
             point = _penalized(t, *raw[t], theta.astype(np.float64), decay)
             # Along the bounds that it has met the line goes on without what they hold.
             moving = direction * ((line > lower) & (line < upper))
-            promise = float(start.gradient @ (np.clip(line, lower, upper) - first))
+            promise = float(start.gradient @ (place - first))
             return point._replace(slope=float(moving @ point.gradient), promise=promise)
 
         found = start
