@@ -8,13 +8,13 @@ it reads. What a layer hands to the next is in the order of time.
 
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
 from crnn._network import memory
 from crnn._network.architecture import Architecture
 from crnn._network.lengths import hold_last_states, last_states, write_features
+from crnn._network.random_numbers import RandomSource, dropout_mask, normal_noise
 from crnn._network.skipped import LiveSteps
 from crnn._network.workspaces import Workspaces
 from crnn._typing import Array, BoolArray, IntArray
@@ -137,7 +137,7 @@ class Layers:
         x: Array,
         h0: Array,
         lengths: IntArray | None,
-        rng: "np.random.Generator | None" = None,
+        rng: "RandomSource | None" = None,
         skip: BoolArray | None = None,
         resets: BoolArray | None = None,
         start: Array | None = None,
@@ -152,7 +152,7 @@ class Layers:
         h0 : array (layers * directions, B, S)
         lengths : array (B,) or None
             Steps of each sequence in this block, from 0 to T.
-        rng : generator or None
+        rng : RandomSource or None
             Draws the dropout masks and the noise; without it there are none.
         skip : bool array (B, T) or None
             Whether a step leaves all states as they are.
@@ -178,7 +178,8 @@ class Layers:
             for state in range(layer * directions, (layer + 1) * directions):
                 noise = None
                 if rng is not None and architecture.noise:
-                    noise = _noise(len(x), x.shape[1], architecture, h0.dtype, rng)
+                    shape = (*x.shape[:2], H)
+                    noise = normal_noise(shape, architecture.noise, h0.dtype, rng)
                 h, gates = self.forward_one(
                     state, x, h0[state], lengths, resets, _row_of(start, state), noise
                 )
@@ -188,7 +189,7 @@ class Layers:
             if not is_last or (wants_top and live is None):
                 x = _features(states, H, lengths)
             if rng is not None and architecture.dropout and not is_last:
-                mask = _dropout_mask(x, architecture.dropout, rng)
+                mask = dropout_mask(x, architecture.dropout, rng)
                 with np.errstate(all="ignore"):
                     x = np.multiply(x, mask, out=memory.empty(x.shape, x.dtype))
             tape.dropout_masks.append(mask)
@@ -394,32 +395,6 @@ def _features(states: list[Array], H: int, lengths: IntArray | None) -> Array:
         part = features[..., direction * H : (direction + 1) * H]
         write_features(h, lengths, direction == 1, part)
     return features
-
-
-def _dropout_mask(x: Array, dropout: float, rng: "np.random.Generator") -> Array:
-    """Return what x is multiplied by: 0 for a share `dropout` of its numbers."""
-    share = 1 - dropout
-    mask = memory.empty(x.shape, x.dtype)
-    drawn = rng.random(out=memory.empty(x.shape, np.dtype(np.float64)))
-    np.less(drawn, share, out=mask, casting="unsafe")
-    # What is left is scaled up here, so that predictions need no scaling.
-    mask *= 1 / (share or 1)
-    return mask
-
-
-def _noise(
-    B: int,
-    T: int,
-    architecture: Architecture,
-    dtype: "np.dtype[np.floating[Any]]",
-    rng: "np.random.Generator",
-) -> Array:
-    """Return normal noise (B, T, H) on pre-activations."""
-    noise = memory.empty((B, T, architecture.hidden_size), dtype)
-    rng.standard_normal(dtype=dtype, out=noise)
-    with np.errstate(over="ignore"):
-        noise *= architecture.noise
-    return noise
 
 
 def predict_layer(

@@ -8,7 +8,7 @@ itself is in the kernels, which take whole sequences in one call.
 
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from crnn._network.workspaces import Workspaces
 from crnn._typing import Array, BoolArray, FloatArray, IntArray
 from crnn.kernels import cells
 from crnn.kernels.constraints import Constraints
+
+if TYPE_CHECKING:
+    from crnn._network.random_numbers import RandomSource
 
 # Sequences of a list that are predicted side by side, at most: enough to fill tiles
 LIST_BATCH = 64
@@ -203,7 +206,7 @@ class Network:
         skip: BoolArray | None = None,
         resets: BoolArray | None = None,
         checkpoint_every: int | None = None,
-        rng: "np.random.Generator | None" = None,
+        rng: "RandomSource | None" = None,
     ) -> Tape[Any]:
         """Run whole sequences.
 
@@ -219,7 +222,7 @@ class Network:
             `skip`, and for networks that read in one direction.
         checkpoint_every : int or None
             Keep only the states before every so many steps.
-        rng : generator or None
+        rng : RandomSource or None
             Draws dropout's masks and noise; without it there are none.
         """
         blocks, (B, T) = [], x.shape[:2]

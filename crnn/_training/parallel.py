@@ -10,6 +10,7 @@ import numpy as np
 
 from crnn import _backend
 from crnn._network import memory
+from crnn._network.random_numbers import RandomSource, StreamsOfSequences
 from crnn._training.data import Batch, Dataset
 from crnn._training.evaluation import EVALUATION_BATCH, NOTHING_COUNTS, MeanLoss, weight_of
 from crnn._training.ranks import Ranks
@@ -239,13 +240,13 @@ def _train_step(
     last_states : array (layers * directions, B, S) or None
         Of this rank's only part, with truncated BPTT.
     """
-    generators = [run.rng] * len(parts)
+    generators: list[RandomSource] = [run.rng] * len(parts)
     generator, state_before, steps_before = run.rng.bit_generator, None, run.optimizer.steps
     try:
         if run.network.draws:
             state_before = generator.state
             key = int(run.rng.integers(LARGEST_KEY))
-            generators = _generators(key, share, parts)
+            generators = _streams(key, share, parts)
         return _step_of_all(run, parts, generators, plan, epoch, ranks)
     except BaseException:
         if state_before is not None and run.optimizer.steps == steps_before:
@@ -256,7 +257,7 @@ def _train_step(
 def _step_of_all(
     run: Run,
     parts: list[Batch],
-    generators: "Sequence[np.random.Generator]",
+    generators: Sequence[RandomSource],
     plan: Plan,
     epoch: int,
     ranks: Ranks,
@@ -294,7 +295,7 @@ def _step_of_all(
     return value, total, norm, states
 
 
-def _last_states(network: "Network", batch: Batch, rng: "np.random.Generator") -> Array:
+def _last_states(network: "Network", batch: Batch, rng: RandomSource) -> Array:
     """Return the states after a batch in which nothing counts."""
     if network.draws:
         tape = network.forward(
@@ -306,49 +307,10 @@ def _last_states(network: "Network", batch: Batch, rng: "np.random.Generator") -
     return states
 
 
-class GeneratorOfSequences(np.random.Generator):
-    """Random numbers for a batch, those of each sequence from a stream of its own.
-
-    So they depend neither on the other sequences of a rank's part nor on how far these are padded.
-
-    Parameters
-    ----------
-    key : int
-        Another one for each step.
-    rows : array (B,)
-        The numbers of the sequences.
-    """
-
-    def __init__(self, key: int, rows: IntArray) -> None:
-        super().__init__(np.random.Philox(key=key))
-        self._key = key
-        self._rows = rows.tolist()
-        self._calls = 0
-
-    def random(self, *, out: Array) -> Array:  # type: ignore[override]
-        """Fill an array (B, ...) with uniform numbers."""
-        for rng, values in self._streams(out):
-            rng.random(out=values)
-        return out
-
-    def standard_normal(self, *, dtype: Any, out: Array) -> Array:  # type: ignore[override]
-        """Fill an array (B, ...) with normal numbers."""
-        for rng, values in self._streams(out):
-            rng.standard_normal(dtype=dtype, out=values)
-        return out
-
-    def _streams(self, out: Array) -> "Iterator[tuple[np.random.Generator, Array]]":
-        self._calls += 1
-        for row, values in zip(self._rows, out, strict=True):
-            # A counter of 256 bits, of which numbers of one stream count the lowest word.
-            counter = [0, 0, self._calls, row]
-            yield np.random.Generator(np.random.Philox(key=self._key, counter=counter)), values
-
-
-def _generators(key: int, share: IntArray, parts: list[Batch]) -> list["np.random.Generator"]:
-    """Return the generator of each part, which are the sequences of the share in order."""
+def _streams(key: int, share: IntArray, parts: list[Batch]) -> list[RandomSource]:
+    """Return the streams of each part; the parts are the sequences of the share in order."""
     ends = np.cumsum([len(part.x) for part in parts])
     return [
-        GeneratorOfSequences(key, share[end - len(part.x) : end])
+        StreamsOfSequences(key, share[end - len(part.x) : end])
         for part, end in zip(parts, ends, strict=True)
     ]

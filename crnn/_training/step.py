@@ -1,6 +1,7 @@
 """One step of training: a batch becomes a gradient, and the gradient a change of the parameters."""
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from crnn._network import memory
 from crnn._network.network import Network
+from crnn._network.random_numbers import RandomSource
 from crnn._training.data import Batch
 from crnn._training.evaluation import NOTHING_COUNTS, weight_of
 from crnn._training.run import NO_CLIPPING, Clipping
@@ -16,8 +18,6 @@ from crnn.errors import DivergenceError
 from crnn.kernels.constraints import Constraints
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from crnn.losses import Loss
     from crnn.optimizers import Optimizer
 
@@ -169,7 +169,7 @@ def gradient_of_parts(
     parts: list[Batch],
     loss: "Loss",
     clipping: Clipping,
-    generators: "Sequence[np.random.Generator]",
+    generators: Sequence[RandomSource],
 ) -> tuple[float, float, Array]:
     """Return the loss, the gradient's norm and the clipped gradient of the parts together.
 
@@ -197,7 +197,7 @@ def gradient_of_batch(
     batch: Batch,
     loss: "Loss",
     clipping: Clipping,
-    rng: "np.random.Generator",
+    rng: RandomSource,
     *,
     wants_states: bool = False,
 ) -> tuple[float, float, Array, Array | None]:
@@ -209,7 +209,7 @@ def gradient_of_batch(
     batch : Batch
     loss : Loss
     clipping : Clipping
-    rng : generator
+    rng : RandomSource
         Draws dropout's masks and noise.
     wants_states : bool
         Whether the last states are wanted, for the next chunk of truncated BPTT.

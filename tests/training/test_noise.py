@@ -7,6 +7,7 @@ import pytest
 from network_problems import ARCHITECTURES, LENGTHS, inputs, step_gradient, targets
 
 import crnn
+from crnn._network.random_numbers import normal_noise
 
 NOISE = 0.4
 leaks = pytest.mark.parametrize("leak", [None, 0.3], ids=["plain", "leaky"])
@@ -30,11 +31,11 @@ def test_loss_by_the_equation(build_network, leak, nonlinearity, dtype):
     B, T, _ = x.shape
     generator = np.random.default_rng()
     generator.bit_generator.state = net._rng.bit_generator.state
-    xi = generator.standard_normal((B, T, net.hidden_size), dtype)
+    noise = normal_noise((B, T, net.hidden_size), NOISE, np.dtype(dtype), generator)
     W, a = net.params, 1 if leak is None else leak
     h, outputs = np.zeros((B, net.hidden_size)), []
     for t in range(T):
-        sums = x[:, t] @ W["W_xh"].T + h @ W["W_hh"].T + W["b_h"] + NOISE * xi[:, t]
+        sums = x[:, t] @ W["W_xh"].T + h @ W["W_hh"].T + W["b_h"] + noise[:, t]
         h = (1 - a) * h + a * (np.tanh(sums) if nonlinearity == "tanh" else np.maximum(sums, 0))
         outputs.append(h @ W["W_hy"].T + W["b_y"])
     expected = np.mean((np.stack(outputs, axis=1) - y) ** 2)
@@ -113,7 +114,7 @@ def test_truncated_bptt_draws_for_each_chunk(build_network):
     generator = np.random.default_rng(3)
     net.fit(x, y, epochs=1, bptt=3, seed=3, shuffle=False, optimizer=crnn.SGD(0.01))
     for steps in (3, 3, 1):
-        generator.standard_normal((len(x), steps, net.hidden_size))
+        normal_noise((len(x), steps, net.hidden_size), NOISE, np.dtype(np.float64), generator)
     twin = build_network(noise=NOISE)
     rng = np.random.default_rng(3)
     twin._rng = rng

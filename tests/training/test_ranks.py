@@ -16,7 +16,6 @@ import crnn
 from crnn._network import lengths
 from crnn._network.network import Network
 from crnn._training import evaluation, ranks
-from crnn._training.parallel import GeneratorOfSequences
 from crnn._training.progress import ProgressBar
 
 N, T, I, O = 23, 7, 3, 2
@@ -232,18 +231,6 @@ def test_random_numbers_differ_between_sequences_and_steps(implementation):
         for rows in (1, 8)
     }  # fmt: skip
     assert len({*losses[1], *losses[8]}) == 6
-
-
-def test_each_draw_of_a_sequence_is_another():
-    rng = GeneratorOfSequences(3, np.array([4, 9]))
-    drawn = [
-        rng.random(out=np.empty((2, 5))),
-        rng.random(out=np.empty((2, 5))),
-        rng.standard_normal(dtype=np.float64, out=np.empty((2, 5))),
-    ]
-    assert len(np.unique(drawn)) == 30
-    alone = GeneratorOfSequences(3, np.array([9])).random(out=np.empty((1, 3)))
-    np.testing.assert_array_equal(alone[0], drawn[0][1, :3])
 
 
 def test_a_step_that_is_not_taken_draws_nothing(implementation):
