@@ -1,11 +1,11 @@
 """L-BFGS: an optimizer that takes all data for each step and searches for the step's length."""
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from crnn import checks
 from crnn._training.line_search import Point, search
@@ -96,6 +96,7 @@ class LBFGS(Optimizer):
         own = {"history_size": self.history_size, "max_evaluations": self.max_evaluations}
         return {"lr": settings.pop("lr")} | own | settings
 
+    @np.errstate(all="ignore")
     def step_along(
         self,
         theta: Array,
@@ -127,54 +128,63 @@ class LBFGS(Optimizer):
         """
         lr, decay = self.current_lr, self.weight_decay
         first = theta.astype(np.float64)
-        memory = self._memory_of(theta)
-        pairs = _pairs(list(memory.values()))
+        history = np.array(list(self._memory_of(theta).values()), np.float64)
+        history = history.reshape(self.history_size, 2, len(theta))
+        pairs = history[: np.count_nonzero(history[:, 0].any(axis=1))]
         start = _penalized(0.0, loss, gradient, first, decay)
-        lower: Any = -np.inf
-        upper: Any = np.inf
-        if limits is not None and limits.lower is not None and limits.upper is not None:
-            lower, upper = limits.lower.astype(np.float64), limits.upper.astype(np.float64)
-        # What would leave its bounds at once stays; the step is Newton's for the others.
         downhill = -start.gradient
-        is_free = ~((first <= lower) & (downhill < 0) | (first >= upper) & (downhill > 0))
-        downhill *= is_free
-        free_pairs = _free(pairs, is_free)
+        lower: Any = None
+        upper: Any = None
+        is_bounded, free_pairs = False, pairs
+        if limits is not None and limits.lower is not None and limits.upper is not None:
+            is_bounded = True
+            lower, upper = limits.lower.astype(np.float64), limits.upper.astype(np.float64)
+            # What would leave its bounds at once stays; the step is Newton's for the others.
+            stays = (first <= lower) & (downhill < 0) | (first >= upper) & (downhill > 0)
+            downhill[stays] = 0
+            free_pairs = np.where(stays, 0, pairs)
+            free_pairs = free_pairs[[_has_curvature(*pair) for pair in free_pairs]]
         direction = _inverse_hessian_times(downhill, free_pairs)
         slope = float(direction @ start.gradient)
         if not slope < 0:
             # Rounding: begin anew along the gradient.
-            pairs, free_pairs, direction = [], [], downhill
+            pairs = free_pairs = history[:0]
+            direction = downhill
             slope = float(direction @ start.gradient)
-        if not free_pairs:
+        if not len(free_pairs):
             lr *= min(1.0, 1 / max(float(np.abs(downhill).sum()), np.finfo(float).tiny))
         raw = {0.0: (loss, gradient)}
 
+        def place_of(t: float) -> FloatArray:
+            line: FloatArray = first + t * direction
+            return np.clip(line, lower, upper) if is_bounded else line
+
         def evaluate(t: float) -> Point:
-            line = first + t * direction
-            place = np.clip(line, lower, upper)
+            place = place_of(t)
             theta[...] = place
             raw[t] = objective()
-            point = _penalized(t, *raw[t], theta.astype(np.float64), decay)
-            # Along the bounds that it has met the line goes on without what they hold.
-            moving = direction * ((line > lower) & (line < upper))
+            point = _penalized(t, *raw[t], theta.astype(np.float64, copy=False), decay)
+            moving = direction
+            if is_bounded:
+                # Along the bounds that it has met the line goes on without what they hold.
+                moving = direction * ((place > lower) & (place < upper))
             promise = float(start.gradient @ (place - first))
             return point._replace(slope=float(moving @ point.gradient), promise=promise)
 
         found = start
         try:
             if slope < 0 and lr > 0:
-                with np.errstate(all="ignore"):
-                    found = search(evaluate, start._replace(slope=slope), lr, self.max_evaluations)
-            theta[...] = np.clip(first + found.t * direction, lower, upper)
-            step = theta - first
-            change = found.gradient - start.gradient
-            if _has_curvature(step, change):
-                pairs = [(step, change), *pairs][: self.history_size]
-            elif not found.t:
-                pairs = []
-            vectors = [vector.astype(theta.dtype) for pair in pairs for vector in pair]
-            vectors += [np.zeros_like(theta) for _ in range(2 * self.history_size - len(vectors))]
-            names = dict(zip(self._vectors, vectors, strict=True))
+                found = search(evaluate, start._replace(slope=slope), lr, self.max_evaluations)
+            theta[...] = place_of(found.t)
+            pair = np.array([theta - first, found.gradient - start.gradient], theta.dtype)
+            pair = pair.astype(np.float64, copy=False)
+            kept = np.zeros((self.history_size, 2, len(theta)), theta.dtype)
+            if _has_curvature(*pair):
+                pairs = pairs[: self.history_size - 1]
+                kept[0], kept[1 : len(pairs) + 1] = pair, pairs
+            elif found.t:
+                kept[: len(pairs)] = pairs
+            names = dict(zip(self._vectors, kept.reshape(-1, len(theta)), strict=True))
             self.restore(theta, names, self.steps + 1, found.t)
         except BaseException:
             theta[...] = first
@@ -182,49 +192,42 @@ class LBFGS(Optimizer):
         return raw[found.t]
 
 
-def _pairs(vectors: list[Array | None]) -> list[tuple[FloatArray, FloatArray]]:
-    """Return the steps and the changes of the gradient, the last ones first."""
-    pairs = []
-    for step, change in zip(vectors[::2], vectors[1::2], strict=True):
-        if step is not None and change is not None and step.any():
-            pairs.append((step.astype(np.float64), change.astype(np.float64)))
-    return pairs
-
-
-def _free(
-    pairs: list[tuple[FloatArray, FloatArray]], is_free: npt.NDArray[Any]
-) -> list[tuple[FloatArray, FloatArray]]:
-    """Return the pairs of the free parameters alone, if these have curvature."""
-    if is_free.all():
-        return pairs
-    parts = [(step * is_free, change * is_free) for step, change in pairs]
-    return [part for part in parts if _has_curvature(*part)]
-
-
 def _has_curvature(step: FloatArray, change: FloatArray) -> bool:
-    """Whether the product of a pair is positive beyond rounding."""
-    product = float(step @ change)
-    return product > LEAST_CURVATURE * math.sqrt(float(step @ step) * float(change @ change))
+    """Whether the product of a pair is positive beyond rounding and underflow."""
+    product, squares = float(step @ change), float(step @ step) * float(change @ change)
+    return product > max(LEAST_CURVATURE * math.sqrt(squares), sys.float_info.min)
 
 
 def _penalized(t: float, loss: float, gradient: Array, theta: FloatArray, decay: float) -> Point:
     """Return the point of a loss and its gradient, with the penalty on theta; without a slope."""
-    whole = gradient.astype(np.float64) + decay * theta
-    return Point(t, loss + 0.5 * decay * float(theta @ theta), 0.0, whole)
+    whole: FloatArray = gradient.astype(np.float64, copy=False)
+    if decay:
+        loss += 0.5 * decay * float(theta @ theta)
+        whole = whole + decay * theta
+    return Point(t, loss, 0.0, whole)
 
 
-def _inverse_hessian_times(
-    gradient: FloatArray, pairs: list[tuple[FloatArray, FloatArray]]
-) -> FloatArray:
-    """Return the product by the two-loop recursion (algorithm 7.4 of Nocedal and Wright 2006)."""
-    q, factors = gradient.copy(), []
-    for step, change in pairs:
-        factor = float(step @ q) / float(step @ change)
-        q -= factor * change
-        factors.append(factor)
-    if pairs:
-        step, change = pairs[0]
-        q *= float(step @ change) / float(change @ change)
-    for (step, change), factor in zip(reversed(pairs), reversed(factors), strict=True):
-        q += (factor - float(change @ q) / float(step @ change)) * step
-    return q
+def _inverse_hessian_times(gradient: FloatArray, pairs: FloatArray) -> FloatArray:
+    """Return the product of L-BFGS's inverse Hessian and a vector (n,).
+
+    Theorem 2.2 of Byrd, Nocedal and Schnabel 1994, "Representations of quasi-Newton matrices and
+    their use in limited memory methods": with all pairs at once it takes half the time of a loop.
+
+    Parameters
+    ----------
+    gradient : array (n,)
+    pairs : array (k, 2, n)
+        Steps and the changes of the gradient, the last ones first.
+    """
+    if not len(pairs):
+        return gradient
+    S, Y = pairs[:, 0], pairs[:, 1]
+    products, squares = S @ Y.T, Y @ Y.T
+    gamma = products[0, 0] / squares[0, 0]
+    # An earlier step with a later change of the gradient: above the diagonal where the first pair
+    # comes first, below it here.
+    R = np.tril(products)
+    u = np.linalg.solve(R, S @ gradient)
+    v = np.linalg.solve(R.T, R.diagonal() * u + gamma * (squares @ u - Y @ gradient))
+    product: FloatArray = gamma * (gradient - u @ Y) + v @ S
+    return product

@@ -32,15 +32,15 @@ def test_direction_is_that_of_the_bfgs_matrix():
     rng = np.random.default_rng(0)
     A = rng.standard_normal((5, 5))
     A = A @ A.T + np.eye(5)
-    pairs = [(step, A @ step) for step in rng.standard_normal((3, 5))]
+    pairs = np.array([(step, A @ step) for step in rng.standard_normal((3, 5))])
     step, change = pairs[0]
     H = np.eye(5) * (step @ change) / (change @ change)
-    for step, change in reversed(pairs):
+    for step, change in pairs[::-1]:
         left = np.eye(5) - np.outer(step, change) / (step @ change)
         H = left @ H @ left.T + np.outer(step, step) / (step @ change)
     gradient = rng.standard_normal(5)
     assert np.allclose(_inverse_hessian_times(gradient, pairs), H @ gradient, rtol=1e-12, atol=0)
-    assert np.array_equal(_inverse_hessian_times(gradient, []), gradient)
+    assert np.array_equal(_inverse_hessian_times(gradient, pairs[:0]), gradient)
 
 
 LINES = {
@@ -216,6 +216,16 @@ def test_an_exception_in_the_search_leaves_everything_as_before():
         )  # fmt: skip
     assert optimizer.steps == len(places) - 1
     assert np.array_equal(net.flat_params, places[-1])
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-100, 1e100])
+def test_products_that_underflow_or_overflow(scale):
+    net = network(crnn.RNN)
+    net.W_hy[...] *= scale
+    history = net.fit(X, scale * Y, epochs=40, optimizer=crnn.LBFGS())
+    assert (np.diff(history.loss) <= 0).all()
+    assert np.isfinite(net.flat_params).all()
+    assert scale > 1 or history.loss[-1] < 0.9 * history.loss[0]
 
 
 def test_a_loss_that_is_not_finite_is_a_divergence():
