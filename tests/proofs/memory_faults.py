@@ -38,7 +38,7 @@ from typing import ClassVar
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-from network_problems import CELLS, inputs, network, targets
+from network_problems import ALL_CELLS, inputs, network, targets
 from preloading import run_preloaded
 
 import crnn
@@ -140,10 +140,10 @@ class RecordingMomentum(crnn.SGD):
         super().__init__(*args, **settings)
         self.states = []
 
-    def step(self, kernels, theta, dtheta):
+    def step(self, kernels, theta, dtheta, constraints=None):
         if not self.states:
             self.states.append(bits(theta) + optimizer_bits(self))
-        taken = super().step(kernels, theta, dtheta)
+        taken = super().step(kernels, theta, dtheta, constraints)
         self.states.append(bits(theta) + optimizer_bits(self))
         return taken
 
@@ -414,7 +414,7 @@ CALLS = {
 }
 # All cells, and of one cell the other architectures
 ARCHITECTURES = {
-    **CELLS,
+    **ALL_CELLS,
     "layers": {"family": "LSTM", "num_layers": 2, "dropout": 0.3},
     "directions": {"family": "GRU", "num_layers": 2, "bidirectional": True, "trainable_h0": True},
     "one output": {"family": "RNN", "return_sequences": False},

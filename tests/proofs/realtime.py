@@ -43,6 +43,11 @@ CELLS = {
     "GRU reset before": (crnn.GRU, {"reset_after": False}),
     "LSTM": (crnn.LSTM, {}),
 }
+# Learners refuse leaks.
+ALL_CELLS = CELLS | {
+    "leaky tanh": (crnn.RNN, {"leak": 0.3}),
+    "leaky relu": (crnn.RNN, {"nonlinearity": "relu", "leak": 0.3, "trainable_leak": True}),
+}
 # Inputs, units, outputs and sequences: one sequence by rows, by panels and without an output layer;
 # several; and units that two threads of a prediction would share. The last is for C and Cython.
 SHAPES = [(8, 32, 4, None), (3, 13, None, None), (40, 66, 3, None), (4, 12, 2, 5), (4, 256, 2, 2)]
@@ -90,7 +95,7 @@ def one_then(call, steps):
 def streams():
     """Yield name, network, stream, inputs and outputs of each cell, dtype and shape."""
     for (name, (family, options)), dtype, shape in itertools.product(
-        CELLS.items(), ("float32", "float64"), SHAPES
+        ALL_CELLS.items(), ("float32", "float64"), SHAPES
     ):
         I, H, O, batch = shape
         net = family(I, H, O, dtype=dtype, seed=0, implementation="native", **options)
@@ -109,7 +114,7 @@ def learning_calls(learner):
     """Yield a name and a function of a number of steps: what C calls beside steps of streams."""
     rng = np.random.default_rng(0)
     for (name, (family, options)), dtype in itertools.product(
-        CELLS.items(), ("float32", "float64")
+        ALL_CELLS.items(), ("float32", "float64")
     ):
         net = family(3, 13, 2, dtype=dtype, seed=0, implementation="native", **options)
         x = rng.standard_normal((BATCH, TIME, 3)).astype(dtype)

@@ -19,7 +19,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
-from network_problems import CELLS, network
+from network_problems import ALL_CELLS, network
 
 import crnn
 
@@ -123,7 +123,7 @@ KINDS = {"stream": Stream, "train": Train, "files": Files}
 
 def soak(kind, count, name, dtype):
     """Run a cell's share, and print what was found."""
-    soaked = KINDS[kind](dtype=dtype, **CELLS[name])
+    soaked = KINDS[kind](dtype=dtype, **ALL_CELLS[name])
     start, part, noted, done = time.monotonic(), max(1, count // PARTS), 0, 0
     while done < count:
         step = min(part, count - done)
@@ -147,7 +147,7 @@ def main():
     parser.add_argument("kind", choices=list(KINDS))
     parser.add_argument("count", type=int, help="of all cells and dtypes together")
     arguments = parser.parse_args()
-    cases = [(name, dtype) for name in CELLS for dtype in ("float32", "float64")]
+    cases = [(name, dtype) for name in ALL_CELLS for dtype in ("float32", "float64")]
     for name, dtype in cases:
         soak(arguments.kind, -(-arguments.count // len(cases)), name, dtype)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import thread_problems
-from network_problems import CELLS, network
+from network_problems import ALL_CELLS, network
 
 import crnn
 
@@ -36,7 +36,7 @@ KINDS = {
 CHOICES = {
     "implementations": ("native", "python"),
     "dtypes": ("float32", "float64"),
-    "cells": CELLS,
+    "cells": ALL_CELLS,
     "kinds": KINDS,
     "jobs": thread_problems.JOBS,
 }
@@ -59,7 +59,7 @@ def main():
     for implementation, dtype, cell, kind in itertools.product(
         arguments.implementations, arguments.dtypes, arguments.cells, arguments.kinds
     ):
-        settings = thread_problems.SIZES | CELLS[cell] | KINDS[kind]
+        settings = thread_problems.SIZES | ALL_CELLS[cell] | KINDS[kind]
         settings |= {"dtype": dtype, "implementation": implementation}
         before = time.monotonic()
         for job in counts:
