@@ -285,4 +285,4 @@ def test_settings_out_of_range(settings, error):
 
 
 def test_repr():
-    assert repr(crnn.LBFGS()) == "LBFGS(lr=1, history_size=10, max_evaluations=25)"
+    assert repr(crnn.LBFGS()) == "LBFGS(lr=1, history_size=25, max_evaluations=25)"
