@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -98,7 +98,36 @@ class LBFGS(Optimizer):
         own = {"history_size": self.history_size, "max_evaluations": self.max_evaluations}
         return {"lr": settings.pop("lr")} | own | settings
 
-    @np.errstate(all="ignore")
+    def restore(self, theta: Array, memory: dict[str, Array], steps: int, last_lr: float) -> None:
+        """Set the state that a checkpoint kept, without the pairs that no step would have kept.
+
+        Parameters
+        ----------
+        theta : array (n,)
+            The parameters of the network, which the optimizer belongs to from now on.
+        memory : dict of array (n,)
+            By the names in `memory_names`.
+        steps : int
+            How many steps have been taken.
+        last_lr : float
+            The learning rate of the last one.
+        """
+        history = self._history(memory)
+        with np.errstate(all="ignore"):
+            pairs = history[[_has_curvature(*pair) for pair in history]]
+        super().restore(theta, self._named(pairs, theta), steps, last_lr)
+
+    def _history(self, memory: Mapping[str, Array | None]) -> FloatArray:
+        """Return steps and changes of the gradient (history_size, 2, n), the last ones first."""
+        vectors = np.array([memory[name] for name in self._vectors], np.float64)
+        return vectors.reshape(self.history_size, 2, -1)
+
+    def _named(self, pairs: FloatArray, theta: Array) -> dict[str, Array]:
+        """Return pairs (k, 2, n), and zeros for those that are not there, by name."""
+        vectors = np.zeros((2 * self.history_size, len(theta)), theta.dtype)
+        vectors[: 2 * len(pairs)] = pairs.reshape(-1, len(theta))
+        return dict(zip(self._vectors, vectors, strict=True))
+
     def step_along(
         self,
         theta: Array,
@@ -128,10 +157,22 @@ class LBFGS(Optimizer):
         gradient : array (n,)
             After the step.
         """
-        lr, decay = self.current_lr, self.weight_decay
+        lr = self.current_lr  # a user's function, outside of what is ignored below
+        with np.errstate(all="ignore"):
+            return self._step_along(theta, loss, gradient, objective, limits, lr)
+
+    def _step_along(
+        self,
+        theta: Array,
+        loss: float,
+        gradient: Array,
+        objective: Callable[[], tuple[float, Array]],
+        limits: Constraints | None,
+        lr: float,
+    ) -> tuple[float, Array]:
+        decay = self.weight_decay
         first = theta.astype(np.float64)
-        history = np.array(list(self._memory_of(theta).values()), np.float64)
-        history = history.reshape(self.history_size, 2, len(theta))
+        history = self._history(self._memory_of(theta))
         pairs = history[: np.count_nonzero(history[:, 0].any(axis=1))]
         start = _penalized(0.0, loss, gradient, first, decay)
         downhill = -start.gradient
@@ -180,14 +221,12 @@ class LBFGS(Optimizer):
             theta[...] = place_of(found.t)
             pair = np.array([theta - first, found.gradient - start.gradient], theta.dtype)
             pair = pair.astype(np.float64, copy=False)
-            kept = np.zeros((self.history_size, 2, len(theta)), theta.dtype)
             if _has_curvature(*pair):
-                pairs = pairs[: self.history_size - 1]
-                kept[0], kept[1 : len(pairs) + 1] = pair, pairs
-            elif found.t:
-                kept[: len(pairs)] = pairs
-            names = dict(zip(self._vectors, kept.reshape(-1, len(theta)), strict=True))
-            self.restore(theta, names, self.steps + 1, found.t)
+                pairs = np.concatenate([pair[None], pairs[: self.history_size - 1]])
+            elif not found.t:
+                # Nothing lower along this direction: begin anew along the gradient.
+                pairs = history[:0]
+            super().restore(theta, self._named(pairs, theta), self.steps + 1, found.t)
         except BaseException:
             theta[...] = first
             raise
@@ -226,10 +265,11 @@ def _inverse_hessian_times(gradient: FloatArray, pairs: FloatArray) -> FloatArra
     S, Y = pairs[:, 0], pairs[:, 1]
     products, squares = S @ Y.T, Y @ Y.T
     gamma = products[0, 0] / squares[0, 0]
-    # An earlier step with a later change of the gradient: above the diagonal where the first pair
+    # An earlier step with a later change of the gradient: above the diagonal where the oldest pair
     # comes first, below it here.
     R = np.tril(products)
-    u = np.linalg.solve(R, S @ gradient)
+    # Backwards, as an upper triangle, in which `solve` exchanges no rows: that would be inexact.
+    u = np.linalg.solve(R[::-1, ::-1], (S @ gradient)[::-1])[::-1]
     v = np.linalg.solve(R.T, R.diagonal() * u + gamma * (squares @ u - Y @ gradient))
     product: FloatArray = gamma * (gradient - u @ Y) + v @ S
     return product

@@ -36,7 +36,7 @@ class StreamsOfSequences:
         self._rows = rows.tolist()
         self._calls = 0
 
-    def of(self, out: Array) -> "Iterator[tuple[np.random.Generator, Array]]":
+    def each(self, out: Array) -> "Iterator[tuple[np.random.Generator, Array]]":
         """Yield the generator of each sequence of an array (B, ...), and its part of the array."""
         self._calls += 1
         for row, values in zip(self._rows, out, strict=True):
@@ -66,13 +66,14 @@ def normal_noise(
 ) -> Array:
     """Return normal numbers (B, ...) of a standard deviation, alike in both dtypes.
 
-    With u and v uniform in (0, 1), sqrt(-2 ln u) cos(2 pi v) and sqrt(-2 ln u) sin(2 pi v) are two
+    With u and v uniform, sqrt(-2 ln u) cos(2 pi v) and sqrt(-2 ln u) sin(2 pi v) are two
     independent standard normal numbers (Box and Muller 1958). Both are computed in float32, whose
-    logarithms, sines and cosines NumPy computes by vector instructions: that takes less than half
-    the time of `Generator.standard_normal`. u is a multiple of 2^-32 plus 2^-33, so none is beyond
-    6.8, as 1 of 7e10 normal numbers is.
+    logarithms, sines and cosines NumPy computes by vector instructions: for some thousands of
+    numbers that takes less than half the time of `Generator.standard_normal`. u is a multiple of
+    2^-32 plus 2^-33, rounded to float32, so none is beyond 6.8, as 1 of 7e10 normal numbers is.
     """
     noise = memory.empty(shape, dtype)
+    # Finite in its dtype, for 0 times infinity is not a number.
     deviation = min(deviation, float(np.finfo(dtype).max))
     for generator, values in _streams(rng, noise):
         flat = values.reshape(-1)
@@ -101,6 +102,6 @@ def _fill(numbers: Array, deviation: float, generator: "np.random.Generator") ->
 def _streams(rng: RandomSource, out: Array) -> "Iterator[tuple[np.random.Generator, Array]]":
     """Yield generators, and the part of an array (B, ...) that each fills."""
     if isinstance(rng, StreamsOfSequences):
-        yield from rng.of(out)
+        yield from rng.each(out)
     else:
         yield rng, out

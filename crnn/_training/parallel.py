@@ -240,14 +240,14 @@ def _train_step(
     last_states : array (layers * directions, B, S) or None
         Of this rank's only part, with truncated BPTT.
     """
-    generators: list[RandomSource] = [run.rng] * len(parts)
+    sources: list[RandomSource] = [run.rng] * len(parts)
     generator, state_before, steps_before = run.rng.bit_generator, None, run.optimizer.steps
     try:
         if run.network.draws:
             state_before = generator.state
             key = int(run.rng.integers(LARGEST_KEY))
-            generators = _streams(key, share, parts)
-        return _step_of_all(run, parts, generators, plan, epoch, ranks)
+            sources = _streams(key, share, parts)
+        return _step_of_all(run, parts, sources, plan, epoch, ranks)
     except BaseException:
         if state_before is not None and run.optimizer.steps == steps_before:
             generator.state = state_before
@@ -257,12 +257,12 @@ def _train_step(
 def _step_of_all(
     run: Run,
     parts: list[Batch],
-    generators: Sequence[RandomSource],
+    sources: Sequence[RandomSource],
     plan: Plan,
     epoch: int,
     ranks: Ranks,
 ) -> tuple[float, float, float, Array | None]:
-    """Take the step of `_train_step`, with a generator for each part."""
+    """Take the step of `_train_step`, with a source of random numbers for each part."""
     network, loss, optimizer = run.network, plan.loss, run.optimizer
     steps = 1 if plan.bptt is None else max((part.x.shape[1] for part in parts), default=1)
     weight = sum(weight_of(part, loss, steps) for part in parts)
@@ -270,13 +270,13 @@ def _step_of_all(
     if weight == 0:
         gradient = memory.zeros(network.flat.shape, network.flat.dtype)
         if parts and plan.bptt is not None:
-            states = _last_states(network, parts[0], generators[0])
+            states = _last_states(network, parts[0], sources[0])
     elif len(parts) == 1:
         value, _, gradient, states = gradient_of_batch(
-            network, parts[0], loss, NO_CLIPPING, generators[0], wants_states=plan.bptt is not None
+            network, parts[0], loss, NO_CLIPPING, sources[0], wants_states=plan.bptt is not None
         )
     else:
-        value, _, gradient = gradient_of_parts(network, parts, loss, NO_CLIPPING, generators)
+        value, _, gradient = gradient_of_parts(network, parts, loss, NO_CLIPPING, sources)
     # From here on all ranks do the same: they take the step, or none does.
     with ranks.without_interrupts():
         values, weights = ranks.exchange(value, weight).T.tolist()

@@ -169,19 +169,19 @@ def gradient_of_parts(
     parts: list[Batch],
     loss: "Loss",
     clipping: Clipping,
-    generators: Sequence[RandomSource],
+    sources: Sequence[RandomSource],
 ) -> tuple[float, float, Array]:
     """Return the loss, the gradient's norm and the clipped gradient of the parts together.
 
     To rounding those of `gradient_of_batch` for one batch of all, but with the tape of one part at
-    a time. The loss has to add up. Each part has its generator.
+    a time. The loss has to add up. Each part has its source of random numbers.
     """
     weights = [weight_of(part, loss) for part in parts]
     total = sum(weights)
     if total == 0:
         raise ValueError(NOTHING_COUNTS)
     value, gradient = 0.0, memory.zeros(network.flat.shape, network.flat.dtype)
-    for part, weight, rng in zip(parts, weights, generators, strict=True):
+    for part, weight, rng in zip(parts, weights, sources, strict=True):
         if weight == 0:
             continue
         part_value, _, part_gradient, _ = gradient_of_batch(network, part, loss, NO_CLIPPING, rng)

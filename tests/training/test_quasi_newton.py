@@ -43,6 +43,33 @@ def test_direction_is_that_of_the_bfgs_matrix():
     assert np.array_equal(_inverse_hessian_times(gradient, pairs[:0]), gradient)
 
 
+def two_loops(gradient, pairs):
+    """Algorithm 7.4 of Nocedal and Wright."""
+    q, factors = gradient.copy(), []
+    for step, change in pairs:
+        factors.append(step @ q / (step @ change))
+        q -= factors[-1] * change
+    step, change = pairs[0]
+    q *= step @ change / (change @ change)
+    for (step, change), factor in zip(pairs[::-1], factors[::-1], strict=True):
+        q += (factor - change @ q / (step @ change)) * step
+    return q
+
+
+@pytest.mark.parametrize("curvature", [1.0, 1e-2, 1e-6])
+@pytest.mark.parametrize("seed", range(20))
+def test_direction_of_many_pairs_of_little_curvature(curvature, seed):
+    """More pairs than parameters, whose products are small beside the lengths of both."""
+    rng = np.random.default_rng(seed)
+    pairs = rng.standard_normal((12, 2, 6))
+    for step, change in pairs:
+        change += (curvature - step @ change / (step @ step)) * step
+    gradient = rng.standard_normal(6)
+    expected = two_loops(gradient, pairs)
+    error = np.abs(_inverse_hessian_times(gradient, pairs) - expected).max()
+    assert error < 1e-10 * np.abs(expected).max()
+
+
 LINES = {
     # Moré and Thuente 1994, functions (5.1) and (5.2)
     "more 1": (lambda t: -t / (t * t + 2), lambda t: (t * t - 2) / (t * t + 2) ** 2),
@@ -226,6 +253,47 @@ def test_products_that_underflow_or_overflow(scale):
     assert (np.diff(history.loss) <= 0).all()
     assert np.isfinite(net.flat_params).all()
     assert scale > 1 or history.loss[-1] < 0.9 * history.loss[0]
+
+
+def test_pairs_that_barely_have_curvature():
+    rng = np.random.default_rng(24)
+    x = rng.standard_normal((4, 8, 1)).astype("f")
+    y = np.cumsum(x, 1) * np.float32(1e-35)
+    history = crnn.GRU(1, 1, 1, seed=24).fit(x, y, epochs=80, optimizer=crnn.LBFGS())
+    assert history.loss[-1] < 1e-60 < history.loss[0]
+
+
+@pytest.mark.parametrize("factor", [0.0, 1e-162, 1e200, -1.0])
+def test_restored_pairs_without_curvature_are_left_out(factor):
+    nets, optimizers = [network(), network()], [crnn.LBFGS(), crnn.LBFGS()]
+    for net, optimizer in zip(nets, optimizers, strict=True):
+        net.fit(X, Y, epochs=6, optimizer=optimizer)
+    memory = {name: vector.copy() for name, vector in optimizers[0].memory.items()}
+    memory["step_1"] *= factor
+    memory["change_1"] *= abs(factor)
+    optimizers[0].restore(nets[0].flat_params, memory, 6, 1.0)
+    kept = {name: vector.copy() for name, vector in memory.items()}
+    for part in ("step", "change"):
+        for age in range(1, 6):
+            kept[f"{part}_{age}"][...] = memory[f"{part}_{age + 1}"]
+    for name, vector in optimizers[0].memory.items():
+        np.testing.assert_array_equal(vector, kept[name])
+    history = nets[0].fit(X, Y, epochs=3, optimizer=optimizers[0])
+    assert history.loss[2] < history.loss[0]
+
+
+def test_a_function_of_the_rate_has_the_settings_of_its_caller():
+    found = []
+
+    def rate(step):
+        found.append(np.geterr())
+        return 1.0
+
+    with np.errstate(divide="raise", over="warn"):
+        expected = np.geterr()
+        network().fit(X, Y, epochs=2, optimizer=crnn.LBFGS(rate))
+        assert found == [expected, expected]
+        assert np.geterr() == expected
 
 
 def test_a_loss_that_is_not_finite_is_a_divergence():
