@@ -537,9 +537,10 @@ class Fleet:
             watched.name == "val_loss", rates,
         )  # fmt: skip
         last_epoch = 0
-        bar = ProgressBar(progress, epochs, int((data.lengths > 0).sum()))
         if workers > 1:
             bar = ProgressBar(progress, N, 0, unit="model")
+        else:
+            bar = ProgressBar(progress, epochs, int((data.lengths > 0).sum()))
 
         def after_task(count: int, total: int) -> None:
             bar.advance(count * N // total)

@@ -99,19 +99,7 @@ class LBFGS(Optimizer):
         return {"lr": settings.pop("lr")} | own | settings
 
     def restore(self, theta: Array, memory: dict[str, Array], steps: int, last_lr: float) -> None:
-        """Set the state that a checkpoint kept, without the pairs that no step would have kept.
-
-        Parameters
-        ----------
-        theta : array (n,)
-            The parameters of the network, which the optimizer belongs to from now on.
-        memory : dict of array (n,)
-            By the names in `memory_names`.
-        steps : int
-            How many steps have been taken.
-        last_lr : float
-            The learning rate of the last one.
-        """
+        """Set the state as `Optimizer.restore` does, but for pairs that no step would have kept."""
         history = self._history(memory)
         with np.errstate(all="ignore"):
             pairs = history[[_has_curvature(*pair) for pair in history]]
@@ -178,9 +166,8 @@ class LBFGS(Optimizer):
         downhill = -start.gradient
         lower: Any = None
         upper: Any = None
-        is_bounded, free_pairs = False, pairs
+        free_pairs = pairs
         if limits is not None and limits.lower is not None and limits.upper is not None:
-            is_bounded = True
             lower, upper = limits.lower.astype(np.float64), limits.upper.astype(np.float64)
             # What would leave its bounds at once stays; the step is Newton's for the others.
             stays = (first <= lower) & (downhill < 0) | (first >= upper) & (downhill > 0)
@@ -200,7 +187,7 @@ class LBFGS(Optimizer):
 
         def place_of(t: float) -> FloatArray:
             line: FloatArray = first + t * direction
-            return np.clip(line, lower, upper) if is_bounded else line
+            return line if lower is None else np.clip(line, lower, upper)
 
         def evaluate(t: float) -> Point:
             place = place_of(t)
@@ -208,7 +195,7 @@ class LBFGS(Optimizer):
             raw[t] = objective()
             point = _penalized(t, *raw[t], theta.astype(np.float64, copy=False), decay)
             moving = direction
-            if is_bounded:
+            if lower is not None:
                 # Along the bounds that it has met the line goes on without what they hold.
                 moving = direction * ((place > lower) & (place < upper))
             promise = float(start.gradient @ (place - first))

@@ -83,6 +83,7 @@ def normal_noise(
 
 
 def _fill(numbers: Array, deviation: float, generator: "np.random.Generator") -> None:
+    """Fill an array (n,) with normal numbers, as `normal_noise` says."""
     # Pairs are neighbors, so that the first numbers do not depend on how many there are.
     pairs, n_sines = (numbers.size + 1) // 2, numbers.size // 2
     bits = generator.integers(1 << 64, size=pairs, dtype=np.uint64).view(np.uint32)
